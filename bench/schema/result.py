@@ -1,0 +1,85 @@
+"""A Result: raw samples of one Job, and the circumstances they were taken in. All times are nanoseconds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pocketgan.bench.schema.job import SCHEMA_VERSION, Job
+from pocketgan.manifest import Delegation, Name, Strict
+
+Nanoseconds = int
+
+
+class DeviceInfo(Strict):
+    """What ran the job."""
+
+    name: str
+    model: str
+    kind: Literal["local", "android", "ios"]
+    os: str
+    os_build: str
+    cpu: str
+    cores: int = Field(ge=1)
+    memory_bytes: int = Field(ge=0)
+    simulated: bool = False
+
+
+class Conditions(Strict):
+    """State of the device at one moment; null where the OS does not tell."""
+
+    at_ns: Nanoseconds
+    thermal_state: Literal["nominal", "fair", "serious", "critical"] | None = None
+    temperature_c: float | None = None
+    frequency_mhz: float | None = None
+    load_average: float | None = None
+    battery_percent: float | None = None
+    charging: bool | None = None
+
+
+class Frame(Strict):
+    """One timed frame: its start on the device's monotonic clock and its three parts."""
+
+    start_ns: Nanoseconds
+    pre_ns: Nanoseconds = Field(ge=0)
+    inference_ns: Nanoseconds = Field(ge=0)
+    post_ns: Nanoseconds = Field(ge=0)
+    round: int = Field(ge=0)
+
+
+class Memory(Strict):
+    """Peak resident memory of a separate pass, in bytes: with the runtime alone, and with the model loaded and run."""
+
+    runtime_bytes: int = Field(ge=0)
+    peak_bytes: int = Field(ge=0)
+
+
+class MeasuredParity(Strict):
+    """Agreement with the golden outputs on this device; `psnr_db` is null where it is infinite."""
+
+    psnr_db: float | None
+    max_abs_error: float = Field(ge=0)
+
+
+class Result(Strict):
+    """Everything a device has to say about one Job; the host does all statistics."""
+
+    schema_version: str = SCHEMA_VERSION
+    session: str
+    job: Job
+    bundle_name: Name
+    device: DeviceInfo
+    runtime: str
+    runtime_version: str
+    app_build: Literal["debug", "release"]
+    started_at: str
+    cold_load_ns: list[Nanoseconds] = []
+    warm_load_ns: list[Nanoseconds] = []
+    first_inference_ns: list[Nanoseconds] = []
+    frames: list[Frame] = []
+    memory: Memory | None = None
+    conditions: list[Conditions] = []
+    delegation: Delegation | None = None
+    parity: MeasuredParity | None = None
+    errors: list[str] = []

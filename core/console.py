@@ -1,0 +1,142 @@
+"""What the user sees: results on standard output, progress and notes on standard error.
+
+On a terminal long work shows a Rich bar; elsewhere (CI, a file) it prints a plain line now and then. With `--json`
+standard output carries exactly one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+PLAIN_INTERVAL_S = 10.0
+
+
+@dataclass
+class _State:
+    json: bool = False
+    quiet: bool = False
+    emitted: bool = False
+
+
+_state = _State()
+
+
+def use_json(on: bool = True) -> None:
+    """From now on standard output is one JSON object."""
+    _state.json = on
+    _state.emitted = False
+
+
+def use_quiet(on: bool = True) -> None:
+    """No notes and no progress: for the processes of a parallel run that are not the first."""
+    _state.quiet = on
+
+
+def is_json() -> bool:
+    return _state.json
+
+
+def note(text: str) -> None:
+    """A line for people on standard error."""
+    if not _state.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def result(payload: dict[str, Any], text: str) -> None:
+    """What a command found: `payload` under --json, `text` otherwise, on standard output."""
+    if _state.quiet:
+        return
+    if _state.json:
+        if _state.emitted:
+            raise RuntimeError("a command gives one result")
+        _state.emitted = True
+        print(json.dumps(payload, indent=2, allow_nan=False))
+    elif text:
+        print(text, flush=True)
+
+
+def error(text: str) -> None:
+    """The one line (or few) that tells the user what to do: an object under --json, standard error otherwise."""
+    if _state.quiet:
+        return
+    if _state.json and not _state.emitted:
+        _state.emitted = True
+        print(json.dumps({"error": text}, indent=2))
+    else:
+        print(f"pocketgan: {text}", file=sys.stderr, flush=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A plain aligned table; columns whose cells are all numbers are right-aligned."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    numeric = [bool(cells) and all(_is_number(row[i]) for row in cells) for i in range(len(columns))]
+
+    def line(values: Sequence[str]) -> str:
+        parts = [v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, numeric, strict=True)]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(list(columns)), line(["-" * w for w in widths]), *(line(row) for row in cells)])
+
+
+def _is_number(cell: str) -> bool:
+    head = cell.split(" ")[0].rstrip("xMGKB%")
+    try:
+        float(head.replace(",", ""))
+    except ValueError:
+        return cell in {"", "-"}
+    return True
+
+
+@dataclass
+class Progress:
+    """Counts work that takes long; made by `progress`."""
+
+    label: str
+    total: int
+    done: int = 0
+    _started: float = field(default_factory=time.monotonic)
+    _last_line: float = field(default_factory=time.monotonic)
+    _bar: Any = None
+    _task: Any = None
+
+    def advance(self, count: int = 1, detail: str = "") -> None:
+        """`count` more units are done; `detail` stands behind the bar."""
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, detail=detail)
+            return
+        now = time.monotonic()
+        if now - self._last_line >= PLAIN_INTERVAL_S:
+            self._last_line = now
+            note(f"{self.label}: {self.done}/{self.total} after {now - self._started:.0f} s  {detail}".rstrip())
+
+
+@contextmanager
+def progress(label: str, total: int, done: int = 0) -> Iterator[Progress]:
+    """Show work of `total` units, `done` of which were finished earlier."""
+    state = Progress(label, total, done)
+    if not sys.stderr.isatty() or _state.quiet:
+        yield state
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
+        state._bar = bar
+        state._task = bar.add_task(label, total=total, completed=done, detail="")
+        yield state

@@ -1,0 +1,171 @@
+"""The manifest of a bundle: what a file set computes, how well, and every byte of it (format version 1).
+
+The JSON Schema of the same shape is `bench/schema/manifest.schema.json`; the phone harnesses are tested against it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FORMAT_VERSION = "1.0"
+
+Role = Literal["student", "teacher", "unpruned", "diffusion", "foreign"]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+RelativePath = Annotated[str, Field(min_length=1, max_length=512)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Dimension = Annotated[int, Field(gt=0, le=1 << 20)]
+
+
+class Strict(BaseModel):
+    """Immutable, and refuses fields that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FileRecord(Strict):
+    """One file of the bundle: its path inside, its size in bytes and its SHA-256."""
+
+    path: RelativePath
+    bytes: int = Field(ge=0)
+    sha256: Sha256
+
+
+class TensorSpec(Strict):
+    """Contract of one input or output tensor.
+
+    `value_range` is the closed interval of values that stand for black and white; `colour_space` is null where the
+    tensor is no image.
+    """
+
+    name: str
+    shape: list[Dimension]
+    layout: Literal["NCHW", "NHWC"] | None
+    dtype: Literal["float32", "float16", "uint8", "int32", "int64"]
+    value_range: tuple[float, float] | None
+    colour_space: Literal["RGB"] | None
+
+
+class Component(Strict):
+    """One file set that a runtime loads, and how often it runs per edit (`repeat`)."""
+
+    name: Name
+    entry_point: str
+    files: list[FileRecord] = Field(min_length=1)
+    inputs: list[TensorSpec] = Field(min_length=1)
+    outputs: list[TensorSpec] = Field(min_length=1)
+    repeat: int = Field(default=1, ge=1)
+
+
+class Delegation(Strict):
+    """How much of the graph the target's accelerator takes.
+
+    `delegated_fraction` counts operator nodes, `subgraphs` the delegated pieces; `fallen` maps each operator that stays
+    outside to how often it occurs.
+    """
+
+    delegated_fraction: float = Field(ge=0, le=1)
+    subgraphs: int = Field(ge=0)
+    fallen: dict[str, int] = {}
+
+
+class Parity(Strict):
+    """Agreement with the float32 source module on the golden inputs; `psnr_db` is null where it is infinite."""
+
+    psnr_db: float | None
+    max_abs_error: float = Field(ge=0)
+    floor_db: float
+    runtime: str
+
+    @property
+    def passed(self) -> bool:
+        return self.psnr_db is None or self.psnr_db >= self.floor_db
+
+
+class Entry(Strict):
+    """One exported form. `id` is `<target>-<precision>`, the entry's name everywhere."""
+
+    id: Name
+    target: str
+    precision: str
+    runtime: str
+    runtime_version: str
+    minimum_os: str | None = None
+    golden: Name
+    delegation: Delegation | None = None
+    parity: Parity | None = None
+    components: list[Component] = Field(min_length=1)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files of the entry."""
+        return sum(file.bytes for component in self.components for file in component.files)
+
+
+class GoldenTensor(Strict):
+    """A raw little-endian C-order tensor."""
+
+    name: str
+    dtype: Literal["float32", "float16", "uint8", "int32", "int64"]
+    shape: list[Dimension]
+    file: FileRecord
+
+
+class GoldenSet(Strict):
+    """Inputs and the float32 source module's outputs for one I/O contract."""
+
+    id: Name
+    inputs: list[GoldenTensor] = Field(min_length=1)
+    outputs: list[GoldenTensor] = Field(min_length=1)
+
+
+class Cost(Strict):
+    """Cost at batch 1: parameters, executed MACs, and MACs with transposed convolutions counted by output size."""
+
+    params: int = Field(ge=0)
+    macs: int = Field(ge=0)
+    macs_by_output: int = Field(ge=0)
+
+
+class Manifest(Strict):
+    """`manifest.json`. Its bytes' SHA-256 is the identity of the bundle."""
+
+    format_version: str = Field(default=FORMAT_VERSION, pattern=r"^\d+\.\d+$")
+    name: Name
+    role: Role
+    trained: bool
+    spec: dict[str, Any] | None = None
+    spec_digest: Sha256 | None = None
+    cost: Cost | None = None
+    quality: dict[str, float] = {}
+    entries: list[Entry] = Field(min_length=1)
+    golden: list[GoldenSet] = []
+    licenses: list[FileRecord] = []
+    created_with: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _ids_are_unique_and_known(self) -> Manifest:
+        ids = [entry.id for entry in self.entries]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two entries have the same id")
+        golden = {golden.id for golden in self.golden}
+        if len(golden) != len(self.golden):
+            raise ValueError("two golden sets have the same id")
+        for entry in self.entries:
+            if entry.golden not in golden:
+                raise ValueError(f"entry {entry.id} names golden set {entry.golden}, which is not there")
+        paths = [file.path for file in self.files()]
+        if len(set(paths)) != len(paths):
+            raise ValueError("two files have the same path")
+        return self
+
+    def files(self) -> list[FileRecord]:
+        """Every file of the bundle but manifest.json and signature.json."""
+        models = [file for entry in self.entries for component in entry.components for file in component.files]
+        tensors = [tensor.file for golden in self.golden for tensor in (*golden.inputs, *golden.outputs)]
+        return [*models, *tensors, *self.licenses]
+
+    def entry(self, entry_id: str) -> Entry:
+        """The entry with that id; KeyError otherwise."""
+        return {entry.id: entry for entry in self.entries}[entry_id]
