@@ -1,0 +1,50 @@
+"""The command line. Commands import the parts that they need when they run, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from pocketgan import __version__, console
+from pocketgan.errors import PocketganError, storage_errors
+
+app = typer.Typer(
+    name="pocketgan",
+    help="Compress image-to-image GANs, ship them to iPhone and Android, and prove the frame rate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(__version__)
+        raise typer.Exit()
+
+
+@app.callback()
+def root(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
+    """Compress image-to-image GANs, ship them to iPhone and Android, and prove the frame rate."""
+
+
+def main() -> None:
+    """Run the command line and end the process with the exit code of the design: 0, 1, 2 or 3."""
+    if "--json" in sys.argv:
+        console.use_json()
+    try:
+        with storage_errors("the output"):
+            code = app(standalone_mode=False)
+    except PocketganError as problem:
+        console.error(str(problem))
+        sys.exit(problem.exit_code)
+    except click.ClickException as problem:
+        hint = f" (see: {problem.ctx.command_path} --help)" if getattr(problem, "ctx", None) else ""
+        console.error(problem.format_message() + hint)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        console.error("stopped; run the same command again to continue")
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,13 @@
+"""Options that several commands share, so that they read and behave the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
+OutFile = Annotated[Path, typer.Option("--out", help="File to write; it appears whole or not at all.")]
+EntryId = Annotated[str | None, typer.Option("--entry", help="One entry only, such as onnx-fp32.")]
