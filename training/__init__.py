@@ -1,0 +1,1 @@
+"""From images to a compressed generator: teachers, one-step search, distillation."""

@@ -1,0 +1,70 @@
+"""Parameters and multiply-accumulates from shapes alone, in both conventions, at batch 1.
+
+Norms, activations and padding count no MACs. A transposed convolution executes as many MACs as its input has pixels;
+papers count its output pixels (4 times as many at stride 2). Both are carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pocketgan.manifest import Cost
+from pocketgan.training.generators import GeneratorSpec, Layer, layers
+
+Convention = Literal["macs_by_output", "macs", "params"]
+CostFunction = Callable[[GeneratorSpec], float]
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """Cost of one layer; its parameters include bias, scale and shift."""
+
+    layer: Layer
+    params: int
+    macs: int
+    macs_by_output: int
+
+
+def layer_params(layer: Layer) -> int:
+    if layer.kind == "norm":
+        return 2 * layer.outputs
+    weights = layer.inputs * layer.outputs * layer.kernel * layer.kernel // layer.groups
+    return weights + (layer.outputs if layer.bias else 0)
+
+
+def layer_macs(layer: Layer) -> int:
+    """Executed multiply-accumulates."""
+    return _weights(layer) * (layer.in_pixels if layer.kind == "transposed" else layer.out_pixels)
+
+
+def layer_macs_by_output(layer: Layer) -> int:
+    """Multiply-accumulates as papers count them."""
+    return _weights(layer) * layer.out_pixels
+
+
+def _weights(layer: Layer) -> int:
+    if layer.kind == "norm":
+        return 0
+    return layer.inputs * layer.outputs * layer.kernel * layer.kernel // layer.groups
+
+
+_COUNTERS = {"params": layer_params, "macs": layer_macs, "macs_by_output": layer_macs_by_output}
+
+
+def cost_function(by: Convention) -> CostFunction:
+    """A function from a spec to its cost in that convention."""
+    counter = _COUNTERS[by]
+    return lambda spec: sum(map(counter, layers(spec)))
+
+
+def cost(spec: GeneratorSpec) -> Cost:
+    """All three totals of a spec."""
+    rows = list(layers(spec))
+    return Cost(**{name: sum(map(counter, rows)) for name, counter in _COUNTERS.items()})
+
+
+def cost_by_layer(spec: GeneratorSpec) -> list[LayerCost]:
+    """One row per layer, in the order of execution."""
+    return [LayerCost(row, layer_params(row), layer_macs(row), layer_macs_by_output(row)) for row in layers(spec)]

@@ -1,0 +1,73 @@
+"""A model file is one `.safetensors` with the spec as JSON metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pocketgan.errors import ModelError
+from pocketgan.files import write_atomic
+from pocketgan.training.generators import build
+from pocketgan.training.generators.spec import GeneratorSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class LoadedGenerator:
+    """A network in eval mode, its spec, and what the file says about it (`trained` is "yes" or "no")."""
+
+    module: nn.Module
+    spec: GeneratorSpec
+    metadata: dict[str, str]
+
+    @property
+    def trained(self) -> bool:
+        return self.metadata.get("trained") == "yes"
+
+
+def save_generator(path: Path, module: nn.Module, spec: GeneratorSpec, metadata: Mapping[str, str]) -> None:
+    """Write the whole model file or nothing.
+
+    Raises:
+        StorageError: the disk is full or read-only.
+    """
+    from safetensors.torch import save
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    write_atomic(path, save(tensors, {**metadata, "spec": json.dumps(spec.to_json(), sort_keys=True)}))
+
+
+def load_generator(path: Path) -> LoadedGenerator:
+    """Read a model file.
+
+    Raises:
+        ModelError: the file is missing, no safetensors file, has no spec, or its tensors do not fit the spec.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        stored = json.loads(metadata.pop("spec"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is not a readable .safetensors file: {error}") from error
+    except KeyError as error:
+        raise ModelError(f"{path} holds tensors but no pocketgan spec; it was not written by pocketgan") from error
+    spec = GeneratorSpec.from_json(stored)
+    module = build(spec)
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit its own spec: {str(error).splitlines()[1].strip()}") from error
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
+        raise ModelError(f"{path} holds weights that are not finite numbers; the training that wrote it diverged")
+    return LoadedGenerator(module.eval(), spec, metadata)

@@ -1,0 +1,81 @@
+"""A generator is data: the numbers that `build` turns into a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from pocketgan.errors import ModelError
+from pocketgan.files import sha256_json
+
+Norm = Literal["batch", "instance", "instance-affine"]
+
+
+@dataclass(frozen=True)
+class GeneratorSpec:
+    """Architecture of a generator.
+
+    Attributes:
+        family: which file of this package builds it.
+        widths: channels of every layer whose width may differ, by layer name; 0 where a branch is gone.
+        norm: batch norm, instance norm, or instance norm with scale and shift.
+        blocks: residual blocks.
+        input_channels, output_channels: image channels.
+        height, width: the input size in pixels that it is costed and exported at.
+    """
+
+    family: str
+    widths: Mapping[str, int]
+    norm: Norm = "batch"
+    blocks: int = 9
+    input_channels: int = 3
+    output_channels: int = 3
+    height: int = 256
+    width: int = 256
+
+    def with_widths(self, widths: Mapping[str, int]) -> GeneratorSpec:
+        """The same network with other widths; layers that `widths` does not name keep theirs."""
+        return replace(self, widths={**self.widths, **widths})
+
+    def at(self, height: int, width: int) -> GeneratorSpec:
+        """The same network for another input size, in pixels."""
+        return replace(self, height=height, width=width)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "widths": dict(self.widths)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> GeneratorSpec:
+        """Raises ModelError where a field is missing, unknown or of the wrong type."""
+        try:
+            spec = GeneratorSpec(**value)
+            numbers = [spec.blocks, spec.input_channels, spec.output_channels, spec.height, spec.width]
+            if not all(type(n) is int and 0 <= n < 1 << 20 for n in [*numbers, *spec.widths.values()]):
+                raise TypeError("widths and sizes are whole numbers of at least 0")
+        except (TypeError, AttributeError) as error:
+            raise ModelError(f"not a generator spec: {error}") from error
+        return spec
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the spec."""
+        return sha256_json(self.to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer as the cost model sees it: shapes alone, batch 1.
+
+    `in_pixels` and `out_pixels` are height x width of its input and output.
+    """
+
+    name: str
+    kind: Literal["conv", "transposed", "norm"]
+    inputs: int
+    outputs: int
+    in_pixels: int
+    out_pixels: int
+    kernel: int = 1
+    groups: int = 1
+    bias: bool = False
