@@ -13,9 +13,15 @@ FORMAT_VERSION = "1.0"
 
 Role = Literal["student", "teacher", "unpruned", "diffusion", "foreign"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-RelativePath = Annotated[str, Field(min_length=1, max_length=512)]
+# ASCII alone, so that Python, Kotlin and Swift agree on which names are equal, whatever the file system folds; no part
+# begins with a dot or ends with a dot or a space, which file systems hide or strip.
+_PART = r"/[A-Za-z0-9_]([A-Za-z0-9_.+@ -]*[A-Za-z0-9_+@-])?"
+RelativePath = Annotated[str, Field(max_length=512, pattern=f"^(models|golden|LICENSES)({_PART})+$")]
+# Int64 in Swift, Long in Kotlin.
+Count = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Dimension = Annotated[int, Field(gt=0, le=1 << 20)]
+Shape = Annotated[list[Dimension], Field(max_length=16)]
 
 
 class Strict(BaseModel):
@@ -28,7 +34,7 @@ class FileRecord(Strict):
     """One file of the bundle: its path inside, its size in bytes and its SHA-256."""
 
     path: RelativePath
-    bytes: int = Field(ge=0)
+    bytes: Count
     sha256: Sha256
 
 
@@ -40,7 +46,7 @@ class TensorSpec(Strict):
     """
 
     name: str
-    shape: list[Dimension]
+    shape: Shape
     layout: Literal["NCHW", "NHWC"] | None
     dtype: Literal["float32", "float16", "uint8", "int32", "int64"]
     value_range: tuple[float, float] | None
@@ -55,7 +61,7 @@ class Component(Strict):
     files: list[FileRecord] = Field(min_length=1)
     inputs: list[TensorSpec] = Field(min_length=1)
     outputs: list[TensorSpec] = Field(min_length=1)
-    repeat: int = Field(default=1, ge=1)
+    repeat: int = Field(default=1, ge=1, le=1 << 20)
 
 
 class Delegation(Strict):
@@ -66,8 +72,8 @@ class Delegation(Strict):
     """
 
     delegated_fraction: float = Field(ge=0, le=1)
-    subgraphs: int = Field(ge=0)
-    fallen: dict[str, int] = {}
+    subgraphs: Count
+    fallen: dict[str, Count] = {}
 
 
 class Parity(Strict):
@@ -108,7 +114,7 @@ class GoldenTensor(Strict):
 
     name: str
     dtype: Literal["float32", "float16", "uint8", "int32", "int64"]
-    shape: list[Dimension]
+    shape: Shape
     file: FileRecord
 
 
@@ -123,15 +129,15 @@ class GoldenSet(Strict):
 class Cost(Strict):
     """Cost at batch 1: parameters, executed MACs, and MACs with transposed convolutions counted by output size."""
 
-    params: int = Field(ge=0)
-    macs: int = Field(ge=0)
-    macs_by_output: int = Field(ge=0)
+    params: Count
+    macs: Count
+    macs_by_output: Count
 
 
 class Manifest(Strict):
     """`manifest.json`. Its bytes' SHA-256 is the identity of the bundle."""
 
-    format_version: str = Field(default=FORMAT_VERSION, pattern=r"^\d+\.\d+$")
+    format_version: str = Field(default=FORMAT_VERSION, pattern=r"^1\.[0-9]{1,4}$")
     name: Name
     role: Role
     trained: bool
@@ -146,18 +152,25 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _ids_are_unique_and_known(self) -> Manifest:
-        ids = [entry.id for entry in self.entries]
-        if len(set(ids)) != len(ids):
-            raise ValueError("two entries have the same id")
+        if len({entry.id.lower() for entry in self.entries}) != len(self.entries):
+            raise ValueError("two entries have the same id (upper and lower case count as equal)")
         golden = {golden.id for golden in self.golden}
         if len(golden) != len(self.golden):
             raise ValueError("two golden sets have the same id")
         for entry in self.entries:
             if entry.golden not in golden:
                 raise ValueError(f"entry {entry.id} names golden set {entry.golden}, which is not there")
-        paths = [file.path for file in self.files()]
-        if len(set(paths)) != len(paths):
-            raise ValueError("two files have the same path")
+        return self
+
+    @model_validator(mode="after")
+    def _files_lie_where_they_belong(self) -> Manifest:
+        for entry in self.entries:
+            for component in entry.components:
+                _must_lie_under(f"models/{entry.id}/", component.files)
+        for golden in self.golden:
+            _must_lie_under("golden/", [tensor.file for tensor in (*golden.inputs, *golden.outputs)])
+        _must_lie_under("LICENSES/", self.licenses)
+        _must_not_collide([file.path for file in self.files()])
         return self
 
     def files(self) -> list[FileRecord]:
@@ -169,3 +182,27 @@ class Manifest(Strict):
     def entry(self, entry_id: str) -> Entry:
         """The entry with that id; KeyError otherwise."""
         return {entry.id: entry for entry in self.entries}[entry_id]
+
+
+def _must_lie_under(prefix: str, files: list[FileRecord]) -> None:
+    for file in files:
+        if not file.path.startswith(prefix):
+            raise ValueError(f"file {file.path} does not lie under {prefix}")
+
+
+def _must_not_collide(paths: list[str]) -> None:
+    """Raise ValueError where two paths would meet on a file system that ignores case, or a file is another's folder."""
+    files: set[str] = set()
+    folders: dict[str, str] = {}
+    for path in paths:
+        if path.lower() in files:
+            raise ValueError(f"two files have the same path {path} (upper and lower case count as equal)")
+        files.add(path.lower())
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            folder = "/".join(parts[:depth])
+            if folders.setdefault(folder.lower(), folder) != folder:
+                raise ValueError(f"folder {folder} is also written {folders[folder.lower()]}")
+    for path in paths:
+        if path.lower() in folders:
+            raise ValueError(f"{path} is a file and a folder")
