@@ -85,7 +85,7 @@ def test_one_entry_unpacks_with_golden_licences_and_identity(folder: Path, pgb: 
 
 def test_a_folder_of_one_entry_is_not_a_whole_bundle(pgb: Path, tmp_path: Path) -> None:
     unpack(pgb, tmp_path / "one", "onnx-fp32")
-    with pytest.raises(BundleError, match="misses models/coreml-fp16/.*not a whole bundle"):
+    with pytest.raises(BundleError, match=r"misses models/coreml-fp16/.*not a whole bundle"):
         open_bundle(tmp_path / "one")
 
 
