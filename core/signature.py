@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 ALGORITHM = "Ed25519"
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
+# y coordinates of the points whose order divides 8: under such a "key" everybody can make signatures that verify. The
+# last two solve 2y^2 = 1 - dy^4 (order 8) on the curve of RFC 8032, section 5.1.
+_FIELD = (1 << 255) - 19
+_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_WEAK_Y = {0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8}
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,15 @@ def _parse(data: bytes) -> tuple[bytes, bytes]:
         raise ValueError("it has to hold algorithm, public_key and signature")
     if value["algorithm"] != ALGORITHM:
         raise ValueError(f"its algorithm is not {ALGORITHM}")
-    return _decoded(value["public_key"], KEY_BYTES), _decoded(value["signature"], SIGNATURE_BYTES)
+    public_key = _decoded(value["public_key"], KEY_BYTES)
+    if _is_weak(public_key):
+        raise ValueError("its key is one that everybody can sign for")
+    return public_key, _decoded(value["signature"], SIGNATURE_BYTES)
+
+
+def _is_weak(public_key: bytes) -> bool:
+    """Whether the point is of low order; the top bit is the sign of x and does not matter."""
+    return (int.from_bytes(public_key, "little") & ((1 << 255) - 1)) % _FIELD in _WEAK_Y
 
 
 def _decoded(value: object, length: int) -> bytes:

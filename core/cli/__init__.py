@@ -8,6 +8,7 @@ import click
 import typer
 
 from pocketgan import __version__, console
+from pocketgan.cli import bundles
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bundles.bundle)
 
 
 def _version(show: bool) -> None:

@@ -1,0 +1,145 @@
+"""`pocketgan bundle`: make, look into, check, sign and unpack the one file that goes into the app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pocketgan import console
+from pocketgan.cli.options import EntryId, Json, OutFile, OutFolder
+
+if TYPE_CHECKING:
+    from pocketgan.manifest import Entry, Manifest
+
+bundle = typer.Typer(name="bundle", help="Pack, inspect, verify, sign and unpack bundles (.pgb).", no_args_is_help=True)
+
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .pgb file or an unpacked bundle.")]
+
+
+@bundle.command()
+def pack(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="manifest.json and the files that it lists.")],
+    out: OutFile,
+    json: Json = False,
+) -> None:
+    """Make a .pgb of an unpacked bundle; every file is checked, and the same files give the same bytes."""
+    from pocketgan.bundle import pack_folder
+
+    _start(json)
+    digest = pack_folder(folder, out)
+    size = out.stat().st_size
+    console.result({"path": str(out), "digest": digest, "bytes": size}, f"{out}: {size:,} bytes, digest {digest}")
+
+
+@bundle.command()
+def inspect(path: BundlePath, json: Json = False) -> None:
+    """Show what a bundle says of itself; the files' hashes are left to `verify`."""
+    from pocketgan.bundle import open_bundle
+    from pocketgan.signature import signature_of
+
+    _start(json)
+    with open_bundle(path) as opened:
+        state = signature_of(opened)
+        manifest, digest = opened.manifest, opened.digest
+    payload = {
+        "path": str(path),
+        "digest": digest,
+        "signature": {"signed": state.signed, "public_key": state.public_key, "problem": state.problem},
+        "entries": {entry.id: {"bytes": entry.bytes} for entry in manifest.entries},
+        "manifest": manifest.model_dump(mode="json"),
+    }
+    console.result(payload, "\n".join(_plain(line) for line in _summary(manifest, digest, str(state))))
+
+
+@bundle.command()
+def verify(
+    path: BundlePath,
+    public_key: Annotated[
+        Path | None, typer.Option("--public-key", help="Ed25519 public key that the bundle must be signed with.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check every file, hash and the signature; exit code 1 if anything is wrong."""
+    from pocketgan.bundle import check
+    from pocketgan.errors import BundleError
+    from pocketgan.signature import read_public_key, verify_signature
+
+    _start(json)
+    if public_key:
+        read_public_key(public_key)
+    problems = check(path)
+    if public_key:
+        try:
+            problem = verify_signature(path, public_key).problem
+        except BundleError:
+            problem = None  # it cannot be opened, and `check` has said why
+        problems += [problem] if problem and problem not in problems else []
+    text = "\n".join(_plain(f"problem: {problem}") for problem in problems) or "ok"
+    console.result({"ok": not problems, "problems": problems}, text)
+    if problems:
+        raise typer.Exit(1)
+
+
+@bundle.command()
+def sign(
+    path: BundlePath,
+    key: Annotated[Path, typer.Option("--key", help="Ed25519 private key in PEM, without a password.")],
+    json: Json = False,
+) -> None:
+    """Sign a bundle in place; its digest does not change."""
+    from pocketgan.signature import sign as sign_bundle
+
+    _start(json)
+    state = sign_bundle(path, key)
+    console.result({"path": str(path), "public_key": state.public_key}, f"{path}: signed by key {state.public_key}")
+
+
+@bundle.command()
+def unpack(path: BundlePath, out: OutFolder, entry: EntryId = None, json: Json = False) -> None:
+    """Write a bundle's files to a new folder; with --entry what that entry needs, which is not a whole bundle."""
+    from pocketgan.bundle import unpack as unpack_bundle
+
+    _start(json)
+    unpack_bundle(path, out, entry)
+    console.result({"out": str(out), "entry": entry}, f"{out}: unpacked {entry or 'all entries'}")
+
+
+def _start(json: bool) -> None:
+    if json:
+        console.use_json()
+
+
+def _plain(line: str) -> str:
+    """Without characters that a terminal would obey: manifests come from strangers."""
+    return "".join(character if character.isprintable() else "?" for character in line)
+
+
+def _summary(manifest: Manifest, digest: str, signature: str) -> list[str]:
+    facts = [
+        ("name", manifest.name),
+        ("role", f"{manifest.role}, {'trained' if manifest.trained else 'untrained'}"),
+        ("digest", digest),
+        ("signature", signature),
+        ("format", manifest.format_version),
+    ]
+    if manifest.cost:
+        cost = manifest.cost
+        facts.append(("cost", f"{cost.params:,} params, {cost.macs:,} MACs, {cost.macs_by_output:,} MACs by output"))
+    if manifest.quality:
+        facts.append(("quality", ", ".join(f"{name} {value:g}" for name, value in sorted(manifest.quality.items()))))
+    columns = ("entry", "bytes", "runtime", "parity", "max error", "delegated", "subgraphs")
+    table = console.table(columns, [_row(entry) for entry in manifest.entries])
+    return [*(f"{name:<10} {value}" for name, value in facts), "", *table.splitlines()]
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    runtime = f"{entry.runtime} {entry.runtime_version}"
+    parity, delegation = entry.parity, entry.delegation
+    measured = ("-", "-")
+    if parity:
+        value = "exact" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
+        measured = (value if parity.passed else f"{value} FAILS", f"{parity.max_abs_error:.2g}")
+    delegated = (f"{delegation.delegated_fraction:.0%}", str(delegation.subgraphs)) if delegation else ("-", "-")
+    return (entry.id, f"{entry.bytes:,}", runtime, *measured, *delegated)
