@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketgan.archive import SIGNATURE
-from pocketgan.bundle import Bundle, open_bundle
+from pocketgan.bundle_reader import Bundle, open_bundle
 from pocketgan.errors import BundleError
 from pocketgan.files import write_atomic
 
