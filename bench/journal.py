@@ -1,0 +1,213 @@
+"""results.jsonl: every bundle that was measured and every Result, one JSON object a line, appended and fsynced.
+
+A record counts once its line is whole, newline included. A crash while appending leaves at most half a last line:
+readers pass over it, the next writer cuts it off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from pocketgan import console
+from pocketgan.bench.schema.job import SCHEMA_VERSION
+from pocketgan.bench.schema.result import Result
+from pocketgan.errors import ResultsError, storage_errors
+from pocketgan.manifest import Manifest, Sha256, Strict
+
+MAX_SAMPLES = 4
+# How every line of a results file begins, so that half a line can be told from a foreign file.
+LINE_START = b'{"record":"'
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class SampleRow(Strict):
+    """Pictures that belong together, each a base64 PNG or null."""
+
+    input: str | None = None
+    target: str | None = None
+    teacher: str | None = None
+    output: str | None = None
+
+
+class BundleRecord(Strict):
+    """What the results say of a bundle: its digest, its manifest and up to four sample rows."""
+
+    record: Literal["bundle"] = "bundle"
+    digest: Sha256
+    manifest: Manifest
+    samples: list[SampleRow] = Field(default_factory=list, max_length=MAX_SAMPLES)
+
+
+@dataclass
+class Results:
+    """The content of one or more results files."""
+
+    bundles: dict[str, BundleRecord] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+
+    def add(self, record: BundleRecord | Result) -> None:
+        """Add a record; of two records of one bundle the one with samples counts, else the first."""
+        if isinstance(record, Result):
+            self.results.append(record)
+        elif record.digest not in self.bundles or record.samples:
+            self.bundles[record.digest] = record
+
+
+class Journal:
+    """A results file open for appending; use it in a `with` statement.
+
+    A file that is there must be a valid results file: it is continued, and half a last line is cut off. `results` is
+    what it held when it was opened.
+
+    Raises:
+        ResultsError: the file is foreign or broken, or another process is appending to it.
+        StorageError: the disk is full or refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with storage_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise ResultsError(f"{path}: cannot write results there: {error.strerror or error}") from error
+        try:
+            self._lock()
+            self.results = read_results([path])
+            self._cut_half_line()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        self._sampled = {digest: bool(record.samples) for digest, record in self.results.bundles.items()}
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+
+    def append_bundle(self, digest: str, manifest: Manifest, samples: Sequence[SampleRow] = ()) -> None:
+        """Add a bundle, unless the file has it already and these samples add nothing.
+
+        Raises:
+            StorageError: the disk is full or refuses; the records before it are intact.
+        """
+        if digest in self._sampled and (self._sampled[digest] or not samples):
+            return
+        self._append(BundleRecord(digest=digest, manifest=manifest, samples=list(samples)[:MAX_SAMPLES]))
+        self._sampled[digest] = bool(samples)
+
+    def append_result(self, result: Result) -> None:
+        """Add a result.
+
+        Raises:
+            StorageError: the disk is full or refuses; the records before it are intact.
+        """
+        self._append(result)
+
+    def _append(self, record: BundleRecord | Result) -> None:
+        fields = {
+            "record": "bundle" if isinstance(record, BundleRecord) else "result",
+            **record.model_dump(mode="json"),
+        }
+        line = json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        with storage_errors(self.path, keeps="the results before it are intact"):
+            size = os.fstat(self._descriptor).st_size
+            try:
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                os.fsync(self._descriptor)
+            except BaseException:
+                os.ftruncate(self._descriptor, size)
+                raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResultsError(
+                f"{self.path}: another pocketgan is appending to it; wait for it to end or choose another --out"
+            ) from None
+
+    def _cut_half_line(self) -> None:
+        """Only after reading: a file that is not ours is never cut."""
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with storage_errors(self.path, keeps="the results before it are intact"):
+                os.ftruncate(self._descriptor, whole)
+                os.fsync(self._descriptor)
+
+
+def read_results(paths: Iterable[Path]) -> Results:
+    """Read results files as one.
+
+    Half a last line, which a crash leaves behind, is passed over with a note.
+
+    Raises:
+        ResultsError: a file is missing, or a line is broken or foreign; names file and line.
+    """
+    results = Results()
+    for path in paths:
+        for number, line in _lines(path):
+            results.add(_parse(path, number, line))
+    return results
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Whole lines with their numbers, from 1."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot read results: {error.strerror or error}") from error
+    lines = content.split(b"\n")
+    half = lines.pop()
+    yield from enumerate(lines, start=1)
+    if not half:
+        return
+    if half[: len(LINE_START)] != LINE_START[: len(half)]:
+        raise ResultsError(f"{path}: line {len(lines) + 1} is no record of a results file")
+    console.note(f"{path}: line {len(lines) + 1} is incomplete (a crash while writing it); ignored")
+
+
+def _parse(path: Path, number: int, line: bytes) -> BundleRecord | Result:
+    where = f"{path}: line {number}"
+    try:
+        value: Any = json.loads(line)
+    except ValueError:
+        raise ResultsError(f"{where} is not JSON; is this a results file?") from None
+    kind = value.get("record") if isinstance(value, dict) else None
+    if kind == "bundle":
+        return _validate(where, BundleRecord, value)
+    if kind == "result":
+        version = str(value.get("schema_version"))
+        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+            raise ResultsError(f"{where} has schema version {version}, this pocketgan reads {SCHEMA_VERSION}")
+        del value["record"]
+        return _validate(where, Result, value)
+    raise ResultsError(f"{where} is neither a bundle nor a result record; is this a results file?")
+
+
+def _validate(where: str, model: type[Record], value: dict[str, Any]) -> Record:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field_name = ".".join(str(part) for part in first["loc"]) or "the record"
+        raise ResultsError(
+            f"{where} is a broken {value.get('record', 'result')} record: {field_name}: {first['msg']}"
+        ) from None

@@ -1,0 +1,79 @@
+"""From an entry of a bundle to the plan of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
+from pocketgan.bundle import Bundle
+from pocketgan.errors import BundleError
+from pocketgan.manifest import Component, Entry, GoldenTensor, TensorSpec
+
+DEFAULT_FLOOR_DB = 30.0
+# Rounding differs between processors; a model that was exported below its floor is held to what it had, less this.
+BELOW_FLOOR_MARGIN_DB = 3.0
+
+
+def plan_model(bundle: Bundle, entry: Entry, folder: Path) -> ModelPlan:
+    """Plan of a single-component entry whose files lie in `folder` as they lie in the bundle.
+
+    Raises:
+        BundleError: the entry point is none of its files, or a tensor has no golden values.
+    """
+    component = entry.components[0]
+    golden = next(golden for golden in bundle.manifest.golden if golden.id == entry.golden)
+    return ModelPlan(
+        file=str(folder / model_path(component)),
+        inputs=_tensors(bundle, component.inputs, golden.inputs, folder),
+        outputs=_tensors(bundle, component.outputs, golden.outputs, folder),
+        floor_db=floor_db(entry),
+        repeat=component.repeat,
+    )
+
+
+def model_path(component: Component) -> str:
+    """Path in the bundle of the file that the runtime opens: the entry point, or the component's only file.
+
+    Raises:
+        BundleError: the entry point is none of several files.
+    """
+    paths = [file.path for file in component.files]
+    if component.entry_point in paths:
+        return component.entry_point
+    if len(paths) == 1:
+        return paths[0]
+    raise BundleError(f"component {component.name}: its entry point {component.entry_point} is none of its files")
+
+
+def floor_db(entry: Entry) -> float:
+    """PSNR in dB below which the entry's output counts as wrong on this device."""
+    parity = entry.parity
+    if parity is None:
+        return DEFAULT_FLOOR_DB
+    if parity.psnr_db is None or parity.passed:
+        return parity.floor_db
+    return parity.psnr_db - BELOW_FLOOR_MARGIN_DB
+
+
+def _tensors(
+    bundle: Bundle, contract: Sequence[TensorSpec], golden: Sequence[GoldenTensor], folder: Path
+) -> tuple[TensorPlan, ...]:
+    by_name = {tensor.name: tensor for tensor in golden}
+    missing = [spec.name for spec in contract if spec.name not in by_name]
+    if missing:
+        raise BundleError(f"{bundle.path}: has no golden values for tensor {missing[0]}")
+    return tuple(
+        TensorPlan(
+            name=spec.name,
+            shape=tuple(spec.shape),
+            layout=spec.layout,
+            dtype=spec.dtype,
+            value_range=spec.value_range,
+            colour_space=spec.colour_space,
+            golden_file=str(folder / by_name[spec.name].file.path),
+            golden_dtype=by_name[spec.name].dtype,
+            golden_shape=tuple(by_name[spec.name].shape),
+        )
+        for spec in contract
+    )
