@@ -132,6 +132,15 @@ def test_bytes_hidden_between_members_are_refused(zip_of, members: Members) -> N
     _refused(path, "hidden bytes")
 
 
+def test_a_directory_that_points_elsewhere_is_refused(zip_of, members: Members) -> None:
+    path = zip_of(members)
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02") + 42
+    struct.pack_into("<L", data, entry, struct.unpack_from("<L", data, entry)[0] + 1)
+    path.write_bytes(bytes(data))
+    _refused(path, "hidden bytes before LICENSES/Apache-2.0.txt, or files that overlap")
+
+
 def test_a_wrong_hash_is_refused_before_anything_stands(zip_of, members: Members) -> None:
     name, data = members[-1]
     _refused(zip_of([*members[:-1], (name, data[::-1])]), "SHA-256 is not the one")
@@ -201,6 +210,13 @@ def _rename(manifest: dict[str, Any], path: str) -> None:
 )
 def test_a_manifest_path_outside_its_place_is_refused(zip_of, members: Members, path: str, message: str) -> None:
     _refused(zip_of(_with_manifest(members, lambda manifest: _rename(manifest, path))), message)
+
+
+def test_a_licence_or_golden_file_outside_its_place_is_refused(zip_of, members: Members) -> None:
+    licence = _with_manifest(members, lambda manifest: manifest["licenses"][0].update(path="golden/licence.txt"))
+    _refused(zip_of(licence), "golden/licence.txt does not lie under LICENSES/")
+    golden = _with_manifest(members, lambda m: m["golden"][0]["inputs"][0]["file"].update(path="models/input.bin"))
+    _refused(zip_of(golden), "models/input.bin does not lie under golden/")
 
 
 @pytest.mark.parametrize("path", ["LICENSES/APACHE-2.0.txt", "LICENSES/Apache-2.0.txt/more"])

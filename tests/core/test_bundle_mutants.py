@@ -21,7 +21,7 @@ from pocketgan.errors import BundleError
 Members = list[tuple[str, bytes]]
 MUTANTS = 5_000
 
-# Takes the sound bundle's files and gives the bytes of a broken one (or of one that is broken where it does not matter).
+# Takes the sound bundle's files and gives the bytes of a broken one, or of one broken where it does not matter.
 Mutator = Callable[[random.Random, Members], bytes]
 
 
