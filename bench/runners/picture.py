@@ -46,7 +46,7 @@ def to_picture(tensor: np.ndarray, contract: Contract) -> np.ndarray:
     """A batch of one in the contract's layout -> (h, w, 3) uint8, values outside black and white clipped."""
     values = tensor[0] if contract.layout == "NHWC" else tensor[0].transpose(1, 2, 0)
     if values.dtype == np.uint8:
-        return np.ascontiguousarray(values)
+        return np.array(values, order="C")  # a copy: runtimes write the next output to the same place
     low, high = contract.value_range or (0.0, 1.0)
     scaled = values.astype(np.float32, order="C")
     scaled -= np.float32(low)

@@ -8,7 +8,7 @@ import click
 import typer
 
 from pocketgan import __version__, console
-from pocketgan.cli import bundles
+from pocketgan.cli import bundles, measure
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bundles.bundle)
+for command in (measure.bench, measure.devices, measure.report, measure.verify):
+    app.command()(command)
 
 
 def _version(show: bool) -> None:

@@ -1,0 +1,124 @@
+"""Bundles on this host without a stopwatch: compare entries with their golden outputs, and run one on pictures."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pocketgan.bench.devices import Device
+from pocketgan.bench.runners.loop import Engine
+from pocketgan.bench.runners.picture import is_picture, to_picture, to_tensor
+from pocketgan.bench.runners.planning import plan_model
+from pocketgan.bundle import Bundle, open_bundle
+from pocketgan.errors import BundleError, DataError, DeviceError, require
+from pocketgan.manifest import Entry, TensorSpec
+
+# In order of preference.
+_RUNTIMES = ("onnxruntime", "executorch")
+
+
+def verify_bundle(path: Path, device: Device) -> list[str]:
+    """Run every entry that `device` can run and compare with its golden outputs.
+
+    Returns:
+        Problems, each beginning with its entry id; empty where all agree.
+    Raises:
+        BundleError: the bundle is damaged.
+        DeviceError: the device can run none of its entries.
+    """
+    with open_bundle(path) as bundle:
+        entries = [entry.id for entry in bundle.manifest.entries if device.runs(entry)]
+        if not entries:
+            there = ", ".join(entry.id for entry in bundle.manifest.entries)
+            raise DeviceError(
+                f"device {device.name} can run none of the entries of {path} ({there}); "
+                f"it runs: {', '.join(device.runtimes) or 'nothing'}"
+            )
+        found = device.check([(bundle, entry) for entry in entries])
+    return [f"{entry}: {problem}" for entry, problems in zip(entries, found, strict=True) for problem in problems]
+
+
+def runnable_entry(bundle: Bundle) -> Entry:
+    """The entry that this process runs best on pictures: ONNX before ExecuTorch, float32 before others.
+
+    Raises:
+        BundleError: no entry maps one picture to one picture in a runtime that this process has.
+    """
+    entries = [entry for entry in bundle.manifest.entries if entry.runtime in _RUNTIMES and _maps_pictures(entry)]
+    if not entries:
+        there = ", ".join(entry.id for entry in bundle.manifest.entries)
+        raise BundleError(f"{bundle.path}: no entry that turns pictures into pictures runs here; it has: {there}")
+    return min(entries, key=lambda entry: (_RUNTIMES.index(entry.runtime), entry.precision != "fp32"))
+
+
+def input_size(entry: Entry) -> tuple[int, int]:
+    """(height, width) in pixels of the pictures that the entry takes."""
+    spec = entry.components[0].inputs[0]
+    height, width = spec.shape[1:3] if spec.layout == "NHWC" else spec.shape[2:4]
+    return height, width
+
+
+def run_entry(
+    bundle: Bundle, entry: Entry | str | None, images: Iterable[np.ndarray], threads: int = 1
+) -> Iterator[np.ndarray]:
+    """Run an entry on pictures, one after the other, in this process.
+
+    Args:
+        entry: an entry of the bundle, its id, or None for the one that runs best here.
+        images: (h, w, 3) uint8 RGB of the entry's own size (see input_size).
+    Yields:
+        One (h, w, 3) uint8 RGB picture for each.
+    Raises:
+        BundleError: there is no such entry, or it does not turn one picture into one picture here.
+        DataError: a picture of another shape.
+        MissingExtraError: the entry's runtime is not installed.
+    """
+    chosen = runnable_entry(bundle) if entry is None else _find(bundle, entry)
+    if chosen.runtime not in _RUNTIMES or not _maps_pictures(chosen):
+        raise BundleError(f"{bundle.path}: entry {chosen.id} does not turn pictures into pictures on this host")
+    source, target = chosen.components[0].inputs[0], chosen.components[0].outputs[0]
+    expected = (*input_size(chosen), 3)
+    with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
+        bundle.extract(Path(folder) / "entry", chosen.id)
+        engine = _engine(chosen.runtime)
+        engine.start(threads)
+        run = engine.load(plan_model(bundle, chosen, Path(folder) / "entry"))
+        for image in images:
+            if image.shape != expected or image.dtype != np.uint8:
+                raise DataError(
+                    f"entry {chosen.id} takes pictures of shape {expected} in uint8, not {image.shape} in {image.dtype}"
+                )
+            outputs = run({source.name: to_tensor(image, source)})
+            yield to_picture(outputs[0], target)
+
+
+def _engine(runtime: str) -> Engine:
+    if runtime == "onnxruntime":
+        from pocketgan.bench.runners.onnxruntime import OnnxRuntimeEngine
+
+        return OnnxRuntimeEngine()
+    require("export", "executorch", "torch")
+    from pocketgan.bench.runners.executorch import ExecuTorchEngine
+
+    return ExecuTorchEngine()
+
+
+def _find(bundle: Bundle, entry: Entry | str) -> Entry:
+    if isinstance(entry, Entry):
+        return entry
+    try:
+        return bundle.manifest.entry(entry)
+    except KeyError:
+        there = ", ".join(one.id for one in bundle.manifest.entries)
+        raise BundleError(f"{bundle.path}: has no entry {entry}; it has: {there}") from None
+
+
+def _maps_pictures(entry: Entry) -> bool:
+    if len(entry.components) != 1:
+        return False
+    component = entry.components[0]
+    sides: tuple[list[TensorSpec], ...] = (component.inputs, component.outputs)
+    return all(len(side) == 1 and is_picture(side[0]) and len(side[0].shape) == 4 for side in sides)

@@ -1,0 +1,159 @@
+"""Commands that measure: bench, devices, verify, report."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from pocketgan import console
+from pocketgan.cli.options import EntryId, Json
+
+if TYPE_CHECKING:
+    from pocketgan.bench.schema.result import Result
+
+Mode = Literal["latency", "throughput", "sustained"]
+BundlePaths = Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles (.pgb) to measure side by side.")]
+DeviceName = Annotated[str, typer.Option("--device", help="Where to run; see `pocketgan devices`.")]
+
+COLUMNS = ("bundle", "entry", "runtime", "FPS", "median ms", "p90 ms", "first ms", "load ms", "memory MB")
+
+
+def bench(
+    bundles: BundlePaths,
+    device: DeviceName = "local",
+    entry: EntryId = None,
+    mode: Annotated[Mode, typer.Option("--mode", help="What to measure.")] = "latency",
+    iterations: Annotated[int, typer.Option("--iterations", min=1, help="Timed frames per entry.")] = 50,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns that the frames are split into.")] = 5,
+    warmup: Annotated[int, typer.Option("--warmup", min=0, help="Untimed frames before the first.")] = 5,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime.")] = 1,
+    cold_repeats: Annotated[int, typer.Option("--cold-repeats", min=0, help="Loads in a fresh process.")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="Results file; one that is there is continued.")] = Path(
+        "results.jsonl"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Skip what the results file already holds.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure bundles: frame times, loads, memory; entries of the same id take turns so that they compare."""
+    from pocketgan.bench.devices import find_device
+    from pocketgan.bench.session import JobOptions, measure
+
+    _start(json)
+    options = JobOptions(mode, iterations, rounds, warmup, threads, cold_repeats, entry)
+    results = measure(bundles, find_device(device), options, out, resume=resume)
+    rows = [_row(result) for result in results]
+    payload = {"results": str(out), "device": device, "measured": rows}
+    console.result(payload, _bench_text(rows, out))
+    if any(row["fps"] is None for row in rows):
+        raise typer.Exit(1)
+
+
+def devices(json: Json = False) -> None:
+    """List the devices that can measure, and the runtimes that each can use."""
+    from pocketgan.bench.devices import all_devices
+
+    _start(json)
+    found = [(device.describe(), list(device.runtimes)) for device in all_devices()]
+    payload = {"devices": [{**info.model_dump(mode="json"), "runtimes": runtimes} for info, runtimes in found]}
+    rows = [
+        (info.name, info.model, info.os, info.cpu, info.cores, ", ".join(runtimes) or "none")
+        for info, runtimes in found
+    ]
+    console.result(payload, console.table(("device", "model", "system", "processor", "cores", "runtimes"), rows))
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .pgb file.")],
+    json: Json = False,
+) -> None:
+    """Run every entry that this host can run and compare it with the golden outputs; exit code 1 if one differs."""
+    from pocketgan.bench.check import verify_bundle
+    from pocketgan.bench.devices import find_device
+
+    _start(json)
+    problems = verify_bundle(bundle, find_device("local"))
+    text = "\n".join(f"problem: {problem}" for problem in problems) or "ok"
+    console.result({"ok": not problems, "problems": problems}, text)
+    if problems:
+        raise typer.Exit(1)
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Results files (.jsonl).")],
+    out: Annotated[Path, typer.Option("--out", help="Page to write; it appears whole or not at all.")] = Path(
+        "report.html"
+    ),
+    json: Json = False,
+) -> None:
+    """Make one self-contained HTML page of results files."""
+    from pocketgan.bench.report import write_report
+
+    _start(json)
+    page = write_report(results, out)
+    console.result({"report": str(page)}, f"{page}: {page.stat().st_size:,} bytes")
+
+
+def _start(json: bool) -> None:
+    if json:
+        console.use_json()
+
+
+def _row(result: Result) -> dict[str, Any]:
+    """What `bench` shows of a result; null where it was not measured. Times in milliseconds."""
+    from pocketgan.bench.statistics import frame_times, frames_per_second, summarise
+
+    frames = summarise(frame_times(result.frames)) if result.frames else None
+    return {
+        "bundle": result.bundle_name,
+        "digest": result.job.bundle,
+        "entry": result.job.entry,
+        "runtime": result.runtime,
+        "session": result.session,
+        "fps": frames_per_second(result.frames) if result.frames else None,
+        "median_ms": frames and frames.median,
+        "p90_ms": frames and frames.p90,
+        "p99_ms": frames and frames.p99,
+        "first_inference_ms": _median_ms(result.first_inference_ns),
+        "cold_load_ms": _median_ms(result.cold_load_ns),
+        "warm_load_ms": _median_ms(result.warm_load_ns),
+        "memory_bytes": result.memory.peak_bytes if result.memory else None,
+        "runtime_memory_bytes": result.memory.runtime_bytes if result.memory else None,
+        "parity_psnr_db": result.parity.psnr_db if result.parity else None,
+        "errors": result.errors,
+    }
+
+
+def _median_ms(times_ns: list[int]) -> float | None:
+    from pocketgan.bench.statistics import summarise
+
+    return summarise(times_ns).median if times_ns else None
+
+
+def _bench_text(rows: list[dict[str, Any]], out: Path) -> str:
+    def cell(value: float | None, digits: int) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    cells = [
+        (
+            row["bundle"],
+            row["entry"],
+            row["runtime"],
+            cell(row["fps"], 1),
+            *(cell(row[key], 2) for key in ("median_ms", "p90_ms", "first_inference_ms", "cold_load_ms")),
+            cell(None if row["memory_bytes"] is None else row["memory_bytes"] / 1e6, 1),
+        )
+        for row in rows
+    ]
+    problems = [f"{row['bundle']} {row['entry']}: {problem}" for row in rows for problem in row["errors"]]
+    return "\n".join(
+        [
+            console.table(COLUMNS, cells),
+            "",
+            *problems,
+            f"results: {out}",
+            f"report:  pocketgan report {shlex.quote(str(out))} --out report.html",
+        ]
+    )
