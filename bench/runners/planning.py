@@ -33,14 +33,17 @@ def plan_model(bundle: Bundle, entry: Entry, folder: Path) -> ModelPlan:
 
 
 def model_path(component: Component) -> str:
-    """Path in the bundle of the file that the runtime opens: the entry point, or the component's only file.
+    """Path in the bundle of the file that the runtime opens.
+
+    The entry point names it, whole or as it stands in the entry's own folder; a component's only file needs no name.
 
     Raises:
         BundleError: the entry point is none of several files.
     """
     paths = [file.path for file in component.files]
-    if component.entry_point in paths:
-        return component.entry_point
+    named = [path for path in paths if path == component.entry_point or path.endswith(f"/{component.entry_point}")]
+    if len(named) == 1:
+        return named[0]
     if len(paths) == 1:
         return paths[0]
     raise BundleError(f"component {component.name}: its entry point {component.entry_point} is none of its files")

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pocketgan.bench.journal import read_results
+
+QUICK = ("--iterations", "4", "--rounds", "2", "--warmup", "1")
+
+
+@pytest.fixture
+def pocketgan(environment: dict[str, str], tmp_path: Path):
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pocketgan", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+
+    return run
+
+
+def test_bench_prints_a_table_and_where_the_results_are(pocketgan, make_bundle, tmp_path: Path) -> None:
+    done = pocketgan("bench", make_bundle("a"), make_bundle("b", layers=3), *QUICK)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:4] == ["bundle", "entry", "runtime", "FPS"]
+    assert [line.split()[:3] for line in lines[2:4]] == [[name, "onnx-fp32", "onnxruntime"] for name in "ab"]
+    assert "pocketgan report results.jsonl --out report.html" in lines[-1]
+    assert len(read_results([tmp_path / "results.jsonl"]).results) == 2
+    assert done.stderr == ""
+
+
+def test_bench_json_is_one_object_of_numbers(pocketgan, make_bundle, tmp_path: Path) -> None:
+    done = pocketgan("bench", make_bundle(), *QUICK, "--out", tmp_path / "deep" / "r.jsonl", "--json")
+    (row,) = json.loads(done.stdout)["measured"]
+    assert row["fps"] == pytest.approx(1000 / row["median_ms"])
+    assert row["cold_load_ms"] > 0
+    assert row["memory_bytes"] > 1e7
+    assert row["errors"] == []
+
+
+def test_bench_resumes(pocketgan, make_bundle, tmp_path: Path) -> None:
+    bundle = make_bundle()
+    pocketgan("bench", bundle, *QUICK)
+    done = pocketgan("bench", bundle, *QUICK, "--resume")
+    assert done.returncode == 0
+    assert "1 of 1 entries are in results.jsonl already" in done.stderr
+    assert len(read_results([tmp_path / "results.jsonl"]).results) == 1
+
+
+def test_bench_of_a_wrong_model_says_no(pocketgan, make_bundle) -> None:
+    done = pocketgan("bench", make_bundle(wrong_by=0.2), *QUICK)
+    assert done.returncode == 1
+    assert "wrong output: 20.0 dB" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--device", "toaster"), "known devices: local"),
+        (("--entry", "onnx-int8"), "has no entry onnx-int8"),
+        (("--mode", "sustained"), "mode latency, not sustained"),
+        (("--out", "tiny.pgb"), "line 1 is"),
+    ],
+)
+def test_what_cannot_be_measured_ends_with_one_line(pocketgan, make_bundle, arguments, said: str) -> None:
+    bundle = make_bundle()
+    before = bundle.read_bytes()
+    done = pocketgan("bench", bundle, *QUICK, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert bundle.read_bytes() == before
+
+
+def test_devices_lists_this_host(pocketgan) -> None:
+    (device,) = json.loads(pocketgan("devices", "--json").stdout)["devices"]
+    assert device["name"] == "local"
+    assert "onnxruntime" in device["runtimes"]
+
+
+def test_verify_agrees_or_names_the_problem(pocketgan, make_bundle) -> None:
+    done = pocketgan("verify", make_bundle("right"), "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"ok": True, "problems": []})
+    done = pocketgan("verify", make_bundle("wrong", wrong_by=0.2), "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["problems"][0].startswith("onnx-fp32: wrong output")
+
+
+def test_bench_of_onnx_never_imports_torch(environment: dict[str, str], make_bundle, tmp_path: Path) -> None:
+    script = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print(sorted({'torch', 'onnxruntime', 'executorch', 'jinja2'} & set(sys.modules))))\n"
+        f"sys.argv = ['pocketgan', 'bench', {str(make_bundle())!r}, *{QUICK!r}, '--json']\n"
+        "from pocketgan.cli import main\nmain()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pocketgan.bench.check import run_entry, verify_bundle
+from pocketgan.bench.devices import all_devices, find_device, local
+from pocketgan.bench.devices.local import LocalDevice
+from pocketgan.bench.runners.process import run_plan
+from pocketgan.bench.schema.job import Job, Warmup
+from pocketgan.bundle import open_bundle
+from pocketgan.errors import BundleError, DataError, DeviceError
+
+ENTRY = "onnx-fp32"
+
+
+def job_for(digest: str, entry: str = ENTRY, **options: object) -> Job:
+    fields = {"warmup": Warmup(iterations=1), "iterations": 6, "rounds": 3, **options}
+    return Job.model_validate({"bundle": digest, "entry": entry, **fields})
+
+
+def test_it_says_what_it_is() -> None:
+    info = LocalDevice().describe()
+    assert (info.kind, info.simulated) == ("local", False)
+    assert info.cores >= 1
+    assert info.memory_bytes > 1 << 28
+
+
+def test_devices_are_found_by_name() -> None:
+    assert [device.name for device in all_devices()] == ["local"]
+    assert find_device("local").name == "local"
+    with pytest.raises(DeviceError, match="no device 'toaster'; known devices: local"):
+        find_device("toaster")
+
+
+def test_it_runs_only_what_this_host_can(make_bundle) -> None:
+    def entry_of(**options: str):
+        with open_bundle(make_bundle(**options)) as bundle:
+            return bundle.manifest.entries[0]
+
+    device = LocalDevice()
+    device.runtimes = ("onnxruntime", "executorch")
+    assert device.runs(entry_of())
+    assert device.runs(entry_of(runtime="executorch", target="executorch-xnnpack"))
+    assert not device.runs(entry_of(runtime="executorch", target="executorch-vulkan"))
+    assert not device.runs(entry_of(runtime="coreml", target="coreml"))
+    device.runtimes = ("executorch",)
+    assert not device.runs(entry_of())
+
+
+def test_one_job_brings_raw_samples_and_circumstances(make_bundle) -> None:
+    with open_bundle(make_bundle()) as bundle:
+        result = LocalDevice().run(bundle, job_for(bundle.digest, cold_repeats=2))
+    assert result.errors == []
+    assert [frame.round for frame in result.frames] == [0, 0, 1, 1, 2, 2]
+    assert all(frame.pre_ns > 0 and frame.inference_ns > 0 and frame.post_ns > 0 for frame in result.frames)
+    assert len(result.cold_load_ns) == len(result.warm_load_ns) == len(result.first_inference_ns) == 2
+    assert result.memory is not None
+    assert result.memory.runtime_bytes <= result.memory.peak_bytes
+    assert result.parity is not None
+    assert result.parity.psnr_db is None or result.parity.psnr_db > 100
+    assert len(result.conditions) >= 2
+    assert result.conditions[0].at_ns < result.frames[0].start_ns < result.conditions[-1].at_ns
+    assert result.runtime_version.startswith("1.")
+
+
+def test_no_cold_repeats_means_no_loads_but_memory(make_bundle) -> None:
+    with open_bundle(make_bundle()) as bundle:
+        result = LocalDevice().run(bundle, job_for(bundle.digest, cold_repeats=0))
+    assert result.cold_load_ns == result.warm_load_ns == result.first_inference_ns == []
+    assert result.memory is not None
+
+
+def test_compared_bundles_take_turns(make_bundle) -> None:
+    ticks: list[int] = []
+    with open_bundle(make_bundle("a")) as a, open_bundle(make_bundle("b", layers=4)) as b:
+        work = [(a, job_for(a.digest)), (b, job_for(b.digest))]
+        first, second = LocalDevice().run_interleaved(work, session="s", tick=lambda count, detail: ticks.append(count))
+    assert first.session == second.session == "s"
+    assert sum(ticks) == 12
+    marks = sorted([(f.start_ns, 0, f.round) for f in first.frames] + [(f.start_ns, 1, f.round) for f in second.frames])
+    assert [mark[2] for mark in marks] == sorted(mark[2] for mark in marks)
+    assert {mark[1] for mark in marks[:4]} == {0, 1}
+
+
+def test_a_wrong_model_is_not_timed_and_does_not_stop_the_others(make_bundle) -> None:
+    with open_bundle(make_bundle("wrong", wrong_by=0.2)) as wrong, open_bundle(make_bundle("right")) as right:
+        first, second = LocalDevice().run_interleaved([(wrong, job_for(wrong.digest)), (right, job_for(right.digest))])
+    assert first.frames == []
+    assert "wrong output" in first.errors[0]
+    assert first.parity is not None
+    assert first.parity.psnr_db == pytest.approx(20, abs=0.1)
+    assert len(second.frames) == 6
+    assert second.errors == []
+
+
+def test_a_runner_that_dies_is_an_error_in_the_result(make_bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "import sys; sys.exit('out of luck')"
+    monkeypatch.setattr(local, "run_plan", functools.partial(run_plan, command=[sys.executable, "-c", script]))
+    with open_bundle(make_bundle()) as bundle:
+        result = LocalDevice().run(bundle, job_for(bundle.digest))
+    assert result.frames == []
+    assert result.errors == ["the onnxruntime runner ended early with exit code 1; its last lines: out of luck"]
+
+
+def test_one_thread_is_one_thread_and_more_are_noticed(make_bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = (
+        "from pocketgan.bench.runners import onnxruntime\n"
+        "class Greedy(onnxruntime.OnnxRuntimeEngine):\n"
+        "    def start(self, threads):\n"
+        "        return super().start(2)\n"
+        "onnxruntime.serve(Greedy())\n"
+    )
+    with open_bundle(make_bundle(size=256, layers=8)) as bundle:
+        job = job_for(bundle.digest, iterations=20)
+        assert LocalDevice().run(bundle, job).errors == []
+        if (os.cpu_count() or 1) > 1:
+            monkeypatch.setattr(local, "run_plan", functools.partial(run_plan, command=[sys.executable, "-c", script]))
+            assert "cores busy though 1 thread(s)" in LocalDevice().run(bundle, job).errors[0]
+
+
+def test_modes_that_it_does_not_have_are_refused(make_bundle) -> None:
+    with open_bundle(make_bundle()) as bundle, pytest.raises(DeviceError, match="mode latency, not sustained"):
+        LocalDevice().run(bundle, job_for(bundle.digest, mode="sustained"))
+
+
+def test_the_lock_names_its_owner() -> None:
+    with LocalDevice().lock(), pytest.raises(DeviceError, match=rf"\(process {os.getpid()}\)"), LocalDevice().lock():
+        pass
+    with LocalDevice().lock():
+        pass
+
+
+def test_the_lock_of_a_killed_owner_is_free() -> None:
+    script = (
+        "import time\nfrom pocketgan.bench.devices.local import LocalDevice\n"
+        "with LocalDevice().lock():\n    print('locked', flush=True)\n    time.sleep(60)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "locked\n"
+    with pytest.raises(DeviceError, match=rf"process {owner.pid}"), LocalDevice().lock():
+        pass
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.wait()
+    owner.stdout.close()
+    with LocalDevice().lock():
+        pass
+
+
+def test_verify_finds_what_differs_from_golden(make_bundle) -> None:
+    assert verify_bundle(make_bundle("right"), LocalDevice()) == []
+    (problem,) = verify_bundle(make_bundle("wrong", wrong_by=0.2), LocalDevice())
+    assert problem.startswith("onnx-fp32: wrong output: 20.0 dB")
+    with pytest.raises(DeviceError, match=r"none of the entries of .*coreml-fp32"):
+        verify_bundle(make_bundle("phone", runtime="coreml", target="coreml"), LocalDevice())
+
+
+def test_an_entry_runs_on_pictures(make_bundle, tmp_path: Path) -> None:
+    identity = np.random.default_rng(2).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
+    with open_bundle(make_bundle()) as bundle:
+        outputs = list(run_entry(bundle, None, identity))
+        again = list(run_entry(bundle, ENTRY, identity[:1]))
+        with pytest.raises(DataError, match=r"takes pictures of shape \(16, 16, 3\)"):
+            list(run_entry(bundle, ENTRY, [np.zeros((8, 8, 3), np.uint8)]))
+        with pytest.raises(BundleError, match="has no entry onnx-int8"):
+            list(run_entry(bundle, "onnx-int8", identity))
+    assert [output.shape for output in outputs] == [(16, 16, 3)] * 3
+    assert all(output.dtype == np.uint8 for output in outputs)
+    assert np.array_equal(outputs[0], again[0])
+    assert not np.array_equal(outputs[0], outputs[1])
+
+
+@pytest.fixture(scope="module")
+def lowered() -> tuple[bytes, np.ndarray, np.ndarray]:
+    """A program of three convolutions at 64x64 for XNNPACK, its input and its source module's output."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("executorch")
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            pairs = pairwise((3, 64, 64, 3))
+            self.layers = torch.nn.ModuleList([torch.nn.Conv2d(a, b, 3, padding=1) for a, b in pairs])
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    net, x = Net().eval(), torch.rand(1, 3, 64, 64) * 2 - 1
+    program = to_edge_transform_and_lower(torch.export.export(net, (x,)), partitioner=[XnnpackPartitioner()])
+    return bytes(program.to_executorch().buffer), x.numpy(), net(x).detach().numpy()
+
+
+@pytest.mark.slow
+def test_executorch_runs_on_one_thread_and_keeps_quiet(lowered, make_bundle, capfd: pytest.CaptureFixture[str]) -> None:
+    model, x, y = lowered
+    options = {"size": 64, "runtime": "executorch", "target": "executorch-xnnpack", "golden": (x, y), "model": model}
+    with open_bundle(make_bundle(**options)) as bundle:
+        result = LocalDevice().run(bundle, job_for(bundle.digest, "executorch-xnnpack-fp32", iterations=30))
+    assert result.errors == []
+    assert len(result.frames) == 30
+    assert result.parity is not None
+    assert result.parity.psnr_db is None or result.parity.psnr_db > 100
+    assert sum(frame.inference_ns for frame in result.frames) > 50e6, "too short to tell how many threads ran"
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pocketgan.bench.runners.loop import WrongOutputError, agreement, turns
+from pocketgan.bench.runners.picture import to_picture, to_tensor
+from pocketgan.bench.runners.planning import floor_db, plan_model
+from pocketgan.bench.runners.process import Event, run_plan
+from pocketgan.bench.runners.protocol import ModelPlan, Plan
+from pocketgan.bundle import open_bundle
+from pocketgan.errors import DeviceError
+from pocketgan.manifest import Parity, TensorSpec
+
+
+def planned(path: Path) -> ModelPlan:
+    folder = path.with_suffix(".unpacked")
+    with open_bundle(path) as bundle:
+        bundle.extract(folder)
+        return plan_model(bundle, bundle.manifest.entries[0], folder)
+
+
+def events_of(plan: Plan, **options: object) -> list[Event]:
+    events: list[Event] = []
+    run_plan("onnxruntime", plan, events.append, **options)  # type: ignore[arg-type]
+    return events
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [event["event"] for event in events]
+
+
+def run_script(script: str, **options: object) -> list[Event]:
+    return events_of(Plan("check", ()), command=[sys.executable, "-c", script], **options)
+
+
+def test_plan_survives_the_pipe(make_bundle) -> None:
+    plan = Plan("time", (planned(make_bundle()),), 2, 3, 40, 5)
+    assert Plan.from_line(plan.to_line()) == plan
+
+
+def test_every_frame_comes_with_its_round_and_in_order(make_bundle) -> None:
+    models = (planned(make_bundle("a")), planned(make_bundle("b", layers=3)))
+    events = events_of(Plan("time", models, warmup=1, iterations=7, rounds=3))
+    first_frames = kinds(events).index("frames")
+    assert kinds(events)[:first_frames] == ["ready", "loaded", "parity", "loaded", "parity"]
+    for model in (0, 1):
+        frames = [frame for event in events[first_frames:-1] if event["model"] == model for frame in event["frames"]]
+        assert [frame[4] for frame in frames] == [0, 0, 0, 1, 1, 2, 2]
+        assert all(later[0] >= sum(earlier[:4]) for earlier, later in pairwise(frames))
+    assert [event["model"] for event in events if event["event"] == "frames"] == [0, 1, 1, 0, 1, 0]
+
+
+def test_pixels_are_converted_only_where_the_contract_is_a_picture(make_bundle) -> None:
+    models = (planned(make_bundle("picture")), planned(make_bundle("numbers", image=False)))
+    events = events_of(Plan("time", models, iterations=2, rounds=1))
+    picture, numbers = ([e["frames"] for e in events if e["event"] == "frames" and e["model"] == m] for m in (0, 1))
+    assert all(frame[1] > 0 and frame[3] > 0 for frame in picture[0])
+    assert all(frame[1] == 0 and frame[3] == 0 for frame in numbers[0])
+
+
+def test_wrong_output_is_never_timed(make_bundle) -> None:
+    models = (planned(make_bundle("wrong", wrong_by=0.2)), planned(make_bundle("right")))
+    events = events_of(Plan("time", models, iterations=2, rounds=1))
+    (failed,) = [event for event in events if event["event"] == "failed"]
+    assert failed["model"] == 0
+    assert "wrong output: 20.0 dB" in failed["message"]
+    assert {event["model"] for event in events if event["event"] == "frames"} == {1}
+
+
+def test_unreadable_model_fails_alone(make_bundle) -> None:
+    models = (planned(make_bundle("broken", model=b"no model")), planned(make_bundle("right")))
+    events = events_of(Plan("check", models))
+    assert kinds(events) == ["ready", "failed", "loaded", "parity", "done"]
+    assert "onnxruntime refused the model" in events[1]["message"]
+
+
+def test_fresh_process_reports_memory_and_both_loads(make_bundle) -> None:
+    events = {event["event"]: event for event in events_of(Plan("fresh", (planned(make_bundle()),)))}
+    assert events["loaded"]["cold_ns"] > 0
+    assert events["reloaded"]["warm_ns"] > 0
+    assert 10e6 < events["memory"]["runtime_bytes"] <= events["memory"]["peak_bytes"]
+
+
+def test_what_a_runtime_prints_stays_out_of_the_events(make_bundle) -> None:
+    script = (
+        "import os\n"
+        "from pocketgan.bench.runners import onnxruntime\n"
+        "class Loud(onnxruntime.OnnxRuntimeEngine):\n"
+        "    def start(self, threads):\n"
+        "        print('cpuinfo: no midr'); os.write(1, b'native noise\\n')\n"
+        "        return super().start(threads)\n"
+        "onnxruntime.serve(Loud())\n"
+    )
+    events = events_of(Plan("check", (planned(make_bundle()),)), command=[sys.executable, "-c", script])
+    assert kinds(events) == ["ready", "loaded", "parity", "done"]
+
+
+def test_runner_that_dies_is_explained_by_its_last_lines() -> None:
+    with pytest.raises(DeviceError, match=r"exit code 3; its last lines: .*the reason"):
+        run_script("import sys; sys.stdin.readline(); print('the reason', file=sys.stderr); sys.exit(3)")
+
+
+def test_runner_that_crashes_names_the_signal() -> None:
+    with pytest.raises(DeviceError, match="killed by SIGSEGV"):
+        run_script("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+
+
+def test_runner_that_hangs_is_killed() -> None:
+    started = time.monotonic()
+    with pytest.raises(DeviceError, match="hung: nothing from it for 1 s"):
+        run_script("import time; time.sleep(60)", stall_timeout_s=1)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("garbage", ["no json", "[1]", '{"no": "event"}'])
+def test_runner_that_prints_garbage_is_refused(garbage: str) -> None:
+    with pytest.raises(DeviceError, match="which is no event"):
+        run_script(f"print({garbage!r})")
+
+
+def test_runner_dies_with_its_host(make_bundle, tmp_path: Path) -> None:
+    plan = tmp_path / "plan"
+    plan.write_text(Plan("time", (planned(make_bundle(layers=2)),), iterations=10_000_000, rounds=1).to_line())
+    script = (
+        "import sys\nfrom pocketgan.bench.runners.process import run_plan\n"
+        "from pocketgan.bench.runners.protocol import Plan\n"
+        "plan = Plan.from_line(open(sys.argv[1]).read())\n"
+        "run_plan('onnxruntime', plan, lambda event: print(event['event'], flush=True))\n"
+    )
+    host = subprocess.Popen([sys.executable, "-c", script, str(plan)], stdout=subprocess.PIPE, text=True)
+    assert host.stdout is not None
+    assert [host.stdout.readline().strip() for _ in range(3)] == ["ready", "loaded", "parity"]
+    (runner,) = psutil.Process(host.pid).children()
+    os.kill(host.pid, signal.SIGKILL)
+    host.wait()
+    host.stdout.close()
+    runner.wait(timeout=10)
+    assert not psutil.pid_exists(runner.pid)
+
+
+def test_onnx_runner_needs_no_torch(make_bundle) -> None:
+    script = (
+        "import sys\n"
+        "from pocketgan.bench.runners import onnxruntime\n"
+        "class Honest(onnxruntime.OnnxRuntimeEngine):\n"
+        "    def load(self, model):\n"
+        "        run = super().load(model)\n"
+        "        heavy = {'torch', 'pydantic', 'rich', 'typer'} & set(sys.modules)\n"
+        "        if heavy: raise RuntimeError(f'imported {heavy}')\n"
+        "        return run\n"
+        "onnxruntime.serve(Honest())\n"
+    )
+    events = events_of(Plan("check", (planned(make_bundle()),)), command=[sys.executable, "-c", script])
+    assert kinds(events) == ["ready", "loaded", "parity", "done"]
+
+
+@given(st.integers(1, 6))
+def test_each_model_stands_equally_often_in_each_place(models: int) -> None:
+    orders = turns(models, 2 * models)
+    for place in range(models):
+        assert sorted(order[place] for order in orders) == sorted([*range(models)] * 2)
+
+
+def test_agreement_reports_the_worst_output() -> None:
+    golden = [np.zeros((1, 4)), np.zeros((1, 4))]
+    outputs = [np.zeros((1, 4)), np.full((1, 4), 0.02)]
+    assert agreement(outputs, golden, [(-1, 1), (-1, 1)]) == (pytest.approx(40), pytest.approx(0.02))
+    assert agreement(golden, golden, [(-1, 1), None]) == (None, 0.0)
+
+
+def test_agreement_refuses_values_that_are_not_finite() -> None:
+    with pytest.raises(WrongOutputError, match="not finite"):
+        agreement([np.array([np.nan])], [np.zeros(1)], [None])
+    with pytest.raises(WrongOutputError, match="shape"):
+        agreement([np.zeros((2, 1))], [np.zeros((1, 2))], [None])
+
+
+@pytest.mark.parametrize(("layout", "dtype", "bounds"), [("NCHW", "float32", (-1, 1)), ("NHWC", "uint8", (0, 255))])
+def test_pictures_survive_the_way_there_and_back(layout: str, dtype: str, bounds: tuple[float, float]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    shape = [1, 3, 5, 7] if layout == "NCHW" else [1, 5, 7, 3]
+    spec = TensorSpec.model_validate(
+        {"name": "x", "shape": shape, "layout": layout, "dtype": dtype, "value_range": bounds, "colour_space": "RGB"}
+    )
+    tensor = to_tensor(picture, spec)
+    assert list(tensor.shape) == shape
+    assert tensor.dtype == dtype
+    assert bounds[0] <= tensor.min() < tensor.max() <= bounds[1]
+    assert np.array_equal(to_picture(tensor, spec), picture)
+
+
+def test_values_beyond_black_and_white_are_clipped() -> None:
+    spec = TensorSpec(
+        name="y", shape=[1, 3, 1, 1], layout="NCHW", dtype="float32", value_range=(-1, 1), colour_space="RGB"
+    )
+    assert to_picture(np.array([-3, 0, 3], "f4").reshape(1, 3, 1, 1), spec).tolist() == [[[0, 128, 255]]]
+
+
+@pytest.mark.parametrize(
+    ("parity", "expected"),
+    [
+        (None, 30),
+        (Parity(psnr_db=120, max_abs_error=0, floor_db=100, runtime="r"), 100),
+        (Parity(psnr_db=25, max_abs_error=0, floor_db=30, runtime="r"), 22),
+    ],
+    ids=["none", "passed", "exported below its floor"],
+)
+def test_floor_is_what_the_export_reached(make_bundle, parity: Parity | None, expected: float) -> None:
+    with open_bundle(make_bundle(parity=parity)) as bundle:
+        assert floor_db(bundle.manifest.entries[0]) == expected

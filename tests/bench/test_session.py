@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pocketgan.bench.devices import Tick
+from pocketgan.bench.journal import SampleRow, read_results
+from pocketgan.bench.schema.job import Job
+from pocketgan.bench.schema.result import DeviceInfo, Frame, Result
+from pocketgan.bench.session import JobOptions, measure
+from pocketgan.bundle import Bundle, open_bundle
+from pocketgan.errors import BundleError, DeviceError
+from pocketgan.manifest import Entry
+
+QUICK = JobOptions(iterations=4, rounds=2, warmup=0)
+
+
+class FakeDevice:
+    """Answers at once; remembers what it was asked."""
+
+    name = "fake"
+    simulated = False
+    runtimes = ("onnxruntime",)
+
+    def __init__(self, broken: bool = False) -> None:
+        self.turns: list[list[tuple[str, str]]] = []
+        self.broken = broken
+        self.locked = False
+
+    def describe(self) -> DeviceInfo:
+        return DeviceInfo(
+            name=self.name, model="m", kind="local", os="o", os_build="b", cpu="c", cores=1, memory_bytes=1
+        )
+
+    def runs(self, entry: Entry) -> bool:
+        return entry.runtime in self.runtimes
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        self.locked = True
+        yield
+        self.locked = False
+
+    def run(self, bundle: Bundle, job: Job) -> Result:
+        return self.run_interleaved([(bundle, job)])[0]
+
+    def run_interleaved(
+        self, work: Sequence[tuple[Bundle, Job]], *, session: str = "", tick: Tick | None = None
+    ) -> list[Result]:
+        assert self.locked
+        self.turns.append([(bundle.manifest.name, job.entry) for bundle, job in work])
+        frame = Frame(start_ns=0, pre_ns=0, inference_ns=1, post_ns=0, round=0)
+        return [
+            Result(
+                session=session,
+                job=job,
+                bundle_name=bundle.manifest.name,
+                device=self.describe(),
+                runtime="onnxruntime",
+                runtime_version="1",
+                app_build="release",
+                started_at="2026-01-01T00:00:00+00:00",
+                frames=[] if self.broken else [frame],
+                errors=["wrong output"] if self.broken else [],
+            )
+            for bundle, job in work
+        ]
+
+    def check(self, work: Sequence[tuple[Bundle, str]]) -> list[list[str]]:
+        return [[] for _ in work]
+
+
+def test_bundles_with_the_same_entry_take_turns_in_one_session(make_bundle, tmp_path: Path) -> None:
+    device = FakeDevice()
+    bundles = [make_bundle("a"), make_bundle("b", layers=2), make_bundle("c", target="other")]
+    results = measure(bundles, device, QUICK, tmp_path / "r.jsonl")
+    assert device.turns == [[("a", "onnx-fp32"), ("b", "onnx-fp32")], [("c", "other-fp32")]]
+    assert [result.bundle_name for result in results] == ["a", "b", "c"]
+    assert len({result.session for result in results}) == 1
+    written = read_results([tmp_path / "r.jsonl"])
+    assert written.results == results
+    assert {record.manifest.name for record in written.bundles.values()} == {"a", "b", "c"}
+
+
+def test_a_second_run_continues_the_file_with_a_new_session(make_bundle, tmp_path: Path) -> None:
+    bundle, out = make_bundle(), tmp_path / "r.jsonl"
+    for _ in range(2):
+        measure([bundle], FakeDevice(), QUICK, out)
+    written = read_results([out])
+    assert len({result.session for result in written.results}) == 2
+    assert len(written.bundles) == 1
+
+
+def test_resume_measures_only_what_is_missing(make_bundle, tmp_path: Path) -> None:
+    a, b, out = make_bundle("a"), make_bundle("b", layers=2), tmp_path / "r.jsonl"
+    first = measure([a], FakeDevice(), QUICK, out)
+    device = FakeDevice()
+    results = measure([a, b], device, QUICK, out, resume=True)
+    assert device.turns == [[("b", "onnx-fp32")]]
+    assert results[0] == first[0]
+    assert results[1].bundle_name == "b"
+
+
+@pytest.mark.parametrize(
+    "other", [JobOptions(iterations=5, rounds=2, warmup=0), JobOptions(iterations=4, rounds=2, warmup=0, threads=2)]
+)
+def test_resume_measures_again_what_was_measured_otherwise(make_bundle, tmp_path: Path, other: JobOptions) -> None:
+    bundle, out = make_bundle(), tmp_path / "r.jsonl"
+    measure([bundle], FakeDevice(), QUICK, out)
+    device = FakeDevice()
+    measure([bundle], device, other, out, resume=True)
+    assert len(device.turns) == 1
+
+
+def test_resume_tries_failed_results_again(make_bundle, tmp_path: Path) -> None:
+    bundle, out = make_bundle(), tmp_path / "r.jsonl"
+    measure([bundle], FakeDevice(broken=True), QUICK, out)
+    assert measure([bundle], FakeDevice(), QUICK, out, resume=True)[0].frames
+
+
+def test_samples_reach_the_results_file(make_bundle, tmp_path: Path) -> None:
+    bundle, out = make_bundle(), tmp_path / "r.jsonl"
+    with open_bundle(bundle) as opened:
+        digest = opened.digest
+    measure([bundle], FakeDevice(), QUICK, out, samples={digest: [SampleRow(output="bw==")]})
+    assert read_results([out]).bundles[digest].samples == [SampleRow(output="bw==")]
+
+
+def test_nothing_to_run_says_what_there_is_and_writes_nothing(make_bundle, tmp_path: Path) -> None:
+    bundle, out = make_bundle(runtime="coreml", target="coreml"), tmp_path / "r.jsonl"
+    with pytest.raises(DeviceError, match=r"fake can run none of the entries of .*\(coreml-fp32\).*onnxruntime"):
+        measure([bundle], FakeDevice(), QUICK, out)
+    with pytest.raises(DeviceError, match="has no entry onnx-int8; it has: coreml-fp32"):
+        measure([bundle], FakeDevice(), JobOptions(entry="onnx-int8"), out)
+    assert not out.exists()
+
+
+def test_a_damaged_bundle_is_refused_before_anything_runs(make_bundle, tmp_path: Path) -> None:
+    bundle = make_bundle()
+    bundle.write_bytes(bundle.read_bytes()[:-30])
+    with pytest.raises(BundleError):
+        measure([bundle], FakeDevice(), QUICK, tmp_path / "r.jsonl")
+    assert not (tmp_path / "r.jsonl").exists()
