@@ -1,0 +1,1 @@
+"""Image data: paired folders and the photos that ship with installed packages."""

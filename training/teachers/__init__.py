@@ -1,0 +1,1 @@
+"""Who makes the pairs that a generator learns from."""
