@@ -1,0 +1,1 @@
+"""Ready-made recipes, run by name: `pocketgan run demo`."""
