@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketgan.errors import BudgetError
+from pocketgan.errors import BudgetError, ModelError
 from pocketgan.training import generators
 from pocketgan.training.generators import GeneratorSpec
 
@@ -55,6 +55,7 @@ def search(
         BudgetError: the budget is above the teacher's cost or below the smallest that can be reached.
         ModelError: the network has no scales to prune by.
     """
+    check_prunable(spec)
     started = time.perf_counter()
     pool = {name: np.abs(s.detach().cpu().numpy()) for name, s in generators.scales(teacher, spec).items()}
     least = {name: min(least_width, len(pool[name])) for name in generators.bounded(spec)}
@@ -67,17 +68,8 @@ def search(
         candidate = spec.with_widths(ranking.widths(pruned))
         return cost(candidate), candidate
 
-    whole, _ = evaluate(0)
-    if budget >= whole:
-        raise BudgetError(
-            f"the budget {_short(budget)} is not below the teacher's own cost {_short(whole)}: nothing to prune; lower the budget"
-        )
-    found_cost, found = evaluate(ranking.size)
-    if found_cost > budget:
-        raise BudgetError(
-            f"the budget {_short(budget)} cannot be reached: with at least {least_width} channels outside the blocks "
-            f"the smallest cost is {_short(found_cost)}; raise the budget or lower the least width"
-        )
+    found_cost, found = check_budget(spec, cost, budget, least_width)
+    evaluations += 2
     # `over` is known to exceed the budget and `within` to keep it, also where the cost is not monotone.
     over, within = 0, ranking.size
     while within - over > 1:
@@ -88,6 +80,39 @@ def search(
         else:
             over = middle
     return SearchResult(found, found_cost, ranking.threshold(within), evaluations, time.perf_counter() - started)
+
+
+def check_prunable(spec: GeneratorSpec) -> None:
+    """Raises ModelError where the spec's norms have no scales to prune by."""
+    if spec.norm == "instance":
+        raise ModelError(
+            "this network cannot be pruned: its instance norms have no scales; use norm 'instance-affine' or 'batch'"
+        )
+
+
+def check_budget(
+    spec: GeneratorSpec, cost: Callable[[GeneratorSpec], float], budget: float, least_width: int
+) -> tuple[float, GeneratorSpec]:
+    """The smallest network that a search can reach, and its cost.
+
+    Raises:
+        BudgetError: the budget is not between that cost and the spec's own.
+    """
+    whole = cost(spec)
+    if budget >= whole:
+        raise BudgetError(
+            f"the budget {_short(budget)} is not below the teacher's own cost {_short(whole)}: nothing to prune; lower the budget"
+        )
+    bounded = generators.bounded(spec)
+    widths = {name: min(least_width, width) if name in bounded else 0 for name, width in spec.widths.items()}
+    smallest = spec.with_widths(widths)
+    least_cost = cost(smallest)
+    if least_cost > budget:
+        raise BudgetError(
+            f"the budget {_short(budget)} cannot be reached: with at least {least_width} channels outside the blocks "
+            f"the smallest cost is {_short(least_cost)}; raise the budget or lower the least width"
+        )
+    return least_cost, smallest
 
 
 class Ranking:

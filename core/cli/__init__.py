@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from pocketgan import __version__, console
-from pocketgan.cli import bundles, measure
+from pocketgan.cli import bundles, doctor, measure, models, recipes
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -18,8 +17,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+# In the order of `pocketgan --help`: the way of a user.
+app.command()(recipes.run)
+app.add_typer(recipes.recipe)
+app.add_typer(models.pairs)
+for command in (models.cost, models.search, models.apply, measure.verify):
+    app.command()(command)
 app.add_typer(bundles.bundle)
-for command in (measure.bench, measure.devices, measure.report, measure.verify):
+for command in (measure.devices, measure.bench, measure.report, doctor.doctor):
     app.command()(command)
 
 
@@ -44,11 +49,11 @@ def main() -> None:
     except PocketganError as problem:
         console.error(str(problem))
         sys.exit(problem.exit_code)
-    except click.ClickException as problem:
+    except typer.TyperException as problem:
         hint = f" (see: {problem.ctx.command_path} --help)" if getattr(problem, "ctx", None) else ""
         console.error(problem.format_message() + hint)
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         console.error("stopped; run the same command again to continue")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

@@ -87,13 +87,7 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
 
 
 def scales(module: nn.Module, spec: GeneratorSpec) -> dict[str, Tensor]:
-    """Norm scales (gamma) by the name of the width that they decide about.
-
-    Raises:
-        ModelError: the network's norms have no scales, so that nothing says which channels matter.
-    """
-    if spec.norm == "instance":
-        raise ModelError("this network cannot be pruned: its instance norms have no scales; use norm 'instance-affine' or 'batch'")
+    """Norm scales (gamma) by the name of the width that they decide about; only for norms that have them."""
     return _family(spec.family).scales(module)
 
 

@@ -14,7 +14,7 @@ from pocketgan.training.generators import build
 from pocketgan.training.generators.spec import GeneratorSpec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,8 @@ def load_generator(path: Path) -> LoadedGenerator:
         ModelError: the file is missing, no safetensors file, has no spec, or its tensors do not fit the spec.
     """
     import torch
-    from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        stored = json.loads(metadata.pop("spec"))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is not a readable .safetensors file: {error}") from error
-    except KeyError as error:
-        raise ModelError(f"{path} holds tensors but no pocketgan spec; it was not written by pocketgan") from error
-    spec = GeneratorSpec.from_json(stored)
+    spec, metadata, tensors = _read(path, with_tensors=True)
     module = build(spec)
     try:
         module.load_state_dict(tensors)
@@ -71,3 +59,26 @@ def load_generator(path: Path) -> LoadedGenerator:
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
         raise ModelError(f"{path} holds weights that are not finite numbers; the training that wrote it diverged")
     return LoadedGenerator(module.eval(), spec, metadata)
+
+
+def read_spec(path: Path) -> GeneratorSpec:
+    """The spec of a model file, without its tensors. Raises ModelError like load_generator."""
+    return _read(path, with_tensors=False)[0]
+
+
+def _read(path: Path, with_tensors: bool) -> tuple[GeneratorSpec, dict[str, str], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+            names = list(file.keys()) if with_tensors else []
+            tensors = {name: file.get_tensor(name) for name in names}
+        stored = json.loads(metadata.pop("spec"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is not a readable .safetensors file: {error}") from error
+    except KeyError as error:
+        raise ModelError(f"{path} holds tensors but no pocketgan spec; it was not written by pocketgan") from error
+    return GeneratorSpec.from_json(stored), metadata, tensors

@@ -17,10 +17,15 @@ def apply(effect: str, pixels: Pixels) -> Pixels:
     Raises:
         DataError: no effect has that name.
     """
-    if effect not in EFFECTS:
-        raise DataError(f"no filter effect is called {effect!r}; there are {', '.join(EFFECTS)}")
+    check_effect(effect)
     require("train", "cv2")
     return np.ascontiguousarray(EFFECTS[effect](np.ascontiguousarray(pixels)))
+
+
+def check_effect(effect: str) -> None:
+    """Raises DataError where no effect has that name."""
+    if effect not in EFFECTS:
+        raise DataError(f"no filter effect is called {effect!r}; there are {', '.join(EFFECTS)}")
 
 
 def stylization(pixels: Pixels) -> Pixels:

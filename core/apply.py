@@ -1,0 +1,114 @@
+"""Models and bundles on a user's own pictures; pairs made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pocketgan import console
+from pocketgan.errors import DataError
+
+LONGEST_SIDE = 1024  # a phone's photo at full size would need gigabytes in a network made for 256 pixels
+VALIDATION_EVERY = 10
+
+
+def apply_model(model: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:
+    """Run a model file on pictures at their own size (at most 1024 pixels long, rounded to multiples of 4)."""
+    import torch
+
+    from pocketgan.errors import require
+
+    require("train", "torch", "safetensors")
+    from pocketgan.training.data.images import resize, to_pixels, to_tensor, write_image
+    from pocketgan.training.generators.files import load_generator
+
+    generator = load_generator(model).module
+    names = []
+    for path, pixels in _pictures(images):
+        scale = min(1.0, LONGEST_SIDE / max(pixels.shape[:2]))
+        height, width = (max(16, round(side * scale / 4) * 4) for side in pixels.shape[:2])
+        with torch.no_grad():
+            output = generator(to_tensor(resize(pixels, height, width))[None])[0]
+        names.append(f"{path.stem}.png")
+        write_image(out / names[-1], to_pixels(output))
+    return names
+
+
+def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:
+    """Run a bundle's entry on the centre square of pictures, scaled to the entry's size. Needs no torch for ONNX."""
+    from PIL import Image
+
+    from pocketgan.bench.check import input_size, run_entry, runnable_entry
+    from pocketgan.bundle import open_bundle
+    from pocketgan.errors import BundleError
+
+    names = []
+    with open_bundle(bundle_path) as bundle:
+        try:
+            chosen = runnable_entry(bundle) if entry is None else bundle.manifest.entry(entry)
+        except KeyError as error:
+            there = ", ".join(e.id for e in bundle.manifest.entries)
+            raise BundleError(f"{bundle_path} has no entry {entry}; it has {there}") from error
+        height, width = input_size(chosen)
+        pictures = list(_pictures(images))
+        squares = (_centre(pixels, height, width) for _, pixels in pictures)
+        for (path, _), output in zip(pictures, run_entry(bundle, chosen, squares), strict=True):
+            names.append(f"{path.stem}.png")
+            Image.fromarray(output).save(out / names[-1])
+    return names
+
+
+def make_pairs(images: Path, effect: str, out: Path, size: int) -> dict[str, int]:
+    """Side-by-side pairs in train/ and val/ (every tenth): the centre square of each picture, and its effect."""
+    from pocketgan.training.data.images import write_image
+    from pocketgan.training.teachers import filters
+
+    filters.check_effect(effect)
+    counts = {"train": 0, "val": 0}
+    for index, (path, pixels) in enumerate(_pictures(images)):
+        split = "val" if index % VALIDATION_EVERY == 0 else "train"
+        square = _centre(pixels, size, size)
+        write_image(out / split / f"{path.stem}.png", np.hstack([square, filters.apply(effect, square)]))
+        counts[split] += 1
+    if not counts["train"]:
+        raise DataError(f"{images} holds one picture; pairs for training and validation need two at least")
+    return counts
+
+
+def _pictures(source: Path) -> list[tuple[Path, np.ndarray]]:
+    """All pictures of a folder, or the one file; unreadable ones are an error that names them."""
+    from PIL import Image
+
+    if not source.exists():
+        raise DataError(f"there is no picture or folder {source}")
+    paths = [source] if source.is_file() else sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
+    found: list[tuple[Path, np.ndarray]] = []
+    bad: list[str] = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                found.append((path, np.asarray(image.convert("RGB"))))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            bad.append(path.name)
+    if not found:
+        raise DataError(f"{source} holds no readable picture")
+    stems = [path.stem for path, _ in found]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise DataError(f"{source} holds several pictures called {', '.join(twice[:5])}; rename them")
+    if bad:
+        console.note(f"{len(bad)} files are no readable pictures and were left out: {', '.join(bad[:5])}")
+    return found
+
+
+def _centre(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The largest centred part of the wanted proportions, scaled to (height, width)."""
+    from PIL import Image
+
+    tall, wide = pixels.shape[:2]
+    scale = max(height / tall, width / wide)
+    part_height, part_width = min(tall, round(height / scale)), min(wide, round(width / scale))
+    top, left = (tall - part_height) // 2, (wide - part_width) // 2
+    part = Image.fromarray(np.ascontiguousarray(pixels[top : top + part_height, left : left + part_width]))
+    return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC))

@@ -1,0 +1,191 @@
+"""Commands about networks: their cost, the search, and what they do to pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pocketgan import console
+from pocketgan.cli.options import EntryId, Json, OutFile, OutFolder
+from pocketgan.errors import DataError, ModelError, require
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pocketgan.training.generators import GeneratorSpec
+
+Generator = Annotated[
+    str, typer.Argument(metavar="GENERATOR_OR_FILE", help="resnet9, resnet9-bn, incres9, or a model file (.safetensors).")
+]
+Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Input size such as 3x256x256.")]
+Ngf = Annotated[int | None, typer.Option("--ngf", help="Channels of the first layer; the paper's where absent.")]
+
+
+def cost(
+    model: Generator,
+    size: Input = None,
+    ngf: Ngf = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="One row per layer.")] = False,
+    json: Json = False,
+) -> None:
+    """Parameters and MACs of a generator, true and as papers count them."""
+    from pocketgan.training.cost import cost as cost_of
+    from pocketgan.training.cost import cost_by_layer
+    from pocketgan.training.generators.blocks import check_spec
+
+    spec = _spec(model, size, ngf)
+    check_spec(spec)
+    total = cost_of(spec)
+    rows = cost_by_layer(spec) if verbose else []
+    payload = {
+        **total.model_dump(),
+        "input": [spec.input_channels, spec.height, spec.width],
+        **({"layers": [{"name": r.layer.name, "params": r.params, "macs": r.macs, "macs_by_output": r.macs_by_output} for r in rows]} if verbose else {}),
+    }
+    lines = [
+        f"params          {total.params / 1e6:10.3f} M",
+        f"MACs            {total.macs / 1e9:10.3f} G   executed",
+        f"MACs by output  {total.macs_by_output / 1e9:10.3f} G   as papers count transposed convolutions",
+        f"at batch 1, input {spec.input_channels}x{spec.height}x{spec.width}",
+    ]
+    if verbose:
+        cells = [(r.layer.name, r.params, f"{r.macs / 1e6:.2f}", f"{r.macs_by_output / 1e6:.2f}") for r in rows]
+        lines = [console.table(["layer", "params", "MACs (M)", "by output (M)"], cells), "", *lines]
+    console.result(payload, "\n".join(lines))
+
+
+def search(
+    teacher: Annotated[str, typer.Argument(metavar="TEACHER", help="A model file, or a generator name (fresh, seeded).")],
+    budget: Annotated[str, typer.Option("--budget", help="Largest cost of the student, such as 2.6G.")],
+    out: OutFile,
+    by: Annotated[str, typer.Option("--by", help="macs_by_output (the papers' count), macs or params.")] = "macs_by_output",
+    least_width: Annotated[int, typer.Option("--least-width", help="Channels that layers outside the blocks keep.")] = 16,
+    size: Input = None,
+    ngf: Ngf = None,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """One-step search: prune a teacher to a budget. Writes the student with fresh weights, ready to be distilled."""
+    import typing
+
+    from pocketgan.errors import BudgetError
+    from pocketgan.recipe import parse_count
+    from pocketgan.training.cost import Convention, cost_function
+    from pocketgan.training.cost import cost as cost_of
+    from pocketgan.training.generators import build
+    from pocketgan.training.generators.files import load_generator, save_generator
+    from pocketgan.training.search import search as find
+
+    if by not in typing.get_args(Convention):
+        raise BudgetError(f"--by takes {', '.join(typing.get_args(Convention))}, not {by!r}")
+    try:
+        limit = parse_count(budget)
+    except ValueError as error:
+        raise BudgetError(f"--budget: {error}") from error
+    assert isinstance(limit, int)
+    spec = _spec(teacher, size, ngf)
+    module: nn.Module = load_generator(Path(teacher)).module if Path(teacher).is_file() else build(spec, seed)
+    found = find(module, spec, cost_function(typing.cast(Convention, by)), limit, least_width)
+    save_generator(out, build(found.spec, seed), found.spec, {"trained": "no"})
+    student, before = cost_of(found.spec), cost_of(spec)
+    payload = {
+        **student.model_dump(),
+        "budget": limit,
+        "by": by,
+        "seconds": found.seconds,
+        "evaluations": found.evaluations,
+        "path": str(out),
+    }
+    text = "\n".join(
+        [
+            console.table(
+                ["", "teacher", "student", "times fewer"],
+                [
+                    (name, f"{a / 1e6:,.2f} M", f"{b / 1e6:,.2f} M", f"{a / b:.1f}")
+                    for name, a, b in (
+                        ("params", before.params, student.params),
+                        ("MACs", before.macs, student.macs),
+                        ("MACs by output", before.macs_by_output, student.macs_by_output),
+                    )
+                ],
+            ),
+            f"found in {found.seconds * 1e3:.0f} ms with {found.evaluations} evaluations; written to {out}",
+        ]
+    )
+    console.result(payload, text)
+
+
+def _spec(model: str, size: str | None, ngf: int | None) -> GeneratorSpec:
+    """The spec of a model file or a generator name, at the wanted input size."""
+    require("train", "torch", "safetensors")
+    from dataclasses import replace
+
+    from pocketgan.training.generators import spec_by_name
+
+    if Path(model).suffix == ".safetensors":
+        from pocketgan.training.generators.files import load_generator
+
+        spec = load_generator(Path(model)).spec
+    else:
+        spec = spec_by_name(model, ngf=ngf)
+    if size is None:
+        return spec
+    parts = size.lower().split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
+        raise ModelError(f"--input takes channels x height x width such as 3x256x256, not {size!r}")
+    channels, height, width = map(int, parts)
+    return replace(spec, input_channels=channels, height=height, width=width)
+
+
+def apply(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_OR_BUNDLE", help="A .safetensors model or a .pgb bundle.")],
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of pictures, or one picture.")],
+    out: OutFolder,
+    entry: EntryId = None,
+    json: Json = False,
+) -> None:
+    """See what a model does to your own pictures: one PNG per picture."""
+    from pocketgan.apply import apply_bundle, apply_model
+    from pocketgan.files import atomic_folder
+
+    if not model.exists():
+        raise ModelError(f"there is no model or bundle {model}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not an empty folder; choose another --out")
+    with atomic_folder(out) as folder:
+        work = apply_model if model.suffix == ".safetensors" else apply_bundle
+        names = work(model, images, folder, entry)
+    console.result({"out": str(out), "images": names}, f"{len(names)} pictures written to {out}")
+
+
+pairs = typer.Typer(name="pairs", help="Data sets of pairs, made offline.", no_args_is_help=True)
+
+
+@pairs.callback()
+def _pairs() -> None:
+    """Data sets of pairs, made offline."""
+
+
+@pairs.command("make")
+def make(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of pictures.")],
+    concept: Annotated[str, typer.Option("--concept", help="The effect: stylization, pencil, colour-pencil, detail.")],
+    out: OutFolder,
+    teacher: Annotated[str, typer.Option("--teacher", help="Who makes the targets: filters.")] = "filters",
+    size: Annotated[int, typer.Option("--size", help="Height and width of each picture, in pixels.")] = 256,
+    json: Json = False,
+) -> None:
+    """Make side-by-side pairs of your pictures, ready for `pocketgan run RECIPE --data DIR`."""
+    from pocketgan.apply import make_pairs
+    from pocketgan.files import atomic_folder
+
+    require("train", "cv2", "torch")
+    if teacher != "filters":
+        raise DataError(f"no teacher is called {teacher!r}; there is: filters")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not an empty folder; choose another --out")
+    with atomic_folder(out) as folder:
+        counts = make_pairs(images, concept, folder, size)
+    console.result({"out": str(out), **counts}, f"{counts['train']} training and {counts['val']} validation pairs in {out}")

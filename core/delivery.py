@@ -1,0 +1,146 @@
+"""Stages from a trained student to a report: export, bundle, bench, report."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketgan.errors import RecipeError
+from pocketgan.files import sha256_file
+from pocketgan.pipeline import Context, Stage, read_stage
+from pocketgan.recipe import Recipe
+from pocketgan.stages import GENERATOR, load_pairs, read_samples
+
+if TYPE_CHECKING:
+    from pocketgan.export.bundles import BundleRequest
+
+UNPRUNED = "resnet9"
+RESULTS = "results.jsonl"
+REPORT = "report.html"
+
+
+def _roles(recipe: Recipe) -> list[str]:
+    return (["student"] if recipe.distill is not None else []) + ["teacher", "unpruned"]
+
+
+def _bundle_name(recipe: Recipe, role: str) -> str:
+    return f"{recipe.name}-{UNPRUNED}" if role == "unpruned" else f"{recipe.name}-{role}"
+
+
+def export_models(context: Context) -> dict[str, Any]:
+    """Runtime files of every model, as unpacked bundles; entries that a killed run finished are kept."""
+    from pocketgan.export.bundles import export_bundles
+
+    stage = context.recipe.export
+    assert stage is not None
+    requests = [_request(context, role) for role in _roles(context.recipe)]
+    manifests = export_bundles(requests, workers=stage.workers)
+    shutil.rmtree(context.folder / "unpruned", ignore_errors=True)
+    return {manifest.name: {entry.id: entry.bytes for entry in manifest.entries} for manifest in manifests}
+
+
+def _request(context: Context, role: str) -> BundleRequest:
+    from pocketgan.export.bundles import BundleRequest
+    from pocketgan.training.cost import cost
+    from pocketgan.training.data.paired import PairedImages, batch
+    from pocketgan.training.generators import build, spec_by_name
+    from pocketgan.training.generators.files import read_spec, save_generator
+
+    recipe = context.recipe
+    assert recipe.data is not None
+    assert recipe.export is not None
+    quality: dict[str, float] = {}
+    if role == "unpruned":
+        spec = spec_by_name(UNPRUNED, height=recipe.resolution, width=recipe.resolution)
+        model = context.folder / "unpruned" / f"{UNPRUNED}.safetensors"
+        save_generator(model, build(spec, recipe.seed), spec, {"trained": "no"})
+    else:
+        model = context.run / ("distill" if role == "student" else "teacher") / GENERATOR
+        spec = read_spec(model)
+        record = read_stage(context.run, "distill" if role == "student" else "teacher")
+        quality = dict(record["facts"]) if record else {}
+    direction = recipe.data.direction if recipe.data.source == "folder" else "AtoB"
+    val = PairedImages(load_pairs(context.run)["val"], direction, (spec.height, spec.width))
+    return BundleRequest(
+        model_file=model,
+        folder=context.folder / role,
+        name=_bundle_name(recipe, role),
+        role="unpruned" if role == "unpruned" else "student" if role == "student" else "teacher",
+        trained=role != "unpruned",
+        targets=[(target, None) for target in recipe.export.targets],
+        quality=quality,
+        cost=cost(spec),
+        golden_inputs=batch([val.whole(0)])["input"].numpy(),
+    )
+
+
+def pack_bundles(context: Context) -> dict[str, Any]:
+    """One `.pgb` a model, signed where the recipe names a key."""
+    from pocketgan.bundle import pack_folder
+    from pocketgan.signature import sign
+
+    stage = context.recipe.bundle
+    assert stage is not None
+    digests = {}
+    for role in _roles(context.recipe):
+        name = _bundle_name(context.recipe, role)
+        path = context.folder / f"{name}.pgb"
+        digests[name] = pack_folder(context.run / "export" / role, path)
+        if stage.sign_with is not None:
+            sign(path, Path(stage.sign_with))
+    return digests
+
+
+def _outside_bundle(recipe: Recipe, run: Path) -> Any:
+    if recipe.bundle is None or recipe.bundle.sign_with is None:
+        return None
+    key = Path(recipe.bundle.sign_with)
+    if not key.is_file():
+        raise RecipeError(f"bundle.sign_with: there is no key file {key}; make one: openssl genpkey -algorithm ed25519 -out {key}")
+    return sha256_file(key)
+
+
+def measure_bundles(context: Context) -> dict[str, Any]:
+    """Measure all bundles in turns on the recipe's device."""
+    from pocketgan.bench.devices import find_device
+    from pocketgan.bench.journal import SampleRow
+    from pocketgan.bench.session import JobOptions, measure
+
+    recipe, stage = context.recipe, context.recipe.bench
+    assert stage is not None
+    samples = {}
+    for role, source in (("student", "distill"), ("teacher", "teacher")):
+        record = read_stage(context.run, "bundle")
+        digest = record["facts"].get(_bundle_name(recipe, role)) if record else None
+        if digest:
+            samples[digest] = [SampleRow(**row) for row in read_samples(context.run / source)]
+    bundles = [context.run / "bundle" / f"{_bundle_name(recipe, role)}.pgb" for role in _roles(recipe)]
+    options = JobOptions(stage.mode, stage.iterations, stage.rounds, stage.warmup_iterations, stage.threads)
+    results = measure(bundles, find_device(stage.device), options, context.folder / RESULTS, samples, resume=True)
+    return {"results": len(results), "errors": [error for result in results for error in result.errors]}
+
+
+def _outside_bench(recipe: Recipe, run: Path) -> Any:
+    from pocketgan.bench.devices import find_device
+
+    assert recipe.bench is not None
+    return find_device(recipe.bench.device).describe().model_dump(mode="json")
+
+
+def make_report(context: Context) -> dict[str, Any]:
+    """One HTML page of all results."""
+    from pocketgan.bench.report import write_report
+
+    stage = context.recipe.report
+    assert stage is not None
+    write_report([context.run / "bench" / RESULTS], context.folder / REPORT, stage.title)
+    return {}
+
+
+DELIVERY_STAGES = (
+    Stage("export", 1, export_models, inputs=("data", "teacher", "distill"), slices=("name", "data")),
+    Stage("bundle", 1, pack_bundles, inputs=("export",), slices=("name",), outside=_outside_bundle),
+    Stage("bench", 1, measure_bundles, inputs=("bundle", "teacher", "distill"), slices=("name",), outside=_outside_bench),
+    Stage("report", 1, make_report, inputs=("bench",)),
+)

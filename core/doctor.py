@@ -1,0 +1,89 @@
+"""What this machine can train, export and run, and how to get the rest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketgan.errors import PocketganError
+
+_PARTS = (
+    ("train", "train and search", ("torch", "accelerate", "safetensors", "tensorboard", "cv2", "skimage", "sklearn")),
+    ("export", "export to ONNX", ("torch", "onnx", "onnxscript")),
+    ("export", "export to ExecuTorch", ("torch", "executorch")),
+    ("export", "export to Core ML", ("torch", "coremltools")),
+    ("", "measure ONNX entries", ("onnxruntime",)),
+    ("export", "measure ExecuTorch entries", ("executorch",)),
+    ("", "sign bundles", ("cryptography",)),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that works here, or what to do so that it does."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+def findings() -> list[Finding]:
+    """Everything that `pocketgan doctor` says. Nothing heavy is imported."""
+    found = [
+        Finding("Python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{platform.python_version()} (3.11 to 3.13 are supported)"),
+        Finding("cores", True, f"{os.cpu_count()}"),
+        Finding("free disk", True, f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB here"),
+    ]
+    for extra, what, modules in _PARTS:
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        install = f"pip install 'pocketgan[{extra}]'" if extra else "pip install --force-reinstall pocketgan"
+        found.append(Finding(what, not missing, f"missing {', '.join(missing)}: {install}" if missing else _versions(modules)))
+    pair = _pair_problem()
+    found.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
+    on_mac = sys.platform == "darwin"
+    found.append(Finding("run Core ML entries", on_mac, "on this Mac" if on_mac else "needs a Mac or an iPhone"))
+    return found
+
+
+def check_torch_pair() -> None:
+    """Raises PocketganError where torch and torchvision are of two builds, which breaks every import of torchvision."""
+    problem = _pair_problem()
+    if problem:
+        raise PocketganError(problem)
+
+
+def _pair_problem() -> str | None:
+    torch_build, vision_build = _build("torch"), _build("torchvision")
+    if torch_build is None or vision_build is None or torch_build == vision_build:
+        return None
+    return (
+        f"torch is a {torch_build} build and torchvision a {vision_build} build; they fail together "
+        "(operator torchvision::nms does not exist). Install both from one index: "
+        "pip install --force-reinstall torch==2.13.0 torchvision==0.28.0"
+    )
+
+
+def _build(package: str) -> str | None:
+    """`cpu` or `cu130` as the package's own version file says, without importing it; None where it does not."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        return None
+    try:
+        text = (Path(found.origin).parent / "version.py").read_text()
+    except OSError:
+        return None
+    label = re.search(r"^__version__\s*=\s*['\"][^'\"+]*\+(\w+)", text, re.MULTILINE)
+    return label[1] if label else None
+
+
+def _versions(modules: tuple[str, ...]) -> str:
+    distributions = importlib.metadata.packages_distributions()
+    names = [distributions.get(module, [module])[0] for module in modules]
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)

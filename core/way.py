@@ -1,0 +1,83 @@
+"""The whole way of a recipe, and what `pocketgan run` says at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pocketgan import console
+from pocketgan.delivery import DELIVERY_STAGES
+from pocketgan.errors import RecipeError
+from pocketgan.pipeline import Processes, StageReport, read_stage, run_stages
+from pocketgan.recipe import Recipe, load_recipe
+from pocketgan.stages import TRAINING_STAGES, check_before
+
+
+def run_recipe(
+    source: str, settings: Sequence[str], data: Path | None, out: Path | None, until: str | None, group: Processes
+) -> tuple[dict[str, Any], str]:
+    """Run a recipe; returns the JSON object and the text for people.
+
+    Raises:
+        PocketganError: says what the user must do; finished stages stay.
+    """
+    recipe = load_recipe(source, settings)
+    if data is not None:
+        recipe = _with_folder(recipe, data)
+    check_before(recipe)
+    run = out or Path("runs") / recipe.name
+    reports = run_stages(recipe, [*TRAINING_STAGES, *DELIVERY_STAGES], run, until, group)
+    return _payload(run, recipe, reports), _text(run, recipe, reports)
+
+
+def _with_folder(recipe: Recipe, data: Path) -> Recipe:
+    if recipe.data is None or recipe.data.source != "folder":
+        raise RecipeError(f"--data: the recipe {recipe.name} makes its own pairs; it would need data.source: folder")
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"folder": str(data.resolve())})})
+
+
+def _payload(run: Path, recipe: Recipe, reports: Sequence[StageReport]) -> dict[str, Any]:
+    bundles = sorted(str(path) for path in (run / "bundle").glob("*.pgb"))
+    report = run / "report" / "report.html"
+    student = run / "bundle" / f"{recipe.name}-student.pgb"
+    return {
+        "run": str(run),
+        "bundle": str(student) if student.is_file() else None,
+        "bundles": bundles,
+        "report": str(report) if report.is_file() else None,
+        "stages": [{"name": r.name, "skipped": r.skipped, "seconds": round(r.seconds, 3)} for r in reports],
+    }
+
+
+def _text(run: Path, recipe: Recipe, reports: Sequence[StageReport]) -> str:
+    lines = [console.table(["stage", "", "seconds"], [(r.name, "skipped" if r.skipped else "done", f"{r.seconds:.1f}") for r in reports])]
+    quality = _quality(run)
+    if quality:
+        lines += ["", quality]
+    payload = _payload(run, recipe, reports)
+    lines += ["", *(f"bundle: {path}" for path in payload["bundles"])]
+    if payload["report"]:
+        lines.append(f"report: {Path(payload['report']).resolve()}")
+    return "\n".join(lines)
+
+
+def _quality(run: Path) -> str:
+    """L1 distances to the target on the validation images, and how many times fewer MACs the student has."""
+    facts = (read_stage(run, "distill") or read_stage(run, "teacher") or {}).get("facts", {})
+    if not facts:
+        return ""
+    if "teacher_l1" not in facts:
+        return f"L1 to the target on validation images: teacher {facts['l1']:.4f}, input itself {facts['identity_l1']:.4f}"
+    from pocketgan.training.cost import cost
+    from pocketgan.training.generators.files import read_spec
+
+    teacher, student = (cost(read_spec(run / stage / "generator.safetensors")) for stage in ("teacher", "distill"))
+    return "\n".join(
+        [
+            "L1 to the target on validation images, on the scale [-1, 1]:",
+            f"  student {facts['l1']:.4f}   teacher {facts['teacher_l1']:.4f}   input itself {facts['identity_l1']:.4f}"
+            f"   (student / teacher {facts['l1'] / facts['teacher_l1']:.2f})",
+            f"MACs: student {student.macs / 1e9:.3f} G, teacher {teacher.macs / 1e9:.3f} G: {teacher.macs / student.macs:.1f} times fewer",
+        ]
+    )

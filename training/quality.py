@@ -1,0 +1,21 @@
+"""How close generated pictures are to their targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pocketgan.training.data.paired import PairedImages, batch
+
+
+@torch.no_grad()
+def l1_distance(generate: Callable[[Tensor], Tensor], data: PairedImages, device: torch.device, at_most: int = 500) -> float:
+    """Mean absolute difference between `generate(input)` and the target, on images in [-1, 1], over whole images."""
+    count = min(len(data), at_most)
+    total = 0.0
+    for index in range(count):
+        pair = batch([data.whole(index)])
+        total += float((generate(pair["input"].to(device)).cpu() - pair["target"]).abs().mean())
+    return total / count
