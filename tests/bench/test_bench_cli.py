@@ -3,17 +3,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pocketgan.bench.journal import read_results
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
 QUICK = ("--iterations", "4", "--rounds", "2", "--warmup", "1")
 
 
 @pytest.fixture
-def pocketgan(environment: dict[str, str], tmp_path: Path):
+def pocketgan(environment: dict[str, str], tmp_path: Path) -> Command:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pocketgan", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
@@ -21,7 +24,9 @@ def pocketgan(environment: dict[str, str], tmp_path: Path):
     return run
 
 
-def test_bench_prints_a_table_and_where_the_results_are(pocketgan, make_bundle, tmp_path: Path) -> None:
+def test_bench_prints_a_table_and_where_the_results_are(
+    pocketgan: Command, make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
     done = pocketgan("bench", make_bundle("a"), make_bundle("b", layers=3), *QUICK)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -32,7 +37,9 @@ def test_bench_prints_a_table_and_where_the_results_are(pocketgan, make_bundle, 
     assert done.stderr == ""
 
 
-def test_bench_json_is_one_object_of_numbers(pocketgan, make_bundle, tmp_path: Path) -> None:
+def test_bench_json_is_one_object_of_numbers(
+    pocketgan: Command, make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
     done = pocketgan("bench", make_bundle(), *QUICK, "--out", tmp_path / "deep" / "r.jsonl", "--json")
     (row,) = json.loads(done.stdout)["measured"]
     assert row["fps"] == pytest.approx(1000 / row["median_ms"])
@@ -41,7 +48,7 @@ def test_bench_json_is_one_object_of_numbers(pocketgan, make_bundle, tmp_path: P
     assert row["errors"] == []
 
 
-def test_bench_resumes(pocketgan, make_bundle, tmp_path: Path) -> None:
+def test_bench_resumes(pocketgan: Command, make_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle = make_bundle()
     pocketgan("bench", bundle, *QUICK)
     done = pocketgan("bench", bundle, *QUICK, "--resume")
@@ -50,7 +57,7 @@ def test_bench_resumes(pocketgan, make_bundle, tmp_path: Path) -> None:
     assert len(read_results([tmp_path / "results.jsonl"]).results) == 1
 
 
-def test_bench_of_a_wrong_model_says_no(pocketgan, make_bundle) -> None:
+def test_bench_of_a_wrong_model_says_no(pocketgan: Command, make_bundle: Callable[..., Path]) -> None:
     done = pocketgan("bench", make_bundle(wrong_by=0.2), *QUICK)
     assert done.returncode == 1
     assert "wrong output: 20.0 dB" in done.stdout
@@ -66,7 +73,9 @@ def test_bench_of_a_wrong_model_says_no(pocketgan, make_bundle) -> None:
         (("--out", "tiny.pgb"), "line 1 is"),
     ],
 )
-def test_what_cannot_be_measured_ends_with_one_line(pocketgan, make_bundle, arguments, said: str) -> None:
+def test_what_cannot_be_measured_ends_with_one_line(
+    pocketgan: Command, make_bundle: Callable[..., Path], arguments: tuple[str, ...], said: str
+) -> None:
     bundle = make_bundle()
     before = bundle.read_bytes()
     done = pocketgan("bench", bundle, *QUICK, *arguments)
@@ -76,13 +85,13 @@ def test_what_cannot_be_measured_ends_with_one_line(pocketgan, make_bundle, argu
     assert bundle.read_bytes() == before
 
 
-def test_devices_lists_this_host(pocketgan) -> None:
+def test_devices_lists_this_host(pocketgan: Command) -> None:
     (device,) = json.loads(pocketgan("devices", "--json").stdout)["devices"]
     assert device["name"] == "local"
     assert "onnxruntime" in device["runtimes"]
 
 
-def test_verify_agrees_or_names_the_problem(pocketgan, make_bundle) -> None:
+def test_verify_agrees_or_names_the_problem(pocketgan: Command, make_bundle: Callable[..., Path]) -> None:
     done = pocketgan("verify", make_bundle("right"), "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"ok": True, "problems": []})
     done = pocketgan("verify", make_bundle("wrong", wrong_by=0.2), "--json")
@@ -90,7 +99,9 @@ def test_verify_agrees_or_names_the_problem(pocketgan, make_bundle) -> None:
     assert json.loads(done.stdout)["problems"][0].startswith("onnx-fp32: wrong output")
 
 
-def test_bench_of_onnx_never_imports_torch(environment: dict[str, str], make_bundle, tmp_path: Path) -> None:
+def test_bench_of_onnx_never_imports_torch(
+    environment: dict[str, str], make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
     script = (
         "import sys, atexit\n"
         "atexit.register(lambda: print(sorted({'torch', 'onnxruntime', 'executorch', 'jinja2'} & set(sys.modules))))\n"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketgan.bench.runners.loop import WrongOutputError, agreement, turns
+from pocketgan.bench.runners.loop import WrongOutputError, agreement, thread_notes, turns
 from pocketgan.bench.runners.picture import to_picture, to_tensor
 from pocketgan.bench.runners.planning import floor_db, plan_model
 from pocketgan.bench.runners.process import Event, run_plan
@@ -45,12 +46,12 @@ def run_script(script: str, **options: object) -> list[Event]:
     return events_of(Plan("check", ()), command=[sys.executable, "-c", script], **options)
 
 
-def test_plan_survives_the_pipe(make_bundle) -> None:
+def test_plan_survives_the_pipe(make_bundle: Callable[..., Path]) -> None:
     plan = Plan("time", (planned(make_bundle()),), 2, 3, 40, 5)
     assert Plan.from_line(plan.to_line()) == plan
 
 
-def test_every_frame_comes_with_its_round_and_in_order(make_bundle) -> None:
+def test_every_frame_comes_with_its_round_and_in_order(make_bundle: Callable[..., Path]) -> None:
     models = (planned(make_bundle("a")), planned(make_bundle("b", layers=3)))
     events = events_of(Plan("time", models, warmup=1, iterations=7, rounds=3))
     first_frames = kinds(events).index("frames")
@@ -62,7 +63,7 @@ def test_every_frame_comes_with_its_round_and_in_order(make_bundle) -> None:
     assert [event["model"] for event in events if event["event"] == "frames"] == [0, 1, 1, 0, 1, 0]
 
 
-def test_pixels_are_converted_only_where_the_contract_is_a_picture(make_bundle) -> None:
+def test_pixels_are_converted_only_where_the_contract_is_a_picture(make_bundle: Callable[..., Path]) -> None:
     models = (planned(make_bundle("picture")), planned(make_bundle("numbers", image=False)))
     events = events_of(Plan("time", models, iterations=2, rounds=1))
     picture, numbers = ([e["frames"] for e in events if e["event"] == "frames" and e["model"] == m] for m in (0, 1))
@@ -70,7 +71,7 @@ def test_pixels_are_converted_only_where_the_contract_is_a_picture(make_bundle) 
     assert all(frame[1] == 0 and frame[3] == 0 for frame in numbers[0])
 
 
-def test_wrong_output_is_never_timed(make_bundle) -> None:
+def test_wrong_output_is_never_timed(make_bundle: Callable[..., Path]) -> None:
     models = (planned(make_bundle("wrong", wrong_by=0.2)), planned(make_bundle("right")))
     events = events_of(Plan("time", models, iterations=2, rounds=1))
     (failed,) = [event for event in events if event["event"] == "failed"]
@@ -79,21 +80,21 @@ def test_wrong_output_is_never_timed(make_bundle) -> None:
     assert {event["model"] for event in events if event["event"] == "frames"} == {1}
 
 
-def test_unreadable_model_fails_alone(make_bundle) -> None:
+def test_unreadable_model_fails_alone(make_bundle: Callable[..., Path]) -> None:
     models = (planned(make_bundle("broken", model=b"no model")), planned(make_bundle("right")))
     events = events_of(Plan("check", models))
     assert kinds(events) == ["ready", "failed", "loaded", "parity", "done"]
     assert "onnxruntime refused the model" in events[1]["message"]
 
 
-def test_fresh_process_reports_memory_and_both_loads(make_bundle) -> None:
+def test_fresh_process_reports_memory_and_both_loads(make_bundle: Callable[..., Path]) -> None:
     events = {event["event"]: event for event in events_of(Plan("fresh", (planned(make_bundle()),)))}
     assert events["loaded"]["cold_ns"] > 0
     assert events["reloaded"]["warm_ns"] > 0
     assert 10e6 < events["memory"]["runtime_bytes"] <= events["memory"]["peak_bytes"]
 
 
-def test_what_a_runtime_prints_stays_out_of_the_events(make_bundle) -> None:
+def test_what_a_runtime_prints_stays_out_of_the_events(make_bundle: Callable[..., Path]) -> None:
     script = (
         "import os\n"
         "from pocketgan.bench.runners import onnxruntime\n"
@@ -130,7 +131,7 @@ def test_runner_that_prints_garbage_is_refused(garbage: str) -> None:
         run_script(f"print({garbage!r})")
 
 
-def test_runner_dies_with_its_host(make_bundle, tmp_path: Path) -> None:
+def test_runner_dies_with_its_host(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
     plan = tmp_path / "plan"
     plan.write_text(Plan("time", (planned(make_bundle(layers=2)),), iterations=10_000_000, rounds=1).to_line())
     script = (
@@ -150,7 +151,7 @@ def test_runner_dies_with_its_host(make_bundle, tmp_path: Path) -> None:
     assert not psutil.pid_exists(runner.pid)
 
 
-def test_onnx_runner_needs_no_torch(make_bundle) -> None:
+def test_onnx_runner_needs_no_torch(make_bundle: Callable[..., Path]) -> None:
     script = (
         "import sys\n"
         "from pocketgan.bench.runners import onnxruntime\n"
@@ -171,6 +172,13 @@ def test_each_model_stands_equally_often_in_each_place(models: int) -> None:
     orders = turns(models, 2 * models)
     for place in range(models):
         assert sorted(order[place] for order in orders) == sorted([*range(models)] * 2)
+
+
+def test_threads_are_told_by_cpu_time_not_by_wall_time() -> None:
+    assert thread_notes(1.0, 0.98, threads=1) == []
+    assert thread_notes(2.0, 1.0, threads=2) == []
+    assert thread_notes(0.01, 0.001, threads=1) == []
+    assert "2.0 threads though 1" in thread_notes(2.0, 1.0, threads=1)[0]
 
 
 def test_agreement_reports_the_worst_output() -> None:
@@ -217,6 +225,8 @@ def test_values_beyond_black_and_white_are_clipped() -> None:
     ],
     ids=["none", "passed", "exported below its floor"],
 )
-def test_floor_is_what_the_export_reached(make_bundle, parity: Parity | None, expected: float) -> None:
+def test_floor_is_what_the_export_reached(
+    make_bundle: Callable[..., Path], parity: Parity | None, expected: float
+) -> None:
     with open_bundle(make_bundle(parity=parity)) as bundle:
         assert floor_db(bundle.manifest.entries[0]) == expected

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,7 +73,9 @@ class FakeDevice:
         return [[] for _ in work]
 
 
-def test_bundles_with_the_same_entry_take_turns_in_one_session(make_bundle, tmp_path: Path) -> None:
+def test_bundles_with_the_same_entry_take_turns_in_one_session(
+    make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
     device = FakeDevice()
     bundles = [make_bundle("a"), make_bundle("b", layers=2), make_bundle("c", target="other")]
     results = measure(bundles, device, QUICK, tmp_path / "r.jsonl")
@@ -85,7 +87,7 @@ def test_bundles_with_the_same_entry_take_turns_in_one_session(make_bundle, tmp_
     assert {record.manifest.name for record in written.bundles.values()} == {"a", "b", "c"}
 
 
-def test_a_second_run_continues_the_file_with_a_new_session(make_bundle, tmp_path: Path) -> None:
+def test_a_second_run_continues_the_file_with_a_new_session(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle, out = make_bundle(), tmp_path / "r.jsonl"
     for _ in range(2):
         measure([bundle], FakeDevice(), QUICK, out)
@@ -94,7 +96,7 @@ def test_a_second_run_continues_the_file_with_a_new_session(make_bundle, tmp_pat
     assert len(written.bundles) == 1
 
 
-def test_resume_measures_only_what_is_missing(make_bundle, tmp_path: Path) -> None:
+def test_resume_measures_only_what_is_missing(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
     a, b, out = make_bundle("a"), make_bundle("b", layers=2), tmp_path / "r.jsonl"
     first = measure([a], FakeDevice(), QUICK, out)
     device = FakeDevice()
@@ -107,7 +109,9 @@ def test_resume_measures_only_what_is_missing(make_bundle, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "other", [JobOptions(iterations=5, rounds=2, warmup=0), JobOptions(iterations=4, rounds=2, warmup=0, threads=2)]
 )
-def test_resume_measures_again_what_was_measured_otherwise(make_bundle, tmp_path: Path, other: JobOptions) -> None:
+def test_resume_measures_again_what_was_measured_otherwise(
+    make_bundle: Callable[..., Path], tmp_path: Path, other: JobOptions
+) -> None:
     bundle, out = make_bundle(), tmp_path / "r.jsonl"
     measure([bundle], FakeDevice(), QUICK, out)
     device = FakeDevice()
@@ -115,13 +119,13 @@ def test_resume_measures_again_what_was_measured_otherwise(make_bundle, tmp_path
     assert len(device.turns) == 1
 
 
-def test_resume_tries_failed_results_again(make_bundle, tmp_path: Path) -> None:
+def test_resume_tries_failed_results_again(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle, out = make_bundle(), tmp_path / "r.jsonl"
     measure([bundle], FakeDevice(broken=True), QUICK, out)
     assert measure([bundle], FakeDevice(), QUICK, out, resume=True)[0].frames
 
 
-def test_samples_reach_the_results_file(make_bundle, tmp_path: Path) -> None:
+def test_samples_reach_the_results_file(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle, out = make_bundle(), tmp_path / "r.jsonl"
     with open_bundle(bundle) as opened:
         digest = opened.digest
@@ -129,7 +133,7 @@ def test_samples_reach_the_results_file(make_bundle, tmp_path: Path) -> None:
     assert read_results([out]).bundles[digest].samples == [SampleRow(output="bw==")]
 
 
-def test_nothing_to_run_says_what_there_is_and_writes_nothing(make_bundle, tmp_path: Path) -> None:
+def test_nothing_to_run_says_what_there_is_and_writes_nothing(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle, out = make_bundle(runtime="coreml", target="coreml"), tmp_path / "r.jsonl"
     with pytest.raises(DeviceError, match=r"fake can run none of the entries of .*\(coreml-fp32\).*onnxruntime"):
         measure([bundle], FakeDevice(), QUICK, out)
@@ -138,7 +142,7 @@ def test_nothing_to_run_says_what_there_is_and_writes_nothing(make_bundle, tmp_p
     assert not out.exists()
 
 
-def test_a_damaged_bundle_is_refused_before_anything_runs(make_bundle, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_refused_before_anything_runs(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle = make_bundle()
     bundle.write_bytes(bundle.read_bytes()[:-30])
     with pytest.raises(BundleError):
