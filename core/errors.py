@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+NOTHING_LOST = "nothing was half-written"
+
+
 class PocketganError(Exception):
     """The user or the environment must act. `exit_code` is what the process ends with."""
 
@@ -77,7 +80,7 @@ def require(extra: str, *modules: str) -> None:
 
 
 @contextmanager
-def storage_errors(path: Path | str, keeps: str = "nothing was half-written") -> Iterator[None]:
+def storage_errors(path: Path | str, keeps: str = NOTHING_LOST) -> Iterator[None]:
     """Turn a full or read-only disk into one line that names the path and what is still intact."""
     try:
         yield

@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pocketgan.errors import storage_errors
+from pocketgan.errors import NOTHING_LOST, storage_errors
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, keeps: str = NOTHING_LOST) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; it is flushed to disk and renamed to `path` only if the block succeeds.
 
     Raises:
         StorageError: the disk is full or read-only; the sibling is removed and `path` is as it was.
     """
-    with storage_errors(path):
+    with storage_errors(path, keeps):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
@@ -37,9 +37,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write the whole file or nothing (see atomic_file)."""
-    with atomic_file(path) as temporary:
+def write_atomic(path: Path, data: bytes | str, keeps: str = NOTHING_LOST) -> None:
+    """Write the whole file or nothing; `keeps` tells the user what is intact if the disk is full."""
+    with atomic_file(path, keeps) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 

@@ -10,7 +10,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from pocketgan.errors import storage_errors
 from pocketgan.files import write_atomic
 
 State = dict[str, dict[str, Tensor]]
@@ -37,8 +36,7 @@ def save_checkpoint(
     for name, average in averages.items():
         tensors |= {f"average/{name}/{key}": value for key, value in average.items()}
     data = save({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, {"step": str(step)})
-    with storage_errors(path, keeps="the checkpoint before it is intact"):
-        write_atomic(path, data)
+    write_atomic(path, data, keeps="the checkpoint before it is intact")
 
 
 def load_checkpoint(

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from pocketgan import __version__, console
-from pocketgan.cli import bundles, doctor, measure, models, recipes
+from pocketgan.cli import bundles, doctor, measure, models, models_export, recipes
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(recipes.recipe)
 app.add_typer(models.pairs)
 for command in (models.cost, models.search, models.apply, measure.verify):
     app.command()(command)
+app.command()(models_export.export)
 app.add_typer(bundles.bundle)
 for command in (measure.devices, measure.bench, measure.report, doctor.doctor):
     app.command()(command)

@@ -70,7 +70,8 @@ def build(spec: GeneratorSpec, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
         module = _family(spec.family).build(spec)
     for name, parameter in module.named_parameters():
-        generator = torch.Generator().manual_seed((seed << 32) ^ zlib.crc32(name.encode()))
+        # torch reads only the low 32 bits of a seed
+        generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
         owner = module.get_submodule(name.rpartition(".")[0])
         is_norm = isinstance(owner, nn.BatchNorm2d | nn.InstanceNorm2d)
         with torch.no_grad():

@@ -1,0 +1,146 @@
+"""`pocketgan export`: from a model to verified files, as a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pocketgan import console
+from pocketgan.cli.options import Json
+
+if TYPE_CHECKING:
+    from pocketgan.manifest import Entry, Role
+
+_ROLES: dict[str, Role] = {"file": "student", "spec": "unpruned", "function": "foreign"}
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model file, a generator name, or package.module:function.")
+    ],
+    target: Annotated[
+        str, typer.Option("--target", help="Comma-separated: onnx, executorch-xnnpack, coreml.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the unpacked bundle, or a .pgb file; whole or not there.")
+    ],
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="Comma-separated; each target's own default if left out.")
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option("--input", help="Input as channels x height x width, such as 3x256x256.")
+    ] = None,
+    ngf: Annotated[int | None, typer.Option("--ngf", help="Width of a named generator's first layer.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the bundle; the model's if left out.")] = None,
+    floor: Annotated[float | None, typer.Option("--floor", help="Parity floor in dB, for every entry.")] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Exporting processes at most; each takes 1.5 GB.")
+    ] = 2,
+    json: Json = False,
+) -> None:
+    """Export a model to runtime files, and measure each against the model."""
+    from pocketgan.errors import require
+
+    if json:
+        console.use_json()
+    require("export", "torch", "onnx", "onnxscript", "executorch", "coremltools", "safetensors")
+    from pocketgan.export.bundles import BundleRequest, export_bundle
+    from pocketgan.export.source import parse_shape, parse_source
+    from pocketgan.training.cost import cost
+
+    source = parse_source(model, None if input is None else parse_shape(input), ngf)
+    packed = out.suffix == ".pgb"
+    folder = out.with_name(f".{out.name}.unpacked") if packed else out
+    request = BundleRequest(
+        source=source,
+        out=folder,
+        name=_bundle_name(name, model),
+        role=_ROLES[source.kind],
+        targets=pairs(target.split(","), None if precision is None else precision.split(",")),
+        cost=cost,
+        floor=floor,
+    )
+    manifest = export_bundle(request, workers)
+    if packed:
+        _pack(folder, out)
+    rows = [_row(entry) for entry in manifest.entries]
+    columns = ("entry", "bytes", "parity", "max error", "delegated", "subgraphs")
+    payload = {entry.id: _summary(entry, folder, out) for entry in manifest.entries}
+    console.result(payload, f"{console.table(columns, rows)}\n{out}")
+
+
+def pairs(targets: list[str], precisions: list[str] | None) -> list[tuple[str, str | None]]:
+    """Every target with each of the precisions that it has.
+
+    Raises:
+        ExportError: an unknown target, a precision that none of them has, or a target that has none of them.
+    """
+    from pocketgan.errors import ExportError
+    from pocketgan.export.targets import find_target
+
+    targets = [target.strip() for target in targets]
+    found = [find_target(target)[0] for target in targets]
+    if precisions is None:
+        return [(target, None) for target in targets]
+    wanted = [precision.strip() for precision in precisions]
+    for precision in wanted:
+        if not any(precision in target.precisions for target in found):
+            has = "; ".join(f"{target.name} has {', '.join(target.precisions)}" for target in found)
+            raise ExportError(f"none of the targets has precision {precision!r}: {has}")
+    for one in found:
+        if not set(wanted) & set(one.precisions):
+            find_target(one.name, wanted[0])
+    return [(one.name, precision) for one in found for precision in wanted if precision in one.precisions]
+
+
+def _bundle_name(name: str | None, model: str) -> str:
+    """What the user said, or the model's last name; a bundle takes letters, digits, '.', '_' and '-'."""
+    import re
+
+    from pocketgan.errors import ExportError
+
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
+        raise ExportError(
+            f"--name takes letters, digits, '.', '_' and '-', and starts with one of the first two, not {name!r}"
+        )
+    if name is not None:
+        return name
+    last = model.rpartition(":")[2] if ":" in model else Path(model).name.removesuffix(".safetensors")
+    return re.sub(r"[^A-Za-z0-9._-]", "-", last).lstrip("._-")[:128] or "model"
+
+
+def _pack(folder: Path, out: Path) -> None:
+    import shutil
+
+    from pocketgan.bundle import pack_folder
+
+    try:
+        pack_folder(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _summary(entry: Entry, folder: Path, out: Path) -> dict[str, Any]:
+    point = entry.components[0].entry_point
+    parity, delegation = entry.parity, entry.delegation
+    return {
+        "path": str(out if folder != out else folder / point),
+        "bytes": entry.bytes,
+        "parity": None
+        if parity is None
+        else {"psnr_db": parity.psnr_db, "max_abs_error": parity.max_abs_error, "passed": parity.passed},
+        "delegated_fraction": None if delegation is None else delegation.delegated_fraction,
+        "subgraphs": None if delegation is None else delegation.subgraphs,
+    }
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    parity, delegation = entry.parity, entry.delegation
+    measured = ("needs a Mac", "-")
+    if parity is not None:
+        value = "exact" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
+        measured = (value if parity.passed else f"{value} FAILS", f"{parity.max_abs_error:.2g}")
+    delegated = (f"{delegation.delegated_fraction:.0%}", str(delegation.subgraphs)) if delegation else ("-", "-")
+    return (entry.id, f"{entry.bytes:,}", *measured, *delegated)

@@ -1,0 +1,169 @@
+"""The loop: resumed runs equal undisturbed ones, programs do what they say, failures keep what was there."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from pocketgan.errors import ModelError, PocketganError, StorageError
+from pocketgan.training.checkpoint import load_checkpoint, save_checkpoint
+from pocketgan.training.discriminators import PatchDiscriminator
+from pocketgan.training.fit import CHECKPOINT, FitOptions, fit
+from pocketgan.training.generators import build, spec_by_name
+from pocketgan.training.losses import AdversarialLoss
+from pocketgan.training.programs import Optimiser
+from pocketgan.training.programs.distill import Distill
+from pocketgan.training.programs.pix2pix import Pix2Pix
+
+SPEC = spec_by_name("incres9", ngf=6, height=32, width=32)
+
+
+class Colours:
+    """Flat pictures whose target is their negative."""
+
+    def __len__(self):
+        return 5
+
+    def sample(self, index, random):
+        image = torch.full((3, 32, 32), (index - 2) / 3.0) + 0.1 * torch.from_numpy(random.standard_normal((3, 32, 32))).float()
+        return {"input": image, "target": -image}
+
+
+def program(seed=0):
+    return Pix2Pix(build(SPEC, seed), PatchDiscriminator(6, 4, layers=2, seed=seed), optimiser=Optimiser(("generator",), 1e-3))
+
+
+def options(steps, **more):
+    return FitOptions(steps, 2, seed=3, checkpoint_every=3, sample_every=100, **more)
+
+
+class StopError(Exception):
+    """Ends a training between two steps, as a kill would."""
+
+
+def weights(made):
+    return {f"{name}.{key}": value.clone() for name, net in made.networks().items() for key, value in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_a_resumed_training_equals_an_undisturbed_one_bit_for_bit(tmp_path, decay):
+    whole, first, second = program(), program(), program(seed=9)
+    fit(whole, Colours(), options(8, average_decay=decay), tmp_path / "whole", "whole", Accelerator(cpu=True))
+
+    class Killed(Colours):
+        taken = 0
+
+        def sample(self, index, random):
+            Killed.taken += 1
+            if Killed.taken > 9:  # in the fifth step, after the checkpoint of the third
+                raise StopError
+            return super().sample(index, random)
+
+    with pytest.raises(StopError):
+        fit(first, Killed(), options(8, average_decay=decay), tmp_path / "killed", "killed", Accelerator(cpu=True))
+    fit(second, Colours(), options(8, average_decay=decay), tmp_path / "killed", "killed", Accelerator(cpu=True))
+    expected, found = weights(whole), weights(second)
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_training_brings_the_loss_down_and_writes_scalars_and_samples(tmp_path):
+    made = program()
+    pair = Colours().sample(4, np.random.default_rng(0))
+    source, target = pair["input"][None], pair["target"][None]
+    before = (made.generator.train()(source) - target).abs().mean().item()
+    picture = lambda p: np.zeros((8, 8, 3), np.uint8)  # noqa: E731
+    fit(made, Colours(), options(40), tmp_path, "t", Accelerator(cpu=True), picture)
+    assert (made.generator(source) - target).abs().mean().item() < 0.8 * before
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert (tmp_path / "samples" / "step_000040.png").is_file()
+
+
+def test_the_generator_phase_leaves_the_discriminator_alone_and_the_other_way_round():
+    made = program()
+    sample = Colours().sample(0, np.random.default_rng(0))
+    batch = {key: value[None] for key, value in sample.items()}
+    for phase, terms in made.losses(batch):
+        own = list(made.networks()[phase].parameters())
+        gradients = torch.autograd.grad(sum(terms.values()), own, allow_unused=True, retain_graph=True)
+        assert any(g is not None and g.abs().sum() > 0 for g in gradients)
+        assert all(p.grad is None for network in made.networks().values() for p in network.parameters())
+
+
+def test_distillation_trains_the_student_and_never_the_teacher(tmp_path):
+    teacher = build(SPEC, 1)
+    student_spec = SPEC.with_widths({name: max(2, width // 2) for name, width in SPEC.widths.items()})
+    made = Distill(build(student_spec, 2), teacher, PatchDiscriminator(6, 4, layers=2))
+    before = {key: value.clone() for key, value in teacher.state_dict().items()}
+    head = made.generator.head.weight.clone()
+    terms = dict(made.losses({k: v[None] for k, v in Colours().sample(0, np.random.default_rng(0)).items()}))
+    assert set(terms["generator"]) == {"adversarial", "l1", "distill"}
+    assert 0 < terms["generator"]["distill"].item() <= 4 * made.lambda_distill
+    fit(made, Colours(), options(3), tmp_path, "d", Accelerator(cpu=True))
+    assert all(torch.equal(before[key], value) for key, value in teacher.state_dict().items())
+    assert not torch.equal(head, made.generator.head.weight)
+
+
+@pytest.mark.parametrize("mode", ["lsgan", "vanilla", "hinge"])
+def test_adversarial_losses_reward_the_right_side(mode):
+    loss, high, low = AdversarialLoss(mode), torch.ones(2, 1, 3, 3), -torch.ones(2, 1, 3, 3)
+    assert loss.discriminator(high, low) < loss.discriminator(low, high)
+    assert loss.generator(high) < loss.generator(low)
+
+
+def test_rates_are_constant_and_then_fall_to_zero():
+    rates = [Optimiser(("g",), 1.0, decay=0.5).rate(step, 10) for step in range(10)]
+    assert rates[:5] == [1.0] * 5
+    assert rates[5:] == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_a_diverged_training_says_so(tmp_path):
+    class Broken(Colours):
+        def sample(self, index, random):
+            return {name: value * float("nan") for name, value in super().sample(index, random).items()}
+
+    with pytest.raises(ModelError, match="diverged"):
+        fit(program(), Broken(), options(2), tmp_path, "t", Accelerator(cpu=True))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+    class Three:
+        num_processes = 3
+
+    with pytest.raises(PocketganError, match="multiple of 3"):
+        fit(program(), Colours(), options(2), tmp_path, "t", Three())
+
+
+def test_a_checkpoint_that_does_not_fit_counts_as_none(tmp_path):
+    (tmp_path / CHECKPOINT).write_bytes(b"half a file")
+    assert load_checkpoint(tmp_path / CHECKPOINT, {}, {}, {}) == 0
+    save_checkpoint(tmp_path / CHECKPOINT, 5, {"generator": torch.nn.Linear(2, 2)}, {}, {})
+    assert load_checkpoint(tmp_path / CHECKPOINT, {"generator": torch.nn.Linear(3, 3)}, {}, {}) == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = os.geteuid() == 0 and not subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True
+    ).returncode
+    if not mounted:
+        pytest.skip("mounting a tmpfs needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it(small_disk: Path):
+    path = small_disk / CHECKPOINT
+    small, large = {"g": torch.nn.Linear(100, 100)}, {"g": torch.nn.Linear(1000, 1000)}
+    save_checkpoint(path, 1, small, {}, {})
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="disk is full.*the checkpoint before it is intact"):
+        save_checkpoint(path, 2, large, {}, {})
+    assert path.read_bytes() == before
+    assert os.listdir(small_disk) == [CHECKPOINT]
