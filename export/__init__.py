@@ -1,0 +1,123 @@
+"""From a generator to files that a runtime loads, each measured against the module that it comes from."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pocketgan.bundle import record_file
+from pocketgan.errors import ExportError, PocketganError, storage_errors
+from pocketgan.manifest import Component, Entry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pocketgan.export.golden import Golden
+    from pocketgan.export.targets import Exported, Target
+
+__all__ = ["Artifact", "entry_id", "export"]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported form: its manifest entry, the bundle folder that holds its files, and the time that it took."""
+
+    entry: Entry
+    folder: Path
+    seconds: float
+
+
+def entry_id(target: str, precision: str) -> str:
+    """The entry's name everywhere."""
+    return f"{target}-{precision}"
+
+
+def export(
+    model: nn.Module,
+    target: str,
+    precision: str | None = None,
+    *,
+    folder: Path,
+    example: tuple[Tensor, ...],
+    golden: Golden | None = None,
+    trained: bool = False,
+    floor: float | None = None,
+) -> Artifact:
+    """Export `model`, which is not changed, to `folder`/models/<target>-<precision>, and measure its parity.
+
+    Args:
+        precision: the target's default where None.
+        folder: root of an unpacked bundle; the entry's own folder must not be there yet.
+        example: one (1, c, h, w) tensor that fixes the input's shape.
+        golden: inputs and float32 outputs of `model`; of one seeded image where None.
+        trained: a trained model that misses its parity floor is refused, an untrained one reported.
+        floor: parity floor in dB; that of the precision where None.
+    Raises:
+        ExportError: the target or precision is unknown, or the target cannot express the model.
+        ParityError: the model is trained and the file does not compute what it computes.
+        StorageError: the disk is full or read-only.
+    """
+    from pocketgan.export import parity as measuring
+    from pocketgan.export.golden import CONTRACT, golden_outputs, natural_images
+    from pocketgan.export.quiet import quiet
+    from pocketgan.export.targets import find_target
+
+    started = time.monotonic()
+    chosen, precision = find_target(target, precision)
+    _must_be_one_image(example)
+    name = entry_id(target, precision)
+    relative = f"models/{name}"
+    floor = measuring.FLOORS_DB[precision] if floor is None else floor
+    with storage_errors(folder), quiet():
+        (folder / relative).mkdir(parents=True)
+        golden = golden or golden_outputs(model, natural_images(*example[0].shape[1:]))
+        exported = _written(chosen, model, example, precision, folder / relative)
+        path = folder / relative / exported.entry_point
+        outputs = measuring.run_file(chosen.runtime, path, list(golden.inputs))
+    parity = None
+    if outputs is not None:
+        parity = measuring.measure(outputs, golden.outputs, floor, chosen.runtime)
+        measuring.check(parity, name, trained)
+    written = sorted(file for file in (folder / relative).rglob("*") if file.is_file())
+    contract = golden.specs()
+    component = Component(
+        name="generator",
+        entry_point=f"{relative}/{exported.entry_point}",
+        files=[record_file(folder, file.relative_to(folder).as_posix()) for file in written],
+        inputs=[contract[0]],
+        outputs=[contract[1]],
+    )
+    entry = Entry(
+        id=name,
+        target=target,
+        precision=precision,
+        runtime=chosen.runtime,
+        runtime_version=exported.runtime_version,
+        minimum_os=chosen.minimum_os(precision),
+        golden=CONTRACT,
+        delegation=exported.delegation,
+        parity=parity,
+        components=[component],
+    )
+    return Artifact(entry, folder, time.monotonic() - started)
+
+
+def _written(target: Target, model: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
+    """What the target wrote. Whatever its libraries raise is said in one line."""
+    from pocketgan.export.canonical import canonical, one_line
+
+    module = canonical(model, example)
+    try:
+        return target.export(module, example, precision, folder)
+    except (PocketganError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ExportError(f"{target.name} cannot express {type(model).__name__}: {one_line(error)}") from error
+
+
+def _must_be_one_image(example: tuple[Tensor, ...]) -> None:
+    if len(example) != 1 or example[0].dim() != 4 or example[0].shape[0] != 1:
+        shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in example)
+        raise ExportError(f"generators are exported for one image (1, channels, height, width), not for {shapes}")

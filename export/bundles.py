@@ -1,0 +1,239 @@
+"""Unpacked bundles: every asked form of one or more models, exported in worker processes, whole or not there.
+
+Finished forms wait in a work folder beside the bundle until all are done, so that an export that was killed goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketgan import __version__, console
+from pocketgan.bundle import record_file, write_manifest
+from pocketgan.errors import ExportError, storage_errors
+from pocketgan.export import entry_id
+from pocketgan.export.golden import Golden, write_golden
+from pocketgan.export.pool import Pool, worker_count
+from pocketgan.export.source import ModelSource
+from pocketgan.export.targets import find_target
+from pocketgan.export.worker import INPUTS, OUTPUTS, Answer, Task, export_task, golden_task, read_artifact
+from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_json
+from pocketgan.manifest import Cost, Entry, FileRecord, Manifest, Role
+from pocketgan.training.generators import GeneratorSpec
+
+# Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
+EXPORT_VERSION = 1
+DEFAULT_WORKERS = 2
+NOTICE = """The files below models/ were written by pocketgan, which is free software under the Apache License 2.0.
+That licence covers no weights: they belong to whoever trained them, on the terms that they and their data carry.
+"""
+
+
+@dataclass(frozen=True)
+class BundleRequest:
+    """One bundle to write.
+
+    Attributes:
+        out: the folder; an earlier bundle in its place is replaced once the new one is whole.
+        targets: pairs of target and precision, None for the target's default.
+        trained: whether parity below the floor is an error; None: what the model file says, False for other sources.
+        cost: from a spec to its cost; None leaves the cost out, as for models without a spec.
+        golden_inputs: (n, c, h, w) float32 in [-1, 1]; parity is measured on all, the first is stored. None: seeded.
+        floor: parity floor in dB for every entry; that of each precision where None.
+        work: where finished forms wait; `.<out>.work` beside `out` where None.
+    """
+
+    source: ModelSource
+    out: Path
+    name: str
+    role: Role
+    targets: Sequence[tuple[str, str | None]]
+    trained: bool | None = None
+    quality: Mapping[str, float] = field(default_factory=dict)
+    cost: Callable[[GeneratorSpec], Cost] | None = None
+    golden_inputs: np.ndarray | None = None
+    floor: float | None = None
+    work: Path | None = None
+
+
+def export_bundle(request: BundleRequest, workers: int = DEFAULT_WORKERS) -> Manifest:
+    """Write one unpacked bundle; see `export_bundles`."""
+    return export_bundles([request], workers)[0]
+
+
+def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WORKERS) -> list[Manifest]:
+    """Write unpacked bundles; all their forms share one pool of workers, the longest first.
+
+    A form that an earlier, killed call finished for the same model, golden inputs and library versions is taken as it
+    is. `pocketgan.bundle.pack_folder` makes a `.pgb` of a bundle.
+
+    Args:
+        workers: processes at most; fewer where cores or free memory do not suffice.
+    Raises:
+        ExportError: an unknown target, one that cannot express the model, a worker that died, or an `out` that is
+            neither a bundle nor empty.
+        ModelError: a source that gives no model.
+        ParityError: a trained model below its floor.
+        StorageError: the disk is full or read-only; finished forms are kept.
+    """
+    plans = [_Plan(request) for request in requests]
+    for plan in plans:
+        must_be_replaceable(plan.out)
+        recover_folder(plan.out)
+        with storage_errors(plan.work):
+            plan.work.mkdir(parents=True, exist_ok=True)
+    forms = sum(len(plan.targets) for plan in plans)
+    with (
+        console.progress("export", forms) as progress,
+        Pool(worker_count(workers, max(forms, len(plans)))) as pool,
+    ):
+        pool.run([(plan.request.name, plan.golden_task()) for plan in plans], lambda i, a: plans[i].take_golden(a))
+        jobs = [(plan, target, precision) for plan in plans for target, precision in plan.targets]
+        missing = [job for job in jobs if not job[0].take_finished(*job[1:])]
+        progress.advance(forms - len(missing))
+        missing.sort(key=lambda job: job[0].layers * find_target(job[1])[0].relative_time, reverse=True)
+
+        def done(index: int, answer: Answer) -> None:
+            plan, target, precision = missing[index]
+            plan.entries[target, precision] = Entry.model_validate(answer["entry"])
+            progress.advance(1, f"{plan.request.name} {entry_id(target, precision)} in {answer['seconds']:.0f} s")
+
+        tasks = [(f"{p.request.name} {entry_id(t, q)}", p.export_task(t, q)) for p, t, q in missing]
+        pool.run(tasks, done)
+    return [plan.assemble() for plan in plans]
+
+
+def must_be_replaceable(out: Path) -> None:
+    """Refuse to replace a folder that pocketgan did not write.
+
+    Raises:
+        ExportError: `out` is a file, or a folder that is neither empty nor a bundle.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ExportError(f"{out} is a file; --out names the folder of the bundle, or a .pgb file")
+    if any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise ExportError(f"{out} holds other files than a bundle; choose a new folder")
+
+
+class _Plan:
+    """One request on its way: what its workers are asked, and what they have answered."""
+
+    def __init__(self, request: BundleRequest) -> None:
+        self.request = request
+        self.out = request.out.absolute()
+        self.work = (request.work or self.out.with_name(f".{self.out.name}.work")).absolute()
+        chosen = [(target, find_target(target, precision)[1]) for target, precision in request.targets]
+        if not chosen:
+            raise ExportError(f"{request.name} is asked for no target")
+        self.targets = list(dict.fromkeys(chosen))
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.layers = 1
+        self._identity = ""
+        self._spec: dict[str, Any] | None = None
+        self._trained = False
+
+    def golden_task(self) -> Task:
+        inputs = self.request.golden_inputs
+        stored = None
+        if inputs is not None:
+            stored = self.work / "inputs.npy"
+            with atomic_file(stored) as temporary, temporary.open("wb") as file:
+                np.save(file, np.ascontiguousarray(inputs, np.float32), allow_pickle=False)
+        return golden_task(self.request.source.to_json(), None if stored is None else str(stored), self.work)
+
+    def take_golden(self, answer: Answer) -> None:
+        self.layers, self._identity, self._spec = answer["layers"], answer["identity"], answer["spec"]
+        self._trained = answer["trained"] if self.request.trained is None else self.request.trained
+
+    def take_finished(self, target: str, precision: str) -> bool:
+        """Whether a form that is still valid waits in the work folder; it is taken then."""
+        entry = read_artifact(self._folder(target, precision), self._digest(target, precision))
+        if entry is not None:
+            self.entries[target, precision] = entry
+        return entry is not None
+
+    def export_task(self, target: str, precision: str) -> Task:
+        return export_task(
+            self.request.source.to_json(),
+            target,
+            precision,
+            golden=self.work,
+            folder=self._folder(target, precision),
+            digest=self._digest(target, precision),
+            trained=self._trained,
+            floor=self.request.floor,
+        )
+
+    def assemble(self) -> Manifest:
+        """Put all forms, golden tensors and the manifest together, and remove the work folder."""
+        golden = Golden(*(np.load(self.work / name, allow_pickle=False) for name in (INPUTS, OUTPUTS)))
+        with atomic_folder(self.out) as folder:
+            for target, precision in self.targets:
+                models = self._folder(target, precision) / "models"
+                shutil.copytree(models, folder / "models", copy_function=_link_or_copy, dirs_exist_ok=True)
+            manifest = self._manifest([write_golden(folder, golden)], [_write_notice(folder)])
+            write_manifest(folder, manifest)
+        shutil.rmtree(self.work, ignore_errors=True)
+        return manifest
+
+    def _manifest(self, golden: list[Any], licenses: list[FileRecord]) -> Manifest:
+        request = self.request
+        spec = None if self._spec is None else GeneratorSpec.from_json(self._spec)
+        packages = {package for target, _ in self.targets for package in find_target(target)[0].packages}
+        return Manifest(
+            name=request.name,
+            role=request.role,
+            trained=self._trained,
+            spec=self._spec,
+            spec_digest=None if spec is None else spec.digest,
+            cost=None if spec is None or request.cost is None else request.cost(spec),
+            quality=dict(request.quality),
+            entries=[self.entries[pair] for pair in self.targets],
+            golden=golden,
+            licenses=licenses,
+            created_with={"pocketgan": __version__, **_versions(packages)},
+        )
+
+    def _folder(self, target: str, precision: str) -> Path:
+        return self.work / "entries" / entry_id(target, precision)
+
+    def _digest(self, target: str, precision: str) -> str:
+        return sha256_json(
+            {
+                "export": EXPORT_VERSION,
+                "model": self._identity,
+                "target": target,
+                "precision": precision,
+                "floor": self.request.floor,
+                "trained": self._trained,
+                "versions": _versions(find_target(target)[0].packages),
+            }
+        )
+
+
+def _versions(packages: Sequence[str] | set[str]) -> dict[str, str]:
+    return {package: metadata.version(package).partition("+")[0] for package in sorted(packages)}
+
+
+def _write_notice(folder: Path) -> FileRecord:
+    path = folder / "LICENSES" / "pocketgan.txt"
+    path.parent.mkdir()
+    path.write_text(NOTICE)
+    return record_file(folder, "LICENSES/pocketgan.txt")
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,136 @@
+"""The form that every target starts from: a deep copy in eval mode whose batch norms are folded or affine.
+
+Which convolution a batch norm follows is read from the exported graph, not from the order in which modules are
+registered, so that a convolution that feeds two layers, or that runs twice, is left alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from pocketgan.errors import ExportError
+
+_CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv_transpose2d.input)
+_BATCH_NORM = torch.ops.aten.batch_norm.default
+
+
+class _Named(nn.Module):
+    """Gives parameters names that start with a letter: ExecuTorch's passes fail on those of a bare nn.Sequential."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.network(*inputs)
+
+
+def canonical(module: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
+    """A copy of `module` on the CPU in float32 and eval mode, without gradients, whose every 2-D batch norm is folded
+    into the convolution before it, or else has scale and shift. `module` stays as it is to the last bit.
+
+    Args:
+        example: inputs whose shapes are those that will be exported; values do not matter.
+    Raises:
+        ExportError: the module cannot take the example, or its forward cannot be traced.
+    """
+    copied = copy.deepcopy(module).cpu().float().eval().requires_grad_(False)
+    if any(name[0].isdigit() for name, _ in copied.named_children()):
+        copied = _Named(copied).eval()
+    norms = [norm for norm in copied.modules() if isinstance(norm, nn.BatchNorm2d)]
+    for norm in norms:
+        _make_affine(norm)
+    if norms:
+        for pair in list(_foldable(trace(copied, example), copied)):
+            _fold(pair)
+            copied.set_submodule(pair.norm_name, nn.Identity())
+    return copied
+
+
+def trace(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
+    """The module's graph with static shapes.
+
+    Raises:
+        ExportError: the module cannot take the example, or its forward cannot be traced.
+    """
+    try:
+        with torch.no_grad():
+            return torch.export.export(module, example)
+    except Exception as error:  # torch.export raises whatever the module's own code does
+        shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in example)
+        raise ExportError(
+            f"{type(module).__name__} cannot be traced with an input of {shapes}: {one_line(error)}"
+        ) from error
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error that says something, for people."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A convolution whose only reader is a batch norm, both used once."""
+
+    convolution: nn.Conv2d | nn.ConvTranspose2d
+    norm: nn.BatchNorm2d
+    norm_name: str
+
+
+def _foldable(program: ExportedProgram, module: nn.Module) -> Iterator[_Pair]:
+    signature = program.graph_signature
+    owners = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+
+    def owner(argument: object) -> str | None:
+        """Name of the module whose tensor `argument` is, if nothing else reads that tensor."""
+        if not isinstance(argument, Node) or len(argument.users) != 1 or argument.name not in owners:
+            return None
+        return owners[argument.name].rpartition(".")[0]
+
+    for node in program.graph.nodes:
+        if node.target != _BATCH_NORM:
+            continue
+        convolution = node.args[0]
+        if convolution.target not in _CONVOLUTIONS or len(convolution.users) != 1:
+            continue
+        names = owner(convolution.args[1]), owner(node.args[3])
+        if names[0] is None or names[1] is None:
+            continue
+        parts = module.get_submodule(names[0]), module.get_submodule(names[1])
+        if isinstance(parts[0], nn.Conv2d | nn.ConvTranspose2d) and isinstance(parts[1], nn.BatchNorm2d):
+            yield _Pair(parts[0], parts[1], names[1])
+
+
+def _make_affine(norm: nn.BatchNorm2d) -> None:
+    if norm.affine:
+        return
+    norm.affine = True
+    norm.weight = nn.Parameter(torch.ones(norm.num_features), requires_grad=False)
+    norm.bias = nn.Parameter(torch.zeros(norm.num_features), requires_grad=False)
+
+
+def _fold(pair: _Pair) -> None:
+    """w' = w * gamma / sqrt(var + eps), b' = (b - mean) * gamma / sqrt(var + eps) + beta, in float64."""
+    convolution, norm = pair.convolution, pair.norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    bias = torch.zeros(norm.num_features) if convolution.bias is None else convolution.bias
+    shifted = (bias.double() - norm.running_mean.double()) * scale + norm.bias.double()
+    weight = convolution.weight.double()
+    if isinstance(convolution, nn.ConvTranspose2d):  # (in, out / groups, k, k), a group's outputs side by side
+        groups = convolution.groups
+        grouped = weight.unflatten(0, (groups, -1)) * scale.view(groups, 1, -1, 1, 1)
+        weight = grouped.flatten(0, 1)
+    else:
+        weight = weight * scale.view(-1, 1, 1, 1)
+    convolution.weight = nn.Parameter(weight.float(), requires_grad=False)
+    convolution.bias = nn.Parameter(shifted.float(), requires_grad=False)

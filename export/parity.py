@@ -1,0 +1,97 @@
+"""Whether an exported file computes what its source module computes in float32: PSNR and maximum error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pocketgan.errors import ParityError
+from pocketgan.manifest import Parity
+
+# Networks give [-1, 1], so the peak signal is 2.
+PEAK = 2.0
+FLOORS_DB = {"fp32": 100.0, "fp16": 60.0, "int8": 30.0, "6bit": 30.0, "4bit": 20.0}
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+def measure(outputs: np.ndarray, expected: np.ndarray, floor_db: float, runtime: str) -> Parity:
+    """Agreement of two stacks of outputs of the same shape; the PSNR is None where they are equal.
+
+    Raises:
+        ParityError: the shapes differ, or an output is not a finite number.
+    """
+    if outputs.shape != expected.shape:
+        raise ParityError(f"the exported file gives shape {outputs.shape}, its source module {expected.shape}")
+    difference = outputs.astype(np.float64) - expected.astype(np.float64)
+    if not np.isfinite(difference).all():
+        raise ParityError(f"{runtime} or the source module gives values that are not finite numbers")
+    error = float(np.mean(difference**2))
+    # Below this the ratio itself overflows; it is more than 3000 dB, which no float32 output can tell from equal.
+    psnr = None if error < PEAK**2 * 1e-300 else 10 * math.log10(PEAK**2 / error)
+    return Parity(
+        psnr_db=psnr,
+        max_abs_error=float(np.abs(difference).max()),
+        floor_db=floor_db,
+        runtime=runtime,
+    )
+
+
+def check(parity: Parity, entry: str, trained: bool) -> None:
+    """Refuse a trained model below its floor; an untrained one is only reported, by its `parity.passed`.
+
+    Raises:
+        ParityError: names the entry, what was measured and the floor.
+    """
+    if trained and not parity.passed:
+        raise ParityError(
+            f"{entry} is {parity.psnr_db:.1f} dB from its source module (maximum error {parity.max_abs_error:.2g}), "
+            f"below the floor of {parity.floor_db:g} dB; --floor sets another one"
+        )
+
+
+def run_file(runtime: str, path: Path, inputs: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Outputs of an exported file for each input, stacked; None where this host has no such runtime.
+
+    A Core ML program needs a Mac (or an evaluator of its operators), so there is none here.
+    """
+    if runtime not in _RUNTIMES:
+        return None
+    run = _RUNTIMES[runtime](path)
+    return np.stack([run(image) for image in inputs])
+
+
+def _onnxruntime(path: Path) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(image: np.ndarray) -> np.ndarray:
+        output: np.ndarray = session.run(None, {name: image})[0]
+        return output
+
+    return run
+
+
+def _executorch(path: Path) -> Run:
+    import torch
+    from executorch.runtime import Runtime
+
+    program = Runtime.get().load_program(path)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        # The method reads from `program`, which this closure keeps alive.
+        output: np.ndarray = program.load_method("forward").execute([torch.from_numpy(image)])[0].numpy().copy()
+        return output
+
+    return run
+
+
+_RUNTIMES: dict[str, Callable[[Path], Run]] = {"onnxruntime": _onnxruntime, "executorch": _executorch}

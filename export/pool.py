@@ -1,0 +1,154 @@
+"""The host's end of the export workers: starts them, hands out tasks, and says which task a dead one was at.
+
+Workers are started as modules of their own, not by multiprocessing, so that a caller's `__main__` is never imported
+again; each imports torch and the exporters once (10 s or more) and serves many tasks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import IO
+
+import psutil
+
+from pocketgan import errors
+from pocketgan.errors import ExportError, PocketganError
+from pocketgan.export.worker import Answer, Task
+
+# Peak of a worker that has imported all exporters and lowers a full-size generator: 1.3 GB measured.
+WORKER_BYTES = 1_500_000_000
+COMMAND = (sys.executable, "-P", "-m", "pocketgan.export.worker")
+STDERR_BYTES = 4096
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+def worker_count(asked: int, tasks: int) -> int:
+    """How many workers to start: at most `asked`, one a task, one a core, and what fits into the free memory."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    fitting = psutil.virtual_memory().available // WORKER_BYTES
+    return max(1, min(asked, tasks, cores, fitting))
+
+
+class Pool:
+    """`count` workers; use it in a `with` statement, at whose end they are gone."""
+
+    def __init__(self, count: int, command: Sequence[str] = COMMAND) -> None:
+        self._workers = [_Worker(command) for _ in range(count)]
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.kill()
+
+    def run(self, tasks: Sequence[tuple[str, Task]], on_done: Callable[[int, Answer], None]) -> None:
+        """Carry out tasks, each with a name for people; `on_done(index, answer)` is called here as answers come.
+
+        Raises:
+            PocketganError: the first that a task raised; tasks that have not started then never do.
+            ExportError: a worker died; names its task.
+            RuntimeError: a defect in a worker, with its traceback.
+        """
+        waiting: queue.SimpleQueue[tuple[int, str, Task] | None] = queue.SimpleQueue()
+        for index, (name, task) in enumerate(tasks):
+            waiting.put((index, name, task))
+        answers: queue.SimpleQueue[tuple[int, str, Answer]] = queue.SimpleQueue()
+        for worker in self._workers:
+            waiting.put(None)
+            threading.Thread(target=worker.serve, args=(waiting, answers), daemon=True).start()
+        for _ in tasks:
+            index, name, answer = answers.get()
+            if "error" in answer:
+                raise _exception(name, answer)
+            on_done(index, answer)
+
+
+class _Worker:
+    def __init__(self, command: Sequence[str]) -> None:
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in kill)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, **_ONE_THREAD},
+            start_new_session=True,  # Ctrl-C is the parent's business
+        )
+
+    def serve(
+        self,
+        waiting: queue.SimpleQueue[tuple[int, str, Task] | None],
+        answers: queue.SimpleQueue[tuple[int, str, Answer]],
+    ) -> None:
+        """Carry out waiting tasks until there are none or the worker dies."""
+        while (item := waiting.get()) is not None:
+            index, name, task = item
+            answer = self._ask(task)
+            answers.put((index, name, answer))
+            if "error" in answer:
+                return
+
+    def _ask(self, task: Task) -> Answer:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(task).encode() + b"\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except (OSError, ValueError):
+            line = b""
+        if not line:
+            return {"error": self._death(), "kind": "death"}
+        answer: Answer = json.loads(line)
+        return answer
+
+    def _death(self) -> str:
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            return "closed its output"
+        if code == -signal.SIGKILL:
+            return "was killed (out of memory? --workers 1 needs less)"
+        if code < 0:
+            return f"died of signal {-code}{self._last_line()}"
+        return f"ended with exit code {code}{self._last_line()}"
+
+    def _last_line(self) -> str:
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - STDERR_BYTES))
+        lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
+        return f": {lines[-1]}" if lines else ""
+
+    def kill(self) -> None:
+        """End the process and wait for it."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def _exception(name: str, answer: Answer) -> Exception:
+    text, kind = answer["error"], answer["kind"]
+    if kind == "death":
+        return ExportError(f"the process that worked on {name} {text}")
+    if kind == "defect":
+        return RuntimeError(f"a defect of pocketgan while it worked on {name}:\n{text}")
+    found = getattr(errors, kind, None)
+    if isinstance(found, type) and issubclass(found, PocketganError) and found is not errors.MissingExtraError:
+        return found(f"{name}: {text}")
+    return ExportError(f"{name}: {text}")

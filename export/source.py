@@ -1,0 +1,161 @@
+"""Where a model comes from: a model file, a generator's spec, or a function that returns a module.
+
+A source is plain data, so that it can be handed to another process, which then loads the module itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import re
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pocketgan.errors import ModelError
+from pocketgan.files import canonical_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pocketgan.training.generators import GeneratorSpec
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A module with the (channels, height, width) of its input; spec and training state where the source tells them."""
+
+    module: nn.Module
+    shape: Shape
+    spec: GeneratorSpec | None = None
+    trained: bool = False
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """What to load; made by the functions below.
+
+    Attributes:
+        value: the file's path, the spec as JSON, or `package.module:function`.
+        shape: (channels, height, width) of the input; None where the spec says it.
+        search_path: folders in which a function's package is looked for.
+    """
+
+    kind: Literal["file", "spec", "function"]
+    value: str
+    shape: Shape | None = None
+    search_path: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> ModelSource:
+        shape = value["shape"]
+        return ModelSource(
+            value["kind"], value["value"], None if shape is None else tuple(shape), tuple(value["search_path"])
+        )
+
+
+def from_file(path: Path, shape: Shape | None = None) -> ModelSource:
+    """A `.safetensors` model file."""
+    return ModelSource("file", str(path.absolute()), shape)
+
+
+def from_spec(spec: GeneratorSpec) -> ModelSource:
+    """A fresh, seeded generator of that spec."""
+    return ModelSource("spec", canonical_json(spec.to_json()))
+
+
+def from_function(name: str, shape: Shape) -> ModelSource:
+    """The module that `package.module:function` returns; the working folder is searched first, then `sys.path`."""
+    folders = (str(Path.cwd()), *(folder for folder in sys.path if folder))
+    return ModelSource("function", name, shape, tuple(dict.fromkeys(folders)))
+
+
+def parse_shape(text: str) -> Shape:
+    """`3x256x256` -> (3, 256, 256).
+
+    Raises:
+        ModelError: the text is something else.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise ModelError(f"--input is channels x height x width, such as 3x256x256, not {text!r}")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def parse_source(text: str, shape: Shape | None = None, ngf: int | None = None) -> ModelSource:
+    """What a user calls a model: a model file, a generator name, or `package.module:function` (with its input shape).
+
+    Raises:
+        ModelError: it is none of them, or the shape is missing or does not fit.
+    """
+    from pocketgan.training.generators import NAMES, spec_by_name
+
+    if text in NAMES:
+        spec = spec_by_name(text, ngf=ngf, height=shape and shape[1], width=shape and shape[2])
+        if shape is not None and shape[0] != spec.input_channels:
+            raise ModelError(f"{text} takes {spec.input_channels} input channels, --input says {shape[0]}")
+        return from_spec(spec)
+    if ngf is not None:
+        raise ModelError(f"--ngf goes with a generator name ({', '.join(NAMES)}), not with {text}")
+    path = Path(text)
+    if path.is_file() or text.endswith(".safetensors"):
+        if not path.is_file():
+            raise ModelError(f"there is no model file {text}")
+        return from_file(path, shape)
+    if re.fullmatch(r"[\w.]+:\w+", text):
+        if shape is None:
+            raise ModelError(f"{text} needs its input's shape: --input 3x256x256")
+        return from_function(text, shape)
+    raise ModelError(
+        f"there is no model {text!r}: give a model file, a generator ({', '.join(NAMES)}) or package.module:function"
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def load_source(source: ModelSource) -> LoadedModel:
+    """Load the module; the last two stay in memory.
+
+    Raises:
+        ModelError: the file, spec or function cannot be used.
+    """
+    from pocketgan.training.generators import GeneratorSpec, build
+    from pocketgan.training.generators.files import load_generator
+
+    if source.kind == "function":
+        assert source.shape is not None
+        return LoadedModel(_call(source), source.shape)
+    if source.kind == "spec":
+        spec = GeneratorSpec.from_json(json.loads(source.value))
+        return LoadedModel(build(spec), (spec.input_channels, spec.height, spec.width), spec)
+    loaded = load_generator(Path(source.value))
+    spec = loaded.spec
+    if source.shape is not None:
+        if source.shape[0] != spec.input_channels:
+            raise ModelError(
+                f"{source.value} takes {spec.input_channels} input channels, --input says {source.shape[0]}"
+            )
+        spec = spec.at(*source.shape[1:])
+        build(spec)  # refuses sizes that the family cannot have
+    return LoadedModel(loaded.module, (spec.input_channels, spec.height, spec.width), spec, loaded.trained)
+
+
+def _call(source: ModelSource) -> nn.Module:
+    from torch import nn
+
+    module_name, _, function_name = source.value.partition(":")
+    sys.path[:0] = [folder for folder in source.search_path if folder not in sys.path]
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+        module = function()
+    except Exception as error:  # the user's own code
+        raise ModelError(f"{source.value} gives no module: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"{source.value} returns {type(module).__name__}; a torch.nn.Module was expected")
+    return module

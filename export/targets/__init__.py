@@ -1,0 +1,29 @@
+"""What a generator can be exported to. A target says what it is; `export` in the package above drives it."""
+
+from __future__ import annotations
+
+from pocketgan.errors import ExportError
+from pocketgan.export.targets.coreml import CoreML
+from pocketgan.export.targets.executorch import ExecuTorchXnnpack
+from pocketgan.export.targets.onnx import Onnx
+from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Target
+
+__all__ = ["INPUT", "OUTPUT", "TARGETS", "Exported", "Target", "find_target"]
+
+TARGETS: dict[str, Target] = {target.name: target for target in (Onnx(), ExecuTorchXnnpack(), CoreML())}
+
+
+def find_target(name: str, precision: str | None = None) -> tuple[Target, str]:
+    """The target of that name and its precision, the default where `precision` is None.
+
+    Raises:
+        ExportError: there is no such target, or it has no such precision; names those that there are.
+    """
+    if name not in TARGETS:
+        raise ExportError(f"there is no target {name!r}; there are {', '.join(TARGETS)}")
+    target = TARGETS[name]
+    if precision is None:
+        return target, target.default_precision
+    if precision not in target.precisions:
+        raise ExportError(f"target {name} has no precision {precision!r}; it has {', '.join(target.precisions)}")
+    return target, precision

@@ -1,0 +1,106 @@
+"""Core ML programs (`.mlpackage`) for the Neural Engine, the GPU and the CPU of Apple's devices."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketgan.export.canonical import trace
+from pocketgan.export.targets.target import INPUT, OUTPUT, Exported
+from pocketgan.files import sha256_file
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+PACKAGE = "model.mlpackage"
+# Where an .mlpackage keeps its parts.
+PACKAGE_MANIFEST = "Manifest.json"
+DATA = "Data"
+MODEL = "Data/com.apple.CoreML/model.mlmodel"
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pocketgan/mlpackage")
+
+
+class CoreML:
+    """One `model.mlpackage`: an ML program that computes in float16, its input and output in float32."""
+
+    name = "coreml"
+    precisions: tuple[str, ...] = ("fp16",)
+    default_precision = "fp16"
+    runtime = "coreml"
+    packages: tuple[str, ...] = ("torch", "coremltools")
+    relative_time = 2.0
+
+    def minimum_os(self, precision: str) -> str | None:
+        """See Target."""
+        return "iOS 16"
+
+    def export(self, module: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
+        """See Target."""
+        import coremltools as ct
+        import numpy as np
+
+        package = folder / PACKAGE
+        ct.convert(
+            trace(module, example).run_decompositions({}),
+            inputs=[ct.TensorType(name=INPUT, shape=tuple(example[0].shape), dtype=np.float32)],
+            outputs=[ct.TensorType(name=OUTPUT, dtype=np.float32)],
+            convert_to="mlprogram",
+            minimum_deployment_target=ct.target.iOS16,
+            compute_precision=ct.precision.FLOAT16,
+            skip_model_load=True,
+        ).save(str(package))
+        version = _normalise(package)
+        return Exported(PACKAGE, f"specification {version}")
+
+
+def _normalise(package: Path) -> int:
+    """Give the package bytes that depend on the network alone, and return its specification version.
+
+    coremltools writes the day of the conversion, random identifiers, whether torch was built for a CPU or for CUDA,
+    and, where ExecuTorch is installed, a map of debug handles.
+    """
+    from coremltools.proto import Model_pb2
+
+    model = Model_pb2.Model()
+    path = package / MODEL
+    model.ParseFromString(path.read_bytes())
+    notes = model.description.metadata.userDefined
+    notes.pop("com.github.apple.coremltools.conversion_date", None)
+    for key in notes:
+        notes[key] = _without_build(notes[key])
+    for note in model.mlProgram.attributes["buildInfo"].immediateValue.dictionary.values:
+        strings = note.value.immediateValue.tensor.strings.values
+        strings[:] = [_without_build(text) for text in strings]
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    for other in package.iterdir():
+        if other.name not in (PACKAGE_MANIFEST, DATA):
+            other.unlink()
+    _rewrite_manifest(package)
+    return int(model.specificationVersion)
+
+
+def _without_build(version: str) -> str:
+    """2.13.0+cu130 -> 2.13.0."""
+    return version.partition("+")[0]
+
+
+def _rewrite_manifest(package: Path) -> None:
+    """Replace the random identifiers of the items by ones made from each item's path and content."""
+    path = package / PACKAGE_MANIFEST
+    manifest: dict[str, Any] = json.loads(path.read_text())
+    names = {
+        old: str(uuid.uuid5(_NAMESPACE, f"{item['path']} {_content(package / DATA / item['path'])}"))
+        for old, item in manifest["itemInfoEntries"].items()
+    }
+    manifest["itemInfoEntries"] = {names[old]: item for old, item in manifest["itemInfoEntries"].items()}
+    manifest["rootModelIdentifier"] = names[manifest["rootModelIdentifier"]]
+    path.write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n")
+
+
+def _content(path: Path) -> str:
+    """SHA-256 of a file, or of the names and SHA-256s of a folder's files."""
+    if path.is_file():
+        return sha256_file(path)
+    return " ".join(f"{file.name} {sha256_file(file)}" for file in sorted(path.rglob("*")) if file.is_file())

@@ -1,0 +1,69 @@
+"""ExecuTorch programs (`.pte`) for its XNNPACK delegate: the CPUs of Android and iOS."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketgan.export.canonical import trace
+from pocketgan.export.targets.target import Exported
+from pocketgan.manifest import Delegation
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MODEL_FILE = "model.pte"
+# Nodes that take a tensor out of a tuple, compute nothing and never reach the runtime.
+_BOOKKEEPING = ("getitem", "alloc")
+
+
+class ExecuTorchXnnpack:
+    """One `model.pte`, in float32; what XNNPACK does not take runs on ExecuTorch's portable kernels."""
+
+    name = "executorch-xnnpack"
+    precisions: tuple[str, ...] = ("fp32",)
+    default_precision = "fp32"
+    runtime = "executorch"
+    packages: tuple[str, ...] = ("torch", "executorch")
+    relative_time = 6.0
+
+    def minimum_os(self, precision: str) -> str | None:
+        """None: it depends on the ExecuTorch that the app brings."""
+        return None
+
+    def export(self, module: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
+        """See Target."""
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+        # The validity check verifies the graph after each of some 350 passes: a sixth of the time, and parity is
+        # measured anyway.
+        edge = to_edge_transform_and_lower(
+            trace(module, example),
+            partitioner=[XnnpackPartitioner()],
+            compile_config=EdgeCompileConfig(_check_ir_validity=False),
+        )
+        delegation = _delegation(edge.exported_program().graph_module)
+        (folder / MODEL_FILE).write_bytes(edge.to_executorch().buffer)
+        return Exported(MODEL_FILE, metadata.version("executorch"), delegation)
+
+
+def _delegation(graph_module: Any) -> Delegation:
+    """Which operator nodes XNNPACK takes, and which stay outside."""
+    from executorch.devtools.backend_debug import get_delegation_info
+
+    info = get_delegation_info(graph_module)
+    taken, fallen = 0, {}
+    for name, row in sorted(info.delegation_by_operator.items()):
+        if name.endswith(_BOOKKEEPING):
+            continue
+        taken += row.delegated
+        if row.non_delegated:
+            fallen[name] = row.non_delegated
+    total = taken + sum(fallen.values())
+    return Delegation(
+        delegated_fraction=taken / total if total else 0.0,
+        subgraphs=info.num_delegated_subgraphs,
+        fallen=fallen,
+    )

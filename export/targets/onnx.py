@@ -1,0 +1,94 @@
+"""ONNX for ONNX Runtime, on phones and in browsers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketgan.export.targets.target import INPUT, OUTPUT, Exported
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# The lowest that the dynamo exporter writes without converting: reflect Pad has no converter to 17. ONNX Runtime reads
+# it since 1.14 (2023).
+OPSET = 18
+# Protobuf's limit for one message is 2 GiB; above this the weights go into a file beside the model.
+LARGEST_SINGLE_FILE_BYTES = 2_000_000_000
+MODEL_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx.data"
+
+
+class Onnx:
+    """One `model.onnx`, in float32."""
+
+    name = "onnx"
+    precisions: tuple[str, ...] = ("fp32",)
+    default_precision = "fp32"
+    runtime = "onnxruntime"
+    packages: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
+    relative_time = 1.0
+
+    def minimum_os(self, precision: str) -> str | None:
+        """None: it depends on the ONNX Runtime that the app brings."""
+        return None
+
+    def export(self, module: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
+        """See Target."""
+        import onnx
+        import onnxruntime
+        import torch
+
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            external_data=False,
+            verbose=False,
+        )
+        assert program is not None
+        model = program.model_proto
+        _strip(model)
+        _spell_out_convolutions(model.graph)
+        path = folder / MODEL_FILE
+        if model.ByteSize() < LARGEST_SINGLE_FILE_BYTES:
+            path.write_bytes(model.SerializeToString(deterministic=True))
+        else:
+            onnx.save_model(model, path, save_as_external_data=True, location=WEIGHTS_FILE)
+        return Exported(MODEL_FILE, onnxruntime.__version__)
+
+
+def _strip(model: Any) -> None:
+    """Remove what describes the machine and the source code: stack traces with paths, graph dumps, intermediate shapes
+    that every runtime infers again."""
+    model.producer_name, model.producer_version, model.doc_string = "pocketgan", "", ""
+    graph = model.graph
+    for part in (model, graph, *graph.input, *graph.output, *graph.initializer, *graph.node):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del graph.value_info[:]
+
+
+def _spell_out_convolutions(graph: Any) -> None:
+    """Write the attributes that ONNX lets a model leave out; browser runtimes need them."""
+    import onnx
+
+    shapes = {tensor.name: tensor.dims for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose") or node.input[1] not in shapes:
+            continue
+        kernel = list(shapes[node.input[1]][2:])
+        written = {attribute.name for attribute in node.attribute}
+        ones = [1] * len(kernel)
+        defaults = {
+            "kernel_shape": kernel,
+            "dilations": ones,
+            "strides": ones,
+            "pads": 2 * [0] * len(kernel),
+            "group": 1,
+        }
+        for name, value in defaults.items():
+            if name not in written and not (name == "pads" and "auto_pad" in written):
+                node.attribute.append(onnx.helper.make_attribute(name, value))

@@ -1,0 +1,50 @@
+"""What a target is: its name, what it can be asked for, and how it writes its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pocketgan.manifest import Delegation
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+INPUT, OUTPUT = "image", "output"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a target wrote: `entry_point`, the file or folder that its runtime opens, relative to the entry's folder."""
+
+    entry_point: str
+    runtime_version: str
+    delegation: Delegation | None = None
+
+
+class Target(Protocol):
+    """One exported form.
+
+    Attributes:
+        name: the target's name, everywhere.
+        precisions, default_precision: what it can be asked for.
+        runtime: what loads its files (`manifest.Entry.runtime`).
+        packages: distributions whose version decides about its bytes.
+        relative_time: how long it takes, roughly, ONNX being 1.
+    """
+
+    name: str
+    precisions: tuple[str, ...]
+    default_precision: str
+    runtime: str
+    packages: tuple[str, ...]
+    relative_time: float
+
+    def minimum_os(self, precision: str) -> str | None:
+        """The oldest system that takes the file; None where the file itself sets no limit."""
+        ...
+
+    def export(self, module: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
+        """Write the files of a canonical module, which is not changed, to the empty `folder`."""
+        ...

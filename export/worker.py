@@ -1,0 +1,160 @@
+"""The process that loads models and exports them: python -m pocketgan.export.worker, started by `pool.py`.
+
+It reads one JSON task a line from standard input and answers each with one JSON line on what was its standard output;
+whatever the exporters print goes to standard error. When standard input ends, its parent is gone, and it ends at once,
+in the middle of an export too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketgan.errors import PocketganError
+from pocketgan.files import atomic_file, atomic_folder, write_atomic
+from pocketgan.manifest import Entry
+
+Task = dict[str, Any]
+Answer = dict[str, Any]
+
+ARTIFACT = "artifact.json"
+INPUTS, OUTPUTS = "golden-inputs.npy", "golden-outputs.npy"
+
+
+def run_task(task: Task) -> Answer:
+    """Carry out one task; see `golden_task` and `export_task`.
+
+    Raises:
+        PocketganError: what the user must know.
+    """
+    return {"golden": _golden, "export": _export}[task["task"]](task)
+
+
+def golden_task(source: dict[str, Any], inputs: str | None, folder: Path) -> Task:
+    """Compute golden outputs into `folder`. `inputs` is a .npy file (n, c, h, w), None for a seeded image.
+
+    Answers with `identity`, a hash of the model and what it computes, its number of `layers`, `spec` and `trained`.
+    """
+    return {"task": "golden", "source": source, "inputs": inputs, "folder": str(folder)}
+
+
+def export_task(
+    source: dict[str, Any],
+    target: str,
+    precision: str,
+    *,
+    golden: Path,
+    folder: Path,
+    digest: str,
+    trained: bool,
+    floor: float | None,
+) -> Task:
+    """Export to `folder`, which appears whole: the files below models/, and artifact.json with entry and digest."""
+    return {
+        "task": "export",
+        "source": source,
+        "target": target,
+        "precision": precision,
+        "golden": str(golden),
+        "folder": str(folder),
+        "digest": digest,
+        "trained": trained,
+        "floor": floor,
+    }
+
+
+def read_artifact(folder: Path, digest: str) -> Entry | None:
+    """The entry of a finished export, if it is there, whole and of that digest."""
+    try:
+        stored = json.loads((folder / ARTIFACT).read_text())
+        entry = Entry.model_validate_json(json.dumps(stored["entry"]))
+        sizes = [(folder / file.path).stat().st_size == file.bytes for part in entry.components for file in part.files]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return entry if stored.get("digest") == digest and all(sizes) else None
+
+
+def _golden(task: Task) -> Answer:
+    from pocketgan.export.golden import golden_outputs, natural_images
+    from pocketgan.export.source import ModelSource, load_source
+
+    loaded = load_source(ModelSource.from_json(task["source"]))
+    inputs = natural_images(*loaded.shape) if task["inputs"] is None else np.load(task["inputs"], allow_pickle=False)
+    golden = golden_outputs(loaded.module, inputs)
+    digest = hashlib.sha256(golden.digest.encode())
+    for name, tensor in sorted(loaded.module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for name, array in ((INPUTS, golden.inputs), (OUTPUTS, golden.outputs)):
+        with atomic_file(Path(task["folder"]) / name) as temporary, temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+    return {
+        "identity": digest.hexdigest(),
+        "layers": sum(1 for _ in loaded.module.modules()),
+        "spec": None if loaded.spec is None else loaded.spec.to_json(),
+        "trained": loaded.trained,
+    }
+
+
+def _export(task: Task) -> Answer:
+    import torch
+
+    from pocketgan.export import export
+    from pocketgan.export.golden import Golden
+    from pocketgan.export.source import ModelSource, load_source
+
+    loaded = load_source(ModelSource.from_json(task["source"]))
+    arrays = [np.load(Path(task["golden"]) / name, allow_pickle=False) for name in (INPUTS, OUTPUTS)]
+    with atomic_folder(Path(task["folder"])) as folder:
+        artifact = export(
+            loaded.module,
+            task["target"],
+            task["precision"],
+            folder=folder,
+            example=(torch.zeros(1, *loaded.shape),),
+            golden=Golden(*arrays),
+            trained=task["trained"],
+            floor=task["floor"],
+        )
+        entry = artifact.entry.model_dump(mode="json")
+        stored = {"digest": task["digest"], "seconds": artifact.seconds, "entry": entry}
+        write_atomic(folder / ARTIFACT, json.dumps(stored))
+    return {"entry": entry, "seconds": artifact.seconds}
+
+
+def main() -> None:
+    """Serve tasks until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
+    while True:
+        task = json.loads(tasks.get())
+        try:
+            answer = run_task(task)
+        except PocketganError as problem:
+            answer = {"error": str(problem), "kind": type(problem).__name__}
+        except Exception:
+            answer = {"error": traceback.format_exc(), "kind": "defect"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _read_tasks(tasks: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        tasks.put(line)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
