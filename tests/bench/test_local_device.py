@@ -116,6 +116,34 @@ def test_a_runner_that_dies_is_an_error_in_the_result(
     assert result.errors == ["the onnxruntime runner ended early with exit code 1; its last lines: out of luck"]
 
 
+def test_frames_from_before_a_crash_do_not_count(
+    make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "import os\n"
+        "from pocketgan.bench.runners import onnxruntime\n"
+        "class Fragile(onnxruntime.OnnxRuntimeEngine):\n"
+        "    def load(self, model):\n"
+        "        run, calls = super().load(model), []\n"
+        "        def counted(inputs):\n"
+        "            calls.append(1)\n"
+        "            if len(calls) == 7: os.abort()\n"
+        "            return run(inputs)\n"
+        "        return counted\n"
+        "onnxruntime.serve(Fragile())\n"
+    )
+    ticks: list[int] = []
+    monkeypatch.setattr(local, "run_plan", functools.partial(run_plan, command=[sys.executable, "-c", script]))
+    with open_bundle(make_bundle()) as bundle:
+        (result,) = LocalDevice().run_interleaved(
+            [(bundle, job_for(bundle.digest))], tick=lambda count, detail: ticks.append(count)
+        )
+    assert ticks == [2, 2]
+    assert result.frames == []
+    assert result.cold_load_ns
+    assert "killed by SIGABRT" in result.errors[0]
+
+
 def test_one_thread_is_one_thread_and_more_are_noticed(
     make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
