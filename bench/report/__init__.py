@@ -1,0 +1,33 @@
+"""The report: one self-contained HTML page that loads nothing, from results files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from pocketgan.bench.journal import read_results
+from pocketgan.bench.report.page import build_page
+from pocketgan.files import write_atomic
+
+
+def write_report(results: Sequence[Path], out: Path, title: str | None = None) -> Path:
+    """Write the page of these results files to `out`, whole or not at all, and return `out`.
+
+    Args:
+        results: one or more results.jsonl files, shown together.
+        title: of the browser's tab; the headline if None.
+    Raises:
+        ResultsError: a file is missing, broken or foreign, or there is no result in any.
+        StorageError: the disk is full or read-only.
+    """
+    page = build_page(read_results(results), title)
+    folder = files(__name__)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
+    style = Markup(folder.joinpath("page.css").read_text(encoding="utf-8"))
+    write_atomic(out, template.render(page=page, style=style))
+    return out

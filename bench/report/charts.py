@@ -1,0 +1,231 @@
+"""Charts as inline SVG without a script. Positions are percentages of the width, so that text keeps its size on a phone.
+
+Colours come from the page's style sheet: a mark carries the class of its role, never a colour of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from pocketgan.bench.report import labels
+
+FRAME_RATES = (30, 60)
+BAR_ROW_PX = 52
+RIDGE_PX = 44
+STRIP_PX = 22
+LABEL_PX = 22
+GAP_PX = 18
+MOST_DOTS = 500
+BINS = 160
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a chart shows of one measured bundle."""
+
+    name: str
+    role: str
+    fps: float
+    bounds: tuple[float, float] | None
+    times_ms: np.ndarray
+    note: str = ""
+
+
+def fps_bars(series: Sequence[Series], title: str) -> Markup:
+    """Horizontal bars of frames per second from zero, with the 30 and 60 FPS lines and 95 % intervals as whiskers."""
+    widest = max([FRAME_RATES[-1], *(item.fps for item in series)])
+    scale = 78 / widest
+    height = LABEL_PX + BAR_ROW_PX * len(series) + 4
+    parts = [_rate_line(rate * scale, rate, LABEL_PX - 4, height) for rate in FRAME_RATES]
+    for row, item in enumerate(series):
+        parts.append(_bar(item, LABEL_PX + row * BAR_ROW_PX, scale))
+    summary = "; ".join(f"{item.name} {labels.fps(item.fps)} FPS" for item in series)
+    return _svg(height, title, summary, parts)
+
+
+def latency_distributions(series: Sequence[Series], title: str) -> Markup:
+    """For each bundle the density of its frame times on a log axis, its median and p90, and every frame as a dot.
+
+    A dot's height within its strip is its place in the run, the first frame on top, so that drift shows as a slope.
+    More than MOST_DOTS frames are thinned evenly; the slowest and the fastest frame always stay.
+    """
+    low, high = _extent(series)
+    row_px = LABEL_PX + RIDGE_PX + STRIP_PX + GAP_PX
+    top = LABEL_PX
+    bottom = top + row_px * len(series)
+    parts = [_tick(_position(tick, low, high), tick, top, bottom) for tick in _ticks(low, high)]
+    for rate in FRAME_RATES:
+        if low < 1000 / rate < high:
+            parts.append(_rate_line(_position(1000 / rate, low, high), rate, top - 4, bottom))
+    for row, item in enumerate(series):
+        parts.append(_distribution(item, top + row * row_px, low, high))
+    summary = "; ".join(
+        f"{item.name}: median {labels.milliseconds(float(np.median(item.times_ms)))}, "
+        f"90th percentile {labels.milliseconds(float(np.percentile(item.times_ms, 90)))}"
+        for item in series
+    )
+    return _svg(bottom + 24, title, summary, parts)
+
+
+def quality_against_latency(points: Sequence[tuple[Series, float]], quality_name: str, title: str) -> Markup:
+    """One dot a bundle: median frame time on a log axis across, quality distance upward (lower is better)."""
+    low, high = _extent([item for item, _ in points])
+    worst = max(value for _, value in points) * 1.25 or 1.0
+    top, bottom = 26, 226
+    parts = [_tick(_position(tick, low, high), tick, top, bottom) for tick in _ticks(low, high)]
+    parts.append(Markup('<text class="axis" x="0" y="14">{} (down is better)</text>').format(quality_name))
+    parts.append(Markup('<line class="grid" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(bottom))
+    for item, value in points:
+        x = _position(1000 / item.fps, low, high)
+        y = bottom - (bottom - top) * value / worst
+        anchor = "end" if x > 60 else "start"
+        text = f"{item.name} · {labels.significant(value)}"
+        parts.append(
+            Markup(
+                '<circle class="mark role-{role}" cx="{x:.2f}%" cy="{y:.1f}" r="7"/>'
+                '<text class="name" x="{x:.2f}%" y="{y:.1f}" dx="{dx}" dy="4" text-anchor="{anchor}">{text}</text>'
+            ).format(role=item.role, x=x, y=y, dx=-13 if anchor == "end" else 13, anchor=anchor, text=text)
+        )
+    summary = "; ".join(
+        f"{item.name} {labels.milliseconds(1000 / item.fps)} at {labels.significant(value)}" for item, value in points
+    )
+    return _svg(bottom + 24, title, summary, parts)
+
+
+def _svg(height: float, title: str, summary: str, parts: Sequence[Markup]) -> Markup:
+    return Markup(
+        '<svg class="chart" role="img" width="100%" height="{}" aria-label="{}: {}"><title>{}: {}</title>{}</svg>'
+    ).format(math.ceil(height), title, summary, title, summary, Markup("").join(parts))
+
+
+def _bar(item: Series, y: float, scale: float) -> Markup:
+    note = f" {item.note}" if item.note else ""
+    parts = [
+        Markup('<text class="name" x="0" y="{}">{}<tspan class="note">{}</tspan></text>').format(
+            y + 16, item.name, note
+        ),
+        Markup('<rect class="mark role-{}" x="0" y="{}" width="{:.3f}%" height="18" rx="2"/>').format(
+            item.role, y + 23, max(item.fps * scale, 0.15)
+        ),
+    ]
+    end = item.fps
+    if item.bounds is not None:
+        low, high = item.bounds
+        end = max(end, high)
+        parts.append(
+            Markup('<line class="whisker" x1="{:.3f}%" x2="{:.3f}%" y1="{y}" y2="{y}"/>').format(
+                low * scale, high * scale, y=y + 32
+            )
+        )
+    parts.append(
+        Markup('<text class="value" x="{:.3f}%" dx="8" y="{}">{} FPS</text>').format(
+            end * scale, y + 37, labels.fps(item.fps)
+        )
+    )
+    return Markup("").join(parts)
+
+
+def _rate_line(x: float, rate: int, top: float, bottom: float) -> Markup:
+    anchor, dx = ("end", 3) if rate == FRAME_RATES[0] else ("start", -3)
+    return Markup(
+        '<line class="rate" x1="{x:.3f}%" x2="{x:.3f}%" y1="{top}" y2="{bottom}"/>'
+        '<text class="rate-label" x="{x:.3f}%" dx="{dx}" y="{label}" text-anchor="{anchor}">{rate} FPS</text>'
+    ).format(x=x, top=top, bottom=bottom, label=top - 5, dx=dx, anchor=anchor, rate=rate)
+
+
+def _tick(x: float, tick_ms: float, top: float, bottom: float) -> Markup:
+    anchor = "start" if x < 3 else "end" if x > 96 else "middle"
+    text = f"{tick_ms / 1000:g} s" if tick_ms >= 10_000 else f"{tick_ms:g} ms"
+    return Markup(
+        '<line class="grid" x1="{x:.3f}%" x2="{x:.3f}%" y1="{top}" y2="{bottom}"/>'
+        '<text class="axis" x="{x:.3f}%" y="{label}" text-anchor="{anchor}">{text}</text>'
+    ).format(x=x, top=top, bottom=bottom, label=bottom + 16, anchor=anchor, text=text)
+
+
+def _distribution(item: Series, y: float, low: float, high: float) -> Markup:
+    positions = np.array([_position(value, low, high) for value in item.times_ms]) * 10
+    median, p90 = (float(value) for value in np.percentile(item.times_ms, [50, 90]))
+    figures = f"median {labels.milliseconds(median)} · p90 {labels.milliseconds(p90)}"
+    ridge, strip = y + LABEL_PX, y + LABEL_PX + RIDGE_PX
+    return Markup(
+        '<text class="name" x="0" y="{text_y}">{name}<tspan class="note"> {figures}</tspan></text>'
+        '<svg x="0" y="{ridge}" width="100%" height="{ridge_px}" viewBox="0 0 1000 {ridge_px}" '
+        'preserveAspectRatio="none"><path class="ridge role-{role}" d="{density}"/></svg>'
+        '<svg x="0" y="{strip}" width="100%" height="{strip_px}" viewBox="0 0 1000 {strip_px}" '
+        'preserveAspectRatio="none"><path class="dots role-{role}" d="{dots}"/></svg>'
+        '<line class="median role-{role}" x1="{m:.3f}%" x2="{m:.3f}%" y1="{ridge}" y2="{end}"/>'
+        '<line class="p90 role-{role}" x1="{p:.3f}%" x2="{p:.3f}%" y1="{ridge}" y2="{end}"/>'
+    ).format(
+        text_y=y + 15,
+        name=item.name,
+        figures=figures,
+        ridge=ridge,
+        ridge_px=RIDGE_PX,
+        strip=strip,
+        strip_px=STRIP_PX,
+        end=strip + STRIP_PX,
+        role=item.role,
+        density=_density_path(positions),
+        dots=_dots_path(positions),
+        m=_position(median, low, high),
+        p=_position(p90, low, high),
+    )
+
+
+def _density_path(positions: np.ndarray) -> str:
+    """Gaussian kernel density over 1000 units, its peak RIDGE_PX high, closed along the base line."""
+    edges = np.linspace(0, 1000, BINS + 1)
+    counts = np.histogram(positions, edges)[0].astype(np.float64)
+    quartiles = np.percentile(positions, [25, 75])
+    spread = min(float(positions.std()), float(quartiles[1] - quartiles[0]) / 1.34 or float(positions.std()))
+    width = max(0.9 * spread * len(positions) ** -0.2 / (1000 / BINS), 0.7)
+    reach = math.ceil(3 * width)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    smooth = np.convolve(counts, kernel, mode="full")[reach : reach + BINS]
+    heights = RIDGE_PX - smooth / smooth.max() * (RIDGE_PX - 2)
+    centres = (edges[:-1] + edges[1:]) / 2
+    shown = np.flatnonzero(smooth > smooth.max() * 1e-3)
+    first, last = int(shown[0]), int(shown[-1])
+    middle = "".join(f"L{centres[i]:.0f} {heights[i]:.1f}" for i in range(first, last + 1))
+    return f"M{centres[first]:.0f} {RIDGE_PX}{middle}L{centres[last]:.0f} {RIDGE_PX}Z"
+
+
+def _dots_path(positions: np.ndarray) -> str:
+    chosen = np.unique(np.linspace(0, len(positions) - 1, min(len(positions), MOST_DOTS)).round().astype(int))
+    chosen = np.union1d(chosen, [positions.argmin(), positions.argmax()])
+    heights = 4 + chosen / max(len(positions) - 1, 1) * (STRIP_PX - 7)
+    return "".join(f"M{x:.1f} {y:.1f}h0" for x, y in zip(positions[chosen], heights, strict=True))
+
+
+def _extent(series: Sequence[Series]) -> tuple[float, float]:
+    """Ends of the time axis in ms: all samples, a little air, and 60 FPS where it is near."""
+    fastest = min(float(item.times_ms.min()) for item in series)
+    slowest = max(float(item.times_ms.max()) for item in series)
+    fastest = max(fastest, 1e-6)
+    return fastest / 1.12, max(slowest, fastest) * 1.12
+
+
+def _position(value: float, low: float, high: float) -> float:
+    """Percent of the width on the log axis."""
+    return 100 * math.log(max(value, low) / low) / math.log(high / low)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round times on the log axis, far enough apart for their labels on a phone."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    candidates = [digit * 10.0**power for power in decades for digit in (1, 2, 5)]
+    inside = [value for value in candidates if low <= value <= high]
+    if len(inside) < 3:
+        step = 10.0 ** math.floor(math.log10(high - low))
+        step = next(step * factor for factor in (0.2, 0.5, 1, 2) if (high - low) / (step * factor) <= 6)
+        inside = [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    kept: list[float] = []
+    for value in inside:
+        if not kept or _position(value, low, high) - _position(kept[-1], low, high) >= 11:
+            kept.append(value)
+    return [float(f"{value:.6g}") for value in kept]

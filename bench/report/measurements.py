@@ -1,0 +1,158 @@
+"""From results to what may be compared: the latest result of each job, grouped by circumstances.
+
+A result counts as performance only if it has frames and comes from a real device. A device drops the frames of a model
+that failed; frames beside errors are shown, flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pocketgan.bench.journal import BundleRecord, Results
+from pocketgan.bench.report.labels import ROLE_ORDER
+from pocketgan.bench.schema.result import DeviceInfo, Result
+from pocketgan.bench.statistics import Summary, frame_times, frames_per_second, median_interval, summarise
+from pocketgan.errors import ResultsError
+
+# Fewer frames carry no interval; more are thinned to every k-th before resampling, which keeps a report of 100,000
+# frames within seconds and only widens the interval.
+FEWEST_FOR_INTERVAL = 10
+MOST_FOR_INTERVAL = 2000
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Frame times of a result in run order (ms), and what follows from them; bounds are of the 95 % interval."""
+
+    times_ms: np.ndarray
+    fps: float
+    bounds: tuple[float, float] | None
+    summary: Summary
+
+    def share_within(self, limit_ms: float) -> float:
+        """Fraction of frames that took at most `limit_ms`."""
+        return float(np.mean(self.times_ms <= limit_ms))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The result that counts for a job, and its bundle; `timing` is None where it is no performance number."""
+
+    bundle: BundleRecord
+    result: Result
+    timing: Timing | None
+
+    @property
+    def name(self) -> str:
+        return self.bundle.manifest.name
+
+    @property
+    def role(self) -> str:
+        return self.bundle.manifest.role
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the device reported errors beside the frames."""
+        return bool(self.result.errors)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Measurements of one entry under the same circumstances: device, mode, threads, compute units."""
+
+    members: tuple[Measurement, ...]
+
+    @property
+    def first(self) -> Result:
+        return self.members[0].result
+
+    @property
+    def device(self) -> DeviceInfo:
+        return self.first.device
+
+    def of_role(self, role: str) -> Measurement | None:
+        """The fastest member of that role."""
+        found = [member for member in self.members if member.role == role]
+        return max(found, key=speed, default=None)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """All that the page shows of the results: measured groups, and apart from them what is no performance."""
+
+    latest: tuple[Measurement, ...]
+    groups: tuple[Group, ...]
+    superseded: int
+
+    @property
+    def failed(self) -> list[Measurement]:
+        return [item for item in self.latest if item.result.errors]
+
+    @property
+    def simulated(self) -> list[Measurement]:
+        return [item for item in self.latest if item.result.device.simulated]
+
+    @property
+    def timed(self) -> list[Measurement]:
+        return [member for group in self.groups for member in group.members]
+
+
+def select(results: Results) -> Selection:
+    """The latest result of each job, timed and grouped.
+
+    Raises:
+        ResultsError: a result whose bundle has no record.
+    """
+    latest: dict[tuple[object, ...], Result] = {}
+    for result in sorted(results.results, key=lambda result: result.started_at):
+        if result.job.bundle not in results.bundles:
+            raise ResultsError(f"a result of {result.bundle_name} ({result.job.bundle[:12]}) has no bundle record")
+        latest[(result.job.bundle, *_circumstances(result))] = result
+    measured = [Measurement(results.bundles[r.job.bundle], r, _timing(r)) for r in latest.values()]
+    measured.sort(key=_rank)
+    return Selection(tuple(measured), tuple(_groups(measured)), len(results.results) - len(latest))
+
+
+def _circumstances(result: Result) -> tuple[object, ...]:
+    device, job = result.device, result.job
+    machine = (device.kind, device.name, device.model, device.os, device.simulated)
+    return (machine, job.entry, job.mode, job.threads, job.compute_units)
+
+
+def _groups(measured: Iterable[Measurement]) -> list[Group]:
+    members: dict[tuple[object, ...], list[Measurement]] = {}
+    for item in measured:
+        if item.timing is not None:
+            members.setdefault(_circumstances(item.result), []).append(item)
+    return [Group(tuple(group)) for group in members.values()]
+
+
+def _timing(result: Result) -> Timing | None:
+    if result.device.simulated or not result.frames:
+        return None
+    times_ns = frame_times(result.frames)
+    times_ms = np.asarray(times_ns, dtype=np.float64) / 1e6
+    if float(np.median(times_ms)) <= 0:
+        return None
+    return Timing(times_ms, frames_per_second(result.frames), _fps_bounds(times_ms), summarise(times_ns))
+
+
+def _fps_bounds(times_ms: np.ndarray) -> tuple[float, float] | None:
+    if len(times_ms) < FEWEST_FOR_INTERVAL:
+        return None
+    step = -(-len(times_ms) // MOST_FOR_INTERVAL)
+    interval = median_interval(times_ms[::step].tolist(), resamples=RESAMPLES)
+    return (1000 / interval.high, 1000 / interval.low) if interval.low > 0 else None
+
+
+def speed(item: Measurement) -> float:
+    """Frames per second, 0 where there is no timing."""
+    return item.timing.fps if item.timing else 0.0
+
+
+def _rank(item: Measurement) -> tuple[int, float, str]:
+    return (ROLE_ORDER.index(item.role), -speed(item), item.name)

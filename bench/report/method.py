@@ -1,0 +1,118 @@
+"""How the numbers came about: device, rules of the run, versions, and the command that repeats it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pocketgan.bench.journal import BundleRecord
+from pocketgan.bench.report import labels
+from pocketgan.bench.report.measurements import Measurement
+from pocketgan.bench.schema.job import Job
+from pocketgan.bench.schema.result import Conditions, DeviceInfo
+
+
+@dataclass(frozen=True)
+class Session:
+    """One device in one session of `pocketgan bench`, as pairs of what and how."""
+
+    device: str
+    simulated: bool
+    facts: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]
+
+
+def sessions(measured: Iterable[Measurement]) -> list[Session]:
+    """Sessions in the order they were started, one for each device in them."""
+    found: dict[tuple[str, str, str, bool], list[Measurement]] = {}
+    for item in sorted(measured, key=lambda item: item.result.started_at):
+        device = item.result.device
+        found.setdefault((item.result.session, device.kind, device.name, device.simulated), []).append(item)
+    return [_session(items) for items in found.values()]
+
+
+def digests(bundles: Sequence[BundleRecord]) -> list[tuple[str, str]]:
+    """Name and digest of every bundle."""
+    return [(bundle.manifest.name, bundle.digest) for bundle in bundles]
+
+
+def _session(items: list[Measurement]) -> Session:
+    results = [item.result for item in items]
+    device = results[0].device
+    runtimes = _distinct(f"{labels.runtime_name(r.runtime)} {r.runtime_version}".strip() for r in results)
+    facts = [
+        ("Device", _device(device)),
+        ("System", f"{device.os} ({device.os_build})" if device.os_build else device.os),
+        (
+            "Processor",
+            f"{device.cpu}, {labels.plural(device.cores, 'core')}, {labels.size(device.memory_bytes)} memory",
+        ),
+        ("Runtimes", ", ".join(runtimes)),
+        ("Build", ", ".join(_distinct(result.app_build for result in results))),
+        ("Rule", "; ".join(_distinct(_rule(result.job) for result in results))),
+        (
+            "Frames kept",
+            ", ".join(f"{item.name} {item.result.job.entry}: {len(item.result.frames):,}" for item in items),
+        ),
+        ("Conditions", _conditions([state for result in results for state in result.conditions])),
+        ("Started", results[0].started_at),
+        ("Session", results[0].session),
+    ]
+    return Session(
+        device.name, device.simulated, tuple((key, value) for key, value in facts if value), _commands(items)
+    )
+
+
+def _device(device: DeviceInfo) -> str:
+    model = "" if device.model in ("", device.name) else f", {device.model}"
+    where = {"local": "the host that ran pocketgan", "android": "Android device", "ios": "iOS device"}[device.kind]
+    simulated = ", SIMULATED: its times say nothing about a real device" if device.simulated else ""
+    return f"{device.name}{model} ({where}{simulated})"
+
+
+def _rule(job: Job) -> str:
+    length = labels.plural(job.iterations, "frame") if job.iterations is not None else f"{job.duration_s:g} s"
+    units = "" if job.compute_units == "all" else f", compute units {job.compute_units}"
+    return (
+        f"{job.mode}: {length} in {labels.plural(job.rounds, 'round')}, models taking turns in each round, after "
+        f"{labels.plural(job.warmup.iterations, 'warm-up frame')}, on {labels.plural(job.threads, 'thread')}{units}"
+    )
+
+
+def _conditions(states: Sequence[Conditions]) -> str:
+    told = []
+    thermal = _distinct(state.thermal_state for state in states if state.thermal_state is not None)
+    if thermal:
+        told.append("thermal state " + ", ".join(thermal))
+    for unit, values in (
+        ("°C", [state.temperature_c for state in states]),
+        ("MHz", [state.frequency_mhz for state in states]),
+        ("load average", [state.load_average for state in states]),
+        ("% battery", [state.battery_percent for state in states]),
+    ):
+        known = [value for value in values if value is not None]
+        if known:
+            low, high = labels.significant(min(known)), labels.significant(max(known))
+            told.append(f"{low} {unit}" if low == high else f"{low} to {high} {unit}")
+    charging = {state.charging for state in states if state.charging is not None}
+    if charging:
+        told.append(
+            {True: "on the charger", False: "on battery"}[charging.pop()] if len(charging) == 1 else "charger changed"
+        )
+    return "; ".join(told)
+
+
+def _commands(items: Sequence[Measurement]) -> tuple[str, ...]:
+    bundles = " ".join(_distinct(shlex.quote(f"{item.name}.pgb") for item in items))
+    device = items[0].result.device.kind
+    commands = []
+    for mode in _distinct(item.result.job.mode for item in items):
+        entries = _distinct(item.result.job.entry for item in items if item.result.job.mode == mode)
+        one = f" --entry {shlex.quote(entries[0])}" if len(entries) == 1 else ""
+        commands.append(f"pocketgan bench {bundles} --device {device}{one} --mode {mode} --out results.jsonl")
+    return (*commands, "pocketgan report results.jsonl --out report.html")
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))

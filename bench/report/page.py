@@ -1,0 +1,199 @@
+"""What the page shows, as data: built from Results, rendered by `page.html`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pocketgan.bench.journal import BundleRecord, Results
+from pocketgan.bench.report import charts, headline, labels, method, tables
+from pocketgan.bench.report.measurements import Group, Measurement, select
+from pocketgan.errors import ResultsError
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+FEWEST_FOR_SCATTER = 3
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with its heading and what it was measured on."""
+
+    heading: str
+    note: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG as base64, None where there is none."""
+
+    label: str
+    png: str | None
+    role: str | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that went wrong, in words."""
+
+    name: str
+    where: str
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that the template prints, in its order."""
+
+    title: str
+    headline: headline.Headline
+    tiles: list[headline.Tile]
+    roles: list[tuple[str, str]]
+    failures: list[Failure]
+    unmeasured: list[str]
+    untrained: list[str]
+    frame_rates: list[Chart]
+    latencies: list[Chart]
+    models: tables.Table
+    scatter: Chart | None
+    picture_rows: list[list[Picture]]
+    forms: tables.Table
+    start: tables.Table | None
+    simulated: list[tuple[str, str]]
+    sessions: list[method.Session]
+    digests: list[tuple[str, str]]
+    superseded: int
+
+
+def build_page(results: Results, title: str | None = None) -> Page:
+    """The page of these results.
+
+    Raises:
+        ResultsError: no result at all, or a result whose bundle has no record.
+    """
+    if not results.results:
+        raise ResultsError("no results to report; measure first with: pocketgan bench BUNDLE... --out results.jsonl")
+    selection = select(results)
+    hero = headline.choose_hero(selection)
+    order = {role: place for place, role in enumerate(labels.ROLE_ORDER)}
+    bundles = sorted(results.bundles.values(), key=lambda b: (order[b.manifest.role], b.manifest.name))
+    measured = {item.bundle.digest for item in selection.latest}
+    head = headline.headline(selection, hero)
+    roles = {bundle.manifest.role for bundle in bundles}
+    return Page(
+        title=title or head.text,
+        headline=head,
+        tiles=headline.tiles(hero) if hero else [],
+        roles=[(role, labels.ROLES[role]) for role in labels.ROLE_ORDER if role in roles],
+        failures=[_failure(item) for item in selection.failed],
+        unmeasured=[b.manifest.name for b in bundles if b.digest not in measured],
+        untrained=[b.manifest.name for b in bundles if not b.manifest.trained],
+        frame_rates=[_frame_rates(group) for group in selection.groups],
+        latencies=[_latencies(group) for group in selection.groups],
+        models=tables.model_table(bundles, selection),
+        scatter=_scatter(hero.group) if hero else None,
+        picture_rows=_picture_rows(bundles),
+        forms=tables.form_table(bundles, selection),
+        start=tables.start_table(selection),
+        simulated=[(item.name, _where(item)) for item in selection.simulated],
+        sessions=method.sessions(selection.latest),
+        digests=method.digests(bundles),
+        superseded=selection.superseded,
+    )
+
+
+def _heading(group: Group) -> tuple[str, str]:
+    """Runtime and entry; and under it mode, threads, device."""
+    first, job = group.first, group.first.job
+    units = "" if job.compute_units == "all" else f" · compute units {job.compute_units}"
+    note = f"{job.mode} · {labels.plural(job.threads, 'thread')}{units} · {group.device.name}"
+    return f"{labels.runtime_name(first.runtime)} · {job.entry}", note
+
+
+def _series(group: Group) -> list[charts.Series]:
+    found = []
+    for item in group.members:
+        if item.timing is None:
+            continue
+        notes = [] if item.role in item.name else [labels.ROLES[item.role]]
+        notes += [] if item.bundle.manifest.trained else [tables.UNTRAINED]
+        notes += ["with errors"] if item.flagged else []
+        timing = item.timing
+        note = " · ".join(notes)
+        found.append(charts.Series(item.name, item.role, timing.fps, timing.bounds, timing.times_ms, note))
+    return found
+
+
+def _frame_rates(group: Group) -> Chart:
+    heading, note = _heading(group)
+    return Chart(heading, note, charts.fps_bars(_series(group), f"Frames per second, {heading}"))
+
+
+def _latencies(group: Group) -> Chart:
+    heading, note = _heading(group)
+    return Chart(heading, note, charts.latency_distributions(_series(group), f"Frame times, {heading}"))
+
+
+def _scatter(group: Group) -> Chart | None:
+    manifests = {(item.name, item.role): item.bundle.manifest for item in group.members}
+    points = []
+    for series in _series(group):
+        manifest = manifests[series.name, series.role]
+        if manifest.trained and "l1" in manifest.quality:
+            points.append((series, manifest.quality["l1"]))
+    if len(points) < FEWEST_FOR_SCATTER:
+        return None
+    heading, note = _heading(group)
+    return Chart(
+        "Quality against latency", f"{heading} · {note}", charts.quality_against_latency(points, "L1", heading)
+    )
+
+
+def _failure(item: Measurement) -> Failure:
+    return Failure(item.name, _where(item), tuple(item.result.errors))
+
+
+def _where(item: Measurement) -> str:
+    result = item.result
+    return f"{result.job.entry} in {labels.runtime_name(result.runtime)} on {result.device.name}, {result.job.mode}"
+
+
+def _picture_rows(bundles: Sequence[BundleRecord]) -> list[list[Picture]]:
+    """Rows input | target | teacher | outputs, one for each input; untrained bundles show no output."""
+    trained = [bundle for bundle in bundles if bundle.manifest.trained]
+    inputs = list(dict.fromkeys(row.input for bundle in trained for row in bundle.samples if row.input))
+    by_input = {b.digest: {row.input: row for row in b.samples if row.input} for b in trained}
+    # A teacher's own output is the teacher column; a second column would repeat it.
+    columns = [b for b in trained if b.manifest.role != "teacher" and any(row.output for row in b.samples)]
+    table = []
+    for key in inputs:
+        rows = [by_input[b.digest][key] for b in trained if key in by_input[b.digest]]
+        teachers = [by_input[b.digest].get(key) for b in trained if b.manifest.role == "teacher"]
+        teacher = next((row.teacher for row in rows if row.teacher), None)
+        teacher = teacher or next((row.output for row in teachers if row is not None and row.output), None)
+        pictures = [
+            Picture("input", _png(key)),
+            Picture("target", _png(next((row.target for row in rows if row.target), None))),
+            Picture("teacher", _png(teacher), "teacher"),
+        ]
+        for bundle in columns:
+            row = by_input[bundle.digest].get(key)
+            pictures.append(Picture(bundle.manifest.name, _png(row.output if row else None), bundle.manifest.role))
+        table.append(pictures)
+    shown = [place for place in range(max(map(len, table), default=0)) if any(row[place].png for row in table)]
+    return [[row[place] for place in shown] for row in table]
+
+
+def _png(text: str | None) -> str | None:
+    """`text` if it is base64 of a PNG, otherwise None."""
+    if text is None:
+        return None
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return text if content.startswith(PNG_START) else None

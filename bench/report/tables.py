@@ -1,0 +1,219 @@
+"""The tables of the page: models, exported forms, start and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from pocketgan.bench.journal import BundleRecord
+from pocketgan.bench.report import labels
+from pocketgan.bench.report.measurements import Group, Measurement, Selection
+from pocketgan.manifest import Entry
+
+UNTRAINED = "untrained: latency only"
+NEEDS_APPLE = "not measured on this device: needs an iPhone or a Mac"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; `value` is the unrounded number where there is one, `role` gives a header cell its colour."""
+
+    text: str
+    note: str = ""
+    value: float | None = None
+    role: str | None = None
+    bad: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """Head of a column; numbers are set right-aligned."""
+
+    label: str
+    note: str = ""
+    number: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first cell of each row is its header."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+NOTHING = Cell("–")
+
+
+def model_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
+    """Quality, cost, size and frame rate, one row a bundle."""
+    keys = labels.quality_order({key for b in bundles if b.manifest.trained for key in b.manifest.quality})
+    columns = [Column("Model", number=False)]
+    columns += [Column(labels.quality_label(key).name, labels.quality_label(key).meaning) for key in keys]
+    columns += [Column("MACs", "per frame"), Column("Parameters"), Column("Size", "smallest form")]
+    columns += [Column("FPS", group_name(group, selection)) for group in selection.groups]
+    rows = []
+    for bundle in bundles:
+        manifest, cost = bundle.manifest, bundle.manifest.cost
+        row = [_bundle_cell(bundle, selection)]
+        for key in keys:
+            value = manifest.quality.get(key) if manifest.trained else None
+            row.append(NOTHING if value is None else Cell(labels.significant(value), value=value))
+        row.append(NOTHING if cost is None else Cell(labels.count(cost.macs), value=cost.macs))
+        row.append(NOTHING if cost is None else Cell(labels.count(cost.params), value=cost.params))
+        smallest = min(manifest.entries, key=lambda entry: entry.bytes)
+        row.append(Cell(labels.size(smallest.bytes), smallest.id, smallest.bytes))
+        row += [_fps_cell(group, bundle, selection) for group in selection.groups]
+        rows.append(tuple(row))
+    return Table("Quality, cost, size and frame rate of each model", tuple(columns), tuple(rows))
+
+
+def form_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
+    """Every exported form of every bundle: size, parity against its floor, delegation, minimum OS, measured or not."""
+    columns = (
+        Column("Form", number=False),
+        Column("Runtime", number=False),
+        Column("Size"),
+        Column("Parity", "PSNR against the float32 source, and its floor"),
+        Column("Delegated", "share of operators, and pieces"),
+        Column("Minimum OS", number=False),
+        Column("FPS here"),
+    )
+    rows = []
+    for bundle in bundles:
+        for entry in bundle.manifest.entries:
+            form = Cell(entry.id, bundle.manifest.name, role=bundle.manifest.role)
+            runtime = Cell(labels.runtime_name(entry.runtime), entry.runtime_version)
+            os = Cell(entry.minimum_os) if entry.minimum_os else NOTHING
+            size = Cell(labels.size(entry.bytes), value=entry.bytes)
+            measured = _measured_cell(bundle, entry, selection)
+            rows.append((form, runtime, size, _parity_cell(entry), _delegation_cell(entry), os, measured))
+    return Table("Exported forms", columns, tuple(rows))
+
+
+def start_table(selection: Selection) -> Table | None:
+    """Load times, first inference, memory and parity on the device; None where no real device told any."""
+    columns = (
+        Column("Model", number=False),
+        Column("Entry", number=False),
+        Column("Cold load", "median of fresh processes"),
+        Column("Warm load", "median"),
+        Column("First inference", "median"),
+        Column("Memory", "peak, above the runtime alone"),
+        Column("Parity here", "PSNR against the golden outputs"),
+    )
+    rows = []
+    for item in selection.latest:
+        result = item.result
+        told = (result.cold_load_ns, result.warm_load_ns, result.first_inference_ns, result.memory, result.parity)
+        if result.device.simulated or not any(told):
+            continue
+        memory, parity = result.memory, result.parity
+        above = None if memory is None else max(memory.peak_bytes - memory.runtime_bytes, 0)
+        total = "" if memory is None else f"{labels.size(memory.peak_bytes)} in all"
+        rows.append(
+            (
+                Cell(item.name, result.device.name, role=item.role),
+                Cell(result.job.entry, labels.runtime_name(result.runtime)),
+                _time_cell(result.cold_load_ns),
+                _time_cell(result.warm_load_ns),
+                _time_cell(result.first_inference_ns),
+                NOTHING if above is None else Cell(labels.size(above), total, above),
+                NOTHING
+                if parity is None
+                else Cell(labels.decibel(parity.psnr_db), f"max error {parity.max_abs_error:.2g}"),
+            )
+        )
+    return Table("Load times, first inference and memory", columns, tuple(rows)) if rows else None
+
+
+def group_name(group: Group, selection: Selection) -> str:
+    """What tells the group from the others: its entry, and mode, threads or device where they differ."""
+    first = group.first
+    parts = [first.job.entry]
+    for of in (
+        lambda result: result.device.name,
+        lambda result: result.job.mode,
+        lambda result: labels.plural(result.job.threads, "thread"),
+        lambda result: f"compute units {result.job.compute_units}",
+    ):
+        if len({of(other.first) for other in selection.groups}) > 1:
+            parts.append(of(first))
+    return ", ".join(parts)
+
+
+def _bundle_cell(bundle: BundleRecord, selection: Selection) -> Cell:
+    manifest = bundle.manifest
+    notes = [labels.ROLES[manifest.role]]
+    if not manifest.trained:
+        notes.append(UNTRAINED)
+    if not any(item.bundle.digest == bundle.digest for item in selection.latest):
+        notes.append("no results: not measured")
+    return Cell(manifest.name, " · ".join(notes), role=manifest.role)
+
+
+def _fps_cell(group: Group, bundle: BundleRecord, selection: Selection) -> Cell:
+    for member in group.members:
+        if member.bundle.digest == bundle.digest:
+            return fps_cell(member)
+    entry, device = group.first.job.entry, group.device
+    for item in selection.failed:
+        result = item.result
+        if item.bundle.digest == bundle.digest and (result.job.entry, result.device) == (entry, device):
+            return Cell("error", "see below", bad=True)
+    return NOTHING
+
+
+def fps_cell(item: Measurement) -> Cell:
+    """Frame rate with its 95 % interval."""
+    timing = item.timing
+    if timing is None:
+        return NOTHING
+    notes = [] if timing.bounds is None else [f"{labels.fps(timing.bounds[0])} to {labels.fps(timing.bounds[1])}"]
+    if item.flagged:
+        notes.append("with errors")
+    return Cell(labels.fps(timing.fps), ", ".join(notes), timing.fps, bad=item.flagged)
+
+
+def _measured_cell(bundle: BundleRecord, entry: Entry, selection: Selection) -> Cell:
+    of_entry = [
+        item for item in selection.latest if item.bundle.digest == bundle.digest and item.result.job.entry == entry.id
+    ]
+    timed = [item for item in of_entry if item.timing is not None]
+    if timed:
+        return fps_cell(max(timed, key=lambda item: item.result.job.mode == "latency"))
+    if any(item.flagged for item in of_entry):
+        return Cell("error", "see below", bad=True)
+    if any(item.result.device.simulated for item in of_entry):
+        return Cell("simulated only", "no performance number")
+    if any(name in (entry.runtime, entry.target.split("-")[-1]) for name in ("coreml", "coreai")):
+        return Cell(NEEDS_APPLE)
+    return Cell("not measured")
+
+
+def _parity_cell(entry: Entry) -> Cell:
+    parity = entry.parity
+    if parity is None:
+        return Cell("not checked")
+    verdict = "above" if parity.passed else "MISSES"
+    note = f"{verdict} its floor of {parity.floor_db:g} dB"
+    return Cell(labels.decibel(parity.psnr_db), note, parity.psnr_db, bad=not parity.passed)
+
+
+def _delegation_cell(entry: Entry) -> Cell:
+    delegation = entry.delegation
+    if delegation is None:
+        return NOTHING
+    note = f"in {labels.plural(delegation.subgraphs, 'subgraph')}"
+    if delegation.fallen:
+        note += "; outside: " + ", ".join(f"{name} ×{count}" for name, count in sorted(delegation.fallen.items()))
+    return Cell(labels.percent(delegation.delegated_fraction), note, delegation.delegated_fraction)
+
+
+def _time_cell(times_ns: Sequence[int]) -> Cell:
+    if not times_ns:
+        return NOTHING
+    value_ms = median(times_ns) / 1e6
+    return Cell(labels.milliseconds(value_ms), labels.plural(len(times_ns), "run"), value_ms)
