@@ -82,7 +82,11 @@ def _pictures(source: Path) -> list[tuple[Path, np.ndarray]]:
 
     if not source.exists():
         raise DataError(f"there is no picture or folder {source}")
-    paths = [source] if source.is_file() else sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
+    paths = (
+        [source]
+        if source.is_file()
+        else sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
+    )
     found: list[tuple[Path, np.ndarray]] = []
     bad: list[str] = []
     for path in paths:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +29,13 @@ def _bundle_name(recipe: Recipe, role: str) -> str:
 
 def export_models(context: Context) -> dict[str, Any]:
     """Runtime files of every model, as unpacked bundles; entries that a killed run finished are kept."""
-    from pocketgan.export.bundles import export_bundles
+    from pocketgan.export.bundles import DEFAULT_WORKERS, export_bundles
 
     stage = context.recipe.export
     assert stage is not None
     requests = [_request(context, role) for role in _roles(context.recipe)]
-    manifests = export_bundles(requests, workers=stage.workers)
-    shutil.rmtree(context.folder / "unpruned", ignore_errors=True)
+    manifests = export_bundles(requests, stage.workers or DEFAULT_WORKERS)
+    (context.folder / f"{UNPRUNED}.safetensors").unlink()
     return {manifest.name: {entry.id: entry.bytes for entry in manifest.entries} for manifest in manifests}
 
 
@@ -53,7 +52,7 @@ def _request(context: Context, role: str) -> BundleRequest:
     quality: dict[str, float] = {}
     if role == "unpruned":
         spec = spec_by_name(UNPRUNED, height=recipe.resolution, width=recipe.resolution)
-        model = context.folder / "unpruned" / f"{UNPRUNED}.safetensors"
+        model = context.folder / f"{UNPRUNED}.safetensors"
         save_generator(model, build(spec, recipe.seed), spec, {"trained": "no"})
     else:
         model = context.run / ("distill" if role == "student" else "teacher") / GENERATOR
@@ -63,11 +62,10 @@ def _request(context: Context, role: str) -> BundleRequest:
     direction = recipe.data.direction if recipe.data.source == "folder" else "AtoB"
     val = PairedImages(load_pairs(context.run)["val"], direction, (spec.height, spec.width))
     return BundleRequest(
-        model_file=model,
+        model=model,
         folder=context.folder / role,
         name=_bundle_name(recipe, role),
         role="unpruned" if role == "unpruned" else "student" if role == "student" else "teacher",
-        trained=role != "unpruned",
         targets=[(target, None) for target in recipe.export.targets],
         quality=quality,
         cost=cost(spec),
@@ -97,7 +95,9 @@ def _outside_bundle(recipe: Recipe, run: Path) -> Any:
         return None
     key = Path(recipe.bundle.sign_with)
     if not key.is_file():
-        raise RecipeError(f"bundle.sign_with: there is no key file {key}; make one: openssl genpkey -algorithm ed25519 -out {key}")
+        raise RecipeError(
+            f"bundle.sign_with: there is no key file {key}; make one: openssl genpkey -algorithm ed25519 -out {key}"
+        )
     return sha256_file(key)
 
 
@@ -141,6 +141,8 @@ def make_report(context: Context) -> dict[str, Any]:
 DELIVERY_STAGES = (
     Stage("export", 1, export_models, inputs=("data", "teacher", "distill"), slices=("name", "data")),
     Stage("bundle", 1, pack_bundles, inputs=("export",), slices=("name",), outside=_outside_bundle),
-    Stage("bench", 1, measure_bundles, inputs=("bundle", "teacher", "distill"), slices=("name",), outside=_outside_bench),
+    Stage(
+        "bench", 1, measure_bundles, inputs=("bundle", "teacher", "distill"), slices=("name",), outside=_outside_bench
+    ),
     Stage("report", 1, make_report, inputs=("bench",)),
 )

@@ -37,14 +37,20 @@ class Finding:
 def findings() -> list[Finding]:
     """Everything that `pocketgan doctor` says. Nothing heavy is imported."""
     found = [
-        Finding("Python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{platform.python_version()} (3.11 to 3.13 are supported)"),
+        Finding(
+            "Python",
+            (3, 11) <= sys.version_info[:2] < (3, 14),
+            f"{platform.python_version()} (3.11 to 3.13 are supported)",
+        ),
         Finding("cores", True, f"{os.cpu_count()}"),
         Finding("free disk", True, f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB here"),
     ]
     for extra, what, modules in _PARTS:
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
         install = f"pip install 'pocketgan[{extra}]'" if extra else "pip install --force-reinstall pocketgan"
-        found.append(Finding(what, not missing, f"missing {', '.join(missing)}: {install}" if missing else _versions(modules)))
+        found.append(
+            Finding(what, not missing, f"missing {', '.join(missing)}: {install}" if missing else _versions(modules))
+        )
     pair = _pair_problem()
     found.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
     on_mac = sys.platform == "darwin"

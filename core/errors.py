@@ -86,7 +86,11 @@ def storage_errors(path: Path | str, keeps: str = NOTHING_LOST) -> Iterator[None
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"the disk is full while writing {path}; {keeps}. Free some space and run again") from error
+            raise StorageError(
+                f"the disk is full while writing {path}; {keeps}. Free some space and run again"
+            ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise StorageError(f"cannot write {path}: {error.strerror}; choose a folder that you may write to") from error
+            raise StorageError(
+                f"cannot write {path}: {error.strerror}; choose a folder that you may write to"
+            ) from error
         raise

@@ -24,7 +24,16 @@ from pocketgan.files import recover_folder, replace_folder, sha256_file, sha256_
 from pocketgan.recipe import Recipe
 
 STAGE_FILE = "stage.json"
-_LIBRARIES = ("torch", "accelerate", "numpy", "onnx", "onnxruntime", "executorch", "coremltools", "opencv-python-headless")
+_LIBRARIES = (
+    "torch",
+    "accelerate",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "executorch",
+    "coremltools",
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True)
@@ -117,19 +126,29 @@ class StageReport:
     seconds: float
 
 
-def run_stages(recipe: Recipe, stages: Sequence[Stage], run: Path, until: str | None, group: Processes) -> list[StageReport]:
+def run_stages(
+    recipe: Recipe,
+    stages: Sequence[Stage],
+    run: Path,
+    until: str | None,
+    group: Processes,
+    check: Callable[[Recipe], None] = lambda recipe: None,
+) -> list[StageReport]:
     """Run the recipe's stages in order.
 
+    Args:
+        check: called once, before the first stage that is not skipped; raises what would only fail after hours.
     Raises:
         PocketganError: a stage says what the user must do; the stages before it are complete and stay.
     """
     if until is not None and until not in recipe.stages():
         raise PocketganError(f"the recipe has no stage {until}; it has {', '.join(recipe.stages())}")
-    reports = []
+    reports: list[StageReport] = []
     for stage in stages:
         if stage.name not in recipe.stages():
             continue
-        reports.append(_run_stage(recipe, stage, run, group))
+        checked = any(not report.skipped for report in reports)
+        reports.append(_run_stage(recipe, stage, run, group, (lambda recipe: None) if checked else check))
         if stage.name == until:
             break
     return reports
@@ -143,7 +162,9 @@ def read_stage(run: Path, name: str) -> dict[str, Any] | None:
         return None
 
 
-def _run_stage(recipe: Recipe, stage: Stage, run: Path, group: Processes) -> StageReport:
+def _run_stage(
+    recipe: Recipe, stage: Stage, run: Path, group: Processes, check: Callable[[Recipe], None]
+) -> StageReport:
     """All processes go through this together; where the first one fails, the launcher ends the others."""
     started = time.monotonic()
     final, partial = run / stage.name, run / f"{stage.name}.partial"
@@ -156,6 +177,7 @@ def _run_stage(recipe: Recipe, stage: Stage, run: Path, group: Processes) -> Sta
     if group.agree(done):
         console.note(f"{stage.name}: nothing changed, skipped")
         return StageReport(stage.name, True, time.monotonic() - started)
+    check(recipe)
     if group.first:
         _prepare(partial, digest)
     group.agree(None)
@@ -191,7 +213,9 @@ def _content(run: Path, name: str) -> dict[str, str]:
     """Hashes of a stage's files as they are now, so that a file that the user replaced counts."""
     record = read_stage(run, name)
     if record is None:
-        raise PocketganError(f"the stage {name} has left no {STAGE_FILE} in {run / name}; run the recipe from the start")
+        raise PocketganError(
+            f"the stage {name} has left no {STAGE_FILE} in {run / name}; run the recipe from the start"
+        )
     return {path: sha256_file(run / name / path) for path in sorted(record["outputs"]) if (run / name / path).is_file()}
 
 
@@ -213,7 +237,9 @@ def _finish(
     recipe: Recipe, stage: Stage, partial: Path, final: Path, digest: str, facts: dict[str, Any], seconds: float
 ) -> None:
     (partial / "digest").unlink()
-    files = sorted(p for p in partial.rglob("*") if p.is_file() and "tensorboard" not in p.parts and p.name != STAGE_FILE)
+    files = sorted(
+        p for p in partial.rglob("*") if p.is_file() and "tensorboard" not in p.parts and p.name != STAGE_FILE
+    )
     record = {
         "stage": stage.name,
         "digest": digest,

@@ -35,7 +35,14 @@ Count = Annotated[
     int,
     BeforeValidator(parse_count),
     Field(gt=0),
-    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[KMGT]?\s*$"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[KMGT]?\s*$"},
+            ]
+        }
+    ),
 ]
 Steps = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -49,7 +56,9 @@ class _Section(BaseModel):
 class DataStage(_Section):
     """Pairs to learn from: made from built-in photos by a filter effect, or a folder of the user's."""
 
-    source: Literal["builtin", "folder"] = Field("folder", description="photos of installed packages, or a folder of pairs")
+    source: Literal["builtin", "folder"] = Field(
+        "folder", description="photos of installed packages, or a folder of pairs"
+    )
     folder: str | None = Field(None, description="the data folder; --data overrides it")
     direction: Literal["AtoB", "BtoA"] = Field("AtoB", description="AtoB maps A (left half) to B (right half)")
     effect: str = Field("stylization", description="builtin: the filter that makes the targets")
@@ -65,9 +74,13 @@ class Training(_Section):
     learning_rate: Positive = 2e-4
     discriminator_learning_rate: Positive | None = Field(None, description="the generator's where absent")
     adam_betas: tuple[float, float] = (0.5, 0.999)
-    decay: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="last share of the steps, with rates falling to 0")
+    decay: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="last share of the steps, with rates falling to 0"
+    )
     gan_mode: Literal["hinge", "lsgan", "vanilla"] = "hinge"
-    average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="moving average of the generator's weights")
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="moving average of the generator's weights"
+    )
     load_scale: Annotated[float, Field(ge=1, le=4)] = Field(1.0, description="resize to this times the size, then crop")
     flip: bool = True
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -79,7 +92,9 @@ class TeacherStage(Training):
     """Training of the unpruned generator by pix2pix."""
 
     generator: str = Field("incres9", description="a generator name, see `pocketgan cost --help`")
-    ngf: Annotated[int, Field(ge=2)] | None = Field(None, description="channels of the first layer; the paper's where absent")
+    ngf: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="channels of the first layer; the paper's where absent"
+    )
     norm: Literal["batch", "instance", "instance-affine"] | None = None
     program: Literal["pix2pix"] = "pix2pix"
     lambda_l1: NotNegative = 100.0
@@ -91,7 +106,9 @@ class CompressStage(_Section):
 
     budget: Count = Field(description="largest cost of the student, such as 2.6G")
     by: Literal["macs_by_output", "macs", "params"] = Field("macs_by_output", description="what the budget counts")
-    least_width: Annotated[int, Field(ge=1)] = Field(16, description="channels that every layer outside the blocks keeps")
+    least_width: Annotated[int, Field(ge=1)] = Field(
+        16, description="channels that every layer outside the blocks keeps"
+    )
 
 
 class DistillStage(Training):
@@ -109,7 +126,9 @@ class ExportStage(_Section):
     targets: list[Literal["onnx", "executorch-xnnpack", "coreml"]] = Field(
         default=["onnx", "executorch-xnnpack", "coreml"], min_length=1
     )
-    workers: Annotated[int, Field(ge=1, le=64)] | None = Field(None, description="processes; as memory and cores allow where absent")
+    workers: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None, description="processes; as memory and cores allow where absent"
+    )
 
 
 class BundleStage(_Section):
@@ -140,7 +159,9 @@ class Recipe(_Section):
 
     name: Name
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    resolution: Annotated[int, Field(ge=32, le=4096, multiple_of=4)] = Field(256, description="height and width in pixels")
+    resolution: Annotated[int, Field(ge=32, le=4096, multiple_of=4)] = Field(
+        256, description="height and width in pixels"
+    )
     data: DataStage | None = None
     teacher: TeacherStage | None = None
     compress: CompressStage | None = None
@@ -210,7 +231,9 @@ def _read(source: str) -> tuple[str, str]:
     recipes = shipped()
     if source in recipes:
         return recipes[source], f"{source} (shipped)"
-    raise RecipeError(f"there is no recipe file {source}, and no shipped recipe of that name; shipped: {', '.join(recipes)}")
+    raise RecipeError(
+        f"there is no recipe file {source}, and no shipped recipe of that name; shipped: {', '.join(recipes)}"
+    )
 
 
 def _override(raw: dict[str, Any], setting: str) -> None:
@@ -263,5 +286,9 @@ def _known_keys(section: tuple[str | int, ...]) -> str:
     model: type[BaseModel] = Recipe
     for part in section:
         annotation = model.model_fields[str(part)].annotation
-        model = next(a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type) and issubclass(a, BaseModel))
+        model = next(
+            a
+            for a in getattr(annotation, "__args__", (annotation,))
+            if isinstance(a, type) and issubclass(a, BaseModel)
+        )
     return f"known here: {', '.join(model.model_fields)}"

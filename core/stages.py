@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pocketgan import console
 from pocketgan.errors import DataError, require
 from pocketgan.files import write_atomic
-from pocketgan.pipeline import Context, Stage
+from pocketgan.pipeline import Context, Stage, read_stage
 from pocketgan.recipe import Recipe, Training
 
 if TYPE_CHECKING:
@@ -139,7 +139,9 @@ def load_pairs(run: Path) -> dict[str, list[Pair]]:
 
     index = json.loads((run / "data" / INDEX).read_text())
     root = Path(index["root"]) if index["root"] else run / "data"
-    return {split: [Pair(*(root / name for name in names)) for names in pairs] for split, pairs in index["splits"].items()}
+    return {
+        split: [Pair(*(root / name for name in names)) for names in pairs] for split, pairs in index["splits"].items()
+    }
 
 
 def _datasets(context: Context, stage: Training) -> tuple[PairedImages, PairedImages]:
@@ -173,7 +175,7 @@ def train_teacher(context: Context) -> dict[str, Any]:
 
 def search_student(context: Context) -> dict[str, Any]:
     """Prune the teacher to the budget; the student is written with fresh weights."""
-    from pocketgan.training.cost import cost_function
+    from pocketgan.training.cost import cost, cost_function
     from pocketgan.training.generators import build
     from pocketgan.training.generators.files import load_generator, save_generator
     from pocketgan.training.search import search
@@ -183,7 +185,14 @@ def search_student(context: Context) -> dict[str, Any]:
     teacher = load_generator(context.run / "teacher" / GENERATOR)
     found = search(teacher.module, teacher.spec, cost_function(stage.by), stage.budget, stage.least_width)
     save_generator(context.folder / STUDENT, build(found.spec, recipe.seed + 1), found.spec, {"trained": "no"})
-    return {"cost": found.cost, "budget": stage.budget, "seconds": found.seconds, "evaluations": found.evaluations}
+    return {
+        "cost": found.cost,
+        "budget": stage.budget,
+        "seconds": found.seconds,
+        "evaluations": found.evaluations,
+        "macs": cost(found.spec).macs,
+        "teacher_macs": cost(teacher.spec).macs,
+    }
 
 
 def distill_student(context: Context) -> dict[str, Any]:
@@ -253,7 +262,9 @@ def _train(
             average_decay=stage.average_decay,
         )
         label = context.folder.name.removesuffix(".partial")
-        fit(program, train, options, context.folder, label, accelerator, lambda p: _overview(p, val, accelerator.device))
+        fit(
+            program, train, options, context.folder, label, accelerator, lambda p: _overview(p, val, accelerator.device)
+        )
         if context.processes.first:
             # The generator comes last: where it is, the training is over.
             state = {name: tensor.cpu().contiguous() for name, tensor in discriminator.state_dict().items()}
@@ -263,10 +274,11 @@ def _train(
         return {}
     (context.folder / CHECKPOINT).unlink(missing_ok=True)
     trained = load_generator(finished).module.to(accelerator.device)
-    judged = {"l1": trained, **{f"{name}_l1": module.to(accelerator.device) for name, module in others.items()}}
-    facts = {name: l1_distance(module, val, accelerator.device) for name, module in judged.items()}
+    facts = {"l1": l1_distance(trained, val, accelerator.device)}
+    if "teacher" in others:
+        facts["teacher_l1"] = (read_stage(context.run, "teacher") or {})["facts"]["l1"]
     facts["identity_l1"] = l1_distance(lambda images: images, val, accelerator.device)
-    _write_samples(context.folder, val, {"output": trained, **others})
+    _write_samples(context.folder, val, {"output": trained, **{n: m.to(accelerator.device) for n, m in others.items()}})
     return facts
 
 
@@ -312,5 +324,7 @@ TRAINING_STAGES = (
     Stage("data", 1, make_data, outside=_outside_data),
     Stage("teacher", 1, train_teacher, inputs=("data",), slices=("data",), parallel=True),
     Stage("compress", 1, search_student, inputs=("teacher",)),
-    Stage("distill", 1, distill_student, inputs=("data", "teacher", "compress"), slices=("data", "teacher"), parallel=True),
+    Stage(
+        "distill", 1, distill_student, inputs=("data", "teacher", "compress"), slices=("data", "teacher"), parallel=True
+    ),
 )

@@ -25,9 +25,8 @@ def run_recipe(
     recipe = load_recipe(source, settings)
     if data is not None:
         recipe = _with_folder(recipe, data)
-    check_before(recipe)
     run = out or Path("runs") / recipe.name
-    reports = run_stages(recipe, [*TRAINING_STAGES, *DELIVERY_STAGES], run, until, group)
+    reports = run_stages(recipe, [*TRAINING_STAGES, *DELIVERY_STAGES], run, until, group, check_before)
     return _payload(run, recipe, reports), _text(run, recipe, reports)
 
 
@@ -51,7 +50,12 @@ def _payload(run: Path, recipe: Recipe, reports: Sequence[StageReport]) -> dict[
 
 
 def _text(run: Path, recipe: Recipe, reports: Sequence[StageReport]) -> str:
-    lines = [console.table(["stage", "", "seconds"], [(r.name, "skipped" if r.skipped else "done", f"{r.seconds:.1f}") for r in reports])]
+    lines = [
+        console.table(
+            ["stage", "", "seconds"],
+            [(r.name, "skipped" if r.skipped else "done", f"{r.seconds:.1f}") for r in reports],
+        )
+    ]
     quality = _quality(run)
     if quality:
         lines += ["", quality]
@@ -68,16 +72,16 @@ def _quality(run: Path) -> str:
     if not facts:
         return ""
     if "teacher_l1" not in facts:
-        return f"L1 to the target on validation images: teacher {facts['l1']:.4f}, input itself {facts['identity_l1']:.4f}"
-    from pocketgan.training.cost import cost
-    from pocketgan.training.generators.files import read_spec
-
-    teacher, student = (cost(read_spec(run / stage / "generator.safetensors")) for stage in ("teacher", "distill"))
+        return (
+            f"L1 to the target on validation images: teacher {facts['l1']:.4f}, input itself {facts['identity_l1']:.4f}"
+        )
+    macs = (read_stage(run, "compress") or {})["facts"]
     return "\n".join(
         [
             "L1 to the target on validation images, on the scale [-1, 1]:",
             f"  student {facts['l1']:.4f}   teacher {facts['teacher_l1']:.4f}   input itself {facts['identity_l1']:.4f}"
             f"   (student / teacher {facts['l1'] / facts['teacher_l1']:.2f})",
-            f"MACs: student {student.macs / 1e9:.3f} G, teacher {teacher.macs / 1e9:.3f} G: {teacher.macs / student.macs:.1f} times fewer",
+            f"MACs: student {macs['macs'] / 1e9:.3f} G, teacher {macs['teacher_macs'] / 1e9:.3f} G:"
+            f" {macs['teacher_macs'] / macs['macs']:.1f} times fewer",
         ]
     )

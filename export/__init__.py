@@ -12,6 +12,7 @@ from pocketgan.errors import ExportError, PocketganError, storage_errors
 from pocketgan.manifest import Component, Entry
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
     from pocketgan.export.golden import Golden
@@ -73,9 +74,7 @@ def export(
     with storage_errors(folder), quiet():
         (folder / relative).mkdir(parents=True)
         golden = golden or golden_outputs(model, natural_images(*example[0].shape[1:]))
-        exported = _written(chosen, model, example, precision, folder / relative)
-        path = folder / relative / exported.entry_point
-        outputs = measuring.run_file(chosen.runtime, path, list(golden.inputs))
+        exported, outputs = _written_and_run(chosen, model, example, precision, folder / relative, golden)
     parity = None
     if outputs is not None:
         parity = measuring.measure(outputs, golden.outputs, floor, chosen.runtime)
@@ -104,17 +103,32 @@ def export(
     return Artifact(entry, folder, time.monotonic() - started)
 
 
-def _written(target: Target, model: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
-    """What the target wrote. Whatever its libraries raise is said in one line."""
+def _written_and_run(
+    target: Target,
+    model: nn.Module,
+    example: tuple[Tensor, ...],
+    precision: str,
+    folder: Path,
+    golden: Golden,
+) -> tuple[Exported, np.ndarray | None]:
+    """What the target wrote, and what it computes, if this host can run it.
+
+    Raises:
+        ExportError: says in one line whatever the target's libraries raise.
+    """
     from pocketgan.export.canonical import canonical, one_line
+    from pocketgan.export.parity import run_file
 
     module = canonical(model, example)
+    doing = "express"
     try:
-        return target.export(module, example, precision, folder)
+        exported = target.export(module, example, precision, folder)
+        doing = "run its own file of"
+        return exported, run_file(target.runtime, folder / exported.entry_point, list(golden.inputs))
     except (PocketganError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise ExportError(f"{target.name} cannot express {type(model).__name__}: {one_line(error)}") from error
+        raise ExportError(f"{target.name} cannot {doing} {type(model).__name__}: {one_line(error)}") from error
 
 
 def _must_be_one_image(example: tuple[Tensor, ...]) -> None:

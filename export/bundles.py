@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +22,7 @@ from pocketgan.errors import ExportError, storage_errors
 from pocketgan.export import entry_id
 from pocketgan.export.golden import Golden, write_golden
 from pocketgan.export.pool import Pool, worker_count
-from pocketgan.export.source import ModelSource
+from pocketgan.export.source import ModelSource, from_file
 from pocketgan.export.targets import find_target
 from pocketgan.export.worker import INPUTS, OUTPUTS, Answer, Task, export_task, golden_task, read_artifact
 from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_json
@@ -42,23 +42,24 @@ class BundleRequest:
     """One bundle to write.
 
     Attributes:
-        out: the folder; an earlier bundle in its place is replaced once the new one is whole.
+        model: a model file, or another source.
+        folder: the bundle; an earlier one in its place is replaced once the new one is whole.
         targets: pairs of target and precision, None for the target's default.
         trained: whether parity below the floor is an error; None: what the model file says, False for other sources.
-        cost: from a spec to its cost; None leaves the cost out, as for models without a spec.
+        cost: the model's cost at its input size, if known.
         golden_inputs: (n, c, h, w) float32 in [-1, 1]; parity is measured on all, the first is stored. None: seeded.
         floor: parity floor in dB for every entry; that of each precision where None.
-        work: where finished forms wait; `.<out>.work` beside `out` where None.
+        work: where finished forms wait; `.<folder>.work` beside `folder` where None.
     """
 
-    source: ModelSource
-    out: Path
+    model: Path | ModelSource
+    folder: Path
     name: str
     role: Role
     targets: Sequence[tuple[str, str | None]]
     trained: bool | None = None
     quality: Mapping[str, float] = field(default_factory=dict)
-    cost: Callable[[GeneratorSpec], Cost] | None = None
+    cost: Cost | None = None
     golden_inputs: np.ndarray | None = None
     floor: float | None = None
     work: Path | None = None
@@ -78,16 +79,16 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
     Args:
         workers: processes at most; fewer where cores or free memory do not suffice.
     Raises:
-        ExportError: an unknown target, one that cannot express the model, a worker that died, or an `out` that is
-            neither a bundle nor empty.
+        ExportError: an unknown target, one that cannot express the model, a worker that died, or a `folder`
+            that is neither a bundle nor empty.
         ModelError: a source that gives no model.
         ParityError: a trained model below its floor.
         StorageError: the disk is full or read-only; finished forms are kept.
     """
     plans = [_Plan(request) for request in requests]
     for plan in plans:
-        must_be_replaceable(plan.out)
-        recover_folder(plan.out)
+        recover_folder(plan.folder)
+        must_be_replaceable(plan.folder)
         with storage_errors(plan.work):
             plan.work.mkdir(parents=True, exist_ok=True)
     forms = sum(len(plan.targets) for plan in plans)
@@ -111,18 +112,18 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
     return [plan.assemble() for plan in plans]
 
 
-def must_be_replaceable(out: Path) -> None:
+def must_be_replaceable(folder: Path) -> None:
     """Refuse to replace a folder that pocketgan did not write.
 
     Raises:
-        ExportError: `out` is a file, or a folder that is neither empty nor a bundle.
+        ExportError: `folder` is a file, or a folder that is neither empty nor a bundle.
     """
-    if not out.exists():
+    if not folder.exists():
         return
-    if not out.is_dir():
-        raise ExportError(f"{out} is a file; --out names the folder of the bundle, or a .pgb file")
-    if any(out.iterdir()) and not (out / "manifest.json").is_file():
-        raise ExportError(f"{out} holds other files than a bundle; choose a new folder")
+    if not folder.is_dir():
+        raise ExportError(f"{folder} is a file; --out names the folder of the bundle, or a .pgb file")
+    if any(folder.iterdir()) and not (folder / "manifest.json").is_file():
+        raise ExportError(f"{folder} holds other files than a bundle; choose a new folder")
 
 
 class _Plan:
@@ -130,8 +131,9 @@ class _Plan:
 
     def __init__(self, request: BundleRequest) -> None:
         self.request = request
-        self.out = request.out.absolute()
-        self.work = (request.work or self.out.with_name(f".{self.out.name}.work")).absolute()
+        self.source = from_file(request.model) if isinstance(request.model, Path) else request.model
+        self.folder = request.folder.absolute()
+        self.work = (request.work or self.folder.with_name(f".{self.folder.name}.work")).absolute()
         chosen = [(target, find_target(target, precision)[1]) for target, precision in request.targets]
         if not chosen:
             raise ExportError(f"{request.name} is asked for no target")
@@ -149,7 +151,7 @@ class _Plan:
             stored = self.work / "inputs.npy"
             with atomic_file(stored) as temporary, temporary.open("wb") as file:
                 np.save(file, np.ascontiguousarray(inputs, np.float32), allow_pickle=False)
-        return golden_task(self.request.source.to_json(), None if stored is None else str(stored), self.work)
+        return golden_task(self.source.to_json(), None if stored is None else str(stored), self.work)
 
     def take_golden(self, answer: Answer) -> None:
         self.layers, self._identity, self._spec = answer["layers"], answer["identity"], answer["spec"]
@@ -157,18 +159,18 @@ class _Plan:
 
     def take_finished(self, target: str, precision: str) -> bool:
         """Whether a form that is still valid waits in the work folder; it is taken then."""
-        entry = read_artifact(self._folder(target, precision), self._digest(target, precision))
+        entry = read_artifact(self._form(target, precision), self._digest(target, precision))
         if entry is not None:
             self.entries[target, precision] = entry
         return entry is not None
 
     def export_task(self, target: str, precision: str) -> Task:
         return export_task(
-            self.request.source.to_json(),
+            self.source.to_json(),
             target,
             precision,
             golden=self.work,
-            folder=self._folder(target, precision),
+            folder=self._form(target, precision),
             digest=self._digest(target, precision),
             trained=self._trained,
             floor=self.request.floor,
@@ -177,9 +179,9 @@ class _Plan:
     def assemble(self) -> Manifest:
         """Put all forms, golden tensors and the manifest together, and remove the work folder."""
         golden = Golden(*(np.load(self.work / name, allow_pickle=False) for name in (INPUTS, OUTPUTS)))
-        with atomic_folder(self.out) as folder:
+        with atomic_folder(self.folder) as folder:
             for target, precision in self.targets:
-                models = self._folder(target, precision) / "models"
+                models = self._form(target, precision) / "models"
                 shutil.copytree(models, folder / "models", copy_function=_link_or_copy, dirs_exist_ok=True)
             manifest = self._manifest([write_golden(folder, golden)], [_write_notice(folder)])
             write_manifest(folder, manifest)
@@ -196,7 +198,7 @@ class _Plan:
             trained=self._trained,
             spec=self._spec,
             spec_digest=None if spec is None else spec.digest,
-            cost=None if spec is None or request.cost is None else request.cost(spec),
+            cost=request.cost,
             quality=dict(request.quality),
             entries=[self.entries[pair] for pair in self.targets],
             golden=golden,
@@ -204,7 +206,7 @@ class _Plan:
             created_with={"pocketgan": __version__, **_versions(packages)},
         )
 
-    def _folder(self, target: str, precision: str) -> Path:
+    def _form(self, target: str, precision: str) -> Path:
         return self.work / "entries" / entry_id(target, precision)
 
     def _digest(self, target: str, precision: str) -> str:

@@ -43,7 +43,7 @@ def canonical(module: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
     """
     copied = copy.deepcopy(module).cpu().float().eval().requires_grad_(False)
     if any(name[0].isdigit() for name, _ in copied.named_children()):
-        copied = _Named(copied).eval()
+        copied = _Named(copied)
     norms = [norm for norm in copied.modules() if isinstance(norm, nn.BatchNorm2d)]
     for norm in norms:
         _make_affine(norm)
@@ -51,7 +51,7 @@ def canonical(module: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
         for pair in list(_foldable(trace(copied, example), copied)):
             _fold(pair)
             copied.set_submodule(pair.norm_name, nn.Identity())
-    return copied
+    return copied.eval()
 
 
 def trace(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:

@@ -78,13 +78,13 @@ def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:
 def natural_images(channels: int, height: int, width: int, count: int = 1) -> np.ndarray:
     """Seeded stand-ins for photos, (count, channels, height, width) float32 on the 256 levels of [-1, 1].
 
-    Their spectrum falls with the frequency as that of photos does, so that they exercise a network as photos do and
-    white noise does not.
+    Their spectrum falls steeply with the frequency, as that of photos does, so that they exercise a network as photos
+    do and white noise does not.
     """
     random = np.random.default_rng(SEED)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     frequency[0, 0] = 1.0
-    noise = np.fft.rfft2(random.standard_normal((count, channels, height, width))) / frequency
+    noise = np.fft.rfft2(random.standard_normal((count, channels, height, width))) / frequency**1.5
     noise[..., 0, 0] = 0
     images = np.fft.irfft2(noise, s=(height, width))
     images /= images.std(axis=(-2, -1), keepdims=True)

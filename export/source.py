@@ -118,6 +118,25 @@ def parse_source(text: str, shape: Shape | None = None, ngf: int | None = None) 
     )
 
 
+def source_spec(source: ModelSource) -> GeneratorSpec | None:
+    """The spec at the size that will be exported, without loading weights; None for a function.
+
+    Raises:
+        ModelError: the file has no readable spec, or the shape does not fit it.
+    """
+    from pocketgan.training.generators import GeneratorSpec
+    from pocketgan.training.generators.files import read_spec
+
+    if source.kind == "function":
+        return None
+    spec = GeneratorSpec.from_json(json.loads(source.value)) if source.kind == "spec" else read_spec(Path(source.value))
+    if source.shape is None:
+        return spec
+    if source.shape[0] != spec.input_channels:
+        raise ModelError(f"{source.value} takes {spec.input_channels} input channels, --input says {source.shape[0]}")
+    return spec.at(*source.shape[1:])
+
+
 @functools.lru_cache(maxsize=2)
 def load_source(source: ModelSource) -> LoadedModel:
     """Load the module; the last two stay in memory.
@@ -125,25 +144,20 @@ def load_source(source: ModelSource) -> LoadedModel:
     Raises:
         ModelError: the file, spec or function cannot be used.
     """
-    from pocketgan.training.generators import GeneratorSpec, build
+    from pocketgan.training.generators import build
     from pocketgan.training.generators.files import load_generator
 
     if source.kind == "function":
         assert source.shape is not None
         return LoadedModel(_call(source), source.shape)
+    spec = source_spec(source)
+    assert spec is not None
+    shape = (spec.input_channels, spec.height, spec.width)
+    fresh = build(spec)  # refuses sizes that the family cannot have
     if source.kind == "spec":
-        spec = GeneratorSpec.from_json(json.loads(source.value))
-        return LoadedModel(build(spec), (spec.input_channels, spec.height, spec.width), spec)
+        return LoadedModel(fresh, shape, spec)
     loaded = load_generator(Path(source.value))
-    spec = loaded.spec
-    if source.shape is not None:
-        if source.shape[0] != spec.input_channels:
-            raise ModelError(
-                f"{source.value} takes {spec.input_channels} input channels, --input says {source.shape[0]}"
-            )
-        spec = spec.at(*source.shape[1:])
-        build(spec)  # refuses sizes that the family cannot have
-    return LoadedModel(loaded.module, (spec.input_channels, spec.height, spec.width), spec, loaded.trained)
+    return LoadedModel(loaded.module, shape, spec, loaded.trained)
 
 
 def _call(source: ModelSource) -> nn.Module:

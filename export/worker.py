@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketgan.errors import PocketganError
+from pocketgan.errors import ExportError, PocketganError
 from pocketgan.files import atomic_file, atomic_folder, write_atomic
 from pocketgan.manifest import Entry
 
@@ -89,6 +89,8 @@ def _golden(task: Task) -> Answer:
 
     loaded = load_source(ModelSource.from_json(task["source"]))
     inputs = natural_images(*loaded.shape) if task["inputs"] is None else np.load(task["inputs"], allow_pickle=False)
+    if inputs.shape[1:] != loaded.shape:
+        raise ExportError(f"golden inputs are of {inputs.shape[1:]}, the model's input is of {loaded.shape}")
     golden = golden_outputs(loaded.module, inputs)
     digest = hashlib.sha256(golden.digest.encode())
     for name, tensor in sorted(loaded.module.state_dict().items()):

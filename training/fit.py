@@ -92,7 +92,8 @@ def fit(
         name: [p for network in spec.networks for p in networks[network].parameters()] for name, spec in specs.items()
     }
     optimisers = {
-        name: torch.optim.Adam(parameters[name], lr=spec.learning_rate, betas=spec.betas) for name, spec in specs.items()
+        name: torch.optim.Adam(parameters[name], lr=spec.learning_rate, betas=spec.betas)
+        for name, spec in specs.items()
     }
     trained = {network for spec in specs.values() for network in spec.networks}
     stored = {name: networks[name] for name in trained}
@@ -159,7 +160,9 @@ def _step(
             # Only this phase's parameters get gradients: the generator's loss goes through the discriminator without
             # leaving anything in it.
             gradients = torch.autograd.grad(sum(terms.values()), parameters[phase], allow_unused=True)
-            present = [g if g is not None else torch.zeros_like(p) for g, p in zip(gradients, parameters[phase], strict=True)]
+            present = [
+                g if g is not None else torch.zeros_like(p) for g, p in zip(gradients, parameters[phase], strict=True)
+            ]
             for parameter, gradient in zip(parameters[phase], _mean(present, accelerator), strict=True):
                 parameter.grad = gradient
             optimisers[phase].step()
@@ -220,9 +223,7 @@ def _require_finite(values: Mapping[str, float], label: str, step: int) -> None:
 
 
 @torch.no_grad()
-def _eval_picture(
-    picture: Callable[[Program], np.ndarray], program: Program, networks: list[nn.Module]
-) -> np.ndarray:
+def _eval_picture(picture: Callable[[Program], np.ndarray], program: Program, networks: list[nn.Module]) -> np.ndarray:
     for network in networks:
         network.eval()
     try:

@@ -11,8 +11,13 @@ from pocketgan.training.data.paired import PairedImages, batch
 
 
 @torch.no_grad()
-def l1_distance(generate: Callable[[Tensor], Tensor], data: PairedImages, device: torch.device, at_most: int = 500) -> float:
-    """Mean absolute difference between `generate(input)` and the target, on images in [-1, 1], over whole images."""
+def l1_distance(
+    generate: Callable[[Tensor], Tensor], data: PairedImages, device: torch.device, at_most: int = 100
+) -> float:
+    """Mean absolute difference between `generate(input)` and the target, on images in [-1, 1], over whole images.
+
+    The first `at_most` pairs are looked at.
+    """
     count = min(len(data), at_most)
     total = 0.0
     for index in range(count):

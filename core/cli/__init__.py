@@ -36,7 +36,9 @@ def _version(show: bool) -> None:
 
 
 @app.callback()
-def root(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
+def root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
     """Compress image-to-image GANs, ship them to iPhone and Android, and prove the frame rate."""
 
 

@@ -11,5 +11,10 @@ def doctor(json: Json = False) -> None:
     from pocketgan.doctor import findings
 
     found = findings()
-    payload = {"ok": all(f.ok for f in found), "findings": [{"what": f.what, "ok": f.ok, "detail": f.detail} for f in found]}
-    console.result(payload, console.table(["", "what", ""], [("yes" if f.ok else "no", f.what, f.detail) for f in found]))
+    payload = {
+        "ok": all(f.ok for f in found),
+        "findings": [{"what": f.what, "ok": f.ok, "detail": f.detail} for f in found],
+    }
+    console.result(
+        payload, console.table(["", "what", ""], [("yes" if f.ok else "no", f.what, f.detail) for f in found])
+    )

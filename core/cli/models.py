@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pocketgan.training.generators import GeneratorSpec
 
 Generator = Annotated[
-    str, typer.Argument(metavar="GENERATOR_OR_FILE", help="resnet9, resnet9-bn, incres9, or a model file (.safetensors).")
+    str,
+    typer.Argument(metavar="GENERATOR_OR_FILE", help="resnet9, resnet9-bn, incres9, or a model file (.safetensors)."),
 ]
 Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Input size such as 3x256x256.")]
 Ngf = Annotated[int | None, typer.Option("--ngf", help="Channels of the first layer; the paper's where absent.")]
@@ -42,7 +43,16 @@ def cost(
     payload = {
         **total.model_dump(),
         "input": [spec.input_channels, spec.height, spec.width],
-        **({"layers": [{"name": r.layer.name, "params": r.params, "macs": r.macs, "macs_by_output": r.macs_by_output} for r in rows]} if verbose else {}),
+        **(
+            {
+                "layers": [
+                    {"name": r.layer.name, "params": r.params, "macs": r.macs, "macs_by_output": r.macs_by_output}
+                    for r in rows
+                ]
+            }
+            if verbose
+            else {}
+        ),
     }
     lines = [
         f"params          {total.params / 1e6:10.3f} M",
@@ -57,11 +67,17 @@ def cost(
 
 
 def search(
-    teacher: Annotated[str, typer.Argument(metavar="TEACHER", help="A model file, or a generator name (fresh, seeded).")],
+    teacher: Annotated[
+        str, typer.Argument(metavar="TEACHER", help="A model file, or a generator name (fresh, seeded).")
+    ],
     budget: Annotated[str, typer.Option("--budget", help="Largest cost of the student, such as 2.6G.")],
     out: OutFile,
-    by: Annotated[str, typer.Option("--by", help="macs_by_output (the papers' count), macs or params.")] = "macs_by_output",
-    least_width: Annotated[int, typer.Option("--least-width", help="Channels that layers outside the blocks keep.")] = 16,
+    by: Annotated[
+        str, typer.Option("--by", help="macs_by_output (the papers' count), macs or params.")
+    ] = "macs_by_output",
+    least_width: Annotated[
+        int, typer.Option("--least-width", help="Channels that layers outside the blocks keep.")
+    ] = 16,
     size: Input = None,
     ngf: Ngf = None,
     seed: int = 0,
@@ -188,4 +204,6 @@ def make(
         raise DataError(f"{out} exists and is not an empty folder; choose another --out")
     with atomic_folder(out) as folder:
         counts = make_pairs(images, concept, folder, size)
-    console.result({"out": str(out), **counts}, f"{counts['train']} training and {counts['val']} validation pairs in {out}")
+    console.result(
+        {"out": str(out), **counts}, f"{counts['train']} training and {counts['val']} validation pairs in {out}"
+    )

@@ -47,19 +47,20 @@ def export(
         console.use_json()
     require("export", "torch", "onnx", "onnxscript", "executorch", "coremltools", "safetensors")
     from pocketgan.export.bundles import BundleRequest, export_bundle
-    from pocketgan.export.source import parse_shape, parse_source
+    from pocketgan.export.source import parse_shape, parse_source, source_spec
     from pocketgan.training.cost import cost
 
     source = parse_source(model, None if input is None else parse_shape(input), ngf)
+    spec = source_spec(source)
     packed = out.suffix == ".pgb"
     folder = out.with_name(f".{out.name}.unpacked") if packed else out
     request = BundleRequest(
-        source=source,
-        out=folder,
+        model=source,
+        folder=folder,
         name=_bundle_name(name, model),
         role=_ROLES[source.kind],
         targets=pairs(target.split(","), None if precision is None else precision.split(",")),
-        cost=cost,
+        cost=None if spec is None else cost(spec),
         floor=floor,
     )
     manifest = export_bundle(request, workers)

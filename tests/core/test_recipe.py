@@ -51,7 +51,9 @@ def test_a_bad_recipe_names_line_field_and_what_was_expected(tmp_path, change, m
         load_recipe(write(tmp_path, GOOD.replace(*change)))
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("- 1", "expected a mapping"), ("", "expected a mapping")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "not valid YAML"), ("- 1", "expected a mapping"), ("", "expected a mapping")]
+)
 def test_text_that_is_no_recipe_is_refused(tmp_path, text, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(tmp_path, text))
@@ -74,7 +76,9 @@ def test_a_bad_setting_is_refused(tmp_path, setting):
         load_recipe(write(tmp_path, GOOD), [setting])
 
 
-@pytest.mark.parametrize(("text", "value"), [("2.6G", 2_600_000_000), ("110M", 110_000_000), ("17", 17), (5, 5), (" 1.5 K ", 1500)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("2.6G", 2_600_000_000), ("110M", 110_000_000), ("17", 17), (5, 5), (" 1.5 K ", 1500)]
+)
 def test_counts_are_read(text, value):
     assert parse_count(text) == value
 
@@ -85,7 +89,9 @@ def test_other_texts_are_no_counts(text):
         parse_count(text)
 
 
-@pytest.mark.parametrize(("budget", "message"), [("900G", "not below the teacher"), ("1M", "cannot be reached.*smallest cost is")])
+@pytest.mark.parametrize(
+    ("budget", "message"), [("900G", "not below the teacher"), ("1M", "cannot be reached.*smallest cost is")]
+)
 def test_an_impossible_budget_is_found_before_the_training(tmp_path, budget, message):
     recipe = load_recipe(write(tmp_path, GOOD), [f"compress.budget={budget}"])
     with pytest.raises(BudgetError, match=message):

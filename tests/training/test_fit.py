@@ -29,12 +29,17 @@ class Colours:
         return 5
 
     def sample(self, index, random):
-        image = torch.full((3, 32, 32), (index - 2) / 3.0) + 0.1 * torch.from_numpy(random.standard_normal((3, 32, 32))).float()
+        image = (
+            torch.full((3, 32, 32), (index - 2) / 3.0)
+            + 0.1 * torch.from_numpy(random.standard_normal((3, 32, 32))).float()
+        )
         return {"input": image, "target": -image}
 
 
 def program(seed=0):
-    return Pix2Pix(build(SPEC, seed), PatchDiscriminator(6, 4, layers=2, seed=seed), optimiser=Optimiser(("generator",), 1e-3))
+    return Pix2Pix(
+        build(SPEC, seed), PatchDiscriminator(6, 4, layers=2, seed=seed), optimiser=Optimiser(("generator",), 1e-3)
+    )
 
 
 def options(steps, **more):
@@ -46,7 +51,11 @@ class StopError(Exception):
 
 
 def weights(made):
-    return {f"{name}.{key}": value.clone() for name, net in made.networks().items() for key, value in net.state_dict().items()}
+    return {
+        f"{name}.{key}": value.clone()
+        for name, net in made.networks().items()
+        for key, value in net.state_dict().items()
+    }
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.9])
@@ -149,9 +158,12 @@ def small_disk(tmp_path):
     """A disk of 1 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = os.geteuid() == 0 and not subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True
-    ).returncode
+    mounted = (
+        os.geteuid() == 0
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True
+        ).returncode
+    )
     if not mounted:
         pytest.skip("mounting a tmpfs needs root")
     yield place

@@ -118,7 +118,9 @@ def test_a_network_whose_weights_are_not_finite_is_refused(tmp_path):
         load_generator(tmp_path / "m.safetensors")
 
 
-@pytest.mark.parametrize("value", [{"family": "resnet"}, {"family": "resnet", "widths": {"stem": "4"}}, {"widths": 3, "x": 1}])
+@pytest.mark.parametrize(
+    "value", [{"family": "resnet"}, {"family": "resnet", "widths": {"stem": "4"}}, {"widths": 3, "x": 1}]
+)
 def test_a_spec_of_the_wrong_shape_is_refused(value):
     with pytest.raises(ModelError):
         GeneratorSpec.from_json(value)

@@ -63,7 +63,9 @@ def test_a_step_shaped_cost_still_ends_within_budget():
     assert search(MODULE, TEACHER, stairs, 600, least_width=4).cost <= 600
 
 
-@pytest.mark.parametrize(("share", "message"), [(1.0, "not below the teacher"), (2.0, "not below"), (0.001, "smallest cost is")])
+@pytest.mark.parametrize(
+    ("share", "message"), [(1.0, "not below the teacher"), (2.0, "not below"), (0.001, "smallest cost is")]
+)
 def test_budgets_out_of_reach_say_what_can_be_reached(share, message):
     with pytest.raises(BudgetError, match=message):
         search(MODULE, TEACHER, cost_function("macs"), cost(TEACHER).macs * share)

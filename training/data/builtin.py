@@ -45,7 +45,9 @@ def load_photo(photo: Photo) -> np.ndarray:
         raise MissingExtraError(photo.package, "train")
     path = Path(found.origin).parent / photo.path
     if not path.is_file():
-        raise DataError(f"the installed {photo.package} does not hold {photo.path}; install the version in constraints.txt")
+        raise DataError(
+            f"the installed {photo.package} does not hold {photo.path}; install the version in constraints.txt"
+        )
     return read_image(path)
 
 

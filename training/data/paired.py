@@ -76,7 +76,9 @@ def _match(a: Path, b: Path) -> list[Pair]:
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder} to pair with its sibling")
     left, right = ({path.stem: path for path in list_images(folder)} for folder in (a, b))
-    unpaired = [str(side[stem]) for side in (left, right) for stem in sorted(left.keys() ^ right.keys()) if stem in side]
+    unpaired = [
+        str(side[stem]) for side in (left, right) for stem in sorted(left.keys() ^ right.keys()) if stem in side
+    ]
     if unpaired:
         raise DataError(f"{_some(unpaired, 'image has', 'images have')} no partner of the same name in {a} and {b}")
     return [Pair(left[stem], right[stem]) for stem in sorted(left)]
@@ -94,10 +96,16 @@ def _check_images(pairs: Sequence[Pair]) -> None:
         usual = max(set(alone), key=alone.count)
         odd = [f"{p.a} ({_text(sizes[p.a])})" for p in pairs if p.b is None and sizes[p.a] != usual]
         if odd:
-            raise DataError(f"{_some(odd, 'side-by-side image differs', 'side-by-side images differ')} from the others' size {_text(usual)}")
+            raise DataError(
+                f"{_some(odd, 'side-by-side image differs', 'side-by-side images differ')} from the others' size {_text(usual)}"
+            )
         if usual is not None and usual[0] % 2:
             raise DataError(f"side-by-side images have two halves of equal width; {pairs[0].a} is {_text(usual)}")
-    unequal = [f"{p.a} ({_text(sizes[p.a])}) and {p.b} ({_text(sizes[p.b])})" for p in pairs if p.b and sizes[p.a] != sizes[p.b]]
+    unequal = [
+        f"{p.a} ({_text(sizes[p.a])}) and {p.b} ({_text(sizes[p.b])})"
+        for p in pairs
+        if p.b and sizes[p.a] != sizes[p.b]
+    ]
     if unequal:
         raise DataError(f"{_some(unequal, 'pair has', 'pairs have')} images of different sizes")
 

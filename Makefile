@@ -1,0 +1,48 @@
+# make demo · make test · make lint · make bench
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+STAMP := $(VENV)/.installed
+SOURCES := $(shell find core training export bench recipes -name '*.py' 2>/dev/null)
+
+.PHONY: demo test lint bench install clean
+
+install: $(STAMP)
+
+# uv where it is, else as a Python package in an environment of its own.
+UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
+
+.venv-uv/bin/uv:
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/pip install --quiet 'uv>=0.5,<1'
+
+# Again when a module was added or removed: a strict editable install links files one by one.
+$(STAMP): pyproject.toml constraints.txt .venv/.modules | $(filter .venv-uv/bin/uv,$(UV))
+	test -x $(BIN)/python || $(UV) venv --quiet --python '>=3.11,<3.14' $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --config-settings editable_mode=strict -e '.[dev]'
+	touch $(STAMP)
+
+.venv/.modules: FORCE
+	@mkdir -p .venv
+	@echo '$(sort $(SOURCES))' | cmp -s - $@ || echo '$(sort $(SOURCES))' > $@
+
+FORCE:
+
+# The main job on photos that ship with installed packages; CPU only.
+demo: install
+	$(BIN)/pocketgan run demo
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p pocketgan
+
+# Minutes: performance goals, with the figures that docs/results.md quotes.
+bench: install
+	$(BIN)/python -m pytest -m heavy -s -o addopts='--import-mode=importlib --strict-markers -ra'
+
+clean:
+	rm -rf .venv .venv-uv build dist *.egg-info runs

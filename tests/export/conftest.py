@@ -1,0 +1,57 @@
+"""A network with every kind of layer that generators have, small enough to be exported in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _settle(module: nn.Module) -> nn.Module:
+    """Seeded weights, and running statistics as after a training."""
+    random = torch.Generator().manual_seed(7)
+    for parameter in module.parameters():
+        parameter.data.normal_(0, 0.3, generator=random)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_mean.normal_(0, 0.5, generator=random)
+            norm.running_var.uniform_(0.5, 2, generator=random)
+    return module
+
+
+@pytest.fixture
+def settle() -> Callable[[nn.Module], nn.Module]:
+    return _settle
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """3x32x32 -> 3x32x32 in [-1, 1]: padding, convolutions both ways, BN with and without scale, instance norm."""
+    return _settle(
+        nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(3, 8, 3, bias=False),
+            nn.BatchNorm2d(8, affine=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(8, 8, 3, stride=2, padding=1),
+            nn.InstanceNorm2d(8, affine=True),
+            nn.ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1),
+            nn.BatchNorm2d(6),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(6, 3, 1),
+            nn.Tanh(),
+        )
+    )
+
+
+@pytest.fixture
+def example() -> tuple[torch.Tensor, ...]:
+    return (torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1,)

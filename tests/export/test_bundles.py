@@ -1,0 +1,180 @@
+"""Bundles are whole or not there, survive kills, and are readable as bundles."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from pocketgan.bundle import check, open_bundle, pack_folder
+from pocketgan.errors import ExportError, ModelError
+from pocketgan.export.bundles import BundleRequest, export_bundle, export_bundles
+from pocketgan.export.pool import Pool, worker_count
+from pocketgan.export.source import from_function, from_spec, parse_source
+from pocketgan.training.generators import build, spec_by_name
+
+SPEC = spec_by_name("resnet9", ngf=2, height=16, width=16)
+IMAGES = np.linspace(-1, 1, 2 * 3 * 16 * 16, dtype=np.float32).reshape(2, 3, 16, 16)
+
+
+def _request(folder: Path, name: str = "tiny", **changes) -> BundleRequest:
+    wanted = {"model": from_spec(SPEC), "role": "unpruned", "targets": [("onnx", None)], **changes}
+    return BundleRequest(folder=folder / name, name=name, **wanted)
+
+
+@pytest.mark.slow
+def test_two_models_become_sound_bundles_of_reproducible_bytes(tmp_path):
+    requests = [_request(tmp_path, "a", golden_inputs=IMAGES, quality={"psnr": 20.5}), _request(tmp_path, "b")]
+    manifests = export_bundles(requests, workers=1)
+    assert [manifest.name for manifest in manifests] == ["a", "b"]
+    assert check(tmp_path / "a") == check(tmp_path / "b") == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]  # no work folder is left
+    assert manifests[0].spec_digest == SPEC.digest
+    assert manifests[0].quality == {"psnr": 20.5}
+    assert manifests[0].trained is False
+
+    with open_bundle(tmp_path / "a") as bundle:
+        inputs, outputs = bundle.golden(bundle.manifest.entries[0].golden)
+    np.testing.assert_array_equal(inputs["image"], IMAGES[:1])
+    import torch
+
+    with torch.no_grad():
+        expected = build(SPEC).eval()(torch.from_numpy(IMAGES[:1])).numpy()
+    np.testing.assert_allclose(outputs["output"], expected, atol=1e-6)
+
+    first = pack_folder(tmp_path / "b", tmp_path / "b.pgb")
+    export_bundle(_request(tmp_path, "b"), workers=1)
+    assert pack_folder(tmp_path / "b", tmp_path / "again.pgb") == first
+
+
+@pytest.mark.slow
+def test_a_finished_form_is_not_exported_again_unless_something_changed(tmp_path):
+    work = tmp_path / "work"
+    wrong = [("onnx", None), ("executorch-xnnpack", None)]
+    (tmp_path / "broken").mkdir()
+    # Without executorch in its workers, the second form fails after the first is done.
+    blocker = tmp_path / "broken" / "executorch.py"
+    blocker.write_text("raise ImportError('gone')")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom pocketgan.export.bundles import BundleRequest, export_bundle\n"
+        "from pocketgan.export.source import from_spec\nfrom pocketgan.training.generators import spec_by_name\n"
+        "spec = spec_by_name('resnet9', ngf=2, height=16, width=16)\n"
+        f"export_bundle(BundleRequest(from_spec(spec), Path({str(tmp_path / 'x')!r}), 'x', 'unpruned', {wrong!r}, "
+        f"work=Path({str(work)!r})), workers=1)\n"
+    )
+    # Longest first would meet the broken target before the sound one.
+    code = "import pocketgan.export.targets as t\nt.TARGETS['onnx'].relative_time = 99\n" + code
+    env = {**os.environ, "PYTHONPATH": str(blocker.parent)}
+    failed = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    assert "executorch-xnnpack" in failed.stderr
+    assert not (tmp_path / "x").exists()
+    artifact = work / "entries" / "onnx-fp32" / "artifact.json"
+    before = artifact.stat().st_mtime_ns
+
+    seen = []
+    original = Pool.run
+
+    def spy(self, tasks, on_done):
+        seen.extend(name for name, task in tasks if task["task"] == "export")
+        original(self, tasks, on_done)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pool, "run", spy)
+        patch.setattr("pocketgan.export.bundles.shutil.rmtree", lambda *args, **kwargs: None)
+        export_bundle(_request(tmp_path, "x", work=work), workers=1)
+        assert seen == []
+        assert artifact.stat().st_mtime_ns == before
+        export_bundle(_request(tmp_path, "x", work=work, golden_inputs=IMAGES), workers=1)
+        assert seen == ["x onnx-fp32"]
+
+
+def test_workers_end_when_their_parent_is_killed():
+    code = (
+        "import time\nfrom pocketgan.export.pool import Pool\npool = Pool(1)\n"
+        "print(pool._workers[0]._process.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import os, sys; sys.stdin.readline(); os.kill(os.getpid(), 9)", "teacher coreml-fp16 was killed"),
+        ("import sys; sys.stdin.readline(); sys.exit('no luck')", "ended with exit code 1: no luck"),
+    ],
+)
+def test_a_worker_that_dies_is_an_error_that_names_its_task(code, expected):
+    with Pool(1, [sys.executable, "-c", code]) as pool, pytest.raises(ExportError, match=expected):
+        pool.run([("teacher coreml-fp16", {"task": "export"})], lambda index, answer: None)
+
+
+def test_a_pool_answers_every_task_though_it_has_fewer_workers():
+    echo = "import sys\nfor line in sys.stdin: print(line.strip(), flush=True)"
+    answers: dict[int, object] = {}
+    with Pool(2, [sys.executable, "-c", echo]) as pool:
+        pool.run([(str(i), {"value": i}) for i in range(7)], lambda index, answer: answers.update({index: answer}))
+    assert answers == {i: {"value": i} for i in range(7)}
+
+
+def test_there_are_never_more_workers_than_tasks():
+    assert worker_count(8, 1) == 1
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ExportError, match="holds other files than a bundle"):
+        export_bundle(_request(tmp_path))
+    assert (tmp_path / "tiny" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.slow
+def test_models_from_functions_are_found_in_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\ndef net(): return nn.Conv2d(3, 3, 1)\ndef no(): return 5\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    manifest = export_bundle(_request(tmp_path, model=from_function("mine:net", (3, 8, 12)), role="foreign"), workers=1)
+    assert manifest.entries[0].components[0].inputs[0].shape == [1, 3, 8, 12]
+    assert manifest.spec is None
+    with pytest.raises(ModelError, match="mine:no returns int"):
+        export_bundle(
+            _request(tmp_path, "other", model=from_function("mine:no", (3, 8, 12)), role="foreign"), workers=1
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("resnet7", "there is no model 'resnet7'"),
+        ("gone.safetensors", "no model file gone.safetensors"),
+        ("package.module:net", "--input 3x256x256"),
+    ],
+)
+def test_a_model_that_is_not_there_is_said_in_one_line(text, expected):
+    with pytest.raises(ModelError, match=expected):
+        parse_source(text)

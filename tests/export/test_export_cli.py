@@ -1,0 +1,70 @@
+"""`pocketgan export` from the shell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("executorch")
+
+from pocketgan.bundle import check
+
+
+def _export(folder: Path, *arguments: str, command: tuple[str, ...] = (sys.executable, "-m", "pocketgan")):
+    return subprocess.run([*command, "export", *arguments], cwd=folder, capture_output=True, text=True, timeout=180)
+
+
+@pytest.mark.slow
+def test_all_targets_in_one_go(tmp_path):
+    targets = "onnx,executorch-xnnpack,coreml"
+    script = str(Path(sys.executable).with_name("pocketgan"))
+    arguments = ("resnet9", "--ngf", "2", "--input", "3x16x16", "--target", targets, "--out", "out", "--json")
+    done = _export(tmp_path, *arguments, command=(script,))
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith("export: ") for line in done.stderr.splitlines()), done.stderr
+    payload = json.loads(done.stdout)
+    assert set(payload) == {"onnx-fp32", "executorch-xnnpack-fp32", "coreml-fp16"}
+    assert payload["onnx-fp32"]["parity"]["psnr_db"] > 100
+    assert payload["onnx-fp32"]["parity"]["max_abs_error"] < 1e-4
+    assert payload["coreml-fp16"]["parity"] is None
+    assert 0 < payload["executorch-xnnpack-fp32"]["delegated_fraction"] < 1
+    assert payload["executorch-xnnpack-fp32"]["subgraphs"] > 0
+    for entry in payload.values():
+        assert (tmp_path / entry["path"]).exists()
+        assert entry["bytes"] > 0
+    assert check(tmp_path / "out") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.slow
+def test_a_pgb_is_packed_directly(tmp_path):
+    done = _export(tmp_path, "resnet9", "--ngf", "2", "--input", "3x16x16", "--target", "onnx", "--out", "x.pgb")
+    assert done.returncode == 0, done.stderr
+    assert "onnx-fp32" in done.stdout
+    assert check(tmp_path / "x.pgb") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pgb"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("resnet9", "--target", "tflite"), "there is no target 'tflite'; there are onnx, executorch-xnnpack, coreml"),
+        (("resnet9", "--target", "onnx", "--precision", "int3"), "none of the targets has precision 'int3'"),
+        (("resnet9", "--target", "onnx,coreml", "--precision", "fp16"), "target onnx has no precision 'fp16'"),
+        (("resnet9", "--target", "onnx", "--input", "256"), "--input is channels x height x width"),
+        (("resnet9", "--target", "onnx", "--input", "4x64x64"), "takes 3 input channels"),
+        (("nothing", "--target", "onnx"), "there is no model 'nothing'"),
+        (("resnet9", "--target", "onnx", "--name", "../x"), "--name takes letters"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, expected, tmp_path):
+    done = _export(tmp_path, *arguments, "--out", "out")
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,132 @@
+"""Every target: computes the source, changes nothing, writes the same bytes again, and no trace of this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("coremltools")
+pytest.importorskip("executorch")
+onnx = pytest.importorskip("onnx")
+
+from pocketgan.errors import ExportError  # noqa: E402
+from pocketgan.export import export  # noqa: E402
+from pocketgan.export.targets import TARGETS, find_target  # noqa: E402
+
+pytestmark = pytest.mark.slow  # importing the exporters takes 15 s
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_export_is_faithful_repeatable_and_leaves_the_source_alone(target, network, example, tmp_path):
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    artifact = export(network, target, folder=tmp_path / "a", example=example, trained=True)
+    export(network, target, folder=tmp_path / "b", example=example)
+    after = network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+    files = _files(tmp_path / "a")
+    assert files == _files(tmp_path / "b")
+    component = artifact.entry.components[0]
+    assert sorted(files) == sorted(record.path for record in component.files)
+    assert (tmp_path / "a" / component.entry_point).exists()
+    for data in files.values():
+        for trace in (str(Path(__file__).parents[2]), "site-packages", str(tmp_path), "stack_trace", "+cu", "+cpu"):
+            assert trace.encode() not in data
+
+
+@pytest.mark.parametrize("target", ["onnx", "executorch-xnnpack"])
+def test_float32_files_reach_100_db(target, network, example, tmp_path):
+    parity = export(network, target, folder=tmp_path, example=example).entry.parity
+    assert parity is not None
+    assert parity.floor_db == 100
+    assert parity.passed
+
+
+def test_onnx_convolutions_spell_out_their_attributes(network, example, tmp_path):
+    export(network, "onnx", folder=tmp_path, example=example)
+    model = onnx.load(tmp_path / "models/onnx-fp32/model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    convolutions = [node for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    assert len(convolutions) == 4
+    for node in convolutions:
+        assert {"dilations", "group", "kernel_shape"} <= {attribute.name for attribute in node.attribute}
+    assert [tensor.name for tensor in model.graph.input] == ["image"]
+    assert [tensor.name for tensor in model.graph.output] == ["output"]
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+
+
+def test_large_onnx_keeps_its_weights_in_a_second_file(network, example, tmp_path, monkeypatch):
+    monkeypatch.setattr("pocketgan.export.targets.onnx.LARGEST_SINGLE_FILE_BYTES", 1000)
+    entry = export(network, "onnx", folder=tmp_path, example=example, trained=True).entry
+    names = [Path(record.path).name for record in entry.components[0].files]
+    assert names == ["model.onnx", "model.onnx.data"]
+
+
+def test_executorch_says_what_its_delegate_takes(network, example, tmp_path):
+    delegation = export(network, "executorch-xnnpack", folder=tmp_path, example=example).entry.delegation
+    assert delegation is not None
+    assert 0 < delegation.delegated_fraction < 1
+    assert delegation.subgraphs >= 1
+    # XNNPACK takes no reflection padding, which becomes an index.
+    assert any("index" in name for name in delegation.fallen)
+
+
+def test_executorch_takes_a_batch_norm_that_cannot_be_folded(settle, tmp_path):
+    module = settle(
+        torch.nn.Sequential(torch.nn.ReLU(), torch.nn.BatchNorm2d(3, affine=False), torch.nn.Conv2d(3, 3, 1))
+    )
+    export(module, "executorch-xnnpack", folder=tmp_path, example=(torch.zeros(1, 3, 8, 8),), trained=True)
+
+
+def test_coreml_package_computes_in_float16_and_talks_float32(network, example, tmp_path):
+    from coremltools.proto import FeatureTypes_pb2, Model_pb2
+
+    entry = export(network, "coreml", folder=tmp_path, example=example).entry
+    package = tmp_path / entry.components[0].entry_point
+    model = Model_pb2.Model()
+    model.ParseFromString((package / "Data/com.apple.CoreML/model.mlmodel").read_bytes())
+    assert model.specificationVersion == 7  # iOS 16
+    assert entry.minimum_os == "iOS 16"
+    for feature, name in ((model.description.input[0], "image"), (model.description.output[0], "output")):
+        assert feature.name == name
+        assert feature.type.multiArrayType.dataType == FeatureTypes_pb2.ArrayFeatureType.FLOAT32
+    weights = (package / "Data/com.apple.CoreML/weights/weight.bin").stat().st_size
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert weights < 3 * parameters + 4096  # two bytes each, and alignment
+    items = json.loads((package / "Manifest.json").read_text())
+    assert items["rootModelIdentifier"] in items["itemInfoEntries"]
+
+
+def test_coreml_has_no_parity_on_a_host_without_core_ml(network, example, tmp_path):
+    assert export(network, "coreml", folder=tmp_path, example=example, trained=True).entry.parity is None
+
+
+def test_unknown_target_and_precision_name_what_there_is():
+    with pytest.raises(ExportError, match="onnx, executorch-xnnpack, coreml"):
+        find_target("tflite")
+    with pytest.raises(ExportError, match="'int8'; it has fp32"):
+        find_target("onnx", "int8")
+
+
+class _Unexportable(torch.nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+def test_module_that_cannot_be_traced_is_one_line(tmp_path):
+    with pytest.raises(ExportError, match="_Unexportable cannot be traced") as caught:
+        export(_Unexportable(), "onnx", folder=tmp_path, example=(torch.zeros(1, 3, 8, 8),))
+    assert "\n" not in str(caught.value)
+
+
+def test_libraries_say_nothing(network, example, tmp_path, capsys):
+    export(network, "onnx", folder=tmp_path, example=example)
+    said = capsys.readouterr()
+    assert said.out == said.err == ""
