@@ -17,13 +17,13 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 	.venv-uv/bin/pip install --quiet 'uv>=0.5,<1'
 
 # Again when a module was added or removed: a strict editable install links files one by one.
-$(STAMP): pyproject.toml constraints.txt .venv/.modules | $(filter .venv-uv/bin/uv,$(UV))
+$(STAMP): pyproject.toml constraints.txt build/.modules | $(filter .venv-uv/bin/uv,$(UV))
 	test -x $(BIN)/python || $(UV) venv --quiet --python '>=3.11,<3.14' $(VENV)
 	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --config-settings editable_mode=strict -e '.[dev]'
 	touch $(STAMP)
 
-.venv/.modules: FORCE
-	@mkdir -p .venv
+build/.modules: FORCE
+	@mkdir -p build
 	@echo '$(sort $(SOURCES))' | cmp -s - $@ || echo '$(sort $(SOURCES))' > $@
 
 FORCE:

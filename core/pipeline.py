@@ -1,6 +1,6 @@
 """Runs stages one after the other: atomic, skipped where nothing changed, resumed where one was killed.
 
-A stage writes into `runs/NAME/<stage>.partial/`, which becomes `runs/NAME/<stage>/` when it is whole. `stage.json` in it
+A stage writes into `runs/NAME/<stage>.partial/`, which becomes `runs/NAME/<stage>/` when it is whole. Its `stage.json`
 holds the digest of everything that the outcome depends on: the stage's slice of the recipe, the content hashes of its
 inputs and the stage's own version. Under `accelerate launch` all processes meet at every stage; training stages run on
 all of them, the others on the first.
@@ -183,9 +183,7 @@ def _run_stage(
     group.agree(None)
     context = Context(recipe, run, partial, group)
     facts: dict[str, Any] = {}
-    if stage.parallel:
-        facts = stage.run(context)
-    elif group.first:
+    if stage.parallel or group.first:
         facts = stage.run(context)
     seconds = time.monotonic() - started
     if group.first:

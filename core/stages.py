@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pocketgan.training.data.paired import Pair, PairedImages
-    from pocketgan.training.fit import FitOptions
     from pocketgan.training.generators import GeneratorSpec
     from pocketgan.training.programs import Optimiser, Program
 

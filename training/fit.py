@@ -84,7 +84,8 @@ def fit(
     world = accelerator.num_processes
     if options.batch_size % world:
         raise PocketganError(
-            f"{label}: batch_size {options.batch_size} cannot be divided among {world} processes; choose a multiple of {world}"
+            f"{label}: batch_size {options.batch_size} cannot be divided among {world} processes; "
+            f"choose a multiple of {world}"
         )
     networks = {name: network.to(accelerator.device) for name, network in program.networks().items()}
     specs = program.optimisers()
@@ -159,7 +160,7 @@ def _step(
         for phase, terms in program.losses(data_batch):
             # Only this phase's parameters get gradients: the generator's loss goes through the discriminator without
             # leaving anything in it.
-            gradients = torch.autograd.grad(sum(terms.values()), parameters[phase], allow_unused=True)
+            gradients = torch.autograd.grad(torch.stack([*terms.values()]).sum(), parameters[phase], allow_unused=True)
             present = [
                 g if g is not None else torch.zeros_like(p) for g, p in zip(gradients, parameters[phase], strict=True)
             ]
@@ -218,7 +219,8 @@ def _require_finite(values: Mapping[str, float], label: str, step: int) -> None:
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
         raise ModelError(
-            f"{label} diverged: {', '.join(bad)} is not a finite number at step {step}; lower the learning rate and run again"
+            f"{label} diverged: {', '.join(bad)} is not a finite number at step {step}; "
+            "lower the learning rate and run again"
         )
 
 

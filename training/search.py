@@ -101,7 +101,8 @@ def check_budget(
     whole = cost(spec)
     if budget >= whole:
         raise BudgetError(
-            f"the budget {_short(budget)} is not below the teacher's own cost {_short(whole)}: nothing to prune; lower the budget"
+            f"the budget {_short(budget)} is not below the teacher's own cost {_short(whole)}: nothing to prune; "
+            "lower the budget"
         )
     bounded = generators.bounded(spec)
     widths = {name: min(least_width, width) if name in bounded else 0 for name, width in spec.widths.items()}

@@ -21,12 +21,16 @@ app = typer.Typer(
 app.command()(recipes.run)
 app.add_typer(recipes.recipe)
 app.add_typer(models.pairs)
-for command in (models.cost, models.search, models.apply, measure.verify):
-    app.command()(command)
+app.command()(models.cost)
+app.command()(models.search)
+app.command()(models.apply)
 app.command()(models_export.export)
+app.command()(measure.verify)
 app.add_typer(bundles.bundle)
-for command in (measure.devices, measure.bench, measure.report, doctor.doctor):
-    app.command()(command)
+app.command()(measure.devices)
+app.command()(measure.bench)
+app.command()(measure.report)
+app.command()(doctor.doctor)
 
 
 def _version(show: bool) -> None:
@@ -53,8 +57,8 @@ def main() -> None:
         console.error(str(problem))
         sys.exit(problem.exit_code)
     except typer.TyperException as problem:
-        hint = f" (see: {problem.ctx.command_path} --help)" if getattr(problem, "ctx", None) else ""
-        console.error(problem.format_message() + hint)
+        context = getattr(problem, "ctx", None)
+        console.error(problem.format_message() + (f" (see: {context.command_path} --help)" if context else ""))
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         console.error("stopped; run the same command again to continue")

@@ -80,7 +80,7 @@ def test_bad_folders_are_named_and_counted(tmp_path):
         find_pairs(sizes)
     halves = folder(tmp_path / "halves", ["{split}/A", "{split}/B"])
     picture(halves / "val" / "A" / "1.png", size=(8, 8))
-    with pytest.raises(DataError, match="1 pair has.*different sizes"):
+    with pytest.raises(DataError, match=r"1 pair has.*different sizes"):
         find_pairs(halves)
 
 

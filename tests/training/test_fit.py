@@ -175,7 +175,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(small_disk: Path):
     small, large = {"g": torch.nn.Linear(100, 100)}, {"g": torch.nn.Linear(1000, 1000)}
     save_checkpoint(path, 1, small, {}, {})
     before = path.read_bytes()
-    with pytest.raises(StorageError, match="disk is full.*the checkpoint before it is intact"):
+    with pytest.raises(StorageError, match=r"disk is full.*the checkpoint before it is intact"):
         save_checkpoint(path, 2, large, {}, {})
     assert path.read_bytes() == before
-    assert os.listdir(small_disk) == [CHECKPOINT]
+    assert [path.name for path in small_disk.iterdir()] == [CHECKPOINT]

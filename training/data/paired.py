@@ -56,7 +56,8 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
     for split in SPLITS:
         if not splits[split]:
             raise DataError(
-                f"{root} holds no images for {split}: expected {split}/ with side-by-side images, or A/ and B/ with equal names"
+                f"{root} holds no images for {split}: expected {split}/ with side-by-side images, "
+                "or A/ and B/ with equal names"
             )
     _check_images([pair for split in SPLITS for pair in splits[split]])
     return splits
@@ -97,7 +98,8 @@ def _check_images(pairs: Sequence[Pair]) -> None:
         odd = [f"{p.a} ({_text(sizes[p.a])})" for p in pairs if p.b is None and sizes[p.a] != usual]
         if odd:
             raise DataError(
-                f"{_some(odd, 'side-by-side image differs', 'side-by-side images differ')} from the others' size {_text(usual)}"
+                f"{_some(odd, 'side-by-side image differs', 'side-by-side images differ')} "
+                f"from the others' size {_text(usual)}"
             )
         if usual is not None and usual[0] % 2:
             raise DataError(f"side-by-side images have two halves of equal width; {pairs[0].a} is {_text(usual)}")

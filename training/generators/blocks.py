@@ -97,7 +97,8 @@ def check_spec(spec: GeneratorSpec) -> None:
     """Raises ModelError for sizes or widths that the frame cannot have."""
     if spec.height % 4 or spec.width % 4 or min(spec.height, spec.width) < 16:
         raise ModelError(
-            f"{spec.family} takes heights and widths that are multiples of 4 and at least 16, not {spec.height}x{spec.width}"
+            f"{spec.family} takes heights and widths that are multiples of 4 and at least 16, "
+            f"not {spec.height}x{spec.width}"
         )
     missing = [name for name in FRAME if spec.widths.get(name, 0) < 1]
     if missing:

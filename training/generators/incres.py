@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -111,7 +112,7 @@ def _block_layers(spec: GeneratorSpec, index: int, pixels: int) -> Iterator[Laye
         yield from norm_layers(f"blocks.{index - 1}", norm, residual, pixels)
 
 
-def scales(generator: ResidualGenerator) -> dict[str, Tensor]:
+def scales(generator: Any) -> dict[str, Tensor]:
     """Norm scales that decide about widths: the frame's, and the first of every branch (CAT, section 3.2)."""
     inner = {
         f"block{index}.{name}": branch.first.norm.weight

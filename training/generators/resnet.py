@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -59,7 +60,7 @@ def _block_layers(spec: GeneratorSpec, index: int, pixels: int) -> Iterator[Laye
     yield from norm_layers(name, spec.norm, residual, pixels)
 
 
-def scales(generator: ResidualGenerator) -> dict[str, Tensor]:
+def scales(generator: Any) -> dict[str, Tensor]:
     """Norm scales that decide about widths: the frame's, and the first of every block."""
     inner = {f"block{index}": block.first.norm.weight for index, block in enumerate(generator.blocks, start=1)}
     return {**frame_scales(generator), **inner}

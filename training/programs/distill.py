@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,7 +36,7 @@ class Distill(Pix2Pix):
         discriminator_learning_rate: float | None = None,
     ) -> None:
         super().__init__(student, discriminator, gan_mode, lambda_recon, optimiser, discriminator_learning_rate)
-        self.teacher = teacher.eval().requires_grad_(False)
+        self.teacher: Any = teacher.eval().requires_grad_(False)
         self.lambda_distill = lambda_distill
         self.similarity = GlobalKernelAlignment()
 

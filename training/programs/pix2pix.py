@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class Pix2Pix:
         optimiser: Optimiser | None = None,
         discriminator_learning_rate: float | None = None,
     ) -> None:
-        self.generator = generator
+        self.generator: Any = generator
         self.discriminator = discriminator
         self.adversarial = AdversarialLoss(gan_mode)
         self.lambda_l1 = lambda_l1
