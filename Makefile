@@ -18,7 +18,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 
 # Again when a module was added or removed: a strict editable install links files one by one.
 $(STAMP): pyproject.toml constraints.txt build/.modules | $(filter .venv-uv/bin/uv,$(UV))
-	test -x $(BIN)/python || $(UV) venv --quiet --python '>=3.11,<3.14' $(VENV)
+	test -x $(BIN)/python || $(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' $(VENV)
 	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --config-settings editable_mode=strict -e '.[dev]'
 	touch $(STAMP)
 
