@@ -1,4 +1,5 @@
-"""Charts as inline SVG without a script. Positions are percentages of the width, so that text keeps its size on a phone.
+"""Charts as inline SVG without a script. Positions are percentages of the width, so that text keeps its
+size on a phone.
 
 Colours come from the page's style sheet: a mark carries the class of its role, never a colour of its own.
 """
@@ -16,10 +17,11 @@ from pocketgan.bench.report import labels
 
 FRAME_RATES = (30, 60)
 BAR_ROW_PX = 52
-RIDGE_PX = 44
-STRIP_PX = 22
+RIDGE_PX = 56
+STRIP_PX = 26
 LABEL_PX = 22
-GAP_PX = 18
+TICKS_PX = 20
+GAP_PX = 20
 MOST_DOTS = 500
 BINS = 160
 
@@ -51,25 +53,26 @@ def fps_bars(series: Sequence[Series], title: str) -> Markup:
 def latency_distributions(series: Sequence[Series], title: str) -> Markup:
     """For each bundle the density of its frame times on a log axis, its median and p90, and every frame as a dot.
 
-    A dot's height within its strip is its place in the run, the first frame on top, so that drift shows as a slope.
-    More than MOST_DOTS frames are thinned evenly; the slowest and the fastest frame always stay.
+    All rows span the same ratio and their medians stand one below the other, so that a wider shape is a less steady
+    model; each row has its own ticks in ms. A dot's height within its strip is its place in the run, the first frame
+    on top, so that drift shows as a slope. More than MOST_DOTS frames are thinned evenly; the slowest and the fastest
+    frame always stay.
     """
-    low, high = _extent(series)
-    row_px = LABEL_PX + RIDGE_PX + STRIP_PX + GAP_PX
-    top = LABEL_PX
-    bottom = top + row_px * len(series)
-    parts = [_tick(_position(tick, low, high), tick, top, bottom) for tick in _ticks(low, high)]
-    for rate in FRAME_RATES:
-        if low < 1000 / rate < high:
-            parts.append(_rate_line(_position(1000 / rate, low, high), rate, top - 4, bottom))
-    for row, item in enumerate(series):
-        parts.append(_distribution(item, top + row * row_px, low, high))
+    medians = [float(np.median(item.times_ms)) for item in series]
+    fastest = min(float(item.times_ms.min()) / median for item, median in zip(series, medians, strict=True))
+    slowest = max(float(item.times_ms.max()) / median for item, median in zip(series, medians, strict=True))
+    low, high = min(fastest, 0.95) * 0.99, max(slowest, 1.1) * 1.02
+    row_px = LABEL_PX + RIDGE_PX + STRIP_PX + TICKS_PX + GAP_PX
+    parts = [
+        _distribution(item, row * row_px, median * max(low, 1e-3), median * high)
+        for row, (item, median) in enumerate(zip(series, medians, strict=True))
+    ]
     summary = "; ".join(
-        f"{item.name}: median {labels.milliseconds(float(np.median(item.times_ms)))}, "
+        f"{item.name}: median {labels.milliseconds(median)}, "
         f"90th percentile {labels.milliseconds(float(np.percentile(item.times_ms, 90)))}"
-        for item in series
+        for item, median in zip(series, medians, strict=True)
     )
-    return _svg(bottom + 24, title, summary, parts)
+    return _svg(row_px * len(series) - GAP_PX + 4, title, summary, parts)
 
 
 def quality_against_latency(points: Sequence[tuple[Series, float]], quality_name: str, title: str) -> Markup:
@@ -80,16 +83,30 @@ def quality_against_latency(points: Sequence[tuple[Series, float]], quality_name
     parts = [_tick(_position(tick, low, high), tick, top, bottom) for tick in _ticks(low, high)]
     parts.append(Markup('<text class="axis" x="0" y="14">{} (down is better)</text>').format(quality_name))
     parts.append(Markup('<line class="grid" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(bottom))
-    for item, value in points:
+    lowest_label = top - 30.0
+    places = [_position(1000 / item.fps, low, high) for item, _ in points]
+    for item, value in sorted(points, key=lambda point: -point[1]):
         x = _position(1000 / item.fps, low, high)
         y = bottom - (bottom - top) * value / worst
         anchor = "end" if x > 60 else "start"
         text = f"{item.name} · {labels.significant(value)}"
+        lowest_label = max(lowest_label + 18, y + 4)
+        # A label to the right begins behind the last of the dots that nearly touch.
+        x_label = x if anchor == "end" else max(place for place in places if place - x < 6)
         parts.append(
             Markup(
                 '<circle class="mark role-{role}" cx="{x:.2f}%" cy="{y:.1f}" r="7"/>'
-                '<text class="name" x="{x:.2f}%" y="{y:.1f}" dx="{dx}" dy="4" text-anchor="{anchor}">{text}</text>'
-            ).format(role=item.role, x=x, y=y, dx=-13 if anchor == "end" else 13, anchor=anchor, text=text)
+                '<text class="name" x="{x_label:.2f}%" y="{label:.1f}" dx="{dx}" text-anchor="{anchor}">{text}</text>'
+            ).format(
+                role=item.role,
+                x=x,
+                x_label=x_label,
+                y=y,
+                label=lowest_label,
+                dx=-13 if anchor == "end" else 13,
+                anchor=anchor,
+                text=text,
+            )
         )
     summary = "; ".join(
         f"{item.name} {labels.milliseconds(1000 / item.fps)} at {labels.significant(value)}" for item, value in points
@@ -140,7 +157,7 @@ def _rate_line(x: float, rate: int, top: float, bottom: float) -> Markup:
 
 def _tick(x: float, tick_ms: float, top: float, bottom: float) -> Markup:
     anchor = "start" if x < 3 else "end" if x > 96 else "middle"
-    text = f"{tick_ms / 1000:g} s" if tick_ms >= 10_000 else f"{tick_ms:g} ms"
+    text = f"{tick_ms / 1000:g} s" if tick_ms >= 1000 else f"{tick_ms:g} ms"
     return Markup(
         '<line class="grid" x1="{x:.3f}%" x2="{x:.3f}%" y1="{top}" y2="{bottom}"/>'
         '<text class="axis" x="{x:.3f}%" y="{label}" text-anchor="{anchor}">{text}</text>'
@@ -148,18 +165,23 @@ def _tick(x: float, tick_ms: float, top: float, bottom: float) -> Markup:
 
 
 def _distribution(item: Series, y: float, low: float, high: float) -> Markup:
-    positions = np.array([_position(value, low, high) for value in item.times_ms]) * 10
+    positions = np.log(np.maximum(item.times_ms, low) / low) / math.log(high / low) * 1000
     median, p90 = (float(value) for value in np.percentile(item.times_ms, [50, 90]))
     figures = f"median {labels.milliseconds(median)} · p90 {labels.milliseconds(p90)}"
     ridge, strip = y + LABEL_PX, y + LABEL_PX + RIDGE_PX
-    return Markup(
+    end = strip + STRIP_PX
+    below = [_tick(_position(tick, low, high), tick, ridge, end) for tick in _ticks(low, high)]
+    below += [
+        _budget(_position(1000 / rate, low, high), rate, ridge, end) for rate in FRAME_RATES if low < 1000 / rate < high
+    ]
+    marks = Markup(
         '<text class="name" x="0" y="{text_y}">{name}<tspan class="note"> {figures}</tspan></text>'
         '<svg x="0" y="{ridge}" width="100%" height="{ridge_px}" viewBox="0 0 1000 {ridge_px}" '
         'preserveAspectRatio="none"><path class="ridge role-{role}" d="{density}"/></svg>'
         '<svg x="0" y="{strip}" width="100%" height="{strip_px}" viewBox="0 0 1000 {strip_px}" '
         'preserveAspectRatio="none"><path class="dots role-{role}" d="{dots}"/></svg>'
-        '<line class="median role-{role}" x1="{m:.3f}%" x2="{m:.3f}%" y1="{ridge}" y2="{end}"/>'
-        '<line class="p90 role-{role}" x1="{p:.3f}%" x2="{p:.3f}%" y1="{ridge}" y2="{end}"/>'
+        '<line class="median" x1="{m:.3f}%" x2="{m:.3f}%" y1="{ridge}" y2="{end}"/>'
+        '<line class="p90" x1="{p:.3f}%" x2="{p:.3f}%" y1="{ridge}" y2="{end}"/>'
     ).format(
         text_y=y + 15,
         name=item.name,
@@ -168,13 +190,23 @@ def _distribution(item: Series, y: float, low: float, high: float) -> Markup:
         ridge_px=RIDGE_PX,
         strip=strip,
         strip_px=STRIP_PX,
-        end=strip + STRIP_PX,
+        end=end,
         role=item.role,
         density=_density_path(positions),
         dots=_dots_path(positions),
         m=_position(median, low, high),
         p=_position(p90, low, high),
     )
+    return Markup("").join([*below, marks])
+
+
+def _budget(x: float, rate: int, top: float, bottom: float) -> Markup:
+    """The longest frame that keeps `rate`, as a line within one row."""
+    anchor, dx = ("end", -5) if x > 80 else ("start", 5)
+    return Markup(
+        '<line class="rate" x1="{x:.3f}%" x2="{x:.3f}%" y1="{top}" y2="{bottom}"/>'
+        '<text class="rate-label" x="{x:.3f}%" dx="{dx}" y="{label}" text-anchor="{anchor}">{rate} FPS</text>'
+    ).format(x=x, top=top, bottom=bottom, label=top + 12, dx=dx, anchor=anchor, rate=rate)
 
 
 def _density_path(positions: np.ndarray) -> str:
@@ -203,7 +235,7 @@ def _dots_path(positions: np.ndarray) -> str:
 
 
 def _extent(series: Sequence[Series]) -> tuple[float, float]:
-    """Ends of the time axis in ms: all samples, a little air, and 60 FPS where it is near."""
+    """Ends of the time axis in ms: all samples and a little air."""
     fastest = min(float(item.times_ms.min()) for item in series)
     slowest = max(float(item.times_ms.max()) for item in series)
     fastest = max(fastest, 1e-6)
@@ -220,12 +252,18 @@ def _ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     candidates = [digit * 10.0**power for power in decades for digit in (1, 2, 5)]
     inside = [value for value in candidates if low <= value <= high]
-    if len(inside) < 3:
+    if len(inside) < 4:
         step = 10.0 ** math.floor(math.log10(high - low))
         step = next(step * factor for factor in (0.2, 0.5, 1, 2) if (high - low) / (step * factor) <= 6)
         inside = [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+    def label_at(value: float) -> float:
+        """Middle of the tick's label, which is pushed inward at both ends (see _tick)."""
+        x = _position(value, low, high)
+        return x + 6 if x < 3 else x - 6 if x > 96 else x
+
     kept: list[float] = []
     for value in inside:
-        if not kept or _position(value, low, high) - _position(kept[-1], low, high) >= 11:
+        if not kept or label_at(value) - label_at(kept[-1]) >= 14:
             kept.append(value)
     return [float(f"{value:.6g}") for value in kept]

@@ -10,7 +10,7 @@ from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Measurement
 from pocketgan.bench.schema.job import Job
-from pocketgan.bench.schema.result import Conditions, DeviceInfo
+from pocketgan.bench.schema.result import Conditions, DeviceInfo, Result
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _session(items: list[Measurement]) -> Session:
         ("Rule", "; ".join(_distinct(_rule(result.job) for result in results))),
         (
             "Frames kept",
-            ", ".join(f"{item.name} {item.result.job.entry}: {len(item.result.frames):,}" for item in items),
+            _frames(items),
         ),
         ("Conditions", _conditions([state for result in results for state in result.conditions])),
         ("Started", results[0].started_at),
@@ -80,6 +80,13 @@ def _rule(job: Job) -> str:
     )
 
 
+def _frames(items: Sequence[Measurement]) -> str:
+    counts = {len(item.result.frames) for item in items}
+    if len(counts) == 1:
+        return f"{counts.pop():,} of each"
+    return ", ".join(f"{item.name} {item.result.job.entry}: {len(item.result.frames):,}" for item in items)
+
+
 def _conditions(states: Sequence[Conditions]) -> str:
     told = []
     thermal = _distinct(state.thermal_state for state in states if state.thermal_state is not None)
@@ -93,7 +100,7 @@ def _conditions(states: Sequence[Conditions]) -> str:
     ):
         known = [value for value in values if value is not None]
         if known:
-            low, high = labels.significant(min(known)), labels.significant(max(known))
+            low, high = f"{min(known):.4g}", f"{max(known):.4g}"
             told.append(f"{low} {unit}" if low == high else f"{low} to {high} {unit}")
     charging = {state.charging for state in states if state.charging is not None}
     if charging:
@@ -105,13 +112,25 @@ def _conditions(states: Sequence[Conditions]) -> str:
 
 def _commands(items: Sequence[Measurement]) -> tuple[str, ...]:
     bundles = " ".join(_distinct(shlex.quote(f"{item.name}.pgb") for item in items))
-    device = items[0].result.device.kind
-    commands = []
-    for mode in _distinct(item.result.job.mode for item in items):
-        entries = _distinct(item.result.job.entry for item in items if item.result.job.mode == mode)
-        one = f" --entry {shlex.quote(entries[0])}" if len(entries) == 1 else ""
-        commands.append(f"pocketgan bench {bundles} --device {device}{one} --mode {mode} --out results.jsonl")
+    commands = [
+        f"pocketgan bench {bundles} {options} --out results.jsonl"
+        for options in _distinct(_options(item.result, items) for item in items)
+    ]
     return (*commands, "pocketgan report results.jsonl --out report.html")
+
+
+def _options(result: Result, items: Sequence[Measurement]) -> str:
+    """Options of `pocketgan bench` for this result; an entry is named where all jobs were of one."""
+    job = result.job
+    options = [f"--device {result.device.kind}"]
+    if len({item.result.job.entry for item in items}) == 1:
+        options.append(f"--entry {shlex.quote(job.entry)}")
+    options.append(f"--mode {job.mode}")
+    if job.iterations is not None:
+        options.append(f"--iterations {job.iterations}")
+    options += [f"--rounds {job.rounds}", f"--warmup {job.warmup.iterations}", f"--threads {job.threads}"]
+    options.append(f"--cold-repeats {job.cold_repeats}")
+    return " ".join(options)
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pocketgan.bench.journal import BundleRecord, Results
-from pocketgan.bench.report import charts, headline, labels, method, tables
+from pocketgan.bench.report import charts, labels, method, tables
+from pocketgan.bench.report.headline import Headline, Tile, choose_hero, headline, tiles
 from pocketgan.bench.report.measurements import Group, Measurement, select
 from pocketgan.errors import ResultsError
 
@@ -50,8 +51,8 @@ class Page:
     """Everything that the template prints, in its order."""
 
     title: str
-    headline: headline.Headline
-    tiles: list[headline.Tile]
+    headline: Headline
+    tiles: list[Tile]
     roles: list[tuple[str, str]]
     failures: list[Failure]
     unmeasured: list[str]
@@ -78,16 +79,16 @@ def build_page(results: Results, title: str | None = None) -> Page:
     if not results.results:
         raise ResultsError("no results to report; measure first with: pocketgan bench BUNDLE... --out results.jsonl")
     selection = select(results)
-    hero = headline.choose_hero(selection)
+    hero = choose_hero(selection)
     order = {role: place for place, role in enumerate(labels.ROLE_ORDER)}
     bundles = sorted(results.bundles.values(), key=lambda b: (order[b.manifest.role], b.manifest.name))
     measured = {item.bundle.digest for item in selection.latest}
-    head = headline.headline(selection, hero)
+    head = headline(selection, hero)
     roles = {bundle.manifest.role for bundle in bundles}
     return Page(
         title=title or head.text,
         headline=head,
-        tiles=headline.tiles(hero) if hero else [],
+        tiles=tiles(hero) if hero else [],
         roles=[(role, labels.ROLES[role]) for role in labels.ROLE_ORDER if role in roles],
         failures=[_failure(item) for item in selection.failed],
         unmeasured=[b.manifest.name for b in bundles if b.digest not in measured],

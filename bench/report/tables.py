@@ -42,6 +42,7 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 NOTHING = Cell("–")
@@ -51,7 +52,8 @@ def model_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
     """Quality, cost, size and frame rate, one row a bundle."""
     keys = labels.quality_order({key for b in bundles if b.manifest.trained for key in b.manifest.quality})
     columns = [Column("Model", number=False)]
-    columns += [Column(labels.quality_label(key).name, labels.quality_label(key).meaning) for key in keys]
+    quality = [labels.quality_label(key) for key in keys]
+    columns += [Column(label.name) for label in quality]
     columns += [Column("MACs", "per frame"), Column("Parameters"), Column("Size", "smallest form")]
     columns += [Column("FPS", group_name(group, selection)) for group in selection.groups]
     rows = []
@@ -67,7 +69,8 @@ def model_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
         row.append(Cell(labels.size(smallest.bytes), smallest.id, smallest.bytes))
         row += [_fps_cell(group, bundle, selection) for group in selection.groups]
         rows.append(tuple(row))
-    return Table("Quality, cost, size and frame rate of each model", tuple(columns), tuple(rows))
+    notes = tuple((label.name, label.meaning) for label in quality if label.meaning)
+    return Table("Quality, cost, size and frame rate of each model", tuple(columns), tuple(rows), notes)
 
 
 def form_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
@@ -76,8 +79,8 @@ def form_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
         Column("Form", number=False),
         Column("Runtime", number=False),
         Column("Size"),
-        Column("Parity", "PSNR against the float32 source, and its floor"),
-        Column("Delegated", "share of operators, and pieces"),
+        Column("Parity", "PSNR to its source"),
+        Column("Delegated", "of all operators"),
         Column("Minimum OS", number=False),
         Column("FPS here"),
     )
@@ -98,11 +101,11 @@ def start_table(selection: Selection) -> Table | None:
     columns = (
         Column("Model", number=False),
         Column("Entry", number=False),
-        Column("Cold load", "median of fresh processes"),
-        Column("Warm load", "median"),
-        Column("First inference", "median"),
-        Column("Memory", "peak, above the runtime alone"),
-        Column("Parity here", "PSNR against the golden outputs"),
+        Column("Cold load", "fresh process"),
+        Column("Warm load"),
+        Column("First inference"),
+        Column("Memory", "above the runtime"),
+        Column("Parity here", "PSNR to golden"),
     )
     rows = []
     for item in selection.latest:
@@ -162,7 +165,7 @@ def _fps_cell(group: Group, bundle: BundleRecord, selection: Selection) -> Cell:
     for item in selection.failed:
         result = item.result
         if item.bundle.digest == bundle.digest and (result.job.entry, result.device) == (entry, device):
-            return Cell("error", "see below", bad=True)
+            return Cell("error", "see the top", bad=True)
     return NOTHING
 
 
@@ -185,7 +188,7 @@ def _measured_cell(bundle: BundleRecord, entry: Entry, selection: Selection) -> 
     if timed:
         return fps_cell(max(timed, key=lambda item: item.result.job.mode == "latency"))
     if any(item.flagged for item in of_entry):
-        return Cell("error", "see below", bad=True)
+        return Cell("error", "see the top", bad=True)
     if any(item.result.device.simulated for item in of_entry):
         return Cell("simulated only", "no performance number")
     if any(name in (entry.runtime, entry.target.split("-")[-1]) for name in ("coreml", "coreai")):
@@ -197,8 +200,7 @@ def _parity_cell(entry: Entry) -> Cell:
     parity = entry.parity
     if parity is None:
         return Cell("not checked")
-    verdict = "above" if parity.passed else "MISSES"
-    note = f"{verdict} its floor of {parity.floor_db:g} dB"
+    note = f"floor {parity.floor_db:g} dB" if parity.passed else f"misses its floor of {parity.floor_db:g} dB"
     return Cell(labels.decibel(parity.psnr_db), note, parity.psnr_db, bad=not parity.passed)
 
 
@@ -206,7 +208,7 @@ def _delegation_cell(entry: Entry) -> Cell:
     delegation = entry.delegation
     if delegation is None:
         return NOTHING
-    note = f"in {labels.plural(delegation.subgraphs, 'subgraph')}"
+    note = labels.plural(delegation.subgraphs, "subgraph")
     if delegation.fallen:
         note += "; outside: " + ", ".join(f"{name} ×{count}" for name, count in sorted(delegation.fallen.items()))
     return Cell(labels.percent(delegation.delegated_fraction), note, delegation.delegated_fraction)
@@ -216,4 +218,6 @@ def _time_cell(times_ns: Sequence[int]) -> Cell:
     if not times_ns:
         return NOTHING
     value_ms = median(times_ns) / 1e6
-    return Cell(labels.milliseconds(value_ms), labels.plural(len(times_ns), "run"), value_ms)
+    return Cell(
+        labels.milliseconds(value_ms), "one run" if len(times_ns) == 1 else f"median of {len(times_ns)}", value_ms
+    )

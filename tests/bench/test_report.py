@@ -1,0 +1,247 @@
+"""The report page: what it loads, what it shows, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pocketgan.bench.report import write_report
+from pocketgan.errors import ResultsError
+
+
+def _load_synthetic() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("synthetic_results", Path(__file__).with_name("synthetic_results.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+synthetic = _load_synthetic()
+ONNX = "onnx-fp32"
+VOID = {"meta", "img"}
+LOADING = {"src", "href", "srcset", "xlink:href", "data", "action", "poster", "background"}
+
+
+class PageParser(HTMLParser):
+    """Collects elements, text and the values of <data>; fails on a tag that closes another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def report(folder: Path, records: list[dict[str, Any]]) -> PageParser:
+    page = write_report([synthetic.write_records(folder / "results.jsonl", records)], folder / "report.html")
+    parser = PageParser()
+    parser.feed(page.read_text(encoding="utf-8"))
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+def fps_of(record: dict[str, Any]) -> float:
+    times = [frame["pre_ns"] + frame["inference_ns"] + frame["post_ns"] for frame in record["frames"]]
+    return 1e9 / float(np.median(times))
+
+
+def test_page_loads_nothing_from_outside(tmp_path: Path) -> None:
+    page = report(tmp_path, synthetic.usual_records())
+    loaded = [value for _, attributes in page.elements for key, value in attributes.items() if key in LOADING]
+    assert loaded
+    assert all(value is not None and value.startswith("data:image/png;base64,") for value in loaded)
+    assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in page.elements}
+    source = (tmp_path / "report.html").read_text()
+    assert not re.search(r"https?://|@import|url\(", source)
+    assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
+
+
+def test_page_names_every_bundle_and_its_digest(tmp_path: Path) -> None:
+    page = report(tmp_path, synthetic.usual_records())
+    for name in synthetic.BUNDLES:
+        assert name in page.text
+        assert synthetic.digest(name) in page.text
+
+
+def test_frame_rates_are_those_of_the_frames(tmp_path: Path) -> None:
+    records = synthetic.usual_records()
+    page = report(tmp_path, records)
+    shown = [float(data["value"] or "nan") for data in page.all("data")]
+    for record in records:
+        if record["record"] == "result":
+            assert any(value == pytest.approx(fps_of(record), rel=1e-9) for value in shown)
+
+
+def test_headline_compares_the_student_with_what_would_ship_otherwise(tmp_path: Path) -> None:
+    student, unpruned = synthetic.result("student", ONNX), synthetic.result("resnet9", ONNX)
+    page = report(tmp_path, [*(synthetic.bundle(name) for name in ("student", "resnet9")), student, unpruned])
+    ratio = fps_of(student) / fps_of(unpruned)
+    assert f"{fps_of(student):.0f} FPS on Pixel 8 in ONNX Runtime: {ratio:.1f}× the unpruned resnet9" in page.text
+    assert "12.0× fewer MACs, L1 0.11 against 0.10 for its teacher" in page.text
+
+
+def test_speed_ratio_across_sessions_says_so(tmp_path: Path) -> None:
+    other = synthetic.result("resnet9", ONNX, session="another")
+    records = [*(synthetic.bundle(n) for n in ("student", "resnet9")), synthetic.result("student", ONNX), other]
+    assert "measured in another session" in report(tmp_path, records).text
+
+
+@pytest.mark.parametrize("attack", ["<script>alert(1)</script>", '"><img src=https://evil.example/x onerror=alert(1)>'])
+def test_foreign_text_stays_text(tmp_path: Path, attack: str) -> None:
+    bundle = synthetic.bundle("student", quality={attack: 0.5, "l1": 0.1})
+    device = {**synthetic.DEVICE, "name": attack, "cpu": attack, "os": attack}
+    ran = synthetic.result("student", ONNX, device=device, runtime_version=attack, errors=[attack])
+    page = report(tmp_path, [bundle, ran])
+    assert page.all("script") == []
+    assert all((image["src"] or "").startswith("data:") for image in page.all("img"))
+    assert attack in page.text
+
+
+def test_picture_that_is_no_png_is_left_out(tmp_path: Path) -> None:
+    bundle = synthetic.bundle("student")
+    bundle["samples"] = [{**bundle["samples"][0], "target": '" onload="alert(1)', "output": "QUJD"}]
+    page = report(tmp_path, [bundle, synthetic.result("student", ONNX)])
+    assert [image["alt"] for image in page.all("img")] == ["Sample 1, input", "Sample 1, teacher"]
+
+
+def test_pictures_stand_in_the_order_input_target_teacher_student(tmp_path: Path) -> None:
+    page = report(tmp_path, synthetic.usual_records())
+    first = [image["alt"] for image in page.all("img")][:4]
+    assert first == ["Sample 1, input", "Sample 1, target", "Sample 1, teacher", "Sample 1, student"]
+
+
+def test_untrained_bundle_shows_latency_but_no_quality(tmp_path: Path) -> None:
+    bundle = synthetic.bundle("student", trained=False, quality={"l1": 0.98765})
+    page = report(tmp_path, [bundle, synthetic.result("student", ONNX)])
+    assert "untrained: latency only" in page.text
+    assert "0.98" not in page.text
+    assert page.all("img") == []
+
+
+def test_simulated_device_gives_no_performance_number(tmp_path: Path) -> None:
+    ran = synthetic.result("student", ONNX, device={**synthetic.DEVICE, "simulated": True})
+    page = report(tmp_path, [synthetic.bundle("student"), ran])
+    assert "No frame rate : all results come from simulated devices" in page.text
+    assert "Simulated device: student" in page.text
+    assert page.all("svg") == []
+    assert not any(data["value"] == str(fps_of(ran)) for data in page.all("data"))
+
+
+def test_errors_are_shown_in_words(tmp_path: Path) -> None:
+    failed = synthetic.result("teacher", ONNX, frames=[], errors=["the runtime ran out of memory"])
+    records = [*(synthetic.bundle(n) for n in ("student", "teacher")), synthetic.result("student", ONNX), failed]
+    text = report(tmp_path, records).text
+    assert "Error: teacher" in text
+    assert "the runtime ran out of memory" in text
+
+
+def test_bundle_without_results_says_so(tmp_path: Path) -> None:
+    records = [*(synthetic.bundle(n) for n in ("student", "teacher")), synthetic.result("student", ONNX)]
+    assert "No results for teacher" in report(tmp_path, records).text
+
+
+def test_core_ml_that_was_not_measured_says_what_it_needs(tmp_path: Path) -> None:
+    text = report(tmp_path, synthetic.usual_records()).text
+    assert text.count("not measured on this device: needs an iPhone or a Mac") == len(synthetic.BUNDLES)
+
+
+def test_only_the_latest_result_of_a_job_counts(tmp_path: Path) -> None:
+    old = synthetic.result("student", ONNX, count=20, started_at="2025-01-01T00:00:00Z")
+    new = synthetic.result("student", ONNX)
+    page = report(tmp_path, [synthetic.bundle("student"), new, old])
+    shown = {data["value"] for data in page.all("data")}
+    assert str(fps_of(new)) in shown
+    assert str(fps_of(old)) not in shown
+    assert "1 earlier result is not shown" in page.text
+
+
+def test_method_gives_the_command_that_repeats_it(tmp_path: Path) -> None:
+    text = report(tmp_path, synthetic.usual_records()).text
+    assert "pocketgan bench student.pgb teacher.pgb resnet9.pgb --device android --mode latency" in text
+    assert "--iterations 250 --rounds 5 --warmup 5 --threads 4" in text
+
+
+def test_charts_and_tables_can_be_read_aloud(tmp_path: Path) -> None:
+    page = report(tmp_path, synthetic.usual_records())
+    charts = [svg for svg in page.all("svg") if svg.get("class") == "chart"]
+    assert len(charts) == 4
+    assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in charts)
+    assert len(page.all("title")) == 1 + len(charts)
+    assert len(page.all("caption")) == len(page.all("table")) == 3
+    assert all(head.get("scope") in {"col", "row"} for head in page.all("th"))
+
+
+@pytest.mark.parametrize("records", [[], [synthetic.bundle("student")]], ids=["empty", "bundle alone"])
+def test_no_results_is_one_line_and_no_page(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+    with pytest.raises(ResultsError, match="no results to report") as error:
+        report(tmp_path, records)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_result_without_its_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="has no bundle record"):
+        report(tmp_path, [synthetic.result("student", ONNX)])
+
+
+def test_failed_report_leaves_the_old_page_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("old")
+    with pytest.raises(ResultsError):
+        report(tmp_path, [])
+    assert (tmp_path / "report.html").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "results.jsonl"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_handful_of_frames_is_enough_for_a_page(tmp_path: Path, count: int) -> None:
+    ran = synthetic.result("student", ONNX, count=count)
+    page = report(tmp_path, [synthetic.bundle("student"), ran])
+    assert str(fps_of(ran)) in {data["value"] for data in page.all("data")}
+
+
+def test_equal_frame_times_draw_a_finite_chart(tmp_path: Path) -> None:
+    ran = synthetic.result("student", ONNX, count=30)
+    for frame in ran["frames"]:
+        frame["inference_ns"] = 9_000_000
+    report(tmp_path, [synthetic.bundle("student"), ran])
+    assert "nan" not in re.sub(r"base64,[^\"]+", "", (tmp_path / "report.html").read_text()).lower().split()
+
+
+def test_many_frames_are_thinned_in_the_drawing(tmp_path: Path) -> None:
+    ran = synthetic.result("student", ONNX, count=20_000)
+    report(tmp_path, [synthetic.bundle("student", with_samples=False), ran])
+    assert (tmp_path / "report.html").stat().st_size < 60_000
