@@ -22,7 +22,10 @@ STRIP_PX = 26
 LABEL_PX = 22
 TICKS_PX = 20
 GAP_PX = 20
+LINE_PX = 18
 MOST_DOTS = 500
+# Letters that fit on a line of a phone.
+LINE = 46
 BINS = 160
 
 
@@ -42,10 +45,12 @@ def fps_bars(series: Sequence[Series], title: str) -> Markup:
     """Horizontal bars of frames per second from zero, with the 30 and 60 FPS lines and 95 % intervals as whiskers."""
     widest = max([FRAME_RATES[-1], *(item.fps for item in series)])
     scale = 78 / widest
-    height = LABEL_PX + BAR_ROW_PX * len(series) + 4
+    extra = 0 if all(_fits(item.name, item.note) for item in series) else LINE_PX
+    row_px = BAR_ROW_PX + extra
+    height = LABEL_PX + row_px * len(series) + 4
     parts = [_rate_line(rate * scale, rate, LABEL_PX - 4, height) for rate in FRAME_RATES]
     for row, item in enumerate(series):
-        parts.append(_bar(item, LABEL_PX + row * BAR_ROW_PX, scale))
+        parts.append(_bar(item, LABEL_PX + row * row_px, extra, scale))
     summary = "; ".join(f"{item.name} {labels.fps(item.fps)} FPS" for item in series)
     return _svg(height, title, summary, parts)
 
@@ -62,9 +67,10 @@ def latency_distributions(series: Sequence[Series], title: str) -> Markup:
     fastest = min(float(item.times_ms.min()) / median for item, median in zip(series, medians, strict=True))
     slowest = max(float(item.times_ms.max()) / median for item, median in zip(series, medians, strict=True))
     low, high = min(fastest, 0.95) * 0.99, max(slowest, 1.1) * 1.02
-    row_px = LABEL_PX + RIDGE_PX + STRIP_PX + TICKS_PX + GAP_PX
+    extra = 0 if all(_fits(item.name, _figures(item)) for item in series) else LINE_PX
+    row_px = LABEL_PX + extra + RIDGE_PX + STRIP_PX + TICKS_PX + GAP_PX
     parts = [
-        _distribution(item, row * row_px, median * max(low, 1e-3), median * high)
+        _distribution(item, row * row_px, extra, median * max(low, 1e-3), median * high)
         for row, (item, median) in enumerate(zip(series, medians, strict=True))
     ]
     summary = "; ".join(
@@ -89,7 +95,7 @@ def quality_against_latency(points: Sequence[tuple[Series, float]], quality_name
         x = _position(1000 / item.fps, low, high)
         y = bottom - (bottom - top) * value / worst
         anchor = "end" if x > 60 else "start"
-        text = f"{item.name} · {labels.significant(value)}"
+        text = f"{_short(item.name, LINE // 2)} · {labels.significant(value)}"
         lowest_label = max(lowest_label + 18, y + 4)
         # A label to the right begins behind the last of the dots that nearly touch.
         x_label = x if anchor == "end" else max(place for place in places if place - x < 6)
@@ -120,14 +126,12 @@ def _svg(height: float, title: str, summary: str, parts: Sequence[Markup]) -> Ma
     ).format(math.ceil(height), title, summary, title, summary, Markup("").join(parts))
 
 
-def _bar(item: Series, y: float, scale: float) -> Markup:
-    note = f" {item.note}" if item.note else ""
+def _bar(item: Series, y: float, extra: float, scale: float) -> Markup:
+    top = y + extra
     parts = [
-        Markup('<text class="name" x="0" y="{}">{}<tspan class="note">{}</tspan></text>').format(
-            y + 16, item.name, note
-        ),
+        _label(item.name, item.note, y + 16, extra),
         Markup('<rect class="mark role-{}" x="0" y="{}" width="{:.3f}%" height="18" rx="2"/>').format(
-            item.role, y + 23, max(item.fps * scale, 0.15)
+            item.role, top + 23, max(item.fps * scale, 0.15)
         ),
     ]
     end = item.fps
@@ -136,15 +140,37 @@ def _bar(item: Series, y: float, scale: float) -> Markup:
         end = max(end, high)
         parts.append(
             Markup('<line class="whisker" x1="{:.3f}%" x2="{:.3f}%" y1="{y}" y2="{y}"/>').format(
-                low * scale, high * scale, y=y + 32
+                low * scale, high * scale, y=top + 32
             )
         )
     parts.append(
         Markup('<text class="value" x="{:.3f}%" dx="8" y="{}">{} FPS</text>').format(
-            end * scale, y + 37, labels.fps(item.fps)
+            end * scale, top + 37, labels.fps(item.fps)
         )
     )
     return Markup("").join(parts)
+
+
+def _fits(name: str, note: str) -> bool:
+    return len(name) + len(note) <= LINE
+
+
+def _short(name: str, room: int) -> str:
+    """The name, its middle left out where it is longer than `room`; the tables have it in full."""
+    return name if len(name) <= room else f"{name[: room - 9]}…{name[-8:]}"
+
+
+def _label(name: str, note: str, y: float, extra: float) -> Markup:
+    """The name and its note on one line; on two where the chart gave every row `extra` height."""
+    place = Markup(' x="0" dy="{}"').format(extra) if extra else Markup(' dx="5"')
+    return Markup('<text class="name" x="0" y="{}">{}<tspan class="note"{}>{}</tspan></text>').format(
+        y, _short(name, LINE), place, note
+    )
+
+
+def _figures(item: Series) -> str:
+    median, p90 = (float(value) for value in np.percentile(item.times_ms, [50, 90]))
+    return f"median {labels.milliseconds(median)} · p90 {labels.milliseconds(p90)}"
 
 
 def _rate_line(x: float, rate: int, top: float, bottom: float) -> Markup:
@@ -164,18 +190,17 @@ def _tick(x: float, tick_ms: float, top: float, bottom: float) -> Markup:
     ).format(x=x, top=top, bottom=bottom, label=bottom + 16, anchor=anchor, text=text)
 
 
-def _distribution(item: Series, y: float, low: float, high: float) -> Markup:
+def _distribution(item: Series, y: float, extra: float, low: float, high: float) -> Markup:
     positions = np.log(np.maximum(item.times_ms, low) / low) / math.log(high / low) * 1000
     median, p90 = (float(value) for value in np.percentile(item.times_ms, [50, 90]))
-    figures = f"median {labels.milliseconds(median)} · p90 {labels.milliseconds(p90)}"
-    ridge, strip = y + LABEL_PX, y + LABEL_PX + RIDGE_PX
+    ridge = y + LABEL_PX + extra
+    strip = ridge + RIDGE_PX
     end = strip + STRIP_PX
     below = [_tick(_position(tick, low, high), tick, ridge, end) for tick in _ticks(low, high)]
     below += [
         _budget(_position(1000 / rate, low, high), rate, ridge, end) for rate in FRAME_RATES if low < 1000 / rate < high
     ]
     marks = Markup(
-        '<text class="name" x="0" y="{text_y}">{name}<tspan class="note"> {figures}</tspan></text>'
         '<svg x="0" y="{ridge}" width="100%" height="{ridge_px}" viewBox="0 0 1000 {ridge_px}" '
         'preserveAspectRatio="none"><path class="ridge role-{role}" d="{density}"/></svg>'
         '<svg x="0" y="{strip}" width="100%" height="{strip_px}" viewBox="0 0 1000 {strip_px}" '
@@ -183,9 +208,6 @@ def _distribution(item: Series, y: float, low: float, high: float) -> Markup:
         '<line class="median" x1="{m:.3f}%" x2="{m:.3f}%" y1="{ridge}" y2="{end}"/>'
         '<line class="p90" x1="{p:.3f}%" x2="{p:.3f}%" y1="{ridge}" y2="{end}"/>'
     ).format(
-        text_y=y + 15,
-        name=item.name,
-        figures=figures,
         ridge=ridge,
         ridge_px=RIDGE_PX,
         strip=strip,
@@ -197,7 +219,7 @@ def _distribution(item: Series, y: float, low: float, high: float) -> Markup:
         m=_position(median, low, high),
         p=_position(p90, low, high),
     )
-    return Markup("").join([*below, marks])
+    return Markup("").join([*below, _label(item.name, _figures(item), y + 15, extra), marks])
 
 
 def _budget(x: float, rate: int, top: float, bottom: float) -> Markup:
