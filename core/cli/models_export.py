@@ -50,6 +50,8 @@ def export(
     from pocketgan.export.source import parse_shape, parse_source, source_spec
     from pocketgan.training.cost import cost
 
+    wanted = pairs(target.split(","), None if precision is None else precision.split(","))
+    bundle_name = _bundle_name(name, model)
     source = parse_source(model, None if input is None else parse_shape(input), ngf)
     spec = source_spec(source)
     packed = out.suffix == ".pgb"
@@ -57,9 +59,9 @@ def export(
     request = BundleRequest(
         model=source,
         folder=folder,
-        name=_bundle_name(name, model),
+        name=bundle_name,
         role=_ROLES[source.kind],
-        targets=pairs(target.split(","), None if precision is None else precision.split(",")),
+        targets=wanted,
         cost=None if spec is None else cost(spec),
         floor=floor,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.export.canonical import trace
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ class Onnx:
         import torch
 
         program = torch.onnx.export(
-            module,
-            example,
+            trace(module, example),
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,9 +21,28 @@ from pocketgan.errors import ExportError, ModelError
 from pocketgan.export.bundles import BundleRequest, export_bundle, export_bundles
 from pocketgan.export.pool import Pool, worker_count
 from pocketgan.export.source import from_function, from_spec, parse_source
-from pocketgan.training.generators import build, spec_by_name
+from pocketgan.export.worker import read_artifact
+from pocketgan.training.generators import build, resnet
 
-SPEC = spec_by_name("resnet9", ngf=2, height=16, width=16)
+SPEC = resnet.spec(2, "instance", blocks=1, height=16, width=16)
+TENSOR = {"name": "x", "shape": [1], "layout": None, "dtype": "float32", "value_range": None, "colour_space": None}
+ENTRY = {
+    "id": "onnx-fp32",
+    "target": "onnx",
+    "precision": "fp32",
+    "runtime": "onnxruntime",
+    "runtime_version": "1",
+    "golden": "nchw-float32",
+    "components": [
+        {
+            "name": "generator",
+            "entry_point": "models/onnx-fp32/model.onnx",
+            "files": [{"path": "models/onnx-fp32/model.onnx", "bytes": 5, "sha256": "0" * 64}],
+            "inputs": [TENSOR],
+            "outputs": [TENSOR],
+        }
+    ],
+}
 IMAGES = np.linspace(-1, 1, 2 * 3 * 16 * 16, dtype=np.float32).reshape(2, 3, 16, 16)
 
 
@@ -57,44 +77,43 @@ def test_two_models_become_sound_bundles_of_reproducible_bytes(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_finished_form_is_not_exported_again_unless_something_changed(tmp_path):
-    work = tmp_path / "work"
-    wrong = [("onnx", None), ("executorch-xnnpack", None)]
-    (tmp_path / "broken").mkdir()
-    # Without executorch in its workers, the second form fails after the first is done.
-    blocker = tmp_path / "broken" / "executorch.py"
-    blocker.write_text("raise ImportError('gone')")
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom pocketgan.export.bundles import BundleRequest, export_bundle\n"
-        "from pocketgan.export.source import from_spec\nfrom pocketgan.training.generators import spec_by_name\n"
-        "spec = spec_by_name('resnet9', ngf=2, height=16, width=16)\n"
-        f"export_bundle(BundleRequest(from_spec(spec), Path({str(tmp_path / 'x')!r}), 'x', 'unpruned', {wrong!r}, "
-        f"work=Path({str(work)!r})), workers=1)\n"
-    )
-    # Longest first would meet the broken target before the sound one.
-    code = "import pocketgan.export.targets as t\nt.TARGETS['onnx'].relative_time = 99\n" + code
-    env = {**os.environ, "PYTHONPATH": str(blocker.parent)}
-    failed = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
-    assert "executorch-xnnpack" in failed.stderr
-    assert not (tmp_path / "x").exists()
-    artifact = work / "entries" / "onnx-fp32" / "artifact.json"
-    before = artifact.stat().st_mtime_ns
-
-    seen = []
-    original = Pool.run
+def test_a_finished_form_is_exported_again_only_if_something_changed(tmp_path, monkeypatch):
+    exported: list[str] = []
+    run = Pool.run
 
     def spy(self, tasks, on_done):
-        seen.extend(name for name, task in tasks if task["task"] == "export")
-        original(self, tasks, on_done)
+        exported.extend(name for name, task in tasks if task["task"] == "export")
+        run(self, tasks, on_done)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pool, "run", spy)
-        patch.setattr("pocketgan.export.bundles.shutil.rmtree", lambda *args, **kwargs: None)
-        export_bundle(_request(tmp_path, "x", work=work), workers=1)
-        assert seen == []
-        assert artifact.stat().st_mtime_ns == before
-        export_bundle(_request(tmp_path, "x", work=work, golden_inputs=IMAGES), workers=1)
-        assert seen == ["x onnx-fp32"]
+    monkeypatch.setattr(Pool, "run", spy)
+    # The state that a kill between the last form and the finished bundle leaves.
+    monkeypatch.setattr("pocketgan.export.bundles.shutil.rmtree", lambda *args, **kwargs: None)
+    request = _request(tmp_path, work=tmp_path / "work")
+    first = export_bundle(request, workers=1)
+    (tmp_path / "tiny").rename(tmp_path / "aside")
+    assert export_bundle(request, workers=1) == first
+    assert exported == ["tiny onnx-fp32"]
+    assert check(tmp_path / "tiny") == []
+
+    export_bundle(_request(tmp_path, work=tmp_path / "work", golden_inputs=IMAGES), workers=1)
+    assert exported == ["tiny onnx-fp32"] * 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "other digest", "no json"])
+def test_a_form_that_is_not_whole_is_not_taken(damage, tmp_path):
+    (tmp_path / "models/onnx-fp32").mkdir(parents=True)
+    model = tmp_path / "models/onnx-fp32/model.onnx"
+    model.write_bytes(b"12345")
+    stored = tmp_path / "artifact.json"
+    stored.write_text(json.dumps({"digest": "d", "entry": ENTRY}))
+    assert read_artifact(tmp_path, "d") is not None
+    if damage == "cut":
+        model.write_bytes(b"123")
+    elif damage == "gone":
+        model.unlink()
+    elif damage == "no json":
+        stored.write_text(stored.read_text()[:-5])
+    assert read_artifact(tmp_path, "e" if damage == "other digest" else "d") is None
 
 
 def test_workers_end_when_their_parent_is_killed():

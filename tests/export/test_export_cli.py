@@ -13,6 +13,13 @@ pytest.importorskip("torch")
 pytest.importorskip("executorch")
 
 from pocketgan.bundle import check
+from pocketgan.cli import main
+
+NETWORK = """
+from torch import nn
+def net():
+    return nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1), nn.Tanh())
+"""
 
 
 def _export(folder: Path, *arguments: str, command: tuple[str, ...] = (sys.executable, "-m", "pocketgan")):
@@ -23,7 +30,8 @@ def _export(folder: Path, *arguments: str, command: tuple[str, ...] = (sys.execu
 def test_all_targets_in_one_go(tmp_path):
     targets = "onnx,executorch-xnnpack,coreml"
     script = str(Path(sys.executable).with_name("pocketgan"))
-    arguments = ("resnet9", "--ngf", "2", "--input", "3x16x16", "--target", targets, "--out", "out", "--json")
+    (tmp_path / "mine.py").write_text(NETWORK)
+    arguments = ("mine:net", "--input", "3x16x16", "--target", targets, "--out", "out", "--json")
     done = _export(tmp_path, *arguments, command=(script,))
     assert done.returncode == 0, done.stderr
     assert all(line.startswith("export: ") for line in done.stderr.splitlines()), done.stderr
@@ -38,7 +46,7 @@ def test_all_targets_in_one_go(tmp_path):
         assert (tmp_path / entry["path"]).exists()
         assert entry["bytes"] > 0
     assert check(tmp_path / "out") == []
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"mine.py", "out"}
 
 
 @pytest.mark.slow
@@ -62,9 +70,13 @@ def test_a_pgb_is_packed_directly(tmp_path):
         (("resnet9", "--target", "onnx", "--name", "../x"), "--name takes letters"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(arguments, expected, tmp_path):
-    done = _export(tmp_path, *arguments, "--out", "out")
-    assert done.returncode == 2
-    assert expected in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pocketgan", "export", *arguments, "--out", "out"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert expected in said
+    assert len(said.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
