@@ -121,7 +121,9 @@ def _outside_data(recipe: Recipe, run: Path) -> Any:
     from pocketgan.training.data.images import SUFFIXES
     from pocketgan.training.data.paired import content_hashes
 
-    root = Path(str(stage.folder)).resolve()
+    if stage.folder is None:
+        raise DataError("this recipe reads a folder of pairs; name it with --data DIR")
+    root = Path(stage.folder).resolve()
     if not root.is_dir():
         raise DataError(f"there is no data folder {stage.folder}")
     files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())

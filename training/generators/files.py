@@ -1,4 +1,7 @@
-"""A model file is one `.safetensors` with the spec as JSON metadata."""
+"""A model file is one `.safetensors` with the spec as JSON metadata.
+
+All metadata stands under one key: safetensors writes several in a random order, and equal models shall be equal files.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from pocketgan.training.generators.spec import GeneratorSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+METADATA_KEY = "pocketgan"
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ def save_generator(path: Path, module: nn.Module, spec: GeneratorSpec, metadata:
     from safetensors.torch import save
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    write_atomic(path, save(tensors, {**metadata, "spec": json.dumps(spec.to_json(), sort_keys=True)}))
+    described = json.dumps({**metadata, "spec": spec.to_json()}, sort_keys=True)
+    write_atomic(path, save(tensors, {METADATA_KEY: described}))
 
 
 def load_generator(path: Path) -> LoadedGenerator:
@@ -73,12 +79,13 @@ def _read(path: Path, with_tensors: bool) -> tuple[GeneratorSpec, dict[str, str]
         raise ModelError(f"there is no model file {path}")
     try:
         with safe_open(path, "pt") as file:
-            metadata = dict(file.metadata() or {})
+            described = (file.metadata() or {})[METADATA_KEY]
             names = list(file.keys()) if with_tensors else []
             tensors = {name: file.get_tensor(name) for name in names}
-        stored = json.loads(metadata.pop("spec"))
+        metadata = json.loads(described)
+        stored = metadata.pop("spec")
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is not a readable .safetensors file: {error}") from error
-    except KeyError as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} holds tensors but no pocketgan spec; it was not written by pocketgan") from error
     return GeneratorSpec.from_json(stored), metadata, tensors
