@@ -39,7 +39,7 @@ def teacher_spec(recipe: Recipe) -> GeneratorSpec:
     return spec_by_name(stage.generator, ngf=stage.ngf, norm=stage.norm, height=size, width=size)
 
 
-def check_before(recipe: Recipe, data_follows: bool = False) -> None:
+def check_before(recipe: Recipe) -> None:
     """Find out now what would only fail after hours: missing extras, an impossible budget, an unknown effect.
 
     Raises:
@@ -57,8 +57,6 @@ def check_before(recipe: Recipe, data_follows: bool = False) -> None:
         from pocketgan.training.teachers.filters import check_effect
 
         check_effect(recipe.data.effect)
-    if recipe.data is not None and recipe.data.source == "folder" and recipe.data.folder is None and not data_follows:
-        raise DataError("this recipe reads a folder of pairs; name it with --data DIR")
     if recipe.compress is not None:
         from pocketgan.training.cost import cost_function
         from pocketgan.training.search import check_budget, check_prunable

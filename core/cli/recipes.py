@@ -73,6 +73,6 @@ def check(source: Source, settings: Settings = None, json: Json = False) -> None
     from pocketgan.stages import check_before
 
     loaded = load_recipe(source, settings or [])
-    check_before(loaded, data_follows=True)
+    check_before(loaded)
     stages = loaded.stages()
     console.result({"ok": True, "stages": stages}, f"{source}: good; stages {', '.join(stages)}")

@@ -27,7 +27,7 @@ def write(tmp_path, text):
 @pytest.mark.parametrize("name", ["demo", "facades"])
 def test_shipped_recipes_are_good_and_agree_with_the_schema(name):
     recipe = load_recipe(name)
-    check_before(recipe, data_follows=True)
+    check_before(recipe)
     assert recipe.stages() == ["data", "teacher", "compress", "distill", "export", "bundle", "bench", "report"]
     jsonschema.validate(yaml.safe_load(shipped()[name]), Recipe.model_json_schema())
 

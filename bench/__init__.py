@@ -1,0 +1,1 @@
+"""From a bundle to trusted numbers: devices, runners, sessions, statistics, reports."""

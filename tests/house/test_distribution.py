@@ -1,0 +1,100 @@
+"""The wheel: what is inside, and that it imports where it is installed without a clone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """sdist, and the wheel built from it, out of a copy of the tracked files."""
+    source = tmp_path_factory.mktemp("source") / "pocketgan"
+    ignore = shutil.ignore_patterns(".venv*", "build", "dist", "runs", ".git", "*.egg-info", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, source, ignore=ignore, symlinks=True)
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", str(out), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode and "ConnectionError" in done.stdout + done.stderr:
+        pytest.skip("building in isolation needs the package index")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_the_wheel_installs_nothing_outside_its_namespace(built):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"pocketgan"}
+    expected = [f.relative_to(ROOT) for part in ("core", "training", "export", "bench") for f in (ROOT / part).rglob("*.py")]
+    mapped = {"pocketgan/" + path.as_posix().removeprefix("core/") for path in expected}
+    assert mapped <= set(names)
+    for data in ("recipes/demo.yaml", "bench/report/page.html", "bench/schema/manifest.schema.json", "py.typed"):
+        assert f"pocketgan/{data}" in names
+    assert any(name.endswith("LICENSE") for name in names)
+
+
+def modules(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        paths = [name.removesuffix(".py") for name in file.namelist() if name.endswith(".py")]
+    return sorted(path.replace("/", ".").removesuffix(".__init__") for path in paths if not path.endswith("__main__"))
+
+
+def importable(python, names, cwd):
+    """Names of the modules that do not import, with the reason."""
+    code = (
+        "import importlib, json, sys\nfailed = {}\n"
+        f"for name in {names!r}:\n"
+        "    try: importlib.import_module(name)\n"
+        "    except Exception as error: failed[name] = repr(error)\n"
+        "print(json.dumps(failed))"
+    )
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": ""})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_base_modules_import_from_the_wheel_in_an_empty_environment(built, tmp_path):
+    uv = shutil.which("uv") or shutil.which("uv", path=str(ROOT / ".venv-uv" / "bin"))
+    if uv is None:
+        pytest.skip("needs uv to make an environment quickly")
+    python = tmp_path / "env" / "bin" / "python"
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(tmp_path / "env")], check=True)
+    wheel = next(built.glob("*.whl"))
+    install = [uv, "pip", "install", "-q", "--python", str(python), "-c", str(ROOT / "constraints.txt"), str(wheel)]
+    subprocess.run(install, check=True)
+    heavy = ("pocketgan.training", "pocketgan.export")
+    base = [name for name in modules(wheel) if not name.startswith(heavy) and not name.endswith("runners.executorch")]
+    assert len(base) > 30
+    assert importable(python, base, tmp_path) == {}
+    missing = subprocess.run(
+        [tmp_path / "env" / "bin" / "pocketgan", "run", "demo"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert missing.returncode == 2
+    assert "pip install 'pocketgan[train]'" in missing.stderr
+    assert not (tmp_path / "runs" / "demo" / "data").exists()
+
+
+def test_every_module_imports_with_all_extras(built, tmp_path):
+    """This environment has `[all]`; the modules come out of the wheel, not out of the clone."""
+    wheel = next(built.glob("*.whl"))
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site")
+    names = modules(wheel)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); import pocketgan; print(pocketgan.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert str(tmp_path) in done.stdout
+    script = (
+        f"import sys, importlib; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        f"for name in {names!r}: importlib.import_module(name)\nprint('all')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1:] == ["all"], done.stderr
