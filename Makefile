@@ -42,7 +42,7 @@ lint: install
 
 # Minutes: performance goals, with the figures that docs/results.md quotes.
 bench: install
-	$(BIN)/python -m pytest -m heavy -s -o addopts='--import-mode=importlib --strict-markers -ra'
+	$(BIN)/python -m pytest -m heavy -s
 
 clean:
 	rm -rf .venv .venv-uv build dist *.egg-info runs

@@ -1,0 +1,55 @@
+"""Goals of speed: run by `make bench`, which prints what was measured; never part of `make test`."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from pocketgan.training.cost import cost_function
+from pocketgan.training.generators import build, spec_by_name
+from pocketgan.training.search import search
+
+pytestmark = pytest.mark.heavy
+ROOT = Path(__file__).parents[2]
+POCKETGAN = Path(sys.executable).parent / "pocketgan"
+
+
+def seconds(command, repeats=5, cwd=ROOT):
+    """The best of several runs, in seconds of wall time."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, cwd=cwd)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def test_the_papers_search_takes_at_most_50_ms_on_one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        spec = spec_by_name("incres9")
+        teacher = build(spec)
+        found = [search(teacher, spec, cost_function("macs_by_output"), 2.6e9) for _ in range(20)]
+    finally:
+        torch.set_num_threads(threads)
+    median = sorted(result.seconds for result in found)[10]
+    print(f"\nincres9 to 2.6G by output: {median * 1e3:.1f} ms, {found[0].evaluations} evaluations, no forward pass")
+    assert median <= 0.050
+
+
+def test_help_takes_less_than_half_a_second():
+    best = seconds([POCKETGAN, "--help"])
+    print(f"\npocketgan --help: {best:.2f} s")
+    assert best < 0.5
+
+
+def test_a_second_run_of_the_demo_takes_less_than_5_seconds():
+    if not (ROOT / "runs" / "demo" / "report" / "report.html").is_file():
+        pytest.skip("run `make demo` first")
+    best = seconds([POCKETGAN, "run", "demo"], repeats=2)
+    print(f"\npocketgan run demo, everything skipped: {best:.2f} s")
+    assert best < 5
