@@ -300,8 +300,8 @@ def _write_samples(folder: Path, val: PairedImages, networks: Mapping[str, nn.Mo
     from pocketgan.training.data.images import to_pixels, write_image
 
     for row in range(min(SAMPLE_ROWS, len(val))):
-        # spread over the validation set: neighbours may come from one photo
-        pair = val.whole(row * len(val) // min(SAMPLE_ROWS, len(val)))
+        # Spread over the validation set, one further each time: built-in crops go round the photos.
+        pair = val.whole((row * len(val) // SAMPLE_ROWS + row) % len(val))
         images = dict(pair)
         with torch.no_grad():
             for name, network in networks.items():
