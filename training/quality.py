@@ -12,7 +12,7 @@ from pocketgan.training.data.paired import PairedImages, batch
 
 @torch.no_grad()
 def l1_distance(
-    generate: Callable[[Tensor], Tensor], data: PairedImages, device: torch.device, at_most: int = 100
+    generate: Callable[[Tensor], Tensor], data: PairedImages, device: torch.device, at_most: int = 32
 ) -> float:
     """Mean absolute difference between `generate(input)` and the target, on images in [-1, 1], over whole images.
 

@@ -24,7 +24,9 @@ distill: {steps: 12, batch_size: 2, checkpoint_every: 2, sample_every: 6}
 
 def run(*arguments, cwd, **more):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, env=environment, **more)
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, env=environment, **more
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,11 @@ def test_a_killed_training_ends_in_the_same_weights(undisturbed, stage):
     out = folder / f"killed-{stage}"
     command = [*COMMAND, "run", "tiny.yaml", "--out", out.name]
     process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
     while not (out / f"{stage}.partial" / "checkpoint.safetensors").exists():
@@ -76,8 +82,29 @@ def test_a_killed_training_ends_in_the_same_weights(undisturbed, stage):
 @pytest.mark.slow
 def test_two_processes_train_together_and_leave_one_checkpoint(undisturbed):
     folder, _ = undisturbed
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "pocketgan", "run", "tiny.yaml", "--out", "two", "--json"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    launch += [
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "-m",
+        "pocketgan",
+        "run",
+        "tiny.yaml",
+        "--out",
+        "two",
+        "--json",
+    ]
     done = subprocess.run(
         launch, cwd=folder, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
     )
@@ -131,7 +158,9 @@ def test_cost_and_search_print_the_keys_of_the_contract(tmp_path):
     assert total["params"] == pytest.approx(11.378e6, rel=1e-3)
     assert total["macs"] == pytest.approx(49.55e9, rel=1e-3)
     assert total["macs_by_output"] == pytest.approx(56.80e9, rel=1e-3)
-    found = json.loads(run("search", "incres9", "--budget", "2.6G", "--out", "s.safetensors", "--json", cwd=tmp_path).stdout)
+    found = json.loads(
+        run("search", "incres9", "--budget", "2.6G", "--out", "s.safetensors", "--json", cwd=tmp_path).stdout
+    )
     assert {"macs", "macs_by_output", "params", "budget", "seconds", "evaluations"} <= set(found)
     assert found["macs_by_output"] <= found["budget"] == 2_600_000_000
 

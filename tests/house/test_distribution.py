@@ -34,7 +34,9 @@ def test_the_wheel_installs_nothing_outside_its_namespace(built):
         names = wheel.namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"pocketgan"}
-    expected = [f.relative_to(ROOT) for part in ("core", "training", "export", "bench") for f in (ROOT / part).rglob("*.py")]
+    expected = [
+        f.relative_to(ROOT) for part in ("core", "training", "export", "bench") for f in (ROOT / part).rglob("*.py")
+    ]
     mapped = {"pocketgan/" + path.as_posix().removeprefix("core/") for path in expected}
     assert mapped <= set(names)
     for data in ("recipes/demo.yaml", "bench/report/page.html", "bench/schema/manifest.schema.json", "py.typed"):
@@ -57,7 +59,9 @@ def importable(python, names, cwd):
         "    except Exception as error: failed[name] = repr(error)\n"
         "print(json.dumps(failed))"
     )
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": ""})
+    done = subprocess.run(
+        [python, "-c", code], capture_output=True, text=True, cwd=cwd, env={**os.environ, "PYTHONPATH": ""}
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
