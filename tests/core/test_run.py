@@ -166,7 +166,11 @@ def test_cost_and_search_print_the_keys_of_the_contract(tmp_path):
 
 
 def test_help_imports_no_torch(tmp_path):
-    code = "import sys; sys.argv = ['pocketgan', '--help']\ntry:\n import pocketgan.cli; pocketgan.cli.main()\nfinally:\n print('torch' in sys.modules, 'numpy' in sys.modules)"
+    code = (
+        "import sys; sys.argv = ['pocketgan', '--help']\n"
+        "try:\n import pocketgan.cli; pocketgan.cli.main()\n"
+        "finally:\n print('torch' in sys.modules, 'numpy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "False False"
 
@@ -191,7 +195,8 @@ def test_pairs_made_of_own_pictures_train(undisturbed):
     done = run("pairs", "make", source, "--concept", "detail", "--size", "32", "--out", "made", "--json", cwd=folder)
     assert json.loads(done.stdout)["train"] == 7
     trained = run(
-        "run", "tiny.yaml", "--set", "data={source: folder}", "--data", "made", "--set", "teacher.steps=2", "--until", "teacher",
+        "run", "tiny.yaml", "--set", "data={source: folder}", "--data", "made",
+        "--set", "teacher.steps=2", "--until", "teacher",
         "--out", "own", "--json", cwd=folder,
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr

@@ -52,6 +52,7 @@ def test_bench_sees_bundles_and_never_networks(graph):
 
 @pytest.mark.parametrize("module", ["pocketgan.bundle", "pocketgan.recipe", "pocketgan.cli", "pocketgan.bench.session"])
 def test_the_base_starts_without_torch(module):
-    code = f"import sys, {module}; print([m for m in ('torch', 'onnx', 'coremltools', 'executorch', 'cv2') if m in sys.modules])"
+    heavy = ("torch", "onnx", "coremltools", "executorch", "cv2")
+    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
