@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 COMMAND = [sys.executable, "-m", "pocketgan"]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # equal weights ask for an equal number of threads
 RECIPE = """
 name: tiny
 resolution: 32
@@ -23,9 +25,8 @@ distill: {steps: 12, batch_size: 2, checkpoint_every: 2, sample_every: 6}
 
 
 def run(*arguments, cwd, **more):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, env=environment, **more
+        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, env=ONE_THREAD, **more
     )
 
 
@@ -61,7 +62,7 @@ def test_a_killed_training_ends_in_the_same_weights(undisturbed, stage):
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=ONE_THREAD,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -77,6 +78,33 @@ def test_a_killed_training_ends_in_the_same_weights(undisturbed, stage):
     assert finished.returncode == 0, finished.stderr
     assert f"{stage}: going on from step" in finished.stderr
     assert digest(out / "distill" / "generator.safetensors") == digest(folder / "whole/distill/generator.safetensors")
+
+
+@pytest.mark.slow
+def test_a_killed_export_goes_on_and_ends_in_sound_bundles(undisturbed):
+    folder, _ = undisturbed
+    shutil.copytree(folder / "whole", folder / "exported")
+    arguments = ["run", "tiny.yaml", "--out", "exported", "--set", "export.targets=[onnx]", "--set", "bundle={}"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, env=ONE_THREAD, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 240
+    while not list((folder / "exported" / "export.partial").rglob("artifact.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "exported" / "export").exists()
+    finished = run(*arguments, "--json", cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    bundles = json.loads(finished.stdout)["bundles"]
+    assert [Path(path).stem for path in bundles] == ["tiny-resnet9", "tiny-student", "tiny-teacher"]
+    for path in bundles:
+        assert run("bundle", "verify", path, cwd=folder).returncode == 0
+    assert digest(folder / "exported/distill/generator.safetensors") == digest(
+        folder / "whole/distill/generator.safetensors"
+    )
 
 
 @pytest.mark.slow
@@ -105,9 +133,7 @@ def test_two_processes_train_together_and_leave_one_checkpoint(undisturbed):
         "two",
         "--json",
     ]
-    done = subprocess.run(
-        launch, cwd=folder, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
-    )
+    done = subprocess.run(launch, cwd=folder, capture_output=True, text=True, env=ONE_THREAD, timeout=300)
     assert done.returncode == 0, done.stderr
     assert [stage["name"] for stage in json.loads(done.stdout)["stages"]] == ["data", "teacher", "compress", "distill"]
     for stage in ("teacher", "distill"):
