@@ -38,10 +38,6 @@ def use_quiet(on: bool = True) -> None:
     _state.quiet = on
 
 
-def is_json() -> bool:
-    return _state.json
-
-
 def note(text: str) -> None:
     """A line for people on standard error."""
     if not _state.quiet:
