@@ -1,0 +1,325 @@
+"""Times layers and whole networks as a runtime on this device runs them, once: results are cached per device, target,
+runtime version and number of threads."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, astuple, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketgan import console
+from pocketgan.errors import DeviceError, require
+from pocketgan.files import sha256_json, write_atomic
+from pocketgan.latency import LatencyModel, Timed, Unit, fit, unit
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pocketgan.bench.runners.protocol import ModelPlan
+    from pocketgan.training.generators import GeneratorSpec
+
+CACHE_FORMAT = 1
+# Micro-benchmarks of each group of layers, and whole networks. Lowering for ExecuTorch takes several times as long.
+LAYERS_PER_GROUP = {"onnx": 10, "executorch-xnnpack": 8}
+NETWORKS = 4
+ITERATIONS, ROUNDS, WARMUP = 24, 6, 2
+# Widths of the points go down to this part of the teacher's, evenly on a logarithmic scale.
+SMALLEST_PART = 1 / 16
+# Widths are rounded to these in turn: odd ones take other kernels.
+ROUNDINGS = ((8, 8), (16, 16), (1, 4), (4, 1), (16, 8), (1, 1), (8, 16), (4, 4))
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What times belong to."""
+
+    target: str
+    threads: int = 1
+
+    @property
+    def runtime(self) -> str:
+        from pocketgan.export.targets import find_target
+
+        return find_target(self.target)[0].runtime
+
+    def identity(self) -> dict[str, Any]:
+        """All that times depend on but the network."""
+        from pocketgan.bench.devices.host import cpu_name
+        from pocketgan.export.targets import find_target
+
+        target, precision = find_target(self.target)
+        return {
+            "format": CACHE_FORMAT,
+            "device": cpu_name(),
+            "target": target.name,
+            "precision": precision,
+            "rewrites": list(target.rewrites),
+            "versions": {package: metadata.version(package) for package in target.packages},
+            "threads": self.threads,
+        }
+
+
+def latency_model(spec: GeneratorSpec, platform: Platform, refresh: bool = False) -> LatencyModel:
+    """The latency model of networks pruned from `spec`, from the cache where it has their layers.
+
+    Args:
+        refresh: measure again whatever the cache holds.
+    Raises:
+        ExportError: the target is unknown or cannot express the layers.
+        DeviceError: this host cannot run the target, or another pocketgan is measuring.
+        StorageError: the cache cannot be written.
+    """
+    check_platform(platform)
+    cache = _Cache(platform, refresh)
+    layers, networks = layer_points(spec, LAYERS_PER_GROUP[platform.target]), network_points(spec, NETWORKS)
+    missing_layers = [layer for layer in layers if layer not in cache.layers]
+    missing_networks = [network for network in networks if network.digest not in cache.networks]
+    if missing_layers or missing_networks:
+        console.note(
+            f"timing {len(missing_layers)} layers and {len(missing_networks)} networks on this device, once "
+            f"(one to three minutes): {platform.target}, {platform.threads} thread(s)"
+        )
+        modules: list[tuple[nn.Module, tuple[int, int, int]]] = [
+            *((_layer_network(layer), (layer.inputs, layer.height, layer.width)) for layer in missing_layers),
+            *(_whole_network(network) for network in missing_networks),
+        ]
+        times = time_modules(modules, platform)
+        cache.layers.update(zip(missing_layers, times, strict=False))
+        cache.networks.update(
+            {network.digest: ms for network, ms in zip(missing_networks, times[len(missing_layers) :], strict=True)}
+        )
+        cache.save()
+    timed = [Timed((layer,), _layer_boundary(layer), cache.layers[layer]) for layer in layers]
+    for network in networks:
+        timed.append(Timed(_units(network), _boundary(network), cache.networks[network.digest]))
+    return fit(timed)
+
+
+def measure_network(spec: GeneratorSpec, platform: Platform) -> float:
+    """Milliseconds that a network of this spec takes, undisturbed: the fastest of its runs.
+
+    Raises:
+        ExportError, DeviceError: as `latency_model`.
+    """
+    check_platform(platform)
+    return time_modules([_whole_network(spec)], platform)[0]
+
+
+def check_platform(platform: Platform) -> None:
+    """Raises ExportError or DeviceError where this host cannot time the target."""
+    from pocketgan.bench.devices.local import LocalDevice
+    from pocketgan.export.targets import find_target
+
+    target, _ = find_target(platform.target)
+    if target.name not in LAYERS_PER_GROUP:
+        raise DeviceError(
+            f"latency on {target.name} can be measured on a Mac or a phone only, not on this host; "
+            f"here --target takes {', '.join(LAYERS_PER_GROUP)}"
+        )
+    require("export", *{"onnx": ("onnx", "onnxscript"), "executorch-xnnpack": ("executorch",)}[target.name])
+    if target.runtime not in LocalDevice().runtimes:
+        raise DeviceError(f"the runtime {target.runtime} is not installed here: pip install 'pocketgan[export]'")
+    if platform.threads < 1:
+        raise DeviceError(f"--threads is at least 1, not {platform.threads}")
+
+
+def layer_points(spec: GeneratorSpec, per_group: int) -> list[Unit]:
+    """Layers to time: of every group that `spec` has, `per_group` widths spread over what pruning can leave.
+
+    The points are those of the R2 sequence (Roberts 2018), which fills a square evenly, on logarithmic axes.
+    """
+    groups: dict[str, dict[tuple[int, ...], Unit]] = {}
+    for layer in _units(spec):
+        if layer.kind == "norm" and layer.norm == "batch":
+            continue
+        shapes = groups.setdefault(layer.group, {})
+        size = (layer.height, layer.width)
+        if size not in shapes or layer.inputs * layer.outputs > shapes[size].inputs * shapes[size].outputs:
+            shapes[size] = layer
+    points = []
+    for shapes in groups.values():
+        widest = list(shapes.values())
+        for index in range(max(per_group, 2 * len(widest))):
+            points.append(_narrowed(widest[index % len(widest)], index))
+    return list(dict.fromkeys(points))
+
+
+def _narrowed(layer: Unit, index: int) -> Unit:
+    """The layer with fewer channels: the `index`-th point."""
+    u, v = (0.5 + (index + 1) * 0.7548776662) % 1, (0.5 + (index + 1) * 0.5698402910) % 1
+    rounding = ROUNDINGS[index % len(ROUNDINGS)]
+    outputs = layer.outputs if layer.is_head else _part(layer.outputs, u, rounding[1])
+    inputs = layer.inputs if layer.inputs <= 4 else _part(layer.inputs, v, rounding[0])
+    if layer.kind == "norm":
+        outputs = inputs
+    groups = layer.groups
+    if layer.is_depthwise:
+        inputs = groups = outputs
+    values = asdict(layer) | {"inputs": inputs, "outputs": outputs, "groups": groups}
+    return Unit(**values)
+
+
+def _part(width: int, u: float, rounding: int) -> int:
+    part = width * SMALLEST_PART ** (1 - u)
+    return max(min(rounding, width), min(width, round(part / rounding) * rounding))
+
+
+def network_points(spec: GeneratorSpec, count: int) -> list[GeneratorSpec]:
+    """Whole networks to time: `spec` from half as wide to a fifth, some in multiples of 8, some as it comes."""
+    points = []
+    for index in range(count):
+        share = 0.5 * 0.4 ** (index / max(1, count - 1))
+        widths = {}
+        for number, (name, width) in enumerate(spec.widths.items()):
+            jitter = 0.7 + 0.6 * ((number + 1) * 0.6180339887 % 1)
+            rounding = 8 if index % 2 else 1
+            widths[name] = max(1, min(width, round(width * share * jitter / rounding) * rounding))
+        points.append(spec.with_widths(widths))
+    return points
+
+
+def time_modules(modules: Sequence[tuple[nn.Module, tuple[int, int, int]]], platform: Platform) -> list[float]:
+    """Milliseconds of each module with its input's shape, undisturbed: the fastest of its runs.
+
+    They take turns in one subprocess, so that a slow spell of the machine hits no one alone.
+    """
+    from pocketgan.bench.devices.local import LocalDevice
+    from pocketgan.bench.runners.process import run_plan
+    from pocketgan.bench.runners.protocol import Plan
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pocketgan-")))
+        stack.enter_context(LocalDevice().lock())
+        plans: list[ModelPlan] = []
+        with console.progress("export", len(modules)) as bar:
+            for index, (module, shape) in enumerate(modules):
+                plans.append(_exported(module, shape, platform.target, folder / str(index)))
+                bar.advance()
+        best = [math.inf] * len(plans)
+        plan = Plan("time", tuple(plans), platform.threads, WARMUP, ITERATIONS, ROUNDS)
+        with console.progress("timing", len(plans) * ITERATIONS) as bar:
+
+            def take(event: dict[str, Any]) -> None:
+                if event["event"] == "failed":
+                    raise DeviceError(f"a layer cannot be timed: {event['message']}")
+                if event["event"] == "frames":
+                    times = [inference for _, _, inference, _, _ in event["frames"]]
+                    best[event["model"]] = min(best[event["model"]], min(times) / 1e6)
+                    bar.advance(len(times))
+
+            run_plan(platform.runtime, plan, take)
+    return best
+
+
+def _exported(module: nn.Module, shape: tuple[int, int, int], target: str, folder: Path) -> ModelPlan:
+    """The module as the target's file with golden tensors beside it, as a runner takes it."""
+    import torch
+
+    from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
+    from pocketgan.export import export
+    from pocketgan.export.golden import golden_outputs, natural_images, write_golden
+
+    folder.mkdir(parents=True)
+    golden = golden_outputs(module, natural_images(*shape))
+    artifact = export(module, target, folder=folder, example=(torch.zeros(1, *shape),), golden=golden)
+    stored = write_golden(folder, golden)
+    sides = []
+    for tensor in (stored.inputs[0], stored.outputs[0]):
+        size = tuple(tensor.shape)
+        file = str(folder / tensor.file.path)
+        sides.append((TensorPlan(tensor.name, size, "NCHW", "float32", None, None, file, "float32", size),))
+    return ModelPlan(str(folder / artifact.entry.components[0].entry_point), sides[0], sides[1], floor_db=30.0)
+
+
+def _layer_network(layer: Unit) -> nn.Module:
+    """The layer as networks hold it: reflection in front of odd kernels of stride 1, ReLU (tanh to the image) behind."""
+    from torch import nn
+
+    k, s, even = layer.kernel, layer.stride, (1 - layer.kernel % 2)
+    activation = nn.Tanh() if layer.is_head else nn.ReLU(inplace=True)
+    if layer.kind == "norm":
+        return _Seeded(nn.InstanceNorm2d(layer.inputs, affine=layer.norm == "instance-affine"))
+    if layer.kind == "transposed":
+        padding = (k - s + 1) // 2
+        up = nn.ConvTranspose2d(layer.inputs, layer.outputs, k, s, padding, 2 * padding - (k - s))
+        return _Seeded(up, activation)
+    if s == 1 and k > 1 and not even and k // 2 < min(layer.height, layer.width):
+        conv = nn.Conv2d(layer.inputs, layer.outputs, k, groups=layer.groups)
+        return _Seeded(nn.ReflectionPad2d(k // 2), conv, activation)
+    return _Seeded(
+        nn.Conv2d(layer.inputs, layer.outputs, k, s, padding=(k - 1) // 2, groups=layer.groups), activation
+    )
+
+
+def _Seeded(*parts: nn.Module) -> nn.Module:  # noqa: N802
+    import torch
+    from torch import nn
+
+    module = nn.Sequential(*parts)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0, 0.1, generator=generator)
+    return module
+
+
+def _whole_network(spec: GeneratorSpec) -> tuple[nn.Module, tuple[int, int, int]]:
+    from pocketgan.training.generators import build
+
+    return build(spec), (spec.input_channels, spec.height, spec.width)
+
+
+def _units(spec: GeneratorSpec) -> tuple[Unit, ...]:
+    from pocketgan.training.generators import layers
+
+    return tuple(unit(row, spec) for row in layers(spec))
+
+
+def _boundary(spec: GeneratorSpec) -> int:
+    return spec.height * spec.width * (spec.input_channels + spec.output_channels)
+
+
+def _layer_boundary(layer: Unit) -> int:
+    return layer.height * layer.width * layer.inputs + layer.out_pixels * layer.outputs
+
+
+class _Cache:
+    """Times in milliseconds by layer, and by spec digest, of one platform; a file in the user's cache folder."""
+
+    def __init__(self, platform: Platform, refresh: bool) -> None:
+        self._identity = platform.identity()
+        digest = sha256_json(self._identity)[:16]
+        self.path = cache_folder() / f"latency-{platform.target}-{digest}.json"
+        self.layers: dict[Unit, float] = {}
+        self.networks: dict[str, float] = {}
+        if not refresh:
+            self._load()
+
+    def _load(self) -> None:
+        """What cannot be read is measured again."""
+        try:
+            stored = json.loads(self.path.read_text())
+            if stored["identity"] == self._identity:
+                self.layers = {Unit(*values): float(ms) for *values, ms in stored["layers"]}
+                self.networks = {str(key): float(ms) for key, ms in stored["networks"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass
+
+    def save(self) -> None:
+        """Raises StorageError where the folder cannot be written."""
+        layers = [[*astuple(layer), ms] for layer, ms in self.layers.items()]
+        stored = {"identity": self._identity, "layers": layers, "networks": self.networks}
+        write_atomic(self.path, json.dumps(stored, indent=1))
+
+
+def cache_folder() -> Path:
+    """`pocketgan` in the user's cache folder (XDG_CACHE_HOME)."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "pocketgan"
