@@ -26,10 +26,8 @@ BLOCKS = (8, 16)
 CHANNEL_ALIGNMENT = 4
 # Kernels hold the sums of up to four blocks of output channels in registers; fewer leave the multipliers idle.
 REGISTER_BLOCKS = 4
-# An image's channels; convolutions to so few are rewritten (export/rewrites.py, FEW_OUTPUTS).
-FEW_OUTPUTS = 4
 # One whole network says more about networks than one layer does.
-NETWORK_WEIGHT = 4.0
+NETWORK_WEIGHT = 2.0
 
 Features = dict[str, float]
 
@@ -42,6 +40,7 @@ class Unit:
         kind: conv, transposed or norm.
         height, width: of the input, in pixels.
         norm: the network's norm; what a norm row costs depends on it.
+        head: whether it gives the image.
     """
 
     kind: str
@@ -53,23 +52,20 @@ class Unit:
     stride: int = 1
     groups: int = 1
     norm: str = ""
+    head: bool = False
 
     @property
     def group(self) -> str:
         """Layers that share constants."""
         if self.kind == "norm":
             return f"norm-{self.norm}"
-        special = "-depthwise" if self.is_depthwise else "-head" if self.is_head else ""
-        return f"{self.kind}{self.kernel}s{self.stride}{special}"
-
-    @property
-    def is_depthwise(self) -> bool:
-        return self.groups == self.inputs > 1
-
-    @property
-    def is_head(self) -> bool:
-        """Whether it gives the image."""
-        return self.outputs <= FEW_OUTPUTS and self.groups == 1 and self.kernel >= 3
+        if self.kind == "transposed":
+            return "transposed"
+        if self.groups == self.inputs > 1:
+            return "depthwise"
+        if self.head:
+            return "head"
+        return "pointwise" if self.kernel == 1 else "conv"
 
     @property
     def out_pixels(self) -> int:
@@ -77,8 +73,16 @@ class Unit:
         return self.height * self.width * area if self.kind == "transposed" else self.height * self.width // area
 
 
-def unit(row: Layer, spec: GeneratorSpec) -> Unit:
-    """The unit of a layer row. Products with weights or activations count as 1x1 convolutions of their tokens."""
+def units(spec: GeneratorSpec) -> tuple[Unit, ...]:
+    """The units of a network's layer rows."""
+    from pocketgan.training.generators import layers
+
+    rows = list(layers(spec))
+    return tuple(_unit(row, spec, row is rows[-1]) for row in rows)
+
+
+def _unit(row: Layer, spec: GeneratorSpec, head: bool) -> Unit:
+    """Products with weights or activations count as 1x1 convolutions of their tokens."""
     scale = math.sqrt(row.in_pixels / (spec.height * spec.width))
     size = (round(spec.height * scale), round(spec.width * scale))
     if size[0] * size[1] != row.in_pixels:
@@ -87,7 +91,7 @@ def unit(row: Layer, spec: GeneratorSpec) -> Unit:
     kind = "conv" if row.kind in ("linear", "matmul") else row.kind
     stride = 1 if row.kind != kind else round(math.sqrt(larger / smaller))
     norm = spec.norm if kind == "norm" else ""
-    return Unit(kind, row.inputs, row.outputs, *size, row.kernel, stride, row.groups, norm)
+    return Unit(kind, row.inputs, row.outputs, *size, row.kernel, stride, row.groups, norm, head)
 
 
 def features(layer: Unit, block: int) -> Features:
@@ -97,14 +101,18 @@ def features(layer: Unit, block: int) -> Features:
         block: channels in a block.
     """
     g, pixels_in, pixels_out = layer.group, layer.height * layer.width / 1e6, layer.out_pixels / 1e6
-    moved = {f"{g}.in": pixels_in * layer.inputs, f"{g}.out": pixels_out * layer.outputs, f"{g}.call": 1.0}
+    moved = {
+        f"{g}.in{layer.stride}": pixels_in * layer.inputs,
+        f"{g}.out": pixels_out * layer.outputs,
+        f"{g}.call": 1.0,
+    }
     if layer.kind == "norm":
-        return {} if layer.norm == "batch" else {f"{g}.in": moved[f"{g}.in"], f"{g}.call": 1.0}
+        return {} if layer.norm == "batch" else {f"{g}.in": pixels_in * layer.inputs, f"{g}.call": 1.0}
     area = layer.kernel * layer.kernel
     if layer.kind == "transposed":
         products = pixels_in * area * layer.outputs
         return moved | {f"{g}.macs": products * layer.inputs, f"{g}.scattered": products}
-    if layer.is_depthwise:
+    if g == "depthwise":
         aligned = layer.outputs % CHANNEL_ALIGNMENT == 0
         channels = _ceil(layer.outputs, block) if aligned else layer.outputs
         return moved | {f"{g}.{'blocked' if aligned else 'plain'}": pixels_out * area * channels}
@@ -113,10 +121,10 @@ def features(layer: Unit, block: int) -> Features:
         products = pixels_out * area * inputs
         return moved | {f"{g}.plain": products * layer.outputs, f"{g}.gathered": products}
     read = _ceil(layer.inputs, block) / layer.groups if layer.inputs >= block else inputs
-    whole, rest = divmod(_ceil(layer.outputs, block) // block, REGISTER_BLOCKS)
+    blocks = _ceil(layer.outputs, block) // block
     products = pixels_out * area * read * block
-    found = moved | {f"{g}.blocks{REGISTER_BLOCKS}": products * whole * REGISTER_BLOCKS}
-    return found | ({f"{g}.blocks{rest}": products * rest} if rest else {})
+    rest = blocks % REGISTER_BLOCKS
+    return moved | {f"{g}.blocked": products * blocks} | ({f"{g}.rest{rest}": products * rest} if rest else {})
 
 
 def _ceil(channels: int, block: int) -> int:
@@ -152,10 +160,8 @@ class LatencyModel:
 
     def __call__(self, spec: GeneratorSpec) -> float:
         """Predicted milliseconds of a network."""
-        from pocketgan.training.generators import layers
-
         boundary = spec.height * spec.width * (spec.input_channels + spec.output_channels)
-        return self.overhead_ms(boundary) + sum(self._layer_ms(unit(row, spec)) for row in layers(spec))
+        return self.overhead_ms(boundary) + sum(map(self._layer_ms, units(spec)))
 
     def layer_ms(self, layer: Unit) -> float:
         """Predicted milliseconds of one layer inside a network."""

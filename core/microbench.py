@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pocketgan import console
 from pocketgan.errors import DeviceError, require
 from pocketgan.files import sha256_json, write_atomic
-from pocketgan.latency import LatencyModel, Timed, Unit, fit, unit
+from pocketgan.latency import LatencyModel, Timed, Unit, fit, units
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from pocketgan.training.generators import GeneratorSpec
 
 CACHE_FORMAT = 1
-# Micro-benchmarks of each group of layers, and whole networks. Lowering for ExecuTorch takes several times as long.
-LAYERS_PER_GROUP = {"onnx": 10, "executorch-xnnpack": 8}
-NETWORKS = 4
-ITERATIONS, ROUNDS, WARMUP = 24, 6, 2
+# Micro-benchmarks of each shape of layer, and whole networks. Lowering for ExecuTorch takes several times as long.
+LAYERS_PER_SHAPE = {"onnx": 6, "executorch-xnnpack": 3}
+NETWORKS = 2
+IMAGE_CHANNELS = 4
+ITERATIONS, ROUNDS, WARMUP = 32, 8, 2
 # Widths of the points go down to this part of the teacher's, evenly on a logarithmic scale.
 SMALLEST_PART = 1 / 16
-# Widths are rounded to these in turn: odd ones take other kernels.
+# Inputs and outputs are rounded to multiples of these in turn, 1 meaning odd: odd ones take other kernels.
 ROUNDINGS = ((8, 8), (16, 16), (1, 4), (4, 1), (16, 8), (1, 1), (8, 16), (4, 4))
 
 
@@ -78,7 +79,7 @@ def latency_model(spec: GeneratorSpec, platform: Platform, refresh: bool = False
     """
     check_platform(platform)
     cache = _Cache(platform, refresh)
-    layers, networks = layer_points(spec, LAYERS_PER_GROUP[platform.target]), network_points(spec, NETWORKS)
+    layers, networks = layer_points(spec, LAYERS_PER_SHAPE[platform.target]), network_points(spec, NETWORKS)
     missing_layers = [layer for layer in layers if layer not in cache.layers]
     missing_networks = [network for network in networks if network.digest not in cache.networks]
     if missing_layers or missing_networks:
@@ -98,7 +99,7 @@ def latency_model(spec: GeneratorSpec, platform: Platform, refresh: bool = False
         cache.save()
     timed = [Timed((layer,), _layer_boundary(layer), cache.layers[layer]) for layer in layers]
     for network in networks:
-        timed.append(Timed(_units(network), _boundary(network), cache.networks[network.digest]))
+        timed.append(Timed(units(network), _boundary(network), cache.networks[network.digest]))
     return fit(timed)
 
 
@@ -118,10 +119,10 @@ def check_platform(platform: Platform) -> None:
     from pocketgan.export.targets import find_target
 
     target, _ = find_target(platform.target)
-    if target.name not in LAYERS_PER_GROUP:
+    if target.name not in LAYERS_PER_SHAPE:
         raise DeviceError(
             f"latency on {target.name} can be measured on a Mac or a phone only, not on this host; "
-            f"here --target takes {', '.join(LAYERS_PER_GROUP)}"
+            f"here --target takes {', '.join(LAYERS_PER_SHAPE)}"
         )
     require("export", *{"onnx": ("onnx", "onnxscript"), "executorch-xnnpack": ("executorch",)}[target.name])
     if target.runtime not in LocalDevice().runtimes:
@@ -130,24 +131,22 @@ def check_platform(platform: Platform) -> None:
         raise DeviceError(f"--threads is at least 1, not {platform.threads}")
 
 
-def layer_points(spec: GeneratorSpec, per_group: int) -> list[Unit]:
-    """Layers to time: of every group that `spec` has, `per_group` widths spread over what pruning can leave.
+def layer_points(spec: GeneratorSpec, per_shape: int) -> list[Unit]:
+    """Layers to time: of every shape of layer that `spec` has, `per_shape` widths spread over what pruning can leave.
 
     The points are those of the R2 sequence (Roberts 2018), which fills a square evenly, on logarithmic axes.
     """
-    groups: dict[str, dict[tuple[int, ...], Unit]] = {}
-    for layer in _units(spec):
+    shapes: dict[tuple[object, ...], Unit] = {}
+    for layer in units(spec):
         if layer.kind == "norm" and layer.norm == "batch":
             continue
-        shapes = groups.setdefault(layer.group, {})
-        size = (layer.height, layer.width)
-        if size not in shapes or layer.inputs * layer.outputs > shapes[size].inputs * shapes[size].outputs:
-            shapes[size] = layer
-    points = []
-    for shapes in groups.values():
-        widest = list(shapes.values())
-        for index in range(max(per_group, 2 * len(widest))):
-            points.append(_narrowed(widest[index % len(widest)], index))
+        widens = layer.outputs > layer.inputs
+        shape = (layer.group, layer.kernel, layer.stride, layer.height, layer.width, widens)
+        if shape not in shapes or layer.inputs * layer.outputs > shapes[shape].inputs * shapes[shape].outputs:
+            shapes[shape] = layer
+    widest = list(shapes.values())
+    # Shape after shape takes the next points of one sequence: those of one kind share constants.
+    points = [_narrowed(layer, n * per_shape + i) for n, layer in enumerate(widest) for i in range(per_shape)]
     return list(dict.fromkeys(points))
 
 
@@ -155,19 +154,20 @@ def _narrowed(layer: Unit, index: int) -> Unit:
     """The layer with fewer channels: the `index`-th point."""
     u, v = (0.5 + (index + 1) * 0.7548776662) % 1, (0.5 + (index + 1) * 0.5698402910) % 1
     rounding = ROUNDINGS[index % len(ROUNDINGS)]
-    outputs = layer.outputs if layer.is_head else _part(layer.outputs, u, rounding[1])
-    inputs = layer.inputs if layer.inputs <= 4 else _part(layer.inputs, v, rounding[0])
+    outputs = layer.outputs if layer.head else _part(layer.outputs, u, rounding[1])
+    inputs = layer.inputs if layer.inputs <= IMAGE_CHANNELS else _part(layer.inputs, v, rounding[0])
     if layer.kind == "norm":
         outputs = inputs
     groups = layer.groups
-    if layer.is_depthwise:
+    if layer.group == "depthwise":
         inputs = groups = outputs
-    values = asdict(layer) | {"inputs": inputs, "outputs": outputs, "groups": groups}
-    return Unit(**values)
+    return replace(layer, inputs=inputs, outputs=outputs, groups=groups)
 
 
 def _part(width: int, u: float, rounding: int) -> int:
     part = width * SMALLEST_PART ** (1 - u)
+    if rounding == 1:
+        return min(width - 1 | 1, int(part) | 1)
     return max(min(rounding, width), min(width, round(part / rounding) * rounding))
 
 
@@ -243,7 +243,7 @@ def _layer_network(layer: Unit) -> nn.Module:
     from torch import nn
 
     k, s, even = layer.kernel, layer.stride, (1 - layer.kernel % 2)
-    activation = nn.Tanh() if layer.is_head else nn.ReLU(inplace=True)
+    activation = nn.Tanh() if layer.head else nn.ReLU(inplace=True)
     if layer.kind == "norm":
         return _Seeded(nn.InstanceNorm2d(layer.inputs, affine=layer.norm == "instance-affine"))
     if layer.kind == "transposed":
@@ -274,12 +274,6 @@ def _whole_network(spec: GeneratorSpec) -> tuple[nn.Module, tuple[int, int, int]
     from pocketgan.training.generators import build
 
     return build(spec), (spec.input_channels, spec.height, spec.width)
-
-
-def _units(spec: GeneratorSpec) -> tuple[Unit, ...]:
-    from pocketgan.training.generators import layers
-
-    return tuple(unit(row, spec) for row in layers(spec))
 
 
 def _boundary(spec: GeneratorSpec) -> int:

@@ -71,7 +71,7 @@ def fold_norms_of_sums(module: GraphModule) -> int:
 
 
 def strided_heads_2x2(module: GraphModule) -> int:
-    """Write a convolution to few channels as one of stride 2 to 4 times as many, then depth to space.
+    """Write the last convolution, to an image, as one of stride 2 to 4 times as many channels, then depth to space.
 
     conv k -> o is the same function as conv (k + 1), stride 2 -> 4o with each kernel in four positions. It fills the
     blocks of 8 or 16 channels that runtimes pad 3 outputs to. Returns how many were rewritten.
@@ -142,6 +142,8 @@ def _strided_heads(module: GraphModule, down: int, across: int) -> int:
         activation = next(iter(convolution.users))
         last = activation if len(convolution.users) == 1 and activation.target in _ACTIVATIONS else convolution
         followers = list(last.users)
+        if [follower.op for follower in followers] != ["output"]:
+            continue
         graph, name = module.graph, str(convolution.args[1].target)
         with graph.inserting_before(convolution):
             tensors = (
