@@ -2,15 +2,14 @@
 
 The time of a network is modelled as a sum over its layers of non-negative constants times physical quantities: multiply
 -accumulates in the blocks of channels that kernels work in, bytes that come and go, and calls. The constants are fitted
-to micro-benchmarks of layers and to a few whole networks (`microbench.py`), all timed in the form that the export gives
-them. `training.search` then sees one more cost function.
+to micro-benchmarks of layers (`microbench.py`), timed in the form that the export gives them. `training.search` then sees one more cost function.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,6 @@ BLOCKS = (8, 16)
 CHANNEL_ALIGNMENT = 4
 # Kernels hold the sums of up to four blocks of output channels in registers; fewer leave the multipliers idle.
 REGISTER_BLOCKS = 4
-# One whole network says more about networks than one layer does.
-NETWORK_WEIGHT = 2.0
 
 Features = dict[str, float]
 
@@ -131,77 +128,59 @@ def _ceil(channels: int, block: int) -> int:
     return -(-channels // block) * block
 
 
-@dataclass(frozen=True)
-class Timed:
-    """Layers that ran one after the other as one network, and how long that took.
-
-    Attributes:
-        boundary: numbers that entered and left the network.
-        ms: milliseconds.
-    """
-
-    layers: tuple[Unit, ...]
-    boundary: int
-    ms: float
-
-
 class LatencyModel:
     """Fitted constants. Calling it with a spec gives milliseconds.
 
     Args:
         block: channels in a block.
         constants: milliseconds per feature, by name.
-        error: median relative error on what it was fitted to.
+        error: mean relative error on the layers that it was fitted to.
     """
 
-    def __init__(self, block: int, constants: dict[str, float], error: float) -> None:
-        self.block, self.constants, self.error = block, constants, error
+    def __init__(self, block: int, constants: Mapping[str, float], error: float) -> None:
+        self.block, self.constants, self.error = block, dict(constants), error
         self._layer_ms = functools.lru_cache(maxsize=None)(self._uncached_layer_ms)
 
     def __call__(self, spec: GeneratorSpec) -> float:
         """Predicted milliseconds of a network."""
         boundary = spec.height * spec.width * (spec.input_channels + spec.output_channels)
-        return self.overhead_ms(boundary) + sum(map(self._layer_ms, units(spec)))
+        return self._sum(_overhead(boundary)) + sum(map(self._layer_ms, units(spec)))
 
-    def layer_ms(self, layer: Unit) -> float:
-        """Predicted milliseconds of one layer inside a network."""
-        return self._layer_ms(layer)
-
-    def overhead_ms(self, boundary: int) -> float:
-        """Predicted milliseconds of a call whatever it computes."""
-        return sum(self.constants[name] * value for name, value in _overhead(boundary).items())
+    def alone_ms(self, layer: Unit) -> float:
+        """Predicted milliseconds of a network of one layer."""
+        return self._sum(_alone(layer, self.block))
 
     def _uncached_layer_ms(self, layer: Unit) -> float:
-        return sum(self.constants.get(name, 0.0) * value for name, value in features(layer, self.block).items())
+        return self._sum(features(layer, self.block))
+
+    def _sum(self, found: Features) -> float:
+        return sum(self.constants.get(name, 0.0) * value for name, value in found.items())
 
 
-def fit(timed: Sequence[Timed]) -> LatencyModel:
-    """The model whose predictions are nearest, in relative terms, to what was timed."""
-    return min((_fit(timed, block) for block in BLOCKS), key=lambda model: model.error)
+def fit(times: Mapping[Unit, float]) -> LatencyModel:
+    """The model whose predictions are nearest, in relative terms, to the milliseconds of layers that ran alone."""
+    return min((_fit(times, block) for block in BLOCKS), key=lambda model: model.error)
 
 
-def _fit(timed: Sequence[Timed], block: int) -> LatencyModel:
+def _fit(times: Mapping[Unit, float], block: int) -> LatencyModel:
     from scipy.optimize import nnls
 
-    rows = [_features(entry, block) for entry in timed]
+    rows = [_alone(layer, block) for layer in times]
     names = sorted({name for row in rows for name in row})
     matrix = np.array([[row.get(name, 0.0) for name in names] for row in rows])
-    times = np.array([entry.ms for entry in timed])
-    weights = np.array([NETWORK_WEIGHT if len(entry.layers) > 1 else 1.0 for entry in timed])
-    scales = np.maximum(np.abs(matrix).max(axis=0), 1e-12)
-    solution, _ = nnls(matrix / scales * (weights / times)[:, None], weights)
-    predicted = matrix @ (solution / scales)
-    error = float(np.average(np.abs(predicted / times - 1), weights=weights))
+    relative = matrix / np.array(list(times.values()))[:, None]
+    scales = np.maximum(relative.max(axis=0), 1e-12)
+    solution, _ = nnls(relative / scales, np.ones(len(rows)))
+    error = float(np.mean(np.abs(relative / scales @ solution - 1)))
     return LatencyModel(block, dict(zip(names, (solution / scales).tolist(), strict=True)), error)
 
 
-def _features(entry: Timed, block: int) -> Features:
-    total: Features = dict(_overhead(entry.boundary))
-    for layer in entry.layers:
-        for name, value in features(layer, block).items():
-            total[name] = total.get(name, 0.0) + value
-    return total
+def _alone(layer: Unit, block: int) -> Features:
+    """Features of a network of one layer."""
+    boundary = layer.height * layer.width * layer.inputs + layer.out_pixels * layer.outputs
+    return features(layer, block) | _overhead(boundary)
 
 
 def _overhead(boundary: int) -> Features:
+    """Of any network: the call, and the numbers that enter and leave it."""
     return {"network.call": 1.0, "network.boundary": boundary / 1e6}

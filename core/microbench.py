@@ -1,5 +1,5 @@
-"""Times layers and whole networks as a runtime on this device runs them, once: results are cached per device, target,
-runtime version and number of threads."""
+"""Times layers as a runtime on this device runs them, once: results are cached per device, target, versions and number
+of threads. Whole networks are timed the same way."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pocketgan import console
 from pocketgan.errors import DeviceError, require
 from pocketgan.files import sha256_json, write_atomic
-from pocketgan.latency import LatencyModel, Timed, Unit, fit, units
+from pocketgan.latency import LatencyModel, Unit, fit, units
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from pocketgan.training.generators import GeneratorSpec
 
 CACHE_FORMAT = 1
-# Micro-benchmarks of each shape of layer, and whole networks. Lowering for ExecuTorch takes several times as long.
-LAYERS_PER_SHAPE = {"onnx": 6, "executorch-xnnpack": 3}
-NETWORKS = 2
+# Micro-benchmarks of each shape of layer; more where a kind of layer has few shapes.
+LAYERS_PER_SHAPE = {"onnx": 6, "executorch-xnnpack": 4}
+LAYERS_PER_KIND = 10
 IMAGE_CHANNELS = 4
 ITERATIONS, ROUNDS, WARMUP = 32, 8, 2
 # Widths of the points go down to this part of the teacher's, evenly on a logarithmic scale.
@@ -79,38 +80,30 @@ def latency_model(spec: GeneratorSpec, platform: Platform, refresh: bool = False
     """
     check_platform(platform)
     cache = _Cache(platform, refresh)
-    layers, networks = layer_points(spec, LAYERS_PER_SHAPE[platform.target]), network_points(spec, NETWORKS)
-    missing_layers = [layer for layer in layers if layer not in cache.layers]
-    missing_networks = [network for network in networks if network.digest not in cache.networks]
-    if missing_layers or missing_networks:
+    layers = layer_points(spec, LAYERS_PER_SHAPE[platform.target])
+    missing = [layer for layer in layers if layer not in cache.times]
+    if missing:
         console.note(
-            f"timing {len(missing_layers)} layers and {len(missing_networks)} networks on this device, once "
-            f"(one to three minutes): {platform.target}, {platform.threads} thread(s)"
+            f"timing {len(missing)} layers on this device, once (a minute or two): {platform.target}, "
+            f"{platform.threads} thread{'s' if platform.threads > 1 else ''}"
         )
-        modules: list[tuple[nn.Module, tuple[int, int, int]]] = [
-            *((_layer_network(layer), (layer.inputs, layer.height, layer.width)) for layer in missing_layers),
-            *(_whole_network(network) for network in missing_networks),
-        ]
-        times = time_modules(modules, platform)
-        cache.layers.update(zip(missing_layers, times, strict=False))
-        cache.networks.update(
-            {network.digest: ms for network, ms in zip(missing_networks, times[len(missing_layers) :], strict=True)}
-        )
+        modules = [(_layer_network(layer), (layer.inputs, layer.height, layer.width)) for layer in missing]
+        cache.times.update(zip(missing, time_modules(modules, platform), strict=True))
         cache.save()
-    timed = [Timed((layer,), _layer_boundary(layer), cache.layers[layer]) for layer in layers]
-    for network in networks:
-        timed.append(Timed(units(network), _boundary(network), cache.networks[network.digest]))
-    return fit(timed)
+    return fit({layer: cache.times[layer] for layer in layers})
 
 
-def measure_network(spec: GeneratorSpec, platform: Platform) -> float:
-    """Milliseconds that a network of this spec takes, undisturbed: the fastest of its runs.
+def measure_networks(specs: Sequence[GeneratorSpec], platform: Platform) -> list[float]:
+    """Milliseconds that fresh networks of these specs take, undisturbed: the fastest of each one's runs.
 
     Raises:
         ExportError, DeviceError: as `latency_model`.
     """
+    from pocketgan.training.generators import build
+
     check_platform(platform)
-    return time_modules([_whole_network(spec)], platform)[0]
+    modules = [(build(spec), (spec.input_channels, spec.height, spec.width)) for spec in specs]
+    return time_modules(modules, platform)
 
 
 def check_platform(platform: Platform) -> None:
@@ -144,9 +137,12 @@ def layer_points(spec: GeneratorSpec, per_shape: int) -> list[Unit]:
         shape = (layer.group, layer.kernel, layer.stride, layer.height, layer.width, widens)
         if shape not in shapes or layer.inputs * layer.outputs > shapes[shape].inputs * shapes[shape].outputs:
             shapes[shape] = layer
-    widest = list(shapes.values())
-    # Shape after shape takes the next points of one sequence: those of one kind share constants.
-    points = [_narrowed(layer, n * per_shape + i) for n, layer in enumerate(widest) for i in range(per_shape)]
+    kinds = Counter(layer.group for layer in shapes.values())
+    points: list[Unit] = []
+    for layer in shapes.values():
+        # Shape after shape takes the next points of one sequence: those of one kind share constants.
+        count = max(per_shape, -(-LAYERS_PER_KIND // kinds[layer.group]))
+        points += [_narrowed(layer, len(points) + index) for index in range(count)]
     return list(dict.fromkeys(points))
 
 
@@ -169,20 +165,6 @@ def _part(width: int, u: float, rounding: int) -> int:
     if rounding == 1:
         return min(width - 1 | 1, int(part) | 1)
     return max(min(rounding, width), min(width, round(part / rounding) * rounding))
-
-
-def network_points(spec: GeneratorSpec, count: int) -> list[GeneratorSpec]:
-    """Whole networks to time: `spec` from half as wide to a fifth, some in multiples of 8, some as it comes."""
-    points = []
-    for index in range(count):
-        share = 0.5 * 0.4 ** (index / max(1, count - 1))
-        widths = {}
-        for number, (name, width) in enumerate(spec.widths.items()):
-            jitter = 0.7 + 0.6 * ((number + 1) * 0.6180339887 % 1)
-            rounding = 8 if index % 2 else 1
-            widths[name] = max(1, min(width, round(width * share * jitter / rounding) * rounding))
-        points.append(spec.with_widths(widths))
-    return points
 
 
 def time_modules(modules: Sequence[tuple[nn.Module, tuple[int, int, int]]], platform: Platform) -> list[float]:
@@ -239,30 +221,23 @@ def _exported(module: nn.Module, shape: tuple[int, int, int], target: str, folde
 
 
 def _layer_network(layer: Unit) -> nn.Module:
-    """The layer as networks hold it: reflection in front of odd kernels of stride 1, ReLU (tanh to the image) behind."""
-    from torch import nn
-
-    k, s, even = layer.kernel, layer.stride, (1 - layer.kernel % 2)
-    activation = nn.Tanh() if layer.head else nn.ReLU(inplace=True)
-    if layer.kind == "norm":
-        return _Seeded(nn.InstanceNorm2d(layer.inputs, affine=layer.norm == "instance-affine"))
-    if layer.kind == "transposed":
-        padding = (k - s + 1) // 2
-        up = nn.ConvTranspose2d(layer.inputs, layer.outputs, k, s, padding, 2 * padding - (k - s))
-        return _Seeded(up, activation)
-    if s == 1 and k > 1 and not even and k // 2 < min(layer.height, layer.width):
-        conv = nn.Conv2d(layer.inputs, layer.outputs, k, groups=layer.groups)
-        return _Seeded(nn.ReflectionPad2d(k // 2), conv, activation)
-    return _Seeded(
-        nn.Conv2d(layer.inputs, layer.outputs, k, s, padding=(k - 1) // 2, groups=layer.groups), activation
-    )
-
-
-def _Seeded(*parts: nn.Module) -> nn.Module:  # noqa: N802
+    """The layer as networks hold it: reflection in front of odd kernels of stride 1, ReLU behind, tanh to the image."""
     import torch
     from torch import nn
 
-    module = nn.Sequential(*parts)
+    k, s = layer.kernel, layer.stride
+    parts: list[nn.Module] = []
+    if layer.kind == "norm":
+        parts.append(nn.InstanceNorm2d(layer.inputs, affine=layer.norm == "instance-affine"))
+    elif layer.kind == "transposed":
+        padding = (k - s + 1) // 2
+        parts.append(nn.ConvTranspose2d(layer.inputs, layer.outputs, k, s, padding, 2 * padding - (k - s)))
+    elif s == 1 and k % 2 and 0 < k // 2 < min(layer.height, layer.width):
+        parts.append(nn.ReflectionPad2d(k // 2))
+        parts.append(nn.Conv2d(layer.inputs, layer.outputs, k, groups=layer.groups))
+    else:
+        parts.append(nn.Conv2d(layer.inputs, layer.outputs, k, s, padding=(k - 1) // 2, groups=layer.groups))
+    module = nn.Sequential(*parts, nn.Tanh() if layer.head else nn.ReLU(inplace=True))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -270,47 +245,28 @@ def _Seeded(*parts: nn.Module) -> nn.Module:  # noqa: N802
     return module
 
 
-def _whole_network(spec: GeneratorSpec) -> tuple[nn.Module, tuple[int, int, int]]:
-    from pocketgan.training.generators import build
-
-    return build(spec), (spec.input_channels, spec.height, spec.width)
-
-
-def _boundary(spec: GeneratorSpec) -> int:
-    return spec.height * spec.width * (spec.input_channels + spec.output_channels)
-
-
-def _layer_boundary(layer: Unit) -> int:
-    return layer.height * layer.width * layer.inputs + layer.out_pixels * layer.outputs
-
-
 class _Cache:
-    """Times in milliseconds by layer, and by spec digest, of one platform; a file in the user's cache folder."""
+    """Milliseconds by layer, of one platform; a file in the user's cache folder."""
 
     def __init__(self, platform: Platform, refresh: bool) -> None:
         self._identity = platform.identity()
-        digest = sha256_json(self._identity)[:16]
-        self.path = cache_folder() / f"latency-{platform.target}-{digest}.json"
-        self.layers: dict[Unit, float] = {}
-        self.networks: dict[str, float] = {}
-        if not refresh:
-            self._load()
+        self.path = cache_folder() / f"latency-{platform.target}-{sha256_json(self._identity)[:16]}.json"
+        self.times: dict[Unit, float] = {} if refresh else self._load()
 
-    def _load(self) -> None:
+    def _load(self) -> dict[Unit, float]:
         """What cannot be read is measured again."""
         try:
             stored = json.loads(self.path.read_text())
-            if stored["identity"] == self._identity:
-                self.layers = {Unit(*values): float(ms) for *values, ms in stored["layers"]}
-                self.networks = {str(key): float(ms) for key, ms in stored["networks"].items()}
+            if stored["identity"] != self._identity:
+                return {}
+            return {Unit(**layer): float(ms) for layer, ms in stored["times"]}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass
+            return {}
 
     def save(self) -> None:
         """Raises StorageError where the folder cannot be written."""
-        layers = [[*astuple(layer), ms] for layer, ms in self.layers.items()]
-        stored = {"identity": self._identity, "layers": layers, "networks": self.networks}
-        write_atomic(self.path, json.dumps(stored, indent=1))
+        times = [[asdict(layer), ms] for layer, ms in self.times.items()]
+        write_atomic(self.path, json.dumps({"identity": self._identity, "times": times}))
 
 
 def cache_folder() -> Path:

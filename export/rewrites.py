@@ -177,7 +177,7 @@ def _is_head(node: Node, down: int, across: int) -> bool:
 
 
 def _depth_to_space(module: GraphModule, node: Node, shape: Sequence[int], down: int, across: int) -> Node:
-    """(n, c * down * across, h, w) -> `shape` = (n, c, h * down, w * across), inserted at the graph's insertion point."""
+    """(n, c * down * across, h, w) -> `shape` = (n, c, h * down, w * across), at the graph's insertion point."""
     graph = module.graph
     if down == across:
         return graph.call_function(_aten.pixel_shuffle.default, (node, down))
