@@ -58,7 +58,8 @@ def search(
     check_prunable(spec)
     started = time.perf_counter()
     pool = {name: np.abs(s.detach().cpu().numpy()) for name, s in generators.scales(teacher, spec).items()}
-    least = {name: min(least_width, len(pool[name])) for name in generators.bounded(spec)}
+    gone = set(generators.vanishing(spec))
+    least = {name: min(least_width, len(scale)) for name, scale in pool.items() if name not in gone}
     ranking = Ranking(pool, least)
     evaluations = 0
 
@@ -84,9 +85,10 @@ def search(
 
 def check_prunable(spec: GeneratorSpec) -> None:
     """Raises ModelError where the spec's norms have no scales to prune by."""
-    if spec.norm == "instance":
+    if not generators.prunable(spec):
         raise ModelError(
-            "this network cannot be pruned: its instance norms have no scales; use norm 'instance-affine' or 'batch'"
+            f"this network cannot be pruned: its norms ({spec.norm}) have no scales; "
+            "use norm 'instance-affine' or 'batch'"
         )
 
 
@@ -104,9 +106,9 @@ def check_budget(
             f"the budget {_short(budget)} is not below the teacher's own cost {_short(whole)}: nothing to prune; "
             "lower the budget"
         )
-    bounded = generators.bounded(spec)
-    widths = {name: min(least_width, width) if name in bounded else 0 for name, width in spec.widths.items()}
-    smallest = spec.with_widths(widths)
+    gone = set(generators.vanishing(spec))
+    least = {name: 0 if name in gone else min(least_width, spec.widths[name]) for name in generators.prunable(spec)}
+    smallest = spec.with_widths(least)
     least_cost = cost(smallest)
     if least_cost > budget:
         raise BudgetError(

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
     from pocketgan.training.generators import GeneratorSpec
 
+# Written out: importing the generators takes longer than `--help` may. A test compares.
+NAMES = (
+    "resnet6, resnet9, resnet9-bn, unet128, unet256, mobile-resnet9, pix2pixhd, pix2pixhd-local, gaugan, incres9, "
+    "incres-spade, e2gan"
+)
 Generator = Annotated[
     str,
-    typer.Argument(metavar="GENERATOR_OR_FILE", help="resnet9, resnet9-bn, incres9, or a model file (.safetensors)."),
+    typer.Argument(metavar="GENERATOR_OR_FILE", help=f"{NAMES}, or a model file (.safetensors)."),
 ]
 Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Input size such as 3x256x256.")]
 Ngf = Annotated[int | None, typer.Option("--ngf", help="Channels of the first layer; the paper's where absent.")]
@@ -34,10 +39,10 @@ def cost(
     """Parameters and MACs of a generator, true and as papers count them."""
     from pocketgan.training.cost import cost as cost_of
     from pocketgan.training.cost import cost_by_layer
-    from pocketgan.training.generators.blocks import check_spec
+    from pocketgan.training.generators import check
 
     spec = _spec(model, size, ngf)
-    check_spec(spec)
+    check(spec)
     total = cost_of(spec)
     rows = cost_by_layer(spec) if verbose else []
     payload = {
@@ -81,6 +86,7 @@ def search(
     size: Input = None,
     ngf: Ngf = None,
     seed: int = 0,
+    inherit: Annotated[bool, typer.Option("--inherit", help="Keep the teacher's surviving weights.")] = False,
     json: Json = False,
 ) -> None:
     """One-step search: prune a teacher to a budget. Writes the student with fresh weights, ready to be distilled."""
@@ -88,6 +94,7 @@ def search(
 
     from pocketgan.errors import BudgetError
     from pocketgan.recipe import parse_count
+    from pocketgan.training import removal
     from pocketgan.training.cost import Convention, cost_function
     from pocketgan.training.cost import cost as cost_of
     from pocketgan.training.generators import build
@@ -104,7 +111,8 @@ def search(
     spec = _spec(teacher, size, ngf)
     module: nn.Module = load_generator(Path(teacher)).module if Path(teacher).is_file() else build(spec, seed)
     found = find(module, spec, cost_function(typing.cast(Convention, by)), limit, least_width)
-    save_generator(out, build(found.spec, seed), found.spec, {"trained": "no"})
+    student_module = removal.inherit(module, spec, found.spec) if inherit else build(found.spec, seed)
+    save_generator(out, student_module, found.spec, {"trained": "no"})
     student, before = cost_of(found.spec), cost_of(spec)
     payload = {
         **student.model_dump(),
