@@ -6,7 +6,6 @@ The global generator alone is the ResNet family with four levels.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -80,7 +79,7 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
     full = spec.height * spec.width
     half = full // 4
     for row in body_layers(spec.at(spec.height // 2, spec.width // 2), resnet.block_layers):
-        yield replace(row, name=f"inner.{row.name}")
+        yield row._replace(name=f"inner.{row.name}")
     c, stem, up = w[shared], w["local_stem"], w["local_up"]
     yield Layer("stem.conv", "conv", spec.input_channels, stem, full, full, 7, bias=bias, writes="local_stem")
     yield norm_layer("stem.norm", spec.norm, stem, full, "local_stem")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_json
@@ -67,9 +67,8 @@ class GeneratorSpec:
         return sha256_json(self.to_json())
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer as cost, latency and removal see it: shapes and names alone, batch 1.
+class Layer(NamedTuple):
+    """One layer as cost, latency and removal see it: shapes and names alone, batch 1. A search makes thousands.
 
     Attributes:
         name: path of the module in the network.
