@@ -141,6 +141,45 @@ def search(
     console.result(payload, text)
 
 
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of a public project: .pth or .safetensors.")],
+    family: Annotated[
+        str,
+        typer.Option("--family", help="resnet6, resnet9, unet128, unet256, pix2pixhd, pix2pixhd-local or gaugan."),
+    ],
+    out: OutFile,
+    size: Input = None,
+    levels: Annotated[
+        int | None, typer.Option("--levels", min=5, max=6, help="gaugan: 6 doublings (`more`) or 5 (`normal`).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read weights of the pix2pix/CycleGAN, pix2pixHD and SPADE projects. Writes a model file."""
+    require("train", "torch", "safetensors")
+    from pocketgan.training.cost import cost as cost_of
+    from pocketgan.training.generators.files import save_generator
+    from pocketgan.training.reference import import_checkpoint as read
+
+    if levels is not None and family != "gaugan":
+        raise ModelError(f"--levels goes with gaugan; the shapes of {family} tell theirs")
+    channels, *pixels = _parse_size(size) if size else (None,)
+    imported = read(file, family, (pixels[0], pixels[1]) if pixels else None, levels)
+    spec = imported.spec
+    if channels not in (None, spec.input_channels):
+        raise ModelError(f"{file} takes {spec.input_channels} input channels, --input says {channels}")
+    save_generator(out, imported.module, spec, {"trained": "yes"})
+    total = cost_of(spec)
+    shape = [spec.input_channels, spec.height, spec.width]
+    payload = {**total.model_dump(), "path": str(out), "input": shape, "norm": spec.norm, "ignored": imported.ignored}
+    text = (
+        f"{family}, {total.params / 1e6:.2f} M parameters, norm {spec.norm}, input {'x'.join(map(str, shape))}; "
+        f"written to {out}"
+    )
+    if imported.ignored:
+        text += f"\nleft out: {len(imported.ignored)} statistics of norms that keep none, such as {imported.ignored[0]}"
+    console.result(payload, text)
+
+
 def _spec(model: str, size: str | None, ngf: int | None) -> GeneratorSpec:
     """The spec of a model file or a generator name, at the wanted input size."""
     require("train", "torch", "safetensors")
@@ -156,11 +195,17 @@ def _spec(model: str, size: str | None, ngf: int | None) -> GeneratorSpec:
         spec = spec_by_name(model, ngf=ngf)
     if size is None:
         return spec
+    channels, height, width = _parse_size(size)
+    return replace(spec, input_channels=channels, height=height, width=width)
+
+
+def _parse_size(size: str) -> tuple[int, int, int]:
+    """`3x256x256` -> (3, 256, 256)."""
     parts = size.lower().split("x")
     if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
         raise ModelError(f"--input takes channels x height x width such as 3x256x256, not {size!r}")
     channels, height, width = map(int, parts)
-    return replace(spec, input_channels=channels, height=height, width=width)
+    return channels, height, width
 
 
 def apply(
