@@ -86,9 +86,9 @@ def _old_name(target: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where pocketgan keeps what it may make or fetch again: under XDG_CACHE_HOME or ~/.cache, else the temporary folder.
+    """Where pocketgan keeps what it may make or fetch again; it need not exist yet.
 
-    It need not exist yet.
+    Under XDG_CACHE_HOME or ~/.cache where that can be written, else under the temporary folder.
     """
     root = os.environ.get("XDG_CACHE_HOME")
     folder = Path(root) if root else Path.home() / ".cache"
