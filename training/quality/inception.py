@@ -67,7 +67,7 @@ class Inception:
         batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(self.device)
         with torch.inference_mode():
             found = self._network((batch - 128) / 128)
-        if not isinstance(found, torch.Tensor) or found.shape[0] != len(pictures):
+        if not isinstance(found, torch.Tensor) or found.ndim < 2 or len(found) != len(pictures):
             raise ValueError("it does not return one feature vector per picture")
         return found.flatten(1).float().cpu().numpy()
 
