@@ -21,7 +21,7 @@ from pocketgan.training.quality.inception import extract, load_inception
 network = load_inception("package", {device!r})
 def work(): return extract(network, find_images(Path({folder!r})))
 """
-# As compute_fid calls it: batches of 32, but one decoding process per core instead of 12, which are slower here.
+# As compute_fid calls it: batches of 32, but one decoding process per core instead of 12.
 THEIRS = """
 import torch, cleanfid.fid
 from pocketgan.training.quality.inception import package_file
