@@ -1,8 +1,9 @@
 """How long a runtime on this device takes for a network, from its layer rows alone.
 
-The time of a network is modelled as a sum over its layers of non-negative constants times physical quantities: multiply
--accumulates in the blocks of channels that kernels work in, bytes that come and go, and calls. The constants are fitted
-to micro-benchmarks of layers (`microbench.py`), timed in the form that the export gives them. `training.search` then sees one more cost function.
+The time of a network is modelled as a sum over its layers of non-negative constants times physical quantities: products
+in the blocks of channels that kernels work in, numbers that come and go, and calls. The constants are fitted to layers
+that were timed alone (`microbench.py`), in the form that the export gives them. `training.search` then sees one more
+cost function.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def features(layer: Unit, block: int) -> Features:
         f"{g}.call": 1.0,
     }
     if layer.kind == "norm":
-        return {} if layer.norm == "batch" else {f"{g}.in": pixels_in * layer.inputs, f"{g}.call": 1.0}
+        return {} if layer.norm.startswith("batch") else {f"{g}.in": pixels_in * layer.inputs, f"{g}.call": 1.0}
     area = layer.kernel * layer.kernel
     if layer.kind == "transposed":
         products = pixels_in * area * layer.outputs

@@ -131,7 +131,7 @@ def layer_points(spec: GeneratorSpec, per_shape: int) -> list[Unit]:
     """
     shapes: dict[tuple[object, ...], Unit] = {}
     for layer in units(spec):
-        if layer.kind == "norm" and layer.norm == "batch":
+        if layer.kind == "norm" and layer.norm.startswith("batch"):
             continue
         widens = layer.outputs > layer.inputs
         shape = (layer.group, layer.kernel, layer.stride, layer.height, layer.width, widens)
@@ -206,10 +206,10 @@ def _exported(module: nn.Module, shape: tuple[int, int, int], target: str, folde
 
     from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
     from pocketgan.export import export
-    from pocketgan.export.golden import golden_outputs, natural_images, write_golden
+    from pocketgan.export.golden import golden_outputs, seeded_inputs, write_golden
 
     folder.mkdir(parents=True)
-    golden = golden_outputs(module, natural_images(*shape))
+    golden = golden_outputs(module, seeded_inputs(*shape))
     artifact = export(module, target, folder=folder, example=(torch.zeros(1, *shape),), golden=golden)
     stored = write_golden(folder, golden)
     sides = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +56,11 @@ def fold_norms_of_sums(module: GraphModule) -> int:
     """
     folded = 0
     for norm in list(module.graph.nodes):
-        if norm.target != _aten.batch_norm.default or len(norm.args[0].users) != 1:
+        if norm.target != _aten.batch_norm.default or norm.args[5]:
             continue
         leaves = _summands(norm.args[0])
+        if not all(isinstance(tensor, Node) and tensor.op == "get_attr" for tensor in norm.args[1:5]):
+            continue
         if not leaves or not all(_owned(leaf) for leaf in leaves):
             continue
         gamma, beta, mean, variance = (_tensor(module, node).double() for node in norm.args[1:5])
@@ -105,7 +108,7 @@ def _summands(node: object) -> list[Node]:
 
 def _owned(convolution: Node) -> bool:
     """Whether nothing else reads the weight and the bias."""
-    tensors = [convolution.args[1], _argument(convolution, 2, None)]
+    tensors = [_argument(convolution, 1), _argument(convolution, 2)]
     return all(tensor is None or (tensor.op == "get_attr" and len(tensor.users) == 1) for tensor in tensors) and (
         convolution.target == _CONVOLUTION or _argument(convolution, 6, 1) == 1
     )
@@ -113,9 +116,8 @@ def _owned(convolution: Node) -> bool:
 
 def _scale(module: GraphModule, convolution: Node, scale: Tensor, shift: Tensor | None) -> None:
     """Multiply the outputs of a convolution by `scale` and add `shift`, in float64."""
-    weight, bias = convolution.args[1], _argument(convolution, 2, None)
+    weight, bias = _argument(convolution, 1), _argument(convolution, 2)
     shape = (-1, 1, 1, 1) if convolution.target == _CONVOLUTION else (1, -1, 1, 1)
-    assert isinstance(weight, Node)
     _replace(module, weight, _tensor(module, weight).double() * scale.view(shape))
     moved = torch.zeros_like(scale) if bias is None else _tensor(module, bias).double() * scale
     if shift is not None:
@@ -161,9 +163,9 @@ def _strided_heads(module: GraphModule, down: int, across: int) -> int:
 
 def _is_head(node: Node, down: int, across: int) -> bool:
     """A convolution with a bias, of stride 1, an odd kernel of 3 or more and few outputs, whose size divides."""
-    if node.target != _CONVOLUTION or _argument(node, 2, None) is None or not _owned(node):
+    if node.target != _CONVOLUTION or _argument(node, 2) is None or not _owned(node):
         return False
-    outputs, _, height, width = node.args[1].meta["val"].shape
+    outputs, _, height, width = _argument(node, 1).meta["val"].shape
     plain = [_argument(node, 3, [1, 1]), _argument(node, 5, [1, 1]), _argument(node, 6, 1)] == [[1, 1], [1, 1], 1]
     size = node.meta["val"].shape
     return (
@@ -199,7 +201,8 @@ def _drop_unread(module: GraphModule) -> None:
             delattr(module.get_submodule(owner), attribute)
 
 
-def _argument(node: Node, index: int, default: object) -> object:
+def _argument(node: Node, index: int, default: object = None) -> Any:
+    """An argument of a call, its default where the call leaves it out."""
     return node.args[index] if len(node.args) > index else default
 
 

@@ -28,23 +28,26 @@ class LayerCost:
 
 
 def layer_params(layer: Layer) -> int:
+    """Weights, biases, scales and shifts."""
     if layer.kind == "norm":
-        return 2 * layer.outputs
-    weights = layer.inputs * layer.outputs * layer.kernel * layer.kernel // layer.groups
-    return weights + (layer.outputs if layer.bias else 0)
+        return 2 * layer.outputs if layer.bias else 0
+    if layer.kind == "matmul":
+        return 0
+    return _products(layer) + (layer.outputs if layer.bias else 0)
 
 
 def layer_macs(layer: Layer) -> int:
     """Executed multiply-accumulates."""
-    return _weights(layer) * (layer.in_pixels if layer.kind == "transposed" else layer.out_pixels)
+    return _products(layer) * (layer.in_pixels if layer.kind == "transposed" else layer.out_pixels)
 
 
 def layer_macs_by_output(layer: Layer) -> int:
     """Multiply-accumulates as papers count them."""
-    return _weights(layer) * layer.out_pixels
+    return _products(layer) * layer.out_pixels
 
 
-def _weights(layer: Layer) -> int:
+def _products(layer: Layer) -> int:
+    """Multiply-accumulates of one pixel."""
     if layer.kind == "norm":
         return 0
     return layer.inputs * layer.outputs * layer.kernel * layer.kernel // layer.groups

@@ -86,9 +86,10 @@ def search(
 
 def check_prunable(spec: GeneratorSpec) -> None:
     """Raises ModelError where the spec's norms have no scales to prune by."""
-    if spec.norm == "instance":
+    if not generators.prunable(spec):
         raise ModelError(
-            "this network cannot be pruned: its instance norms have no scales; use norm 'instance-affine' or 'batch'"
+            f"this network cannot be pruned: its norms ({spec.norm}) have no scales; "
+            "use norm 'instance-affine' or 'batch'"
         )
 
 
@@ -99,8 +100,8 @@ def scale_pool(teacher: nn.Module, spec: GeneratorSpec) -> dict[str, np.ndarray]
 
 def least_widths(spec: GeneratorSpec, least_width: int) -> dict[str, int]:
     """What a search leaves at least of every width that it decides about; 0 where a branch may vanish."""
-    bounded = generators.bounded(spec)
-    return {name: min(least_width, width) if name in bounded else 0 for name, width in spec.widths.items()}
+    gone = set(generators.vanishing(spec))
+    return {name: 0 if name in gone else min(least_width, spec.widths[name]) for name in generators.prunable(spec)}
 
 
 def check_budget(

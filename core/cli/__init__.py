@@ -7,7 +7,7 @@ import sys
 import typer
 
 from pocketgan import __version__, console
-from pocketgan.cli import bundles, doctor, measure, models, models_export, recipes
+from pocketgan.cli import bundles, doctor, measure, models, models_export, quality, recipes
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(recipes.recipe)
 app.add_typer(models.pairs)
 app.command()(models.cost)
 app.command()(models.search)
+app.command("import-checkpoint")(models.import_checkpoint)
 app.command()(models.apply)
 app.command()(models_export.export)
 app.command()(measure.verify)
@@ -30,6 +31,7 @@ app.add_typer(bundles.bundle)
 app.command()(measure.devices)
 app.command()(measure.bench)
 app.command()(measure.report)
+app.command()(quality.quality)
 app.command()(doctor.doctor)
 
 

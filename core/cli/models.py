@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
     from pocketgan.training.generators import GeneratorSpec
 
+# Written out: importing the generators takes longer than `--help` may. A test compares.
+NAMES = (
+    "resnet6, resnet9, resnet9-bn, unet128, unet256, mobile-resnet9, pix2pixhd, pix2pixhd-local, gaugan, incres9, "
+    "incres-spade, e2gan"
+)
 Generator = Annotated[
     str,
-    typer.Argument(metavar="GENERATOR_OR_FILE", help="resnet9, resnet9-bn, incres9, or a model file (.safetensors)."),
+    typer.Argument(metavar="GENERATOR_OR_FILE", help=f"{NAMES}, or a model file (.safetensors)."),
 ]
 Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Input size such as 3x256x256.")]
 Ngf = Annotated[int | None, typer.Option("--ngf", help="Channels of the first layer; the paper's where absent.")]
@@ -34,10 +39,10 @@ def cost(
     """Parameters and MACs of a generator, true and as papers count them."""
     from pocketgan.training.cost import cost as cost_of
     from pocketgan.training.cost import cost_by_layer
-    from pocketgan.training.generators.blocks import check_spec
+    from pocketgan.training.generators import check
 
     spec = _spec(model, size, ngf)
-    check_spec(spec)
+    check(spec)
     total = cost_of(spec)
     rows = cost_by_layer(spec) if verbose else []
     payload = {
@@ -81,6 +86,7 @@ def search(
     size: Input = None,
     ngf: Ngf = None,
     seed: int = 0,
+    inherit: Annotated[bool, typer.Option("--inherit", help="Keep the teacher's surviving weights.")] = False,
     json: Json = False,
 ) -> None:
     """One-step search: prune a teacher to a budget. Writes the student with fresh weights, ready to be distilled."""
@@ -88,6 +94,7 @@ def search(
 
     from pocketgan.errors import BudgetError
     from pocketgan.recipe import parse_count
+    from pocketgan.training import removal
     from pocketgan.training.cost import Convention, cost_function
     from pocketgan.training.cost import cost as cost_of
     from pocketgan.training.generators import build
@@ -104,7 +111,8 @@ def search(
     spec = _spec(teacher, size, ngf)
     module: nn.Module = load_generator(Path(teacher)).module if Path(teacher).is_file() else build(spec, seed)
     found = find(module, spec, cost_function(typing.cast(Convention, by)), limit, least_width)
-    save_generator(out, build(found.spec, seed), found.spec, {"trained": "no"})
+    student_module = removal.inherit(module, spec, found.spec) if inherit else build(found.spec, seed)
+    save_generator(out, student_module, found.spec, {"trained": "no"})
     student, before = cost_of(found.spec), cost_of(spec)
     payload = {
         **student.model_dump(),
@@ -133,6 +141,45 @@ def search(
     console.result(payload, text)
 
 
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of a public project: .pth or .safetensors.")],
+    family: Annotated[
+        str,
+        typer.Option("--family", help="resnet6, resnet9, unet128, unet256, pix2pixhd, pix2pixhd-local or gaugan."),
+    ],
+    out: OutFile,
+    size: Input = None,
+    levels: Annotated[
+        int | None, typer.Option("--levels", min=5, max=6, help="gaugan: 6 doublings (`more`) or 5 (`normal`).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read weights of the pix2pix/CycleGAN, pix2pixHD and SPADE projects. Writes a model file."""
+    require("train", "torch", "safetensors")
+    from pocketgan.training.cost import cost as cost_of
+    from pocketgan.training.generators.files import save_generator
+    from pocketgan.training.reference import import_checkpoint as read
+
+    if levels is not None and family != "gaugan":
+        raise ModelError(f"--levels goes with gaugan; the shapes of {family} tell theirs")
+    channels, *pixels = _parse_size(size) if size else (None,)
+    imported = read(file, family, (pixels[0], pixels[1]) if pixels else None, levels)
+    spec = imported.spec
+    if channels not in (None, spec.input_channels):
+        raise ModelError(f"{file} takes {spec.input_channels} input channels, --input says {channels}")
+    save_generator(out, imported.module, spec, {"trained": "yes"})
+    total = cost_of(spec)
+    shape = [spec.input_channels, spec.height, spec.width]
+    payload = {**total.model_dump(), "path": str(out), "input": shape, "norm": spec.norm, "ignored": imported.ignored}
+    text = (
+        f"{family}, {total.params / 1e6:.2f} M parameters, norm {spec.norm}, input {'x'.join(map(str, shape))}; "
+        f"written to {out}"
+    )
+    if imported.ignored:
+        text += f"\nleft out: {len(imported.ignored)} statistics of norms that keep none, such as {imported.ignored[0]}"
+    console.result(payload, text)
+
+
 def _spec(model: str, size: str | None, ngf: int | None) -> GeneratorSpec:
     """The spec of a model file or a generator name, at the wanted input size."""
     require("train", "torch", "safetensors")
@@ -148,11 +195,17 @@ def _spec(model: str, size: str | None, ngf: int | None) -> GeneratorSpec:
         spec = spec_by_name(model, ngf=ngf)
     if size is None:
         return spec
+    channels, height, width = _parse_size(size)
+    return replace(spec, input_channels=channels, height=height, width=width)
+
+
+def _parse_size(size: str) -> tuple[int, int, int]:
+    """`3x256x256` -> (3, 256, 256)."""
     parts = size.lower().split("x")
     if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
         raise ModelError(f"--input takes channels x height x width such as 3x256x256, not {size!r}")
     channels, height, width = map(int, parts)
-    return replace(spec, input_channels=channels, height=height, width=width)
+    return channels, height, width
 
 
 def apply(

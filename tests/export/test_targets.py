@@ -15,6 +15,7 @@ onnx = pytest.importorskip("onnx")
 from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export import export  # noqa: E402
 from pocketgan.export.targets import TARGETS, find_target  # noqa: E402
+from pocketgan.training.generators import build, spec_by_name  # noqa: E402
 
 pytestmark = pytest.mark.slow  # importing the exporters takes 15 s
 
@@ -130,3 +131,13 @@ def test_libraries_say_nothing(network, example, tmp_path, capsys):
     export(network, "onnx", folder=tmp_path, example=example)
     said = capsys.readouterr()
     assert said.out == said.err == ""
+
+
+@pytest.mark.parametrize("name", ["e2gan", "gaugan", "unet128", "mobile-resnet9", "pix2pixhd-local"])
+def test_every_kind_of_generator_exports_to_onnx(name, tmp_path):
+    spec = spec_by_name(name, ngf=4)
+    side = 128 if name.startswith(("unet", "pix2pixhd")) else 64
+    example = (torch.zeros(1, spec.input_channels, side, side),)
+    parity = export(build(spec.at(side, side)), "onnx", folder=tmp_path, example=example).entry.parity
+    assert parity is not None
+    assert parity.passed

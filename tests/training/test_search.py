@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from pocketgan.errors import BudgetError, ModelError
 from pocketgan.training.cost import cost, cost_function
-from pocketgan.training.generators import build, scales, spec_by_name
+from pocketgan.training.generators import NAMES, build, prunable, scales, spec_by_name, vanishing
 from pocketgan.training.search import Ranking, search
 
 TEACHER = spec_by_name("incres9", ngf=24, height=64, width=64)
 MODULE = build(TEACHER)
+FAMILIES = {}
 
 
 @settings(max_examples=30, deadline=None)
@@ -23,6 +24,44 @@ def test_search_never_exceeds_its_budget_and_lands_close_below(share, by):
     found = search(MODULE, TEACHER, count, budget, least_width=8)
     assert found.cost == count(found.spec) <= budget
     assert found.cost > 0.94 * budget
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("name", NAMES)
+def test_every_family_is_searched_within_any_budget_that_can_be_reached(name, data):
+    spec = spec_by_name(name, ngf=8, norm="batch")
+    count = cost_function(data.draw(st.sampled_from(["macs", "macs_by_output", "params"])))
+    seed, least_width = data.draw(st.integers(0, 2**32 - 1)), data.draw(st.integers(1, 12))
+    gone = set(vanishing(spec))
+    widths = {n: 0 if n in gone else min(least_width, spec.widths[n]) for n in prunable(spec)}
+    smallest, whole = count(spec.with_widths(widths)), count(spec)
+    budget = smallest + (whole - 1 - smallest) * data.draw(st.floats(0, 1))
+    module = FAMILIES.setdefault(name, build(spec))
+    random = np.random.default_rng(seed)
+    with torch.no_grad():
+        for scale in scales(module, spec).values():
+            scale.copy_(torch.from_numpy(random.exponential(random.uniform(0.1, 2), len(scale))))
+    found = search(module, spec, count, budget, least_width)
+    assert found.cost == count(found.spec) <= budget
+    for n, width in found.spec.widths.items():
+        assert widths.get(n, spec.widths[n]) <= width <= spec.widths[n]
+    # One more channel of some layer would exceed the budget: what is left over is less than the dearest channel.
+    dearest = max(
+        count(found.spec.with_widths({n: width + 1})) - found.cost
+        for n, width in found.spec.widths.items()
+        if n in widths and width < spec.widths[n]
+    )
+    assert found.cost + dearest > budget
+
+
+@pytest.mark.parametrize(
+    ("name", "budget"), [("incres-spade", 5.6e9), ("gaugan", 30e9), ("unet256", 1.2e9), ("mobile-resnet9", 4e9)]
+)
+def test_paper_sized_networks_land_within_3_percent_below_their_budget(name, budget):
+    spec = spec_by_name(name, norm="batch")
+    found = search(build(spec), spec, cost_function("macs_by_output"), budget)
+    assert 0.97 * budget < found.cost <= budget
 
 
 def test_the_papers_budget_is_met():

@@ -9,36 +9,60 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pocketgan.errors import ModelError
-from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
+from pocketgan.training.generators.spec import NORMS, GeneratorSpec, Layer, Norm
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["NAMES", "GeneratorSpec", "Layer", "bounded", "build", "layers", "scales", "spec_by_name"]
+__all__ = [
+    "NAMES", "GeneratorSpec", "Layer", "build", "check", "layers", "prunable", "scales", "spec_by_name", "vanishing",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Preset:
-    """What a name stands for: family, norm and the paper's input size (height, width)."""
+    """What a name stands for: family, norm, depth, and the paper's width and input."""
 
     family: str
     norm: Norm
     blocks: int = 9
+    levels: int = 2
     ngf: int = 64
+    channels: int = 3
     height: int = 256
     width: int = 256
 
 
+# Cityscapes has 35 classes; the 36th channel is the edges between instances.
+_CITYSCAPES = 36
 _PRESETS = {
+    "resnet6": _Preset("resnet", "instance", blocks=6),
     "resnet9": _Preset("resnet", "instance"),
     "resnet9-bn": _Preset("resnet", "batch"),
+    "unet128": _Preset("unet", "batch", blocks=0, levels=7, height=128, width=128),
+    "unet256": _Preset("unet", "batch", blocks=0, levels=8),
+    "mobile-resnet9": _Preset("mobile_resnet", "instance"),
+    "pix2pixhd": _Preset("resnet", "instance", levels=4, channels=_CITYSCAPES, height=512, width=1024),
+    "pix2pixhd-local": _Preset(
+        "pix2pixhd_local", "instance", levels=4, ngf=32, channels=_CITYSCAPES, height=1024, width=2048
+    ),
+    "gaugan": _Preset("spade", "batch-plain", blocks=0, levels=6, channels=_CITYSCAPES, height=256, width=512),
     "incres9": _Preset("incres", "batch"),
+    "incres-spade": _Preset("incres_spade", "batch", blocks=0, levels=6, channels=_CITYSCAPES, height=256, width=512),
+    "e2gan": _Preset("e2gan", "batch", blocks=3, levels=2),
 }
 NAMES = tuple(_PRESETS)
 
 
 def spec_by_name(
-    name: str, *, ngf: int | None = None, norm: Norm | None = None, height: int | None = None, width: int | None = None
+    name: str,
+    *,
+    ngf: int | None = None,
+    norm: Norm | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    input_channels: int | None = None,
+    output_channels: int = 3,
 ) -> GeneratorSpec:
     """The unpruned spec that a name stands for, at the paper's size unless told otherwise.
 
@@ -51,8 +75,37 @@ def spec_by_name(
     ngf = preset.ngf if ngf is None else ngf
     if ngf < 2:
         raise ModelError(f"--ngf is the number of channels of the first layer, at least 2, not {ngf}")
-    size = (height or preset.height, width or preset.width)
-    return _family(preset.family).spec(ngf, norm or preset.norm, preset.blocks, *size)
+    return GeneratorSpec(
+        preset.family,
+        _family(preset.family).widths(ngf, preset.blocks, preset.levels),
+        norm or preset.norm,
+        preset.blocks,
+        preset.levels,
+        input_channels or preset.channels,
+        output_channels,
+        height or preset.height,
+        width or preset.width,
+    )
+
+
+def check(spec: GeneratorSpec) -> None:
+    """Raises ModelError for sizes or widths that the family cannot have."""
+    family = _family(spec.family)
+    if spec.norm not in NORMS:
+        raise ModelError(f"there is no norm {spec.norm!r}; there are {', '.join(NORMS)}")
+    multiple, least = family.grid(spec)
+    if spec.height % multiple or spec.width % multiple or min(spec.height, spec.width) < least:
+        raise ModelError(
+            f"{spec.family} takes heights and widths that are multiples of {multiple} and at least {least}, "
+            f"not {spec.height}x{spec.width}"
+        )
+    known = family.widths(2, spec.blocks, spec.levels)
+    if unknown := sorted(spec.widths.keys() - known.keys()):
+        raise ModelError(f"{spec.family} has no widths called {', '.join(unknown)}")
+    may_vanish = set(family.vanishing(spec))
+    missing = [name for name in known if name not in spec.widths or (name not in may_vanish and spec.widths[name] < 1)]
+    if missing:
+        raise ModelError(f"{spec.family} needs a width of at least 1 for {', '.join(missing)}")
 
 
 def build(spec: GeneratorSpec, seed: int = 0) -> nn.Module:
@@ -66,6 +119,7 @@ def build(spec: GeneratorSpec, seed: int = 0) -> nn.Module:
     import torch
     from torch import nn
 
+    check(spec)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = _family(spec.family).build(spec)
@@ -73,7 +127,7 @@ def build(spec: GeneratorSpec, seed: int = 0) -> nn.Module:
         # torch reads only the low 32 bits of a seed
         generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
         owner = module.get_submodule(name.rpartition(".")[0])
-        is_norm = isinstance(owner, nn.BatchNorm2d | nn.InstanceNorm2d)
+        is_norm = isinstance(owner, nn.BatchNorm2d | nn.InstanceNorm2d | nn.LayerNorm)
         with torch.no_grad():
             if name.endswith("bias"):
                 parameter.zero_()
@@ -87,14 +141,22 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
     return _family(spec.family).layers(spec)
 
 
+def prunable(spec: GeneratorSpec) -> tuple[str, ...]:
+    """Names of the widths that norm scales decide about; empty where the norms have none."""
+    from pocketgan.training.generators.blocks import has_scale
+
+    return tuple(_family(spec.family).deciders(spec)) if has_scale(spec.norm) else ()
+
+
 def scales(module: nn.Module, spec: GeneratorSpec) -> dict[str, Tensor]:
-    """Norm scales (gamma) by the name of the width that they decide about; only for norms that have them."""
-    return _family(spec.family).scales(module)
+    """Norm scales (gamma) by the name of the width that they decide about."""
+    deciders = _family(spec.family).deciders(spec)
+    return {name: module.get_submodule(deciders[name]).weight for name in prunable(spec)}  # type: ignore[misc]
 
 
-def bounded(spec: GeneratorSpec) -> tuple[str, ...]:
-    """Names of the widths that a search may not bring below its least width."""
-    return _family(spec.family).bounded(spec)
+def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
+    """Names of the widths that a search may bring to 0."""
+    return _family(spec.family).vanishing(spec)
 
 
 def _family(name: str) -> ModuleType:

@@ -1,7 +1,8 @@
 """What the residual generators share: stem, down-sampling, up-sampling, head, norms and their layer rows.
 
-The frame is that of the CycleGAN and pix2pix ResNet generator: reflect-pad 3 + conv7, two stride-2 conv3, blocks, two
-transposed conv3, reflect-pad 3 + conv7, tanh. Families differ in their blocks.
+The frame is that of the CycleGAN and pix2pix ResNet generator, and of pix2pixHD's global one: reflect-pad 3 + conv7,
+stride-2 conv3 (two; pix2pixHD: four), blocks, as many transposed conv3, reflect-pad 3 + conv7, tanh. Families differ
+in their blocks.
 """
 
 from __future__ import annotations
@@ -11,30 +12,22 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from pocketgan.errors import ModelError
 from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
-
-FRAME = ("stem", "down1", "down2", "up1", "up2")
-
-
-def frame_widths(ngf: int) -> dict[str, int]:
-    """Widths of the layers around the blocks; the residual width is that of down2."""
-    return {"stem": ngf, "down1": 2 * ngf, "down2": 4 * ngf, "up1": 2 * ngf, "up2": ngf}
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    if norm == "batch":
-        return nn.BatchNorm2d(channels)
+    if norm.startswith("batch"):
+        return nn.BatchNorm2d(channels, affine=norm == "batch")
     return nn.InstanceNorm2d(channels, affine=norm == "instance-affine")
 
 
 def has_scale(norm: Norm) -> bool:
-    return norm != "instance"
+    return norm in ("batch", "instance-affine")
 
 
 def has_bias(norm: Norm) -> bool:
     """Convolutions have a bias only in front of instance norm (pix2pix)."""
-    return norm != "batch"
+    return norm.startswith("instance")
 
 
 class ConvNormReLU(nn.Module):
@@ -51,29 +44,54 @@ class ConvNormReLU(nn.Module):
         return self.act(self.norm(self.conv(self.pad(x))))
 
 
+def frame_names(levels: int) -> tuple[str, ...]:
+    """Widths around the blocks; the last down-sampling one is that of the residual stream."""
+    return ("stem", *(f"down{i}" for i in range(1, levels + 1)), *(f"up{i}" for i in range(1, levels + 1)))
+
+
+def frame_widths(ngf: int, levels: int = 2) -> dict[str, int]:
+    """Doubled at every stride, halved again on the way out."""
+    down = {f"down{i}": ngf * 2**i for i in range(1, levels + 1)}
+    up = {f"up{i}": ngf * 2 ** (levels - i) for i in range(1, levels + 1)}
+    return {"stem": ngf, **down, **up}
+
+
+def residual_name(spec: GeneratorSpec) -> str:
+    """The width of the residual stream."""
+    return f"down{spec.levels}"
+
+
+def residual_pixels(spec: GeneratorSpec) -> int:
+    """Height x width of the residual stream."""
+    return spec.height * spec.width // 4**spec.levels
+
+
 class ResidualGenerator(nn.Module):
     """An image-to-image generator around residual blocks.
 
-    forward: (n, input_channels, h, w) in [-1, 1] -> (n, output_channels, h, w) in [-1, 1]; h and w multiples of 4.
+    forward: (n, input_channels, h, w) in [-1, 1] -> (n, output_channels, h, w) in [-1, 1]; h and w multiples of
+    2 ** levels.
     """
 
     def __init__(self, spec: GeneratorSpec, make_block: Callable[[GeneratorSpec, int], nn.Module]) -> None:
         super().__init__()
-        check_spec(spec)
-        w, bias = spec.widths, has_bias(spec.norm)
+        w, bias, levels = spec.widths, has_bias(spec.norm), range(1, spec.levels + 1)
         stem = nn.Conv2d(spec.input_channels, w["stem"], 7, bias=bias)
-        down1 = nn.Conv2d(w["stem"], w["down1"], 3, stride=2, padding=1, bias=bias)
-        down2 = nn.Conv2d(w["down1"], w["down2"], 3, stride=2, padding=1, bias=bias)
-        up1 = nn.ConvTranspose2d(w["down2"], w["up1"], 3, stride=2, padding=1, output_padding=1, bias=bias)
-        up2 = nn.ConvTranspose2d(w["up1"], w["up2"], 3, stride=2, padding=1, output_padding=1, bias=bias)
         self.stem = ConvNormReLU(stem, spec.norm, w["stem"], reflect=3)
-        self.down1 = ConvNormReLU(down1, spec.norm, w["down1"])
-        self.down2 = ConvNormReLU(down2, spec.norm, w["down2"])
+        self.downs = [f"down{i}" for i in levels]
+        self.ups = [f"up{i}" for i in levels]
+        before = w["stem"]
+        for name in self.downs:
+            conv = nn.Conv2d(before, w[name], 3, stride=2, padding=1, bias=bias)
+            self.add_module(name, ConvNormReLU(conv, spec.norm, w[name]))
+            before = w[name]
         self.blocks = nn.ModuleList(make_block(spec, index) for index in range(1, spec.blocks + 1))
-        self.up1 = ConvNormReLU(up1, spec.norm, w["up1"])
-        self.up2 = ConvNormReLU(up2, spec.norm, w["up2"])
+        for name in self.ups:
+            transposed = nn.ConvTranspose2d(before, w[name], 3, stride=2, padding=1, output_padding=1, bias=bias)
+            self.add_module(name, ConvNormReLU(transposed, spec.norm, w[name]))
+            before = w[name]
         self.head_pad = nn.ReflectionPad2d(3)
-        self.head = nn.Conv2d(w["up2"], spec.output_channels, 7)
+        self.head = nn.Conv2d(before, spec.output_channels, 7)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_with_features(x)[0]
@@ -81,58 +99,74 @@ class ResidualGenerator(nn.Module):
     def forward_with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The output image, and the features that are distilled (CAT, section 3.3).
 
-        Features are taken after the last down-sampling activation and after every third block.
+        Features are taken after the last down-sampling activation and after every third of the blocks.
         """
-        x = self.down2(self.down1(self.stem(x)))
+        x, features = self.body(x)
+        return torch.tanh(self.head(self.head_pad(x))), features
+
+    def body(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The map that the head turns into an image, and the features that are distilled."""
+        x = self.stem(x)
+        for name in self.downs:
+            x = self.get_submodule(name)(x)
         features = [x]
+        third = max(1, len(self.blocks) // 3)
         for index, block in enumerate(self.blocks, start=1):
             x = block(x)
-            if index % 3 == 0:
+            if index % third == 0:
                 features.append(x)
-        x = self.head(self.head_pad(self.up2(self.up1(x))))
-        return torch.tanh(x), features
-
-
-def check_spec(spec: GeneratorSpec) -> None:
-    """Raises ModelError for sizes or widths that the frame cannot have."""
-    if spec.height % 4 or spec.width % 4 or min(spec.height, spec.width) < 16:
-        raise ModelError(
-            f"{spec.family} takes heights and widths that are multiples of 4 and at least 16, "
-            f"not {spec.height}x{spec.width}"
-        )
-    missing = [name for name in FRAME if spec.widths.get(name, 0) < 1]
-    if missing:
-        raise ModelError(f"{spec.family} needs a width of at least 1 for {', '.join(missing)}")
+        for name in self.ups:
+            x = self.get_submodule(name)(x)
+        return x, features
 
 
 def frame_layers(
     spec: GeneratorSpec, block_layers: Callable[[GeneratorSpec, int, int], Iterator[Layer]]
 ) -> Iterator[Layer]:
     """The layer rows of a whole ResidualGenerator; `block_layers(spec, index, pixels)` gives those of one block."""
-    w, bias = spec.widths, has_bias(spec.norm)
-    full = spec.height * spec.width
-    half, quarter = full // 4, full // 16
-    yield Layer("stem.conv", "conv", spec.input_channels, w["stem"], full, full, 7, bias=bias)
-    yield from norm_layers("stem", spec.norm, w["stem"], full)
-    yield Layer("down1.conv", "conv", w["stem"], w["down1"], full, half, 3, bias=bias)
-    yield from norm_layers("down1", spec.norm, w["down1"], half)
-    yield Layer("down2.conv", "conv", w["down1"], w["down2"], half, quarter, 3, bias=bias)
-    yield from norm_layers("down2", spec.norm, w["down2"], quarter)
+    yield from body_layers(spec, block_layers)
+    full, last = spec.height * spec.width, f"up{spec.levels}"
+    width = spec.widths[last]
+    yield Layer("head", "conv", width, spec.output_channels, full, full, 7, bias=True, reads=(last,))
+
+
+def body_layers(
+    spec: GeneratorSpec, block_layers: Callable[[GeneratorSpec, int, int], Iterator[Layer]]
+) -> Iterator[Layer]:
+    """The rows in front of the head."""
+    w, bias, pixels = spec.widths, has_bias(spec.norm), spec.height * spec.width
+    yield Layer("stem.conv", "conv", spec.input_channels, w["stem"], pixels, pixels, 7, bias=bias, writes="stem")
+    yield norm_layer("stem.norm", spec.norm, w["stem"], pixels, "stem")
+    before = "stem"
+    for name in frame_names(spec.levels)[1 : spec.levels + 1]:
+        yield Layer(
+            f"{name}.conv", "conv", w[before], w[name], pixels, pixels // 4, 3, bias=bias, reads=(before,), writes=name
+        )
+        pixels //= 4
+        yield norm_layer(f"{name}.norm", spec.norm, w[name], pixels, name)
+        before = name
     for index in range(1, spec.blocks + 1):
-        yield from block_layers(spec, index, quarter)
-    yield Layer("up1.conv", "transposed", w["down2"], w["up1"], quarter, half, 3, bias=bias)
-    yield from norm_layers("up1", spec.norm, w["up1"], half)
-    yield Layer("up2.conv", "transposed", w["up1"], w["up2"], half, full, 3, bias=bias)
-    yield from norm_layers("up2", spec.norm, w["up2"], full)
-    yield Layer("head", "conv", w["up2"], spec.output_channels, full, full, 7, bias=True)
+        yield from block_layers(spec, index, pixels)
+    for name in frame_names(spec.levels)[spec.levels + 1 :]:
+        yield Layer(
+            f"{name}.conv", "transposed", w[before], w[name], pixels, 4 * pixels, 3,
+            bias=bias, reads=(before,), writes=name,
+        )  # fmt: skip
+        pixels *= 4
+        yield norm_layer(f"{name}.norm", spec.norm, w[name], pixels, name)
+        before = name
 
 
-def norm_layers(name: str, norm: Norm, channels: int, pixels: int) -> Iterator[Layer]:
-    """The row of a norm with scale and shift; a plain norm has no parameters and no row."""
-    if has_scale(norm):
-        yield Layer(f"{name}.norm", "norm", channels, channels, pixels, pixels)
+def norm_layer(path: str, norm: Norm, channels: int, pixels: int, width: str) -> Layer:
+    """The row of the norm at `path`, on the channels of `width`."""
+    return Layer(path, "norm", channels, channels, pixels, pixels, bias=has_scale(norm), reads=(width,), writes=width)
 
 
-def frame_scales(generator: ResidualGenerator) -> dict[str, Tensor]:
-    """Scales of the norms around the blocks, by layer name."""
-    return {name: getattr(generator, name).norm.weight for name in FRAME}
+def frame_deciders(spec: GeneratorSpec) -> dict[str, str]:
+    """By width, the norm whose scales decide about it."""
+    return {name: f"{name}.norm" for name in frame_names(spec.levels)}
+
+
+def frame_grid(spec: GeneratorSpec) -> tuple[int, int]:
+    """What height and width must be a multiple of, and their least: reflection needs more pixels than it pads."""
+    return 2**spec.levels, 4 * 2**spec.levels

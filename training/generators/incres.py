@@ -3,62 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from torch import Tensor, nn
 
 from pocketgan.training.generators.blocks import (
-    FRAME,
-    ConvNormReLU,
     ResidualGenerator,
+    frame_deciders,
+    frame_grid,
     frame_layers,
-    frame_scales,
     frame_widths,
-    has_bias,
     make_norm,
-    norm_layers,
+    norm_layer,
+    residual_name,
 )
-from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
+from pocketgan.training.generators.branches import BRANCHES, Branches, branch_deciders, branch_layers, branch_widths
+from pocketgan.training.generators.spec import GeneratorSpec, Layer
 
-FAMILY = "incres"
-KERNELS = (1, 3, 5)
-BRANCHES = tuple(f"{kind}{kernel}" for kind in ("plain", "depthwise") for kernel in KERNELS)
-
-
-def spec(ngf: int, norm: Norm, blocks: int, height: int, width: int) -> GeneratorSpec:
-    """The unpruned network: every branch has a sixth of the residual width."""
-    hidden = 4 * ngf // len(BRANCHES)
-    inner = {f"block{index}.{branch}": hidden for index in range(1, blocks + 1) for branch in BRANCHES}
-    return GeneratorSpec(FAMILY, {**frame_widths(ngf), **inner}, norm, blocks, height=height, width=width)
+grid = frame_grid
 
 
-class PlainBranch(nn.Module):
-    """Reflect-pad, conv k to the hidden width, norm, ReLU, reflect-pad, conv k back."""
-
-    def __init__(self, residual: int, hidden: int, kernel: int, norm: Norm) -> None:
-        super().__init__()
-        bias = has_bias(norm)
-        self.first = ConvNormReLU(nn.Conv2d(residual, hidden, kernel, bias=bias), norm, hidden, reflect=kernel // 2)
-        self.pad = nn.ReflectionPad2d(kernel // 2) if kernel > 1 else nn.Identity()
-        self.last = nn.Conv2d(hidden, residual, kernel, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.pad(self.first(x)))
-
-
-class DepthwiseBranch(nn.Module):
-    """1x1 conv to the hidden width, norm, ReLU, depthwise conv k, norm, ReLU, 1x1 conv back."""
-
-    def __init__(self, residual: int, hidden: int, kernel: int, norm: Norm) -> None:
-        super().__init__()
-        bias = has_bias(norm)
-        self.first = ConvNormReLU(nn.Conv2d(residual, hidden, 1, bias=bias), norm, hidden)
-        depthwise = nn.Conv2d(hidden, hidden, kernel, groups=hidden, bias=bias)
-        self.depthwise = ConvNormReLU(depthwise, norm, hidden, reflect=kernel // 2)
-        self.last = nn.Conv2d(hidden, residual, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.depthwise(self.first(x)))
+def widths(ngf: int, blocks: int, levels: int) -> dict[str, int]:
+    """Every branch has a sixth of the residual width."""
+    hidden = ngf * 2**levels // len(BRANCHES)
+    inner = {name: hidden for index in range(1, blocks + 1) for name in branch_widths(f"block{index}")}
+    return {**frame_widths(ngf, levels), **inner}
 
 
 class IncResBlock(nn.Module):
@@ -66,22 +34,12 @@ class IncResBlock(nn.Module):
 
     def __init__(self, spec: GeneratorSpec, index: int) -> None:
         super().__init__()
-        residual = spec.widths["down2"]
-        self.branches = nn.ModuleDict()
-        for branch in BRANCHES:
-            hidden = spec.widths[f"block{index}.{branch}"]
-            if hidden:
-                kind = PlainBranch if branch.startswith("plain") else DepthwiseBranch
-                self.branches[branch] = kind(residual, hidden, int(branch[-1]), spec.norm)
+        residual = spec.widths[residual_name(spec)]
+        self.branches = Branches(spec, f"block{index}", residual, residual, reflect=True)
         self.norm = make_norm(spec.norm, residual) if self.branches else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.branches:
-            return x
-        total: Tensor | None = None
-        for branch in self.branches.values():
-            total = branch(x) if total is None else total + branch(x)
-        return x + self.norm(total)
+        return x + self.norm(self.branches(x)) if self.branches else x
 
 
 def build(spec: GeneratorSpec) -> ResidualGenerator:
@@ -93,35 +51,21 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
 
 
 def _block_layers(spec: GeneratorSpec, index: int, pixels: int) -> Iterator[Layer]:
-    residual, bias, norm = spec.widths["down2"], has_bias(spec.norm), spec.norm
-    alive = False
-    for branch in BRANCHES:
-        hidden = spec.widths[f"block{index}.{branch}"]
-        if not hidden:
-            continue
-        alive = True
-        name, kernel = f"blocks.{index - 1}.branches.{branch}", int(branch[-1])
-        dense = kernel if branch.startswith("plain") else 1
-        yield Layer(f"{name}.first.conv", "conv", residual, hidden, pixels, pixels, dense, bias=bias)
-        yield from norm_layers(f"{name}.first", norm, hidden, pixels)
-        if branch.startswith("depthwise"):
-            yield Layer(f"{name}.depthwise.conv", "conv", hidden, hidden, pixels, pixels, kernel, hidden, bias)
-            yield from norm_layers(f"{name}.depthwise", norm, hidden, pixels)
-        yield Layer(f"{name}.last", "conv", hidden, residual, pixels, pixels, dense, bias=bias)
-    if alive:
-        yield from norm_layers(f"blocks.{index - 1}", norm, residual, pixels)
+    path, residual = f"blocks.{index - 1}", residual_name(spec)
+    rows = list(branch_layers(spec, f"{path}.branches", f"block{index}", residual, residual, pixels))
+    yield from rows
+    if rows:
+        yield norm_layer(f"{path}.norm", spec.norm, spec.widths[residual], pixels, residual)
 
 
-def scales(generator: Any) -> dict[str, Tensor]:
-    """Norm scales that decide about widths: the frame's, and the first of every branch (CAT, section 3.2)."""
-    inner = {
-        f"block{index}.{name}": branch.first.norm.weight
-        for index, block in enumerate(generator.blocks, start=1)
-        for name, branch in block.branches.items()
-    }
-    return {**frame_scales(generator), **inner}
+def deciders(spec: GeneratorSpec) -> dict[str, str]:
+    """By width, the norm whose scales decide about it: the frame's, and the first of every branch (CAT, 3.2)."""
+    inner: dict[str, str] = {}
+    for index in range(1, spec.blocks + 1):
+        inner |= branch_deciders(spec, f"blocks.{index - 1}.branches", f"block{index}")
+    return {**frame_deciders(spec), **inner}
 
 
-def bounded(spec: GeneratorSpec) -> tuple[str, ...]:
-    """Layers that keep at least the search's least width; branches may vanish."""
-    return FRAME
+def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
+    """Widths that a search may bring to 0: those of the branches."""
+    return tuple(name for index in range(1, spec.blocks + 1) for name in branch_widths(f"block{index}"))

@@ -1,71 +1,81 @@
-"""ResNet generators of CycleGAN and pix2pix: two 3x3 convolutions a block."""
+"""ResNet generators of CycleGAN, pix2pix and pix2pixHD (its global one): two 3x3 convolutions a block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from torch import Tensor, nn
 
 from pocketgan.training.generators.blocks import (
     ConvNormReLU,
     ResidualGenerator,
+    frame_deciders,
+    frame_grid,
     frame_layers,
-    frame_scales,
     frame_widths,
     has_bias,
     make_norm,
-    norm_layers,
+    norm_layer,
+    residual_name,
 )
 from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
 
-FAMILY = "resnet"
+grid = frame_grid
 
 
-def spec(ngf: int, norm: Norm, blocks: int, height: int, width: int) -> GeneratorSpec:
-    """The unpruned network: `ngf` channels in the stem, four times as many in the blocks."""
-    inner = {f"block{index}": 4 * ngf for index in range(1, blocks + 1)}
-    return GeneratorSpec(FAMILY, {**frame_widths(ngf), **inner}, norm, blocks, height=height, width=width)
+def widths(ngf: int, blocks: int, levels: int) -> dict[str, int]:
+    """`ngf` channels in the stem, doubled at every stride; the blocks are as wide inside as outside."""
+    return {**frame_widths(ngf, levels), **{f"block{index}": ngf * 2**levels for index in range(1, blocks + 1)}}
 
 
 class ResnetBlock(nn.Module):
     """x + norm(conv(relu(norm(conv(x))))), both convolutions 3x3 with reflection padding."""
 
-    def __init__(self, spec: GeneratorSpec, index: int) -> None:
+    def __init__(self, residual: int, inner: int, norm: Norm) -> None:
         super().__init__()
-        residual, inner, bias = spec.widths["down2"], spec.widths[f"block{index}"], has_bias(spec.norm)
-        self.first = ConvNormReLU(nn.Conv2d(residual, inner, 3, bias=bias), spec.norm, inner, reflect=1)
+        bias = has_bias(norm)
+        self.first = ConvNormReLU(nn.Conv2d(residual, inner, 3, bias=bias), norm, inner, reflect=1)
         self.pad = nn.ReflectionPad2d(1)
         self.second = nn.Conv2d(inner, residual, 3, bias=bias)
-        self.norm = make_norm(spec.norm, residual)
+        self.norm = make_norm(norm, residual)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.norm(self.second(self.pad(self.first(x))))
 
 
+def make_block(spec: GeneratorSpec, index: int) -> ResnetBlock:
+    """The block of that number, counted from 1."""
+    return ResnetBlock(spec.widths[residual_name(spec)], spec.widths[f"block{index}"], spec.norm)
+
+
 def build(spec: GeneratorSpec) -> ResidualGenerator:
-    return ResidualGenerator(spec, ResnetBlock)
+    return ResidualGenerator(spec, make_block)
 
 
 def layers(spec: GeneratorSpec) -> Iterator[Layer]:
-    return frame_layers(spec, _block_layers)
+    return frame_layers(spec, block_layers)
 
 
-def _block_layers(spec: GeneratorSpec, index: int, pixels: int) -> Iterator[Layer]:
-    name, bias = f"blocks.{index - 1}", has_bias(spec.norm)
-    residual, inner = spec.widths["down2"], spec.widths[f"block{index}"]
-    yield Layer(f"{name}.first.conv", "conv", residual, inner, pixels, pixels, 3, bias=bias)
-    yield from norm_layers(f"{name}.first", spec.norm, inner, pixels)
-    yield Layer(f"{name}.second", "conv", inner, residual, pixels, pixels, 3, bias=bias)
-    yield from norm_layers(name, spec.norm, residual, pixels)
+def block_layers(spec: GeneratorSpec, index: int, pixels: int) -> Iterator[Layer]:
+    """The rows of one block."""
+    yield from pair_layers(spec, f"blocks.{index - 1}", residual_name(spec), f"block{index}", pixels)
 
 
-def scales(generator: Any) -> dict[str, Tensor]:
-    """Norm scales that decide about widths: the frame's, and the first of every block."""
-    inner = {f"block{index}": block.first.norm.weight for index, block in enumerate(generator.blocks, start=1)}
-    return {**frame_scales(generator), **inner}
+def pair_layers(spec: GeneratorSpec, name: str, outer: str, inner: str, pixels: int) -> Iterator[Layer]:
+    """Two 3x3 convolutions between the widths `outer` and `inner` and back, each with its norm."""
+    bias, c, h = has_bias(spec.norm), spec.widths[outer], spec.widths[inner]
+    yield Layer(f"{name}.first.conv", "conv", c, h, pixels, pixels, 3, bias=bias, reads=(outer,), writes=inner)
+    yield norm_layer(f"{name}.first.norm", spec.norm, h, pixels, inner)
+    yield Layer(f"{name}.second", "conv", h, c, pixels, pixels, 3, bias=bias, reads=(inner,), writes=outer)
+    yield norm_layer(f"{name}.norm", spec.norm, c, pixels, outer)
 
 
-def bounded(spec: GeneratorSpec) -> tuple[str, ...]:
-    """Layers that keep at least the search's least width: all, since a block cannot vanish."""
-    return tuple(spec.widths)
+def deciders(spec: GeneratorSpec) -> dict[str, str]:
+    """By width, the norm whose scales decide about it: the frame's, and the first of every block."""
+    inner = {f"block{index}": f"blocks.{index - 1}.first.norm" for index in range(1, spec.blocks + 1)}
+    return {**frame_deciders(spec), **inner}
+
+
+def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
+    """None: a block without its inner width would be no block."""
+    return ()

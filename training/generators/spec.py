@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_json
 
-Norm = Literal["batch", "instance", "instance-affine"]
+# `batch-plain` and `instance` have neither scale nor shift.
+Norm = Literal["batch", "batch-plain", "instance", "instance-affine"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,9 @@ class GeneratorSpec:
     Attributes:
         family: which file of this package builds it.
         widths: channels of every layer whose width may differ, by layer name; 0 where a branch is gone.
-        norm: batch norm, instance norm, or instance norm with scale and shift.
-        blocks: residual blocks.
+        norm: of every layer that has one.
+        blocks: residual blocks; 0 where the family has a fixed number.
+        levels: how often the resolution is halved on the way in.
         input_channels, output_channels: image channels.
         height, width: the input size in pixels that it is costed and exported at.
     """
@@ -29,6 +32,7 @@ class GeneratorSpec:
     widths: Mapping[str, int]
     norm: Norm = "batch"
     blocks: int = 9
+    levels: int = 2
     input_channels: int = 3
     output_channels: int = 3
     height: int = 256
@@ -50,7 +54,7 @@ class GeneratorSpec:
         """Raises ModelError where a field is missing, unknown or of the wrong type."""
         try:
             spec = GeneratorSpec(**value)
-            numbers = [spec.blocks, spec.input_channels, spec.output_channels, spec.height, spec.width]
+            numbers = [spec.blocks, spec.levels, spec.input_channels, spec.output_channels, spec.height, spec.width]
             if not all(type(n) is int and 0 <= n < 1 << 20 for n in [*numbers, *spec.widths.values()]):
                 raise TypeError("widths and sizes are whole numbers of at least 0")
         except (TypeError, AttributeError) as error:
@@ -63,15 +67,21 @@ class GeneratorSpec:
         return sha256_json(self.to_json())
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer as the cost model sees it: shapes alone, batch 1.
+class Layer(NamedTuple):
+    """One layer as cost, latency and removal see it: shapes and names alone, batch 1. A search makes thousands.
 
-    `in_pixels` and `out_pixels` are height x width of its input and output.
+    Attributes:
+        name: path of the module in the network.
+        kind: `matmul` multiplies two activations: `out_pixels` rows of `inputs` numbers by `outputs` columns.
+        inputs, outputs: channels.
+        in_pixels, out_pixels: height x width of its input and output; tokens in a transformer.
+        bias: a norm that has one has scale and shift.
+        reads: names of the widths that its input channels are made of, in order; empty for the network's own input.
+        writes: name of the width that its output channels are; empty for the network's own output.
     """
 
     name: str
-    kind: Literal["conv", "transposed", "norm"]
+    kind: Literal["conv", "transposed", "linear", "matmul", "norm"]
     inputs: int
     outputs: int
     in_pixels: int
@@ -79,3 +89,5 @@ class Layer:
     kernel: int = 1
     groups: int = 1
     bias: bool = False
+    reads: tuple[str, ...] = ()
+    writes: str = ""

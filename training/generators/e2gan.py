@@ -1,0 +1,190 @@
+"""E2GAN's text-conditioned generator (Gong et al. 2024, section 3.2): Downsample, RB, RB, DS, TB, US, RB, Upsample.
+
+The paper leaves widths, norms and heads open. Chosen here, so that the base has about 10 M parameters and LoRA with the
+published ranks about 0.09 M, as printed: pix2pix's frame of 64-128-256 channels, residual blocks (RB) of 256, one more
+stride (DS, US) to 512 around the transformer block (TB), eight heads, CLIP's 77 text tokens of 512 numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from pocketgan.training.generators.blocks import (
+    ConvNormReLU,
+    frame_deciders,
+    frame_widths,
+    has_bias,
+    norm_layer,
+)
+from pocketgan.training.generators.resnet import ResnetBlock, pair_layers
+from pocketgan.training.generators.spec import GeneratorSpec, Layer
+
+TEXT_TOKENS = 77
+TEXT_WIDTH = 512
+HEADS = 8
+FEED_FORWARD = 2
+RESIDUAL = "down2"
+
+
+def widths(ngf: int, blocks: int, levels: int) -> dict[str, int]:
+    """The frame's, the residual blocks' inner ones, and the transformer's, which stay: heads split them."""
+    inner = {f"block{index}": 4 * ngf for index in range(1, 4)}
+    return {**frame_widths(ngf), "us": 4 * ngf, **inner, "transformer": 8 * ngf, "text": TEXT_WIDTH}
+
+
+class Attention(nn.Module):
+    """Multi-head attention of (n, t, c) queries over (n, s, d) tokens, written out for every exporter."""
+
+    def __init__(self, channels: int, source: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(channels, channels, bias=False)
+        self.key = nn.Linear(source, channels, bias=False)
+        self.value = nn.Linear(source, channels, bias=False)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        query, key, value = (_heads(part) for part in (self.query(x), self.key(source), self.value(source)))
+        weights = torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5, -1)
+        return self.out((weights @ value).transpose(1, 2).flatten(2))
+
+
+def _heads(x: Tensor) -> Tensor:
+    """(n, t, c) -> (n, heads, t, c / heads)."""
+    return x.unflatten(2, (HEADS, -1)).transpose(1, 2)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, cross-attention to the text, feed-forward; each after a layer norm, each added to its input."""
+
+    def __init__(self, channels: int, text: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
+        self.self_attention = Attention(channels, channels)
+        self.cross_attention = Attention(channels, text)
+        self.feed1 = nn.Linear(channels, FEED_FORWARD * channels)
+        self.feed2 = nn.Linear(FEED_FORWARD * channels, channels)
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        height = x.shape[2]
+        x = x.flatten(2).transpose(1, 2)
+        normed = self.norm1(x)
+        x = x + self.self_attention(normed, normed)
+        x = x + self.cross_attention(self.norm2(x), text)
+        x = x + self.feed2(nn.functional.gelu(self.feed1(self.norm3(x))))
+        return x.transpose(1, 2).unflatten(2, (height, -1))
+
+
+class E2Generator(nn.Module):
+    """forward: image (n, input_channels, h, w), text (n, 77, 512) -> image in [-1, 1]; h and w multiples of 8.
+
+    Where no text is given, that of the concept that the network was made for is used: the buffer `concept` (1, 77,
+    512), so that what is shipped takes an image alone.
+    """
+
+    concept: Tensor
+
+    def __init__(self, spec: GeneratorSpec) -> None:
+        super().__init__()
+        w, norm, bias = spec.widths, spec.norm, has_bias(spec.norm)
+        c = w[RESIDUAL]
+        self.register_buffer("concept", torch.zeros(1, TEXT_TOKENS, w["text"]))
+        stem = nn.Conv2d(spec.input_channels, w["stem"], 7, bias=bias)
+        self.stem = ConvNormReLU(stem, norm, w["stem"], reflect=3)
+        self.down1 = ConvNormReLU(nn.Conv2d(w["stem"], w["down1"], 3, 2, 1, bias=bias), norm, w["down1"])
+        self.down2 = ConvNormReLU(nn.Conv2d(w["down1"], c, 3, 2, 1, bias=bias), norm, c)
+        self.rb1, self.rb2 = ResnetBlock(c, w["block1"], norm), ResnetBlock(c, w["block2"], norm)
+        self.ds = nn.Conv2d(c, w["transformer"], 3, 2, 1)
+        self.tb = TransformerBlock(w["transformer"], w["text"])
+        us = nn.ConvTranspose2d(w["transformer"], w["us"], 3, 2, 1, output_padding=1, bias=bias)
+        self.us = ConvNormReLU(us, norm, w["us"])
+        self.rb3 = ResnetBlock(w["us"], w["block3"], norm)
+        up1 = nn.ConvTranspose2d(w["us"], w["up1"], 3, 2, 1, output_padding=1, bias=bias)
+        up2 = nn.ConvTranspose2d(w["up1"], w["up2"], 3, 2, 1, output_padding=1, bias=bias)
+        self.up1, self.up2 = ConvNormReLU(up1, norm, w["up1"]), ConvNormReLU(up2, norm, w["up2"])
+        self.head_pad = nn.ReflectionPad2d(3)
+        self.head = nn.Conv2d(w["up2"], spec.output_channels, 7)
+
+    def forward(self, x: Tensor, text: Tensor | None = None) -> Tensor:
+        return self.forward_with_features(x, text)[0]
+
+    def forward_with_features(self, x: Tensor, text: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """The output image, and the features that are distilled: after Downsample, RB, RB and the last RB."""
+        text = self.concept.expand(x.shape[0], -1, -1) if text is None else text
+        features = [self.down2(self.down1(self.stem(x)))]
+        for block in (self.rb1, self.rb2):
+            features.append(block(features[-1]))
+        features.append(self.rb3(self.us(self.tb(self.ds(features[-1]), text))))
+        x = self.head(self.head_pad(self.up2(self.up1(features[-1]))))
+        return torch.tanh(x), features
+
+
+def build(spec: GeneratorSpec) -> E2Generator:
+    return E2Generator(spec)
+
+
+def layers(spec: GeneratorSpec) -> Iterator[Layer]:
+    w, bias, norm = spec.widths, has_bias(spec.norm), spec.norm
+    full = spec.height * spec.width
+    c, t = w[RESIDUAL], w["transformer"]
+
+    def framed(name: str, kind: str, reads: str, pixels: tuple[int, int], kernel: int = 3) -> Iterator[Layer]:
+        inputs, source = (w[reads], (reads,)) if reads else (spec.input_channels, ())
+        yield Layer(f"{name}.conv", kind, inputs, w[name], *pixels, kernel, 1, bias, source, name)  # type: ignore[arg-type]
+        yield norm_layer(f"{name}.norm", norm, w[name], pixels[1], name)
+
+    half, quarter, eighth = full // 4, full // 16, full // 64
+    yield from framed("stem", "conv", "", (full, full), 7)
+    yield from framed("down1", "conv", "stem", (full, half))
+    yield from framed("down2", "conv", "down1", (half, quarter))
+    yield from pair_layers(spec, "rb1", RESIDUAL, "block1", quarter)
+    yield from pair_layers(spec, "rb2", RESIDUAL, "block2", quarter)
+    yield Layer("ds", "conv", c, t, quarter, eighth, 3, 1, True, (RESIDUAL,), "transformer")
+    yield from _transformer_layers(t, w["text"], eighth)
+    yield from framed("us", "transposed", "transformer", (eighth, quarter))
+    yield from pair_layers(spec, "rb3", "us", "block3", quarter)
+    yield from framed("up1", "transposed", "us", (quarter, half))
+    yield from framed("up2", "transposed", "up1", (half, full))
+    yield Layer("head", "conv", w["up2"], spec.output_channels, full, full, 7, bias=True, reads=("up2",))
+
+
+def _transformer_layers(channels: int, text: int, tokens: int) -> Iterator[Layer]:
+    def linear(name: str, inputs: int, outputs: int, rows: int, bias: bool, reads: str = "transformer") -> Layer:
+        writes = "transformer" if outputs == channels else ""
+        return Layer(f"tb.{name}", "linear", inputs, outputs, rows, rows, 1, 1, bias, (reads,), writes)
+
+    for index, (name, source, rows) in enumerate((("self", channels, tokens), ("cross", text, TEXT_TOKENS)), start=1):
+        path, reads = f"{name}_attention", "transformer" if name == "self" else "text"
+        yield norm_layer(f"tb.norm{index}", "batch", channels, tokens, "transformer")
+        yield linear(f"{path}.query", channels, channels, tokens, False)
+        yield linear(f"{path}.key", source, channels, rows, False, reads)
+        yield linear(f"{path}.value", source, channels, rows, False, reads)
+        # every query meets every key, and every weight its value, whatever the number of heads
+        yield Layer(f"tb.{path}.scores", "matmul", channels, rows, tokens, tokens)
+        yield Layer(f"tb.{path}.mix", "matmul", rows, channels, tokens, tokens)
+        yield linear(f"{path}.out", channels, channels, tokens, True)
+    yield norm_layer("tb.norm3", "batch", channels, tokens, "transformer")
+    yield Layer(
+        "tb.feed1", "linear", channels, FEED_FORWARD * channels, tokens, tokens, bias=True, reads=("transformer",)
+    )
+    yield Layer(
+        "tb.feed2", "linear", FEED_FORWARD * channels, channels, tokens, tokens, bias=True, writes="transformer"
+    )
+
+
+def deciders(spec: GeneratorSpec) -> dict[str, str]:
+    """By width, the norm whose scales decide about it."""
+    blocks = {f"block{index}": f"rb{index}.first.norm" for index in range(1, 4)}
+    return {**frame_deciders(spec), "us": "us.norm", **blocks}
+
+
+def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
+    """None: every map is needed."""
+    return ()
+
+
+def grid(spec: GeneratorSpec) -> tuple[int, int]:
+    """What height and width must be a multiple of, and their least."""
+    return 8, 16

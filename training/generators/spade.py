@@ -1,0 +1,236 @@
+"""GauGAN's generator (Park et al. 2019): label maps modulate a stack of residual blocks through SPADE norms.
+
+Its normalisations have no scales (norm `batch-plain`), so that nothing can be pruned. With norm `batch` they have, and
+the first map, the maps shared inside SPADE and the last map get norms of their own: then every width can be searched,
+as CAT does for its IncRes generator (which is `incres_spade`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pocketgan.training.generators.blocks import has_scale, make_norm, norm_layer
+from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
+
+SHARED = 128
+STAGES = ("head", "middle0", "middle1", "up0", "up1", "up2", "up3")
+DISTILLED = ("head", "middle1", "up1", "up3")
+# Two resolutions stay the same between stages: between the middle blocks with five levels, none with six ("more").
+MORE = 6
+
+
+def stage_widths(ngf: int) -> dict[str, int]:
+    """Channels of the residual stream: one map from the first layer through the middle, then half at every stage."""
+    return {"fc": 16 * ngf, "up0": 8 * ngf, "up1": 4 * ngf, "up2": 2 * ngf, "up3": ngf}
+
+
+def widths(ngf: int, blocks: int, levels: int) -> dict[str, int]:
+    """The residual stream, the maps inside the blocks, and the one that each SPADE shares between scale and shift."""
+    found = stage_widths(ngf)
+    for stage in STAGES:
+        reads, writes = stage_ends(stage)
+        found[f"{stage}.inner"] = min(found[reads], found[writes])
+        for name in spades(stage):
+            found[f"{stage}.{name}"] = SHARED
+    return found
+
+
+def stage_ends(stage: str) -> tuple[str, str]:
+    """The widths that a stage reads and writes."""
+    if not stage.startswith("up"):
+        return "fc", "fc"
+    return ("fc" if stage == "up0" else f"up{int(stage[2:]) - 1}"), stage
+
+
+def spades(stage: str) -> tuple[str, ...]:
+    """The SPADE norms of a stage; a stage that changes the width has one on its shortcut."""
+    return ("spade0", "spade1", "spade_shortcut") if stage.startswith("up") else ("spade0", "spade1")
+
+
+class Modulation(nn.Module):
+    """Label map -> scale and shift: conv3 to a shared map, (norm,) ReLU, conv3 to both (Park et al., figure 2)."""
+
+    def __init__(self, labels: int, shared: int, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.shared = nn.Conv2d(labels, shared, 3, padding=1)
+        self.norm = make_norm(norm, shared) if has_scale(norm) else nn.Identity()
+        self.scale = nn.Conv2d(shared, channels, 3, padding=1)
+        self.shift = nn.Conv2d(shared, channels, 3, padding=1)
+
+    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        shared = torch.relu(self.norm(self.shared(labels)))
+        return self.scale(shared), self.shift(shared)
+
+
+class Spade(nn.Module):
+    """norm(x) * (1 + scale) + shift, both made from the label map at the size of x; `modulation` makes them.
+
+    forward: x (n, c, h, w), labels (n, l, k*h, k*w) for a whole k -> (n, c, h, w).
+    """
+
+    def __init__(self, modulation: nn.Module | None, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.norm = make_norm(norm, channels)
+        self.modulation = modulation
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        x = self.norm(x)
+        if self.modulation is None:
+            return x
+        step = labels.shape[2] // x.shape[2]
+        # Every step-th pixel is what nearest-neighbour interpolation reads, and exports to every runtime.
+        scale, shift = self.modulation(labels[:, :, ::step, ::step])
+        return x * (1 + scale) + shift
+
+
+class SpadeBlock(nn.Module):
+    """Shortcut + conv(act(spade(conv(act(spade(x)))))); the shortcut is 1x1 where the width changes."""
+
+    def __init__(self, spec: GeneratorSpec, stage: str) -> None:
+        super().__init__()
+        reads, writes = (spec.widths[name] for name in stage_ends(stage))
+        inner = spec.widths[f"{stage}.inner"]
+
+        def spade(name: str, channels: int) -> Spade:
+            shared = spec.widths[f"{stage}.{name}"]
+            return Spade(Modulation(spec.input_channels, shared, channels, spec.norm), channels, spec.norm)
+
+        self.spade0, self.spade1 = spade("spade0", reads), spade("spade1", inner)
+        self.conv0 = nn.Conv2d(reads, inner, 3, padding=1)
+        self.conv1 = nn.Conv2d(inner, writes, 3, padding=1)
+        if stage.startswith("up"):
+            self.spade_shortcut = spade("spade_shortcut", reads)
+            self.shortcut = nn.Conv2d(reads, writes, 1, bias=False)
+        self.changes = stage.startswith("up")
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        around = self.shortcut(self.spade_shortcut(x, labels)) if self.changes else x
+        x = self.conv0(functional.leaky_relu(self.spade0(x, labels), 0.2))
+        return around + self.conv1(functional.leaky_relu(self.spade1(x, labels), 0.2))
+
+
+class SpadeGenerator(nn.Module):
+    """forward: one-hot labels and edges (n, input_channels, h, w) -> (n, output_channels, h, w) in [-1, 1].
+
+    h and w are multiples of 2 ** levels.
+    """
+
+    def __init__(self, spec: GeneratorSpec, make_block: Callable[[GeneratorSpec, str], nn.Module]) -> None:
+        super().__init__()
+        w = spec.widths
+        self.levels, self.first_step = spec.levels, 2**spec.levels
+        self.fc = nn.Conv2d(spec.input_channels, w["fc"], 3, padding=1)
+        self.fc_norm = make_norm(spec.norm, w["fc"]) if has_scale(spec.norm) else nn.Identity()
+        self.stages = nn.ModuleDict({stage: make_block(spec, stage) for stage in STAGES})
+        self.last_norm = make_norm(spec.norm, w["up3"]) if has_scale(spec.norm) else nn.Identity()
+        self.grow = nn.Upsample(scale_factor=2)
+        self.head = nn.Conv2d(w["up3"], spec.output_channels, 3, padding=1)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return self.forward_with_features(labels)[0]
+
+    def forward_with_features(self, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The output image, and the features that are distilled: after the first, the middle and two later blocks."""
+        x = self.fc_norm(self.fc(labels[:, :, :: self.first_step, :: self.first_step]))
+        features = []
+        for stage, block in self.stages.items():
+            if grows(stage, self.levels):
+                x = self.grow(x)
+            x = block(x, labels)
+            if stage in DISTILLED:
+                features.append(x)
+        x = self.head(functional.leaky_relu(self.last_norm(x), 0.2))
+        return torch.tanh(x), features
+
+
+def grows(stage: str, levels: int) -> bool:
+    """Whether the map is doubled in front of the stage; six levels double once more than five."""
+    return stage.startswith("up") or stage == "middle0" or (stage == "middle1" and levels == MORE)
+
+
+def build(spec: GeneratorSpec) -> SpadeGenerator:
+    return SpadeGenerator(spec, SpadeBlock)
+
+
+def generator_layers(
+    spec: GeneratorSpec, block_layers: Callable[[GeneratorSpec, str, int], Iterator[Layer]]
+) -> Iterator[Layer]:
+    """The rows of a SpadeGenerator; `block_layers(spec, stage, pixels)` gives those of one block."""
+    full = spec.height * spec.width
+    pixels, scaled = full // 4**spec.levels, has_scale(spec.norm)
+    yield Layer("fc", "conv", spec.input_channels, spec.widths["fc"], pixels, pixels, 3, bias=True, writes="fc")
+    if scaled:
+        yield norm_layer("fc_norm", spec.norm, spec.widths["fc"], pixels, "fc")
+    for stage in STAGES:
+        if grows(stage, spec.levels):
+            pixels *= 4
+        yield from block_layers(spec, stage, pixels)
+    last = spec.widths["up3"]
+    if scaled:
+        yield norm_layer("last_norm", spec.norm, last, full, "up3")
+    yield Layer("head", "conv", last, spec.output_channels, full, full, 3, bias=True, reads=("up3",))
+
+
+def layers(spec: GeneratorSpec) -> Iterator[Layer]:
+    return generator_layers(spec, _block_layers)
+
+
+def _block_layers(spec: GeneratorSpec, stage: str, pixels: int) -> Iterator[Layer]:
+    path, inner = f"stages.{stage}", f"{stage}.inner"
+    reads, writes = stage_ends(stage)
+    c, h, d = spec.widths[reads], spec.widths[inner], spec.widths[writes]
+    if stage.startswith("up"):
+        yield from _spade_layers(spec, stage, "spade_shortcut", reads, pixels)
+        yield shortcut_layer(spec, stage, pixels)
+    yield from _spade_layers(spec, stage, "spade0", reads, pixels)
+    yield Layer(f"{path}.conv0", "conv", c, h, pixels, pixels, 3, 1, True, (reads,), inner)
+    yield from _spade_layers(spec, stage, "spade1", inner, pixels)
+    yield Layer(f"{path}.conv1", "conv", h, d, pixels, pixels, 3, 1, True, (inner,), writes)
+
+
+def shortcut_layer(spec: GeneratorSpec, stage: str, pixels: int) -> Layer:
+    """The row of the 1x1 convolution of a stage that changes the width."""
+    reads, writes = stage_ends(stage)
+    c, d = spec.widths[reads], spec.widths[writes]
+    return Layer(f"stages.{stage}.shortcut", "conv", c, d, pixels, pixels, 1, 1, False, (reads,), writes)
+
+
+def _spade_layers(spec: GeneratorSpec, stage: str, name: str, on: str, pixels: int) -> Iterator[Layer]:
+    path, width, c = f"stages.{stage}.{name}", f"{stage}.{name}", spec.widths[on]
+    shared = spec.widths[width]
+    yield norm_layer(f"{path}.norm", spec.norm, c, pixels, on)
+    modulation = f"{path}.modulation"
+    yield Layer(f"{modulation}.shared", "conv", spec.input_channels, shared, pixels, pixels, 3, bias=True, writes=width)
+    if has_scale(spec.norm):
+        yield norm_layer(f"{modulation}.norm", spec.norm, shared, pixels, width)
+    for part in ("scale", "shift"):
+        yield Layer(f"{modulation}.{part}", "conv", shared, c, pixels, pixels, 3, 1, True, (width,), on)
+
+
+def stream_deciders() -> dict[str, str]:
+    """Norms that decide about the residual stream: its own first and last, and those on the next stage's shortcut."""
+    between = {f"up{i}": f"stages.up{i + 1}.spade_shortcut.norm" for i in range(3)}
+    return {"fc": "fc_norm", **between, "up3": "last_norm"}
+
+
+def deciders(spec: GeneratorSpec) -> dict[str, str]:
+    """By width, the norm whose scales decide about it."""
+    found = stream_deciders()
+    for stage in STAGES:
+        found[f"{stage}.inner"] = f"stages.{stage}.spade1.norm"
+        found |= {f"{stage}.{name}": f"stages.{stage}.{name}.modulation.norm" for name in spades(stage)}
+    return found
+
+
+def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
+    """None: every map is needed."""
+    return ()
+
+
+def grid(spec: GeneratorSpec) -> tuple[int, int]:
+    """What height and width must be a multiple of, and their least."""
+    return 2**spec.levels, 2**spec.levels

@@ -1,0 +1,127 @@
+"""U-Net generators of pix2pix (Isola et al. 2017, appendix 6.1): stride-2 conv4 down, transposed conv4 up, skips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from pocketgan.training.generators.blocks import has_bias, make_norm, norm_layer
+from pocketgan.training.generators.spec import GeneratorSpec, Layer
+
+WIDEST = 8
+DISTILLED_UPS = 3
+
+
+def widths(ngf: int, blocks: int, levels: int) -> dict[str, int]:
+    """Doubled at every level up to `WIDEST` times `ngf`; the way up mirrors the way down."""
+    down = {f"down{i}": ngf * min(2 ** (i - 1), WIDEST) for i in range(1, levels + 1)}
+    return down | {f"up{i}": down[f"down{i}"] for i in range(levels - 1, 0, -1)}
+
+
+class Down(nn.Module):
+    """LeakyReLU (but for the first), stride-2 conv4, norm (but for the first and the innermost)."""
+
+    def __init__(self, spec: GeneratorSpec, level: int) -> None:
+        super().__init__()
+        inputs = spec.widths[f"down{level - 1}"] if level > 1 else spec.input_channels
+        width = spec.widths[f"down{level}"]
+        self.act = nn.LeakyReLU(0.2) if level > 1 else nn.Identity()
+        self.conv = nn.Conv2d(inputs, width, 4, stride=2, padding=1, bias=has_bias(spec.norm))
+        self.norm = make_norm(spec.norm, width) if 1 < level < spec.levels else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(self.act(x)))
+
+
+class Up(nn.Module):
+    """ReLU, transposed conv4 of stride 2, norm."""
+
+    def __init__(self, spec: GeneratorSpec, level: int) -> None:
+        super().__init__()
+        width = spec.widths[f"up{level}"]
+        inputs = sum(spec.widths[name] for name in _up_reads(spec, level))
+        self.conv = nn.ConvTranspose2d(inputs, width, 4, stride=2, padding=1, bias=has_bias(spec.norm))
+        self.norm = make_norm(spec.norm, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(torch.relu(x)))
+
+
+class UNetGenerator(nn.Module):
+    """forward: (n, input_channels, h, w) -> (n, output_channels, h, w), both in [-1, 1].
+
+    h and w are multiples of 2 ** levels.
+    """
+
+    def __init__(self, spec: GeneratorSpec) -> None:
+        super().__init__()
+        self.downs = nn.ModuleList(Down(spec, level) for level in range(1, spec.levels + 1))
+        self.ups = nn.ModuleList(Up(spec, level) for level in range(spec.levels - 1, 0, -1))
+        inputs = sum(spec.widths[name] for name in _up_reads(spec, 0))
+        self.head = nn.ConvTranspose2d(inputs, spec.output_channels, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_with_features(x)[0]
+
+    def forward_with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The output image, and the features that are distilled: the innermost map and the last three on the way up."""
+        skips = []
+        for down in self.downs:
+            x = down(x)
+            skips.append(x)
+        features = [skips.pop()]
+        for up in self.ups:
+            x = up(x)
+            features.append(x)
+            x = torch.cat([skips.pop(), x], 1)
+        return torch.tanh(self.head(torch.relu(x))), [features[0], *features[1:][-DISTILLED_UPS:]]
+
+
+def _up_reads(spec: GeneratorSpec, level: int) -> tuple[str, ...]:
+    """Widths that the transposed convolution to `level` reads; 0 is the output image."""
+    deeper = level + 1
+    return (f"down{deeper}",) if deeper == spec.levels else (f"down{deeper}", f"up{deeper}")
+
+
+def build(spec: GeneratorSpec) -> UNetGenerator:
+    return UNetGenerator(spec)
+
+
+def layers(spec: GeneratorSpec) -> Iterator[Layer]:
+    bias, pixels = has_bias(spec.norm), spec.height * spec.width
+    for level in range(1, spec.levels + 1):
+        path, name = f"downs.{level - 1}", f"down{level}"
+        source: tuple[str, ...] = (f"down{level - 1}",) if level > 1 else ()
+        inputs, width = spec.widths[source[0]] if source else spec.input_channels, spec.widths[name]
+        yield Layer(f"{path}.conv", "conv", inputs, width, pixels, pixels // 4, 4, 1, bias, source, name)
+        pixels //= 4
+        if 1 < level < spec.levels:
+            yield norm_layer(f"{path}.norm", spec.norm, width, pixels, name)
+    for level in range(spec.levels - 1, -1, -1):
+        path, name, source = f"ups.{spec.levels - 1 - level}", f"up{level}", _up_reads(spec, level)
+        inputs = sum(spec.widths[part] for part in source)
+        if level:
+            width = spec.widths[name]
+            yield Layer(f"{path}.conv", "transposed", inputs, width, pixels, 4 * pixels, 4, 1, bias, source, name)
+            yield norm_layer(f"{path}.norm", spec.norm, width, 4 * pixels, name)
+        else:
+            yield Layer("head", "transposed", inputs, spec.output_channels, pixels, 4 * pixels, 4, 1, True, source)
+        pixels *= 4
+
+
+def deciders(spec: GeneratorSpec) -> dict[str, str]:
+    """By width, the norm whose scales decide about it; the outermost and innermost map have none and stay."""
+    down = {f"down{level}": f"downs.{level - 1}.norm" for level in range(2, spec.levels)}
+    return down | {f"up{level}": f"ups.{spec.levels - 1 - level}.norm" for level in range(spec.levels - 1, 0, -1)}
+
+
+def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
+    """None: every map is needed."""
+    return ()
+
+
+def grid(spec: GeneratorSpec) -> tuple[int, int]:
+    """What height and width must be a multiple of, and their least."""
+    return 2**spec.levels, 2**spec.levels
