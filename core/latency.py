@@ -29,13 +29,16 @@ REGISTER_BLOCKS = 4
 
 Features = dict[str, float]
 
+# The call of a network, whatever it computes. EMPTY stands for one that computes next to nothing.
+_CALL = {"network.call": 1.0}
+
 
 @dataclass(frozen=True)
 class Unit:
     """A layer as it is timed: with its padding and activation.
 
     Attributes:
-        kind: conv, transposed or norm.
+        kind: conv, transposed, norm, or empty.
         height, width: of the input, in pixels.
         norm: the network's norm; what a norm row costs depends on it.
         head: whether it gives the image.
@@ -71,6 +74,9 @@ class Unit:
         return self.height * self.width * area if self.kind == "transposed" else self.height * self.width // area
 
 
+EMPTY = Unit("empty", 1, 1, 8, 8)
+
+
 def units(spec: GeneratorSpec) -> tuple[Unit, ...]:
     """The units of a network's layer rows."""
     from pocketgan.training.generators import layers
@@ -98,6 +104,8 @@ def features(layer: Unit, block: int) -> Features:
     Args:
         block: channels in a block.
     """
+    if layer.kind == "empty":
+        return {}
     g, pixels_in, pixels_out = layer.group, layer.height * layer.width / 1e6, layer.out_pixels / 1e6
     moved = {
         f"{g}.in{layer.stride}": pixels_in * layer.inputs,
@@ -144,8 +152,7 @@ class LatencyModel:
 
     def __call__(self, spec: GeneratorSpec) -> float:
         """Predicted milliseconds of a network."""
-        boundary = spec.height * spec.width * (spec.input_channels + spec.output_channels)
-        return self._sum(_overhead(boundary)) + sum(map(self._layer_ms, units(spec)))
+        return self._sum(_CALL) + sum(map(self._layer_ms, units(spec)))
 
     def alone_ms(self, layer: Unit) -> float:
         """Predicted milliseconds of a network of one layer."""
@@ -178,10 +185,4 @@ def _fit(times: Mapping[Unit, float], block: int) -> LatencyModel:
 
 def _alone(layer: Unit, block: int) -> Features:
     """Features of a network of one layer."""
-    boundary = layer.height * layer.width * layer.inputs + layer.out_pixels * layer.outputs
-    return features(layer, block) | _overhead(boundary)
-
-
-def _overhead(boundary: int) -> Features:
-    """Of any network: the call, and the numbers that enter and leave it."""
-    return {"network.call": 1.0, "network.boundary": boundary / 1e6}
+    return features(layer, block) | _CALL

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pocketgan import console
 from pocketgan.errors import DeviceError, require
 from pocketgan.files import sha256_json, write_atomic
-from pocketgan.latency import LatencyModel, Unit, fit, units
+from pocketgan.latency import EMPTY, LatencyModel, Unit, fit, units
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,7 +138,7 @@ def layer_points(spec: GeneratorSpec, per_shape: int) -> list[Unit]:
         if shape not in shapes or layer.inputs * layer.outputs > shapes[shape].inputs * shapes[shape].outputs:
             shapes[shape] = layer
     kinds = Counter(layer.group for layer in shapes.values())
-    points: list[Unit] = []
+    points = [EMPTY]
     for layer in shapes.values():
         # Shape after shape takes the next points of one sequence: those of one kind share constants.
         count = max(per_shape, -(-LAYERS_PER_KIND // kinds[layer.group]))
@@ -227,7 +227,9 @@ def _layer_network(layer: Unit) -> nn.Module:
 
     k, s = layer.kernel, layer.stride
     parts: list[nn.Module] = []
-    if layer.kind == "norm":
+    if layer.kind == "empty":
+        pass
+    elif layer.kind == "norm":
         parts.append(nn.InstanceNorm2d(layer.inputs, affine=layer.norm == "instance-affine"))
     elif layer.kind == "transposed":
         padding = (k - s + 1) // 2
