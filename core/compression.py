@@ -3,9 +3,8 @@ device. What needs a latency model gets it here; the searches themselves know on
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pocketgan.errors import BudgetError
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 LATENCY = "latency"
 BY = ("macs_by_output", "macs", "params", LATENCY)
 WIDTHS = ("1", "4", "8", "16", "auto")
-_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Wish:
     by: str
     budget: float
     least_width: int = 16
-    widths: Literal["1", "4", "8", "16", "auto"] | None = None
+    widths: str | None = None
     target: str | None = None
     threads: int = 1
     refresh: bool = False
@@ -69,17 +67,17 @@ def parse_budget(text: str, by: str) -> float:
     Raises:
         BudgetError: the text is something else.
     """
-    from pocketgan.recipe import parse_count
+    from pocketgan import recipe
 
-    if by != LATENCY:
-        try:
-            return float(str(parse_count(text)))
-        except ValueError as error:
-            raise BudgetError(f"--budget: {error}") from error
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", text)
-    if match is None:
-        raise BudgetError(f"--budget: a latency is a number with us, ms or s, such as 12ms, not {text!r}")
-    return float(match[1]) * _MS[match[2]]
+    try:
+        number = recipe.parse_budget(text)
+    except ValueError as error:
+        raise BudgetError(f"--budget: {error}") from error
+    assert isinstance(number, int | float)
+    if (by == LATENCY) != isinstance(number, float):
+        expected = "a latency is a time such as 12ms" if by == LATENCY else "a cost is a number such as 2.6G"
+        raise BudgetError(f"--budget: {expected}, not {text!r}")
+    return number
 
 
 def find_student(teacher: nn.Module, spec: GeneratorSpec, wish: Wish) -> Student:

@@ -107,7 +107,7 @@ def search(
     from pocketgan.training.generators.files import load_generator, save_generator
 
     limit = parse_budget(budget, by)
-    wish = Wish(by, limit, least_width, widths, target, threads, refresh)  # type: ignore[arg-type]
+    wish = Wish(by, limit, least_width, widths, target, threads, refresh)
     spec = _spec(teacher, size, ngf)
     module: nn.Module = load_generator(Path(teacher)).module if Path(teacher).is_file() else build(spec, seed)
     answer = find_student(module, spec, wish)
@@ -117,7 +117,7 @@ def search(
     student, before = cost_of(found.spec), cost_of(spec)
     payload = {
         **student.model_dump(),
-        "budget": limit if limit % 1 else int(limit),
+        "budget": limit,
         "by": by,
         "seconds": found.seconds,
         "evaluations": found.evaluations,
