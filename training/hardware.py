@@ -36,8 +36,8 @@ MULTIPLES = (1, 4, 8, 16)
 # Branches of a block that live; None: as many as the ranking leaves.
 BRANCHES = (None, 3, 2, 1)
 # A candidate keeps at least this part of the |gamma| that the paper's rule keeps within the same budget: one branch a
-# block is the fastest, but keeps half of it.
-KEPT_SCALE = 0.7
+# block is the fastest, but keeps about half of it, two keep two thirds or more.
+KEPT_SCALE = 0.65
 # A candidate is filled up to this part of the budget where single widths fit.
 CLOSE = 0.97
 

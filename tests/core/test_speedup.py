@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pocketgan.export import export
+from pocketgan.export.targets import find_target
 from pocketgan.microbench import Platform, latency_model, measure_networks
 from pocketgan.training.cost import cost, cost_function
 from pocketgan.training.generators import build, scales, spec_by_name
@@ -93,8 +94,8 @@ def test_searched_students_run_16_times_as_fast_as_plain_resnet9(tmp_path):
     print(f"\nONNX Runtime, fp32, one thread, 3x256x256, interleaved; plain ResNet-9: {np.min(base):.0f} ms")
     ratios = {}
     for name, spec, times in zip(names, specs, others, strict=True):
-        ratio = median(min(b) / min(t) for b, t in zip(base, times, strict=True))
-        ratios[name] = ratio
+        # The fastest frames: what else the machine does can only make a frame slower.
+        ratio = ratios[name] = np.min(base) / np.min(times)
         total = cost(spec)
         print(
             f"{ratio:6.1f}x  {np.min(times):6.1f} ms  predicted {model(spec):6.1f} ms  "
@@ -115,6 +116,27 @@ def described(spec):
         if "." in name:
             branches.setdefault(name.partition(".")[2], []).append(str(width))
     return f"{frame}  " + "  ".join(f"{name} {','.join(widths)}" for name, widths in branches.items())
+
+
+def test_rewrites_of_the_onnx_target_pay(tmp_path):
+    spec = spec_by_name("incres9").with_widths({"stem": 16, "down1": 32, "down2": 64, "up1": 32, "up2": 16})
+    widths = {name: 16 if name.endswith("3") else 0 for name in spec.widths if "." in name}
+    spec = spec.with_widths(widths)
+    forms = {
+        "plain": (),
+        "norms of sums folded": ("fold-norms-of-sums",),
+        "and the head 2x2": ("fold-norms-of-sums", "strided-heads-2x2"),
+        "and the head 2x4": ("fold-norms-of-sums", "strided-heads-2x4"),
+    }
+    files = [exported(spec, tmp_path / str(i), rewrites=names) for i, names in enumerate(forms.values())]
+    base, *others = interleaved(files)
+    print(f"\na student of two 3x3 branches of 16 a block, exported plainly: {np.min(base):.1f} ms")
+    ratios = []
+    for name, times in zip(list(forms)[1:], others, strict=True):
+        ratios.append(np.min(base) / np.min(times))
+        print(f"{ratios[-1]:.2f} times as fast: {name}")
+    assert forms["and the head 2x4"] == find_target("onnx")[0].rewrites
+    assert ratios[-1] == max(ratios) > 1.2
 
 
 def pruned_networks(count):
