@@ -42,7 +42,8 @@ def export_models(context: Context) -> dict[str, Any]:
 def _request(context: Context, role: str) -> BundleRequest:
     from pocketgan.export.bundles import BundleRequest
     from pocketgan.training.cost import cost
-    from pocketgan.training.data.paired import PairedImages, batch
+    from pocketgan.training.data.paired import PairedImages
+    from pocketgan.training.data.samples import batch
     from pocketgan.training.generators import build, spec_by_name
     from pocketgan.training.generators.files import read_spec, save_generator
 

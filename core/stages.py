@@ -68,7 +68,8 @@ def check_before(recipe: Recipe) -> None:
 
 def make_data(context: Context) -> dict[str, Any]:
     """Pairs: made from built-in photos, or found in the user's folder and checked."""
-    from pocketgan.training.data.paired import content_hashes, find_pairs
+    from pocketgan.training.data.folders import content_hashes
+    from pocketgan.training.data.paired import find_pairs
 
     stage = context.recipe.data
     assert stage is not None
@@ -116,8 +117,8 @@ def _outside_data(recipe: Recipe, run: Path) -> Any:
     stage = recipe.data
     if stage is None or stage.source != "folder":
         return None
+    from pocketgan.training.data.folders import content_hashes
     from pocketgan.training.data.images import SUFFIXES
-    from pocketgan.training.data.paired import content_hashes
 
     if stage.folder is None:
         raise DataError("this recipe reads a folder of pairs; name it with --data DIR")
@@ -201,6 +202,8 @@ def distill_student(context: Context) -> dict[str, Any]:
     from pocketgan.training.discriminators import PatchDiscriminator
     from pocketgan.training.generators.files import load_generator
     from pocketgan.training.programs.distill import Distill
+    from pocketgan.training.programs.pix2pix import Pix2Pix
+    from pocketgan.training.similarity import FeatureDistance
 
     recipe, stage = context.recipe, context.recipe.distill
     assert stage is not None
@@ -209,16 +212,15 @@ def distill_student(context: Context) -> dict[str, Any]:
     student = load_generator(context.run / "compress" / STUDENT)
     discriminator = PatchDiscriminator(teacher.spec.input_channels + teacher.spec.output_channels, recipe.teacher.ndf)
     discriminator.load_state_dict(load_file(context.run / "teacher" / DISCRIMINATOR))
-    program = Distill(
+    task = Pix2Pix(
         student.module,
-        teacher.module,
         discriminator,
         stage.gan_mode,
-        stage.lambda_distill,
         stage.lambda_recon,
         _optimiser(stage),
         stage.discriminator_learning_rate,
     )
+    program = Distill(task, teacher.module, FeatureDistance(stage.similarity), stage.lambda_distill)
     train, val = _datasets(context, stage)
     others = {"teacher": teacher.module}
     return _train(context, stage, program, student.spec, student.module, discriminator, train, val, others)

@@ -7,13 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pocketgan.training.data.paired import PairedImages, batch
+from pocketgan.training.data.samples import Pictures, batch
 
 
 @torch.no_grad()
-def l1_distance(
-    generate: Callable[[Tensor], Tensor], data: PairedImages, device: torch.device, at_most: int = 32
-) -> float:
+def l1_distance(generate: Callable[[Tensor], Tensor], data: Pictures, device: torch.device, at_most: int = 32) -> float:
     """Mean absolute difference between `generate(input)` and the target, on images in [-1, 1], over whole images.
 
     The first `at_most` pairs are looked at.
