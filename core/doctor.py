@@ -19,6 +19,7 @@ _PARTS = (
     ("export", "export to ONNX", ("torch", "onnx", "onnxscript")),
     ("export", "export to ExecuTorch", ("torch", "executorch")),
     ("export", "export to Core ML", ("torch", "coremltools")),
+    ("quality", "measure FID, KID, LPIPS and mIoU", ("torch", "torchvision", "cleanfid", "lpips", "scipy")),
     ("", "measure ONNX entries", ("onnxruntime",)),
     ("export", "measure ExecuTorch entries", ("executorch",)),
     ("", "sign bundles", ("cryptography",)),

@@ -85,6 +85,18 @@ def _old_name(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
 
 
+def cache_folder() -> Path:
+    """Where pocketgan keeps what it may make or fetch again; it need not exist yet.
+
+    Under XDG_CACHE_HOME or ~/.cache where that can be written, else under the temporary folder.
+    """
+    root = os.environ.get("XDG_CACHE_HOME")
+    folder = Path(root) if root else Path.home() / ".cache"
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        folder = Path(tempfile.gettempdir())
+    return folder / "pocketgan"
+
+
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as file:

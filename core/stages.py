@@ -249,7 +249,7 @@ def _train(
     from pocketgan.training.fit import CHECKPOINT, FitOptions, fit
     from pocketgan.training.generators.files import load_generator, save_generator
     from pocketgan.training.processes import join
-    from pocketgan.training.quality import l1_distance
+    from pocketgan.training.quality.distance import l1_distance
 
     accelerator = join(stage.precision)
     finished = context.folder / GENERATOR

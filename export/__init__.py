@@ -61,7 +61,7 @@ def export(
         StorageError: the disk is full or read-only.
     """
     from pocketgan.export import parity as measuring
-    from pocketgan.export.golden import CONTRACT, golden_outputs, natural_images
+    from pocketgan.export.golden import CONTRACT, golden_outputs, seeded_inputs
     from pocketgan.export.quiet import quiet
     from pocketgan.export.targets import find_target
 
@@ -73,7 +73,7 @@ def export(
     floor = measuring.FLOORS_DB[precision] if floor is None else floor
     with storage_errors(folder), quiet():
         (folder / relative).mkdir(parents=True)
-        golden = golden or golden_outputs(model, natural_images(*example[0].shape[1:]))
+        golden = golden or golden_outputs(model, seeded_inputs(*example[0].shape[1:]))
         exported, outputs = _written_and_run(chosen, model, example, precision, folder / relative, golden)
     parity = None
     if outputs is not None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # The one contract that targets have so far: float32 NCHW in [-1, 1].
 CONTRACT = "nchw-float32"
 SEED = 20_240_229
+# Red, green, blue and a mask; a label map has one channel a class.
+MOST_PICTURE_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,18 @@ def natural_images(channels: int, height: int, width: int, count: int = 1) -> np
     return (levels / 127.5 - 1).astype(np.float32)
 
 
+def label_maps(channels: int, height: int, width: int) -> np.ndarray:
+    """A seeded stand-in for a label map, (1, channels, height, width) float32: one channel is 1, all others 0."""
+    strongest = natural_images(channels, height, width)[0].argmax(0)
+    return (strongest == np.arange(channels)[:, None, None])[None].astype(np.float32)
+
+
+def seeded_inputs(channels: int, height: int, width: int) -> np.ndarray:
+    """One input, (1, channels, height, width): a stand-in for a photo, or for a label map where there are more channels
+    than any picture has."""
+    return (natural_images if channels <= MOST_PICTURE_CHANNELS else label_maps)(channels, height, width)
+
+
 def write_golden(folder: Path, golden: Golden) -> GoldenSet:
     """Write the first input and its output below `folder`/golden, and return the manifest's entry for them.
 
@@ -113,7 +127,8 @@ def write_golden(folder: Path, golden: Golden) -> GoldenSet:
 
 def _spec(name: str, shape: tuple[int, ...]) -> TensorSpec:
     colour_space: Literal["RGB"] | None = "RGB" if shape[1] == 3 else None
+    value_range = (-1.0, 1.0) if shape[1] <= MOST_PICTURE_CHANNELS else (0.0, 1.0)
     sizes = [int(size) for size in shape]
     return TensorSpec(
-        name=name, shape=sizes, layout="NCHW", dtype="float32", value_range=(-1.0, 1.0), colour_space=colour_space
+        name=name, shape=sizes, layout="NCHW", dtype="float32", value_range=value_range, colour_space=colour_space
     )

@@ -84,11 +84,11 @@ def read_artifact(folder: Path, digest: str) -> Entry | None:
 
 
 def _golden(task: Task) -> Answer:
-    from pocketgan.export.golden import golden_outputs, natural_images
+    from pocketgan.export.golden import golden_outputs, seeded_inputs
     from pocketgan.export.source import ModelSource, load_source
 
     loaded = load_source(ModelSource.from_json(task["source"]))
-    inputs = natural_images(*loaded.shape) if task["inputs"] is None else np.load(task["inputs"], allow_pickle=False)
+    inputs = seeded_inputs(*loaded.shape) if task["inputs"] is None else np.load(task["inputs"], allow_pickle=False)
     if inputs.shape[1:] != loaded.shape:
         raise ExportError(f"golden inputs are of {inputs.shape[1:]}, the model's input is of {loaded.shape}")
     golden = golden_outputs(loaded.module, inputs)

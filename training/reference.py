@@ -110,7 +110,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore"):  # a word on pickle protocols would stand above our one line
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ModelError(f"{path} is refused: {_forbidden(error)}") from error
+        raise ModelError(f"{path} is refused: it {_forbidden(error)}") from error
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is damaged or no PyTorch file: it cannot be read to its end") from error
     except Exception as error:  # the unpickler's own asserts, index and type errors on hostile bytes
@@ -128,8 +128,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _forbidden(error: pickle.UnpicklingError) -> str:
     found = re.search(r"GLOBAL (\S+)", str(error))
-    what = f"asks for {found[1]}" if found else "holds more than tensors"
-    return f"it {what}, and only tensors are read; save the generator's state_dict() alone"
+    what = f"asks for {found[1]}" if found else "is damaged or holds more than tensors"
+    return f"{what}, and only tensors are read; save the generator's state_dict() alone"
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

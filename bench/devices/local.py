@@ -23,6 +23,7 @@ from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import Conditions, DeviceInfo, Frame, MeasuredParity, Memory, Result
 from pocketgan.bundle import Bundle
 from pocketgan.errors import DeviceError, storage_errors
+from pocketgan.files import cache_folder
 from pocketgan.manifest import Entry
 
 CONDITIONS_INTERVAL_S = 10.0
@@ -94,7 +95,7 @@ class LocalDevice:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """See Device. The kernel releases the lock when its owner dies, so none goes stale."""
-        folder = self._lock_folder or _cache_folder()
+        folder = self._lock_folder or cache_folder()
         path = folder / f"{self.name}.lock"
         with storage_errors(path):
             folder.mkdir(parents=True, exist_ok=True)
@@ -257,11 +258,3 @@ def _result(run: _Run, device: DeviceInfo, session: str) -> Result:
         parity=run.parity,
         errors=run.errors,
     )
-
-
-def _cache_folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME")
-    folder = Path(root) if root else Path.home() / ".cache"
-    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
-        folder = Path(tempfile.gettempdir())
-    return folder / "pocketgan"

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from pocketgan import __version__, console
-from pocketgan.cli import bundles, doctor, measure, models, models_export, recipes
+from pocketgan.cli import bundles, doctor, measure, models, models_export, quality, recipes
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.add_typer(bundles.bundle)
 app.command()(measure.devices)
 app.command()(measure.bench)
 app.command()(measure.report)
+app.command()(quality.quality)
 app.command()(doctor.doctor)
 
 

@@ -41,10 +41,17 @@ def test_matching_and_missing_builds_pass(monkeypatch, tmp_path, torch, vision):
     doctor.check_torch_pair()
 
 
-def test_a_missing_part_names_the_extra(monkeypatch, tmp_path):
-    fake_packages(monkeypatch, tmp_path, executorch=None)
-    finding = next(f for f in doctor.findings() if f.what == "export to ExecuTorch")
+@pytest.mark.parametrize(
+    ("module", "what", "extra"),
+    [
+        ("executorch", "export to ExecuTorch", "export"),
+        ("cleanfid", "measure FID, KID, LPIPS and mIoU", "quality"),
+    ],
+)
+def test_a_missing_part_names_the_extra(monkeypatch, tmp_path, module, what, extra):
+    fake_packages(monkeypatch, tmp_path, **{module: None})
+    finding = next(f for f in doctor.findings() if f.what == what)
     assert not finding.ok
-    assert "pip install 'pocketgan[export]'" in finding.detail
-    with pytest.raises(MissingExtraError, match=r"pocketgan\[export\]"):
-        require("export", "executorch")
+    assert f"pip install 'pocketgan[{extra}]'" in finding.detail
+    with pytest.raises(MissingExtraError, match=rf"pocketgan\[{extra}\]"):
+        require(extra, module)

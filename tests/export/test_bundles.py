@@ -22,9 +22,9 @@ from pocketgan.export.bundles import BundleRequest, export_bundle, export_bundle
 from pocketgan.export.pool import Pool, worker_count
 from pocketgan.export.source import from_function, from_spec, parse_source
 from pocketgan.export.worker import read_artifact
-from pocketgan.training.generators import build, resnet
+from pocketgan.training.generators import GeneratorSpec, build, resnet
 
-SPEC = resnet.spec(2, "instance", blocks=1, height=16, width=16)
+SPEC = GeneratorSpec("resnet", resnet.widths(2, 1, 2), "instance", blocks=1, height=16, width=16)
 TENSOR = {"name": "x", "shape": [1], "layout": None, "dtype": "float32", "value_range": None, "colour_space": None}
 ENTRY = {
     "id": "onnx-fp32",

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 from pocketgan.errors import ParityError
 from pocketgan.export import export
-from pocketgan.export.golden import golden_outputs, natural_images
+from pocketgan.export.golden import Golden, golden_outputs, natural_images, seeded_inputs
 from pocketgan.export.parity import check, measure
 
 
@@ -80,3 +80,14 @@ def test_golden_images_are_pictures_of_256_levels_that_use_the_whole_range():
     np.testing.assert_array_equal(images, natural_images(3, 64, 48))
     neighbours = np.corrcoef(images[0, 0, :, 1:].ravel(), images[0, 0, :, :-1].ravel())[0, 1]
     assert neighbours > 0.8  # photos: above 0.9; white noise: 0
+
+
+def test_networks_with_more_channels_than_a_picture_are_shown_a_label_map():
+    inputs = seeded_inputs(36, 32, 64)
+    assert inputs.shape == (1, 36, 32, 64)
+    assert set(np.unique(inputs)) == {0, 1}
+    assert (inputs.sum(1) == 1).all()
+    assert (inputs.any((2, 3))).sum() > 10  # classes that occur
+    contract = Golden(inputs[None], np.zeros((1, 1, 3, 32, 64))).specs()
+    assert [spec.value_range for spec in contract] == [(0, 1), (-1, 1)]
+    assert [spec.colour_space for spec in contract] == [None, "RGB"]

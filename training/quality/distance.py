@@ -1,4 +1,4 @@
-"""How close generated pictures are to their targets."""
+"""Mean absolute difference to the targets: how close pictures are, while a training runs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""How good generated pictures are: L1, FID, KID, LPIPS, mIoU."""
