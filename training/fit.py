@@ -256,8 +256,8 @@ def _samples(data: Samples, options: FitOptions, step: int, rank: int, world: in
 
 
 @functools.lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(count)
+def _order(seed: int, epoch: int, count: int) -> list[int]:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(_key(seed, epoch, 0))).tolist()
 
 
 def _key(*numbers: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketgan.errors import ModelError
+from pocketgan.training.reference import read_tensors
 
 # torchvision's own file; the digits in its name begin the SHA-256 of its content, which is checked.
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
@@ -58,7 +57,7 @@ def load_vgg(path: str | None) -> VggFeatures:
     Raises:
         ModelError: the file is missing, unreadable or no such network, or the download is impossible.
     """
-    tensors = _download() if path is None else _read(Path(path))
+    tensors = _download() if path is None else read_tensors(Path(path))
     source = URL if path is None else path
     # features.16 is a convolution in VGG19 and a pooling in VGG16.
     name = "vgg19" if "features.16.weight" in tensors else "vgg16"
@@ -82,31 +81,6 @@ def _ours(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
             place += 2
         place += 1
     return found
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise ModelError(f"there is no file {path} with VGG weights")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as e:
-        raise ModelError(f"{path} is not a readable file of weights (.safetensors or .pth)") from e
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise ModelError(f"{path} holds something else than a state dict")
-    return loaded
 
 
 def _download() -> dict[str, Tensor]:
