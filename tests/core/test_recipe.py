@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from pocketgan.errors import BudgetError, PocketganError, RecipeError
-from pocketgan.recipe import Recipe, load_recipe, parse_count, shipped
+from pocketgan.recipe import Recipe, load_recipe, shipped
+from pocketgan.sections import parse_count
 from pocketgan.stages import check_before
 
 GOOD = """name: x
