@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from pocketgan import console
 from pocketgan.errors import ModelError
 from pocketgan.training.reference import read_tensors
 
@@ -84,10 +87,12 @@ def _ours(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def _download() -> dict[str, Tensor]:
+    console.note(f"VGG19: using torch's copy of {URL}, fetched where it is not there yet (550 MB)")
     try:
-        return torch.hub.load_state_dict_from_url(
-            URL, map_location="cpu", progress=False, check_hash=True, weights_only=True
-        )
+        with redirect_stderr(io.StringIO()):  # torch announces the download in words of its own
+            return torch.hub.load_state_dict_from_url(
+                URL, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            )
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"the weights of VGG19 could not be fetched from {URL} ({error}); name a local file of torchvision's "
