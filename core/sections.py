@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+_MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -20,15 +21,23 @@ def parse_count(value: object) -> object:
     return value
 
 
-Count = Annotated[
-    int,
-    BeforeValidator(parse_count),
+def parse_budget(value: object) -> object:
+    """`2.6G` -> 2600000000, `12ms` -> 12.0 milliseconds; numbers stay as they are."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", value)):
+        return float(match[1]) * _MILLISECONDS[match[2]]
+    number = parse_count(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Budget = Annotated[
+    int | float,
+    BeforeValidator(parse_budget),
     Field(gt=0),
     WithJsonSchema(
         {
             "anyOf": [
                 {"type": "integer", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[KMGT]?\s*$"},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGT]?|us|ms|s)\s*$"},
             ]
         }
     ),
@@ -172,11 +181,29 @@ class TeacherStage(Training):
 class CompressStage(Section):
     """One-step search for the student."""
 
-    budget: Count = Field(description="largest cost of the student, such as 2.6G")
-    by: Literal["macs_by_output", "macs", "params"] = Field("macs_by_output", description="what the budget counts")
+    budget: Budget = Field(description="largest cost of the student, such as 2.6G, or 12ms by latency")
+    by: Literal["macs_by_output", "macs", "params", "latency"] = Field(
+        "macs_by_output", description="what the budget counts"
+    )
     least_width: Annotated[int, Field(ge=1)] = Field(
         16, description="channels that every layer outside the blocks keeps"
     )
+    target: Literal["onnx", "executorch-xnnpack"] | None = Field(
+        None, description="suit the student to this exported form on this device; by latency needs one"
+    )
+    threads: Annotated[int, Field(ge=1)] = Field(1, description="threads of the target's runtime")
+    widths: Literal[1, 4, 8, 16, "auto"] | None = Field(
+        None, description="multiples of the student's widths; auto: what pays on the target, its default"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if (self.by == "latency") != isinstance(self.budget, float):
+            expected = "a time such as 12ms" if self.by == "latency" else "a number such as 2.6G"
+            raise ValueError(f"budget is {expected} where by is {self.by}")
+        if self.target is None and (self.by == "latency" or self.widths == "auto"):
+            raise ValueError("target is missing: latency and automatic widths need one, such as onnx")
+        return self
 
 
 class DistillStage(Training):

@@ -39,7 +39,13 @@ def check_before(recipe: Recipe) -> None:
 
         spec = teacher_spec(recipe)
         check_prunable(spec)
-        check_budget(spec, cost_function(recipe.compress.by), recipe.compress.budget, recipe.compress.least_width)
+        stage = recipe.compress
+        if stage.target is not None:
+            from pocketgan.microbench import Platform, check_platform
+
+            check_platform(Platform(stage.target, stage.threads))
+        if stage.by != "latency":
+            check_budget(spec, cost_function(stage.by), stage.budget, stage.least_width)
     if recipe.distill is not None:
         from pocketgan.training.similarity import check_batch
 
@@ -75,15 +81,18 @@ def _check_teacher(recipe: Recipe) -> None:
 
 def search_student(context: Context) -> dict[str, Any]:
     """Prune the teacher to the budget; the student is written with fresh weights."""
-    from pocketgan.training.cost import cost, cost_function
+    from pocketgan.compression import Wish, find_student
+    from pocketgan.training.cost import cost
     from pocketgan.training.generators import build
     from pocketgan.training.generators.files import load_generator, save_generator
-    from pocketgan.training.search import search
 
     recipe, stage = context.recipe, context.recipe.compress
     assert stage is not None
     teacher = load_generator(context.run / "teacher" / GENERATOR)
-    found = search(teacher.module, teacher.spec, cost_function(stage.by), stage.budget, stage.least_width)
+    widths = None if stage.widths is None else str(stage.widths)
+    wish = Wish(stage.by, stage.budget, stage.least_width, widths, stage.target, stage.threads)
+    student = find_student(teacher.module, teacher.spec, wish)
+    found = student.found
     save_generator(context.folder / STUDENT, build(found.spec, recipe.seed + 1), found.spec, {"trained": "no"})
     return {
         "cost": found.cost,
@@ -92,6 +101,9 @@ def search_student(context: Context) -> dict[str, Any]:
         "evaluations": found.evaluations,
         "macs": cost(found.spec).macs,
         "teacher_macs": cost(teacher.spec).macs,
+        "rule": found.rule,
+        "predicted_ms": student.predicted_ms,
+        "measured_ms": student.measured_ms,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ def export(
     golden: Golden | None = None,
     trained: bool = False,
     floor: float | None = None,
+    rewrites: Sequence[str] | None = None,
 ) -> Artifact:
     """Export `model`, which is not changed, to `folder`/models/<target>-<precision>, and measure its parity.
 
@@ -55,6 +57,8 @@ def export(
         golden: inputs and float32 outputs of `model`; of one seeded image where None.
         trained: a trained model that misses its parity floor is refused, an untrained one reported.
         floor: parity floor in dB; that of the precision where None.
+        rewrites: names of exact rewrites (`rewrites.REWRITES`) in their order, () for a plain export; those that pay on
+            the target's runtime where None.
     Raises:
         ExportError: the target or precision is unknown, or the target cannot express the model.
         ParityError: the model is trained and the file does not compute what it computes.
@@ -74,7 +78,8 @@ def export(
     with storage_errors(folder), quiet():
         (folder / relative).mkdir(parents=True)
         golden = golden or golden_outputs(model, seeded_inputs(*example[0].shape[1:]))
-        exported, outputs = _written_and_run(chosen, model, example, precision, folder / relative, golden)
+        wanted = chosen.rewrites if rewrites is None else tuple(rewrites)
+        exported, outputs = _written_and_run(chosen, model, example, precision, folder / relative, golden, wanted)
     parity = None
     if outputs is not None:
         parity = measuring.measure(outputs, golden.outputs, floor, chosen.runtime)
@@ -110,6 +115,7 @@ def _written_and_run(
     precision: str,
     folder: Path,
     golden: Golden,
+    rewrites: Sequence[str],
 ) -> tuple[Exported, np.ndarray | None]:
     """What the target wrote, and what it computes, if this host can run it.
 
@@ -118,8 +124,9 @@ def _written_and_run(
     """
     from pocketgan.export.canonical import canonical, one_line
     from pocketgan.export.parity import run_file
+    from pocketgan.export.rewrites import rewrite
 
-    module = canonical(model, example)
+    module = rewrite(canonical(model, example), example, rewrites)
     doing = "express"
     try:
         exported = target.export(module, example, precision, folder)

@@ -30,7 +30,7 @@ from pocketgan.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.training.generators import GeneratorSpec
 
 # Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 DEFAULT_WORKERS = 2
 NOTICE = """The files below models/ were written by pocketgan, which is free software under the Apache License 2.0.
 That licence covers no weights: they belong to whoever trained them, on the terms that they and their data carry.

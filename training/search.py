@@ -24,9 +24,10 @@ class SearchResult:
     Attributes:
         spec: the pruned architecture.
         cost: its cost in the budget's unit, never above the budget.
-        threshold: scales at most as large as this were pruned.
+        threshold: scales at most as large as this were pruned (weighted ones where the search weighs them).
         evaluations: how often the cost function was asked.
         seconds: wall time of the search.
+        rule: what the search weighed beside the scales; empty for the paper's rule.
     """
 
     spec: GeneratorSpec
@@ -34,6 +35,7 @@ class SearchResult:
     threshold: float
     evaluations: int
     seconds: float
+    rule: str = ""
 
 
 def search(
@@ -42,6 +44,7 @@ def search(
     cost: Callable[[GeneratorSpec], float],
     budget: float,
     least_width: int = 16,
+    unit: str = "",
 ) -> SearchResult:
     """Prune `teacher` to the widest network within `budget` that one threshold on its norm scales gives.
 
@@ -51,16 +54,14 @@ def search(
         cost: any cost of a spec; the search only knows that it is a number.
         budget: largest cost allowed, in the unit of `cost`.
         least_width: channels that every norm outside the blocks keeps (c_lb of the paper), the largest of its scales.
+        unit: of the cost, for messages.
     Raises:
         BudgetError: the budget is above the teacher's cost or below the smallest that can be reached.
         ModelError: the network has no scales to prune by.
     """
     check_prunable(spec)
     started = time.perf_counter()
-    pool = {name: np.abs(s.detach().cpu().numpy()) for name, s in generators.scales(teacher, spec).items()}
-    gone = set(generators.vanishing(spec))
-    least = {name: min(least_width, len(scale)) for name, scale in pool.items() if name not in gone}
-    ranking = Ranking(pool, least)
+    ranking = Ranking(scale_pool(teacher, spec), least_widths(spec, least_width))
     evaluations = 0
 
     def evaluate(pruned: int) -> tuple[float, GeneratorSpec]:
@@ -69,7 +70,7 @@ def search(
         candidate = spec.with_widths(ranking.widths(pruned))
         return cost(candidate), candidate
 
-    found_cost, found = check_budget(spec, cost, budget, least_width)
+    found_cost, found = check_budget(spec, cost, budget, least_width, unit)
     evaluations += 2
     # `over` is known to exceed the budget and `within` to keep it, also where the cost is not monotone.
     over, within = 0, ranking.size
@@ -92,8 +93,23 @@ def check_prunable(spec: GeneratorSpec) -> None:
         )
 
 
+def scale_pool(teacher: nn.Module, spec: GeneratorSpec) -> dict[str, np.ndarray]:
+    """|gamma| by the name of the width that it decides about."""
+    return {name: np.abs(s.detach().cpu().numpy()) for name, s in generators.scales(teacher, spec).items()}
+
+
+def least_widths(spec: GeneratorSpec, least_width: int) -> dict[str, int]:
+    """What a search leaves at least of every width that it decides about; 0 where a branch may vanish."""
+    gone = set(generators.vanishing(spec))
+    return {name: 0 if name in gone else min(least_width, spec.widths[name]) for name in generators.prunable(spec)}
+
+
 def check_budget(
-    spec: GeneratorSpec, cost: Callable[[GeneratorSpec], float], budget: float, least_width: int
+    spec: GeneratorSpec,
+    cost: Callable[[GeneratorSpec], float],
+    budget: float,
+    least_width: int,
+    unit: str = "",
 ) -> tuple[float, GeneratorSpec]:
     """The smallest network that a search can reach, and its cost.
 
@@ -103,17 +119,15 @@ def check_budget(
     whole = cost(spec)
     if budget >= whole:
         raise BudgetError(
-            f"the budget {_short(budget)} is not below the teacher's own cost {_short(whole)}: nothing to prune; "
-            "lower the budget"
+            f"the budget {_short(budget)}{unit} is not below the teacher's own cost {_short(whole)}{unit}: nothing to "
+            "prune; lower the budget"
         )
-    gone = set(generators.vanishing(spec))
-    least = {name: 0 if name in gone else min(least_width, spec.widths[name]) for name in generators.prunable(spec)}
-    smallest = spec.with_widths(least)
+    smallest = spec.with_widths(least_widths(spec, least_width))
     least_cost = cost(smallest)
     if least_cost > budget:
         raise BudgetError(
-            f"the budget {_short(budget)} cannot be reached: with at least {least_width} channels outside the blocks "
-            f"the smallest cost is {_short(least_cost)}; raise the budget or lower the least width"
+            f"the budget {_short(budget)}{unit} cannot be reached: with at least {least_width} channels outside the "
+            f"blocks the smallest cost is {_short(least_cost)}{unit}; raise the budget or lower the least width"
         )
     return least_cost, smallest
 

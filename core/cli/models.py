@@ -102,11 +102,21 @@ def search(
     teacher: Annotated[
         str, typer.Argument(metavar="TEACHER", help="A model file, or a generator name (fresh, seeded).")
     ],
-    budget: Annotated[str, typer.Option("--budget", help="Largest cost of the student, such as 2.6G.")],
+    budget: Annotated[str, typer.Option("--budget", help="Largest cost of the student, such as 2.6G or 12ms.")],
     out: OutFile,
     by: Annotated[
-        str, typer.Option("--by", help="macs_by_output (the papers' count), macs or params.")
+        str, typer.Option("--by", help="macs_by_output (the papers' count), macs, params or latency.")
     ] = "macs_by_output",
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="Suit the student to this exported form on this device, such as onnx."),
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the target's runtime.")] = 1,
+    widths: Annotated[
+        str | None,
+        typer.Option("--widths", help="Multiples of 1, 4, 8 or 16, or auto: what pays on the target (its default)."),
+    ] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Time the device's layers again.")] = False,
     least_width: Annotated[
         int, typer.Option("--least-width", help="Channels that layers outside the blocks keep.")
     ] = 16,
@@ -117,27 +127,18 @@ def search(
     json: Json = False,
 ) -> None:
     """One-step search: prune a teacher to a budget. Writes the student with fresh weights, ready to be distilled."""
-    import typing
-
-    from pocketgan.errors import BudgetError
-    from pocketgan.sections import parse_count
+    from pocketgan.compression import Wish, find_student, parse_budget
     from pocketgan.training import removal
-    from pocketgan.training.cost import Convention, cost_function
     from pocketgan.training.cost import cost as cost_of
     from pocketgan.training.generators import build
     from pocketgan.training.generators.files import load_generator, save_generator
-    from pocketgan.training.search import search as find
 
-    if by not in typing.get_args(Convention):
-        raise BudgetError(f"--by takes {', '.join(typing.get_args(Convention))}, not {by!r}")
-    try:
-        limit = parse_count(budget)
-    except ValueError as error:
-        raise BudgetError(f"--budget: {error}") from error
-    assert isinstance(limit, int)
+    limit = parse_budget(budget, by)
+    wish = Wish(by, limit, least_width, widths, target, threads, refresh)
     spec = _spec(teacher, size, ngf)
     module: nn.Module = load_generator(Path(teacher)).module if Path(teacher).is_file() else build(spec, seed)
-    found = find(module, spec, cost_function(typing.cast(Convention, by)), limit, least_width)
+    answer = find_student(module, spec, wish)
+    found = answer.found
     student_module = removal.inherit(module, spec, found.spec) if inherit else build(found.spec, seed)
     save_generator(out, student_module, found.spec, {"trained": "no"})
     student, before = cost_of(found.spec), cost_of(spec)
@@ -147,8 +148,19 @@ def search(
         "by": by,
         "seconds": found.seconds,
         "evaluations": found.evaluations,
+        "rule": found.rule,
+        "predicted_ms": answer.predicted_ms,
+        "measured_ms": answer.measured_ms,
         "path": str(out),
     }
+    notes = []
+    if answer.predicted_ms is not None and answer.measured_ms is not None:
+        notes.append(
+            f"{target}, {threads} thread{'s' if threads > 1 else ''}: {answer.predicted_ms:.2f} ms predicted, "
+            f"{answer.measured_ms:.2f} ms measured"
+        )
+    if found.rule:
+        notes.append(f"chosen: {found.rule}")
     text = "\n".join(
         [
             console.table(
@@ -162,6 +174,7 @@ def search(
                     )
                 ],
             ),
+            *notes,
             f"found in {found.seconds * 1e3:.0f} ms with {found.evaluations} evaluations; written to {out}",
         ]
     )

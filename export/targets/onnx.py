@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from pocketgan.export.canonical import trace
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 OPSET = 18
 # Protobuf's limit for one message is 2 GiB; above this the weights go into a file beside the model.
 LARGEST_SINGLE_FILE_BYTES = 2_000_000_000
+_REGISTRIES: dict[int, Any] = {}
 MODEL_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx.data"
 
 
@@ -27,6 +31,7 @@ class Onnx:
     default_precision = "fp32"
     runtime = "onnxruntime"
     packages: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
+    rewrites: tuple[str, ...] = ("fold-norms-of-sums", "strided-heads-2x4")
     relative_time = 1.0
 
     def minimum_os(self, precision: str) -> str | None:
@@ -39,15 +44,16 @@ class Onnx:
         import onnxruntime
         import torch
 
-        program = torch.onnx.export(
-            trace(module, example),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            external_data=False,
-            verbose=False,
-        )
+        with _one_registry():
+            program = torch.onnx.export(
+                trace(module, example),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                external_data=False,
+                verbose=False,
+            )
         assert program is not None
         model = program.model_proto
         _strip(model)
@@ -58,6 +64,23 @@ class Onnx:
         else:
             onnx.save_model(model, path, save_as_external_data=True, location=WEIGHTS_FILE)
         return Exported(MODEL_FILE, onnxruntime.__version__)
+
+
+@contextmanager
+def _one_registry() -> Iterator[None]:
+    """Within it torch.onnx builds its table of operators once a process: it takes two thirds of a small export, and the
+    exporter builds it anew every time. torch is pinned to one version, so its insides are known."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    original = ONNXRegistry.from_torchlib
+
+    def once(opset_version: int) -> Any:
+        if opset_version not in _REGISTRIES:
+            _REGISTRIES[opset_version] = original(opset_version)
+        return _REGISTRIES[opset_version]
+
+    with mock.patch.object(ONNXRegistry, "from_torchlib", staticmethod(once)):
+        yield
 
 
 def _strip(model: Any) -> None:

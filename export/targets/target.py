@@ -31,6 +31,7 @@ class Target(Protocol):
         precisions, default_precision: what it can be asked for.
         runtime: what loads its files (`manifest.Entry.runtime`).
         packages: distributions whose version decides about its bytes.
+        rewrites: the exact rewrites that make its files faster, by measurement, in the order of their application.
         relative_time: how long it takes, roughly, ONNX being 1.
     """
 
@@ -39,6 +40,7 @@ class Target(Protocol):
     default_precision: str
     runtime: str
     packages: tuple[str, ...]
+    rewrites: tuple[str, ...]
     relative_time: float
 
     def minimum_os(self, precision: str) -> str | None:

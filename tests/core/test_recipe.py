@@ -115,3 +115,28 @@ def test_an_unknown_effect_and_generator_are_found_before_the_training(tmp_path)
         recipe = load_recipe(write(tmp_path, GOOD), [setting, "compress.budget=20M"])
         with pytest.raises(PocketganError, match="there are"):
             check_before(recipe)
+
+
+def test_a_student_may_be_searched_for_a_device(tmp_path):
+    changes = ["compress.by=latency", "compress.budget=12ms", "compress.target=onnx"]
+    stage = load_recipe(write(tmp_path, GOOD), changes).compress
+    assert (stage.budget, stage.by, stage.target, stage.widths) == (12.0, "latency", "onnx", None)
+    assert load_recipe(write(tmp_path, GOOD), ["compress.budget=2.6G", "compress.widths=8"]).compress.widths == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            ["compress.budget=1G", "compress.by=latency", "compress.target=onnx"],
+            "budget is a time such as 12ms where by is latency",
+        ),
+        (["compress.budget=12ms"], "budget is a number such as 2.6G where by is"),
+        (["compress.by=latency", "compress.budget=12ms"], "target is missing"),
+        (["compress.budget=1G", "compress.widths=auto"], "target is missing"),
+        (["compress.budget=1G", "compress.widths=7"], r"compress\.widths"),
+    ],
+)
+def test_parts_of_a_search_that_do_not_go_together_are_refused(tmp_path, changes, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, GOOD), changes)
