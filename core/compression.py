@@ -67,10 +67,10 @@ def parse_budget(text: str, by: str) -> float:
     Raises:
         BudgetError: the text is something else.
     """
-    from pocketgan import recipe
+    from pocketgan import sections
 
     try:
-        number = recipe.parse_budget(text)
+        number = sections.parse_budget(text)
     except ValueError as error:
         raise BudgetError(f"--budget: {error}") from error
     assert isinstance(number, int | float)

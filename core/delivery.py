@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.datasets import load_data
 from pocketgan.errors import RecipeError
 from pocketgan.files import sha256_file
 from pocketgan.pipeline import Context, Stage, read_stage
 from pocketgan.recipe import Recipe
-from pocketgan.stages import GENERATOR, load_pairs, read_samples
+from pocketgan.tasks import unpruned_spec
+from pocketgan.training_stages import GENERATOR, read_samples
 
 if TYPE_CHECKING:
     from pocketgan.export.bundles import BundleRequest
+    from pocketgan.export.source import ModelSource
+    from pocketgan.manifest import Cost
 
-UNPRUNED = "resnet9"
 RESULTS = "results.jsonl"
 REPORT = "report.html"
 
@@ -23,8 +26,12 @@ def _roles(recipe: Recipe) -> list[str]:
     return (["student"] if recipe.distill is not None else []) + ["teacher", "unpruned"]
 
 
+def _unpruned(recipe: Recipe) -> str:
+    return "gaugan" if recipe.teacher is not None and recipe.teacher.program == "gaugan" else "resnet9"
+
+
 def _bundle_name(recipe: Recipe, role: str) -> str:
-    return f"{recipe.name}-{UNPRUNED}" if role == "unpruned" else f"{recipe.name}-{role}"
+    return f"{recipe.name}-{_unpruned(recipe) if role == 'unpruned' else role}"
 
 
 def export_models(context: Context) -> dict[str, Any]:
@@ -35,42 +42,54 @@ def export_models(context: Context) -> dict[str, Any]:
     assert stage is not None
     requests = [_request(context, role) for role in _roles(context.recipe)]
     manifests = export_bundles(requests, stage.workers or DEFAULT_WORKERS)
-    (context.folder / f"{UNPRUNED}.safetensors").unlink()
+    (context.folder / f"{_unpruned(context.recipe)}.safetensors").unlink()
     return {manifest.name: {entry.id: entry.bytes for entry in manifest.entries} for manifest in manifests}
 
 
 def _request(context: Context, role: str) -> BundleRequest:
     from pocketgan.export.bundles import BundleRequest
-    from pocketgan.training.cost import cost
-    from pocketgan.training.data.paired import PairedImages, batch
-    from pocketgan.training.generators import build, spec_by_name
-    from pocketgan.training.generators.files import read_spec, save_generator
+    from pocketgan.training.data.samples import batch
 
     recipe = context.recipe
-    assert recipe.data is not None
     assert recipe.export is not None
-    quality: dict[str, float] = {}
-    if role == "unpruned":
-        spec = spec_by_name(UNPRUNED, height=recipe.resolution, width=recipe.resolution)
-        model = context.folder / f"{UNPRUNED}.safetensors"
-        save_generator(model, build(spec, recipe.seed), spec, {"trained": "no"})
-    else:
-        model = context.run / ("distill" if role == "student" else "teacher") / GENERATOR
-        spec = read_spec(model)
-        record = read_stage(context.run, "distill" if role == "student" else "teacher")
-        quality = dict(record["facts"]) if record else {}
-    direction = recipe.data.direction if recipe.data.source == "folder" else "AtoB"
-    val = PairedImages(load_pairs(context.run)["val"], direction, (spec.height, spec.width))
+    model, cost, size = _model(context, role)
+    record = None if role == "unpruned" else read_stage(context.run, "distill" if role == "student" else "teacher")
     return BundleRequest(
         model=model,
         folder=context.folder / role,
         name=_bundle_name(recipe, role),
         role="unpruned" if role == "unpruned" else "student" if role == "student" else "teacher",
         targets=[(target, None) for target in recipe.export.targets],
-        quality=quality,
-        cost=cost(spec),
-        golden_inputs=batch([val.whole(0)])["input"].numpy(),
+        trained=None if role == "unpruned" else True,
+        quality=dict(record["facts"]) if record else {},
+        cost=cost,
+        golden_inputs=batch([load_data(recipe, context.run, "val", size=size).whole(0)])["input"].numpy(),
     )
+
+
+def _model(context: Context, role: str) -> tuple[Path | ModelSource, Cost, tuple[int, int]]:
+    """What to export, what it costs, and its (height, width)."""
+    from pocketgan.export.source import from_function
+    from pocketgan.training.cost import cost
+    from pocketgan.training.generators import build
+    from pocketgan.training.generators.files import read_spec, save_generator
+    from pocketgan.training.generators.own import call_function, measured_cost
+
+    recipe = context.recipe
+    assert recipe.data is not None
+    assert recipe.teacher is not None
+    if role == "unpruned":
+        spec = unpruned_spec(recipe)
+        path = context.folder / f"{_unpruned(recipe)}.safetensors"
+        save_generator(path, build(spec, recipe.seed), spec, {"trained": "no"})
+        return path, cost(spec), (spec.height, spec.width)
+    path = context.run / ("distill" if role == "student" else "teacher") / GENERATOR
+    if recipe.teacher.is_own:
+        shape = (recipe.data.input_channels, *recipe.size)
+        function = recipe.teacher.generator
+        return from_function(function, shape, path), measured_cost(call_function(function), shape), recipe.size
+    spec = read_spec(path)
+    return path, cost(spec), (spec.height, spec.width)
 
 
 def pack_bundles(context: Context) -> dict[str, Any]:

@@ -1,42 +1,16 @@
-"""What each stage of a recipe does. Parts are imported when a stage runs."""
+"""The stages from images to a trained student, and what is checked before the first of them."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import os
+from typing import Any
 
-from pocketgan import console
-from pocketgan.errors import DataError, require
-from pocketgan.files import write_atomic
-from pocketgan.pipeline import Context, Stage, read_stage
-from pocketgan.recipe import Recipe, Training
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
-
-    from pocketgan.training.data.paired import Pair, PairedImages
-    from pocketgan.training.generators import GeneratorSpec
-    from pocketgan.training.programs import Optimiser, Program
-
-INDEX = "index.json"
-GENERATOR = "generator.safetensors"
-DISCRIMINATOR = "discriminator.safetensors"
-STUDENT = "student.safetensors"
-SAMPLE_ROWS = 4
-
-
-def teacher_spec(recipe: Recipe) -> GeneratorSpec:
-    """The unpruned architecture that the recipe trains."""
-    from pocketgan.training.generators import spec_by_name
-
-    stage = recipe.teacher
-    assert stage is not None
-    size = recipe.resolution
-    return spec_by_name(stage.generator, ngf=stage.ngf, norm=stage.norm, height=size, width=size)
+from pocketgan.datasets import make_data, outside_data
+from pocketgan.errors import ModelError, require
+from pocketgan.pipeline import Context, Stage
+from pocketgan.recipe import Recipe
+from pocketgan.tasks import fresh_generator, teacher_spec
+from pocketgan.training_stages import GENERATOR, STUDENT, distill_student, outside_training, train_teacher
 
 
 def check_before(recipe: Recipe) -> None:
@@ -57,6 +31,8 @@ def check_before(recipe: Recipe) -> None:
         from pocketgan.training.teachers.filters import check_effect
 
         check_effect(recipe.data.effect)
+    if recipe.teacher is not None:
+        _check_teacher(recipe)
     if recipe.compress is not None:
         from pocketgan.training.cost import cost_function
         from pocketgan.training.search import check_budget, check_prunable
@@ -70,112 +46,37 @@ def check_before(recipe: Recipe) -> None:
             check_platform(Platform(stage.target, stage.threads))
         if stage.by != "latency":
             check_budget(spec, cost_function(stage.by), stage.budget, stage.least_width)
+    if recipe.distill is not None:
+        from pocketgan.training.similarity import check_batch
+
+        check_batch(recipe.distill.similarity, recipe.distill.batch_size // int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def make_data(context: Context) -> dict[str, Any]:
-    """Pairs: made from built-in photos, or found in the user's folder and checked."""
-    from pocketgan.training.data.paired import content_hashes, find_pairs
-
-    stage = context.recipe.data
+def _check_teacher(recipe: Recipe) -> None:
+    """The generator takes the images, and the weights that its losses need are there."""
+    stage, data = recipe.teacher, recipe.data
     assert stage is not None
-    if stage.source == "folder":
-        root = Path(str(stage.folder)).resolve()
-        splits = find_pairs(root)
-        files = [path for pairs in splits.values() for pair in pairs for path in pair.files()]
-        hashes = content_hashes(files, root, {})
-        names = {
-            split: [[path.relative_to(root).as_posix() for path in pair.files()] for pair in pairs]
-            for split, pairs in splits.items()
-        }
+    assert data is not None
+    if stage.is_own:
+        from pocketgan.training.generators.own import check_generator
+
+        check_generator(fresh_generator(recipe, recipe.seed), stage.generator, (data.input_channels, *recipe.size))
     else:
-        root, hashes = None, {}
-        names = _make_builtin(context)
-    index = {"root": None if root is None else str(root), "splits": names, "files": hashes}
-    write_atomic(context.folder / INDEX, json.dumps(index, indent=1))
-    return {split: len(pairs) for split, pairs in names.items()}
+        from pocketgan.training.generators import check
 
+        spec = teacher_spec(recipe)
+        check(spec)
+        smallest = (spec.height >> spec.levels) * (spec.width >> spec.levels)
+        alone = min(training.batch_size for training in (stage, recipe.distill) if training is not None)
+        if spec.norm.startswith("batch") and smallest == 1 and alone == 1:
+            raise ModelError(
+                f"at {spec.height}x{spec.width} the smallest map of {stage.generator} has one pixel, of which batch "
+                "norm makes nothing: choose a larger resolution, or a batch_size of at least 2"
+            )
+    if stage.program == "gaugan" and stage.lambda_vgg:
+        from pocketgan.training.vgg import load_vgg
 
-def _make_builtin(context: Context) -> dict[str, list[list[str]]]:
-    import numpy as np
-
-    from pocketgan.training.data.builtin import crops
-    from pocketgan.training.data.images import write_image
-    from pocketgan.training.teachers import filters
-
-    recipe = context.recipe
-    stage = recipe.data
-    assert stage is not None
-    names: dict[str, list[list[str]]] = {}
-    with console.progress("data", stage.train_crops + stage.val_crops) as bar:
-        for split, images in crops(recipe.resolution, stage.train_crops, stage.val_crops, recipe.seed).items():
-            names[split] = []
-            for index, image in enumerate(images):
-                name = f"{split}/{index:05d}.png"
-                write_image(context.folder / name, np.hstack([image, filters.apply(stage.effect, image)]))
-                names[split].append([name])
-                bar.advance()
-    return names
-
-
-def _outside_data(recipe: Recipe, run: Path) -> Any:
-    """Content of the user's folder; hashes of files that have not changed since are taken from the last index."""
-    stage = recipe.data
-    if stage is None or stage.source != "folder":
-        return None
-    from pocketgan.training.data.images import SUFFIXES
-    from pocketgan.training.data.paired import content_hashes
-
-    if stage.folder is None:
-        raise DataError("this recipe reads a folder of pairs; name it with --data DIR")
-    root = Path(stage.folder).resolve()
-    if not root.is_dir():
-        raise DataError(f"there is no data folder {stage.folder}")
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    try:
-        known = json.loads((run / "data" / INDEX).read_text())["files"]
-    except (OSError, ValueError, KeyError):
-        known = {}
-    return {name: values[0] for name, values in content_hashes(files, root, known).items()}
-
-
-def load_pairs(run: Path) -> dict[str, list[Pair]]:
-    """The pairs that the data stage left."""
-    from pocketgan.training.data.paired import Pair
-
-    index = json.loads((run / "data" / INDEX).read_text())
-    root = Path(index["root"]) if index["root"] else run / "data"
-    return {
-        split: [Pair(*(root / name for name in names)) for names in pairs] for split, pairs in index["splits"].items()
-    }
-
-
-def _datasets(context: Context, stage: Training) -> tuple[PairedImages, PairedImages]:
-    from pocketgan.training.data.paired import PairedImages
-
-    recipe = context.recipe
-    assert recipe.data is not None
-    pairs, size = load_pairs(context.run), (recipe.resolution, recipe.resolution)
-    direction = recipe.data.direction if recipe.data.source == "folder" else "AtoB"
-    train = PairedImages(pairs["train"], direction, size, stage.load_scale, stage.flip)
-    return train, PairedImages(pairs["val"], direction, size)
-
-
-def train_teacher(context: Context) -> dict[str, Any]:
-    """Train the unpruned generator."""
-    from pocketgan.training.discriminators import PatchDiscriminator
-    from pocketgan.training.generators import build
-    from pocketgan.training.programs.pix2pix import Pix2Pix
-
-    recipe, stage = context.recipe, context.recipe.teacher
-    assert stage is not None
-    spec = teacher_spec(recipe)
-    generator = build(spec, recipe.seed)
-    discriminator = PatchDiscriminator(spec.input_channels + spec.output_channels, stage.ndf, seed=recipe.seed)
-    program = Pix2Pix(
-        generator, discriminator, stage.gan_mode, stage.lambda_l1, _optimiser(stage), stage.discriminator_learning_rate
-    )
-    train, val = _datasets(context, stage)
-    return _train(context, stage, program, spec, generator, discriminator, train, val, {})
+        load_vgg(stage.vgg_weights)
 
 
 def search_student(context: Context) -> dict[str, Any]:
@@ -206,136 +107,17 @@ def search_student(context: Context) -> dict[str, Any]:
     }
 
 
-def distill_student(context: Context) -> dict[str, Any]:
-    """Train the student against the teacher."""
-    from safetensors.torch import load_file
-
-    from pocketgan.training.discriminators import PatchDiscriminator
-    from pocketgan.training.generators.files import load_generator
-    from pocketgan.training.programs.distill import Distill
-
-    recipe, stage = context.recipe, context.recipe.distill
-    assert stage is not None
-    assert recipe.teacher is not None
-    teacher = load_generator(context.run / "teacher" / GENERATOR)
-    student = load_generator(context.run / "compress" / STUDENT)
-    discriminator = PatchDiscriminator(teacher.spec.input_channels + teacher.spec.output_channels, recipe.teacher.ndf)
-    discriminator.load_state_dict(load_file(context.run / "teacher" / DISCRIMINATOR))
-    program = Distill(
-        student.module,
-        teacher.module,
-        discriminator,
-        stage.gan_mode,
-        stage.lambda_distill,
-        stage.lambda_recon,
-        _optimiser(stage),
-        stage.discriminator_learning_rate,
-    )
-    train, val = _datasets(context, stage)
-    others = {"teacher": teacher.module}
-    return _train(context, stage, program, student.spec, student.module, discriminator, train, val, others)
-
-
-def _optimiser(stage: Training) -> Optimiser:
-    from pocketgan.training.programs import Optimiser
-
-    return Optimiser(("generator",), stage.learning_rate, stage.adam_betas, stage.decay)
-
-
-def _train(
-    context: Context,
-    stage: Training,
-    program: Program,
-    spec: GeneratorSpec,
-    generator: nn.Module,
-    discriminator: nn.Module,
-    train: PairedImages,
-    val: PairedImages,
-    others: Mapping[str, nn.Module],
-) -> dict[str, Any]:
-    """Fit, write the networks, and say how close the validation pictures are."""
-    from safetensors.torch import save
-
-    from pocketgan.training.fit import CHECKPOINT, FitOptions, fit
-    from pocketgan.training.generators.files import load_generator, save_generator
-    from pocketgan.training.processes import join
-    from pocketgan.training.quality.distance import l1_distance
-
-    accelerator = join(stage.precision)
-    finished = context.folder / GENERATOR
-    if not context.processes.agree(finished.is_file()):
-        options = FitOptions(
-            stage.steps,
-            stage.batch_size,
-            context.recipe.seed,
-            stage.checkpoint_every,
-            stage.sample_every,
-            average_decay=stage.average_decay,
-        )
-        label = context.folder.name.removesuffix(".partial")
-        fit(
-            program, train, options, context.folder, label, accelerator, lambda p: _overview(p, val, accelerator.device)
-        )
-        if context.processes.first:
-            # The generator comes last: where it is, the training is over.
-            state = {name: tensor.cpu().contiguous() for name, tensor in discriminator.state_dict().items()}
-            write_atomic(context.folder / DISCRIMINATOR, save(state))
-            save_generator(finished, generator, spec, {"trained": "yes", "steps": str(stage.steps)})
-    if not context.processes.first:
-        return {}
-    (context.folder / CHECKPOINT).unlink(missing_ok=True)
-    trained = load_generator(finished).module.to(accelerator.device)
-    facts = {"l1": l1_distance(trained, val, accelerator.device)}
-    if "teacher" in others:
-        facts["teacher_l1"] = (read_stage(context.run, "teacher") or {})["facts"]["l1"]
-    facts["identity_l1"] = l1_distance(lambda images: images, val, accelerator.device)
-    _write_samples(context.folder, val, {"output": trained, **{n: m.to(accelerator.device) for n, m in others.items()}})
-    return facts
-
-
-def _overview(program: Program, val: PairedImages, device: Any) -> np.ndarray:
-    """input | target | output of the first validation pairs."""
-    from pocketgan.training.data.images import grid, to_pixels
-
-    rows = []
-    for index in range(min(SAMPLE_ROWS, len(val))):
-        pair = val.whole(index)
-        output = program.output(pair["input"][None].to(device))[0]
-        rows.append([to_pixels(image) for image in (pair["input"], pair["target"], output)])
-    return grid(rows)
-
-
-def _write_samples(folder: Path, val: PairedImages, networks: Mapping[str, nn.Module]) -> None:
-    """`rows/<i>/<column>.png` for the report."""
-    import torch
-
-    from pocketgan.training.data.images import to_pixels, write_image
-
-    for row in range(min(SAMPLE_ROWS, len(val))):
-        # Spread over the validation set, one further each time: built-in crops go round the photos.
-        pair = val.whole((row * len(val) // SAMPLE_ROWS + row) % len(val))
-        images = dict(pair)
-        with torch.no_grad():
-            for name, network in networks.items():
-                device = next(network.parameters()).device
-                images[name] = network(pair["input"][None].to(device))[0]
-        for name, image in images.items():
-            write_image(folder / "rows" / str(row) / f"{name}.png", to_pixels(image))
-
-
-def read_samples(folder: Path) -> list[dict[str, str]]:
-    """The rows that a training stage left, PNG in base64 by column."""
-    rows = []
-    for row in sorted((folder / "rows").glob("*")):
-        rows.append({p.stem: base64.b64encode(p.read_bytes()).decode() for p in sorted(row.glob("*.png"))})
-    return rows
-
-
 TRAINING_STAGES = (
-    Stage("data", 1, make_data, outside=_outside_data),
-    Stage("teacher", 1, train_teacher, inputs=("data",), slices=("data",), parallel=True),
+    Stage("data", 1, make_data, outside=outside_data),
+    Stage("teacher", 1, train_teacher, inputs=("data",), slices=("data",), outside=outside_training, parallel=True),
     Stage("compress", 1, search_student, inputs=("teacher",)),
     Stage(
-        "distill", 1, distill_student, inputs=("data", "teacher", "compress"), slices=("data", "teacher"), parallel=True
+        "distill",
+        1,
+        distill_student,
+        inputs=("data", "teacher", "compress"),
+        slices=("data", "teacher"),
+        outside=outside_training,
+        parallel=True,
     ),
 )

@@ -67,21 +67,26 @@ def _text(run: Path, recipe: Recipe, reports: Sequence[StageReport]) -> str:
 
 
 def _quality(run: Path) -> str:
-    """L1 distances to the target on the validation images, and how many times fewer MACs the student has."""
+    """What is known of the pictures on validation images, and how many times fewer MACs the student has."""
     facts = (read_stage(run, "distill") or read_stage(run, "teacher") or {}).get("facts", {})
-    if not facts:
-        return ""
-    if "teacher_l1" not in facts:
-        return (
-            f"L1 to the target on validation images: teacher {facts['l1']:.4f}, input itself {facts['identity_l1']:.4f}"
-        )
-    macs = (read_stage(run, "compress") or {})["facts"]
-    return "\n".join(
-        [
-            "L1 to the target on validation images, on the scale [-1, 1]:",
-            f"  student {facts['l1']:.4f}   teacher {facts['teacher_l1']:.4f}   input itself {facts['identity_l1']:.4f}"
-            f"   (student / teacher {facts['l1'] / facts['teacher_l1']:.2f})",
+    lines = []
+    if "to_teacher_l1" in facts:
+        lines.append(f"L1 of the student's validation pictures to its teacher's: {facts['to_teacher_l1']:.4f}")
+    elif "cycle_l1" in facts:
+        lines.append(f"L1 of validation images to themselves, there and back: {facts['cycle_l1']:.4f}")
+    elif facts:
+        parts = [f"{who} {facts[key]:.4f}" for who, key in _distances(facts) if key in facts]
+        lines.append(f"L1 to the target on validation images, on the scale [-1, 1]: {', '.join(parts)}")
+    compress = read_stage(run, "compress")
+    if compress is not None:
+        macs = compress["facts"]
+        lines.append(
             f"MACs: student {macs['macs'] / 1e9:.3f} G, teacher {macs['teacher_macs'] / 1e9:.3f} G:"
-            f" {macs['teacher_macs'] / macs['macs']:.1f} times fewer",
-        ]
-    )
+            f" {macs['teacher_macs'] / macs['macs']:.1f} times fewer"
+        )
+    return "\n".join(lines)
+
+
+def _distances(facts: dict[str, float]) -> list[tuple[str, str]]:
+    own = "student" if "teacher_l1" in facts else "teacher"
+    return [(own, "l1"), ("teacher", "teacher_l1"), ("input itself", "identity_l1")]

@@ -6,7 +6,6 @@ A source is plain data, so that it can be handed to another process, which then 
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 import re
 import sys
@@ -43,12 +42,14 @@ class ModelSource:
         value: the file's path, the spec as JSON, or `package.module:function`.
         shape: (channels, height, width) of the input; None where the spec says it.
         search_path: folders in which a function's package is looked for.
+        weights: of a function's module, a `.safetensors` file; those that it returns where None.
     """
 
     kind: Literal["file", "spec", "function"]
     value: str
     shape: Shape | None = None
     search_path: tuple[str, ...] = ()
+    weights: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,7 +58,11 @@ class ModelSource:
     def from_json(value: dict[str, Any]) -> ModelSource:
         shape = value["shape"]
         return ModelSource(
-            value["kind"], value["value"], None if shape is None else tuple(shape), tuple(value["search_path"])
+            value["kind"],
+            value["value"],
+            None if shape is None else tuple(shape),
+            tuple(value["search_path"]),
+            value["weights"],
         )
 
 
@@ -71,10 +76,15 @@ def from_spec(spec: GeneratorSpec) -> ModelSource:
     return ModelSource("spec", canonical_json(spec.to_json()))
 
 
-def from_function(name: str, shape: Shape) -> ModelSource:
-    """The module that `package.module:function` returns; the working folder is searched first, then `sys.path`."""
+def from_function(name: str, shape: Shape, weights: Path | None = None) -> ModelSource:
+    """The module that `package.module:function` returns; the working folder is searched first, then `sys.path`.
+
+    Args:
+        weights: a file of trained weights for it.
+    """
     folders = (str(Path.cwd()), *(folder for folder in sys.path if folder))
-    return ModelSource("function", name, shape, tuple(dict.fromkeys(folders)))
+    path = None if weights is None else str(weights.absolute())
+    return ModelSource("function", name, shape, tuple(dict.fromkeys(folders)), path)
 
 
 def parse_shape(text: str) -> Shape:
@@ -146,10 +156,14 @@ def load_source(source: ModelSource) -> LoadedModel:
     """
     from pocketgan.training.generators import build
     from pocketgan.training.generators.files import load_generator
+    from pocketgan.training.generators.own import call_function, load_weights
 
     if source.kind == "function":
         assert source.shape is not None
-        return LoadedModel(_call(source), source.shape)
+        module = call_function(source.value, source.search_path)
+        if source.weights is not None:
+            module = load_weights(module, Path(source.weights), source.value)
+        return LoadedModel(module, source.shape)
     spec = source_spec(source)
     assert spec is not None
     shape = (spec.input_channels, spec.height, spec.width)
@@ -158,18 +172,3 @@ def load_source(source: ModelSource) -> LoadedModel:
         return LoadedModel(fresh, shape, spec)
     loaded = load_generator(Path(source.value))
     return LoadedModel(loaded.module, shape, spec, loaded.trained)
-
-
-def _call(source: ModelSource) -> nn.Module:
-    from torch import nn
-
-    module_name, _, function_name = source.value.partition(":")
-    sys.path[:0] = [folder for folder in source.search_path if folder not in sys.path]
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-        module = function()
-    except Exception as error:  # the user's own code
-        raise ModelError(f"{source.value} gives no module: {type(error).__name__}: {error}") from error
-    if not isinstance(module, nn.Module):
-        raise ModelError(f"{source.value} returns {type(module).__name__}; a torch.nn.Module was expected")
-    return module

@@ -1,4 +1,4 @@
-"""PatchGAN discriminator of pix2pix (Isola et al. 2017, section 3.2.2)."""
+"""Discriminators: PatchGAN (pix2pix, Isola et al. 2017, section 3.2.2) and multi-scale (pix2pixHD, SPADE)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 
 from pocketgan.training.generators.blocks import has_bias, make_norm
 
@@ -16,7 +18,8 @@ class PatchDiscriminator(nn.Module):
     forward: (n, channels, h, w) -> (n, 1, h', w') raw scores.
 
     Args:
-        channels: input channels; a conditional discriminator sees input and output image concatenated.
+        channels: input channels; a conditional discriminator sees input and output image concatenated, an
+            unconditional one (CycleGAN) the output image alone.
         ndf: channels of the first layer.
         layers: stride-2 layers.
         norm: of all layers but the first and the last.
@@ -57,3 +60,60 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """The same PatchGAN at the full size and at every half of it (pix2pixHD, section 3.2), with SPADE's norms.
+
+    Convolutions between the first and the last are spectrally normalised and followed by instance norm (SPADE).
+
+    forward: (n, channels, h, w) -> by scale, from the full one on, the outputs of all layers; the last are raw scores.
+
+    Args:
+        channels: of input and output image concatenated.
+        ndf: channels of the first layer.
+        scales: number of discriminators (num_D).
+        layers: convolutions before the scores (n_layers); all but the last of them have stride 2.
+        seed: of the weights: Xavier with gain 0.02.
+    """
+
+    def __init__(self, channels: int, ndf: int = 64, scales: int = 2, layers: int = 4, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # also of the power iterations' first vectors
+            self.scales = nn.ModuleList(_scale(channels, ndf, layers) for _ in range(scales))
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        results = []
+        for index, scale in enumerate(self.scales):
+            if index:
+                x = functional.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
+            outputs, features = x, []
+            assert isinstance(scale, nn.ModuleList)
+            for layer in scale:
+                outputs = layer(outputs)
+                features.append(outputs)
+            results.append(features)
+        return results
+
+
+def _scale(channels: int, ndf: int, layers: int) -> nn.ModuleList:
+    """Layers of one discriminator; each is a convolution with what follows it."""
+
+    def conv(inputs: int, outputs: int, stride: int, bias: bool = True) -> nn.Conv2d:
+        made = nn.Conv2d(inputs, outputs, 4, stride=stride, padding=2, bias=bias)
+        nn.init.xavier_normal_(made.weight, gain=0.02)
+        if made.bias is not None:
+            nn.init.zeros_(made.bias)
+        return made
+
+    found: list[nn.Module] = [nn.Sequential(conv(channels, ndf, 2), nn.LeakyReLU(0.2))]
+    width = ndf
+    for index in range(1, layers):
+        wider = min(2 * width, 8 * ndf)
+        # Instance norm takes a bias away again.
+        normed = spectral_norm(conv(width, wider, 2 if index < layers - 1 else 1, bias=False))
+        found.append(nn.Sequential(normed, nn.InstanceNorm2d(wider), nn.LeakyReLU(0.2)))
+        width = wider
+    found.append(conv(width, 1, 1))
+    return nn.ModuleList(found)

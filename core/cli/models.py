@@ -14,6 +14,7 @@ from pocketgan.errors import DataError, ModelError, require
 if TYPE_CHECKING:
     from torch import nn
 
+    from pocketgan.manifest import Cost
     from pocketgan.training.generators import GeneratorSpec
 
 # Written out: importing the generators takes longer than `--help` may. A test compares.
@@ -23,7 +24,7 @@ NAMES = (
 )
 Generator = Annotated[
     str,
-    typer.Argument(metavar="GENERATOR_OR_FILE", help=f"{NAMES}, or a model file (.safetensors)."),
+    typer.Argument(metavar="GENERATOR_OR_FILE", help=f"{NAMES}, a .safetensors file, or package.module:function."),
 ]
 Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Input size such as 3x256x256.")]
 Ngf = Annotated[int | None, typer.Option("--ngf", help="Channels of the first layer; the paper's where absent.")]
@@ -41,6 +42,9 @@ def cost(
     from pocketgan.training.cost import cost_by_layer
     from pocketgan.training.generators import check
 
+    if ":" in model and not Path(model).exists():
+        _cost_of_own(model, size)
+        return
     spec = _spec(model, size, ngf)
     check(spec)
     total = cost_of(spec)
@@ -60,15 +64,38 @@ def cost(
         ),
     }
     lines = [
-        f"params          {total.params / 1e6:10.3f} M",
-        f"MACs            {total.macs / 1e9:10.3f} G   executed",
-        f"MACs by output  {total.macs_by_output / 1e9:10.3f} G   as papers count transposed convolutions",
+        _total(total),
         f"at batch 1, input {spec.input_channels}x{spec.height}x{spec.width}",
     ]
     if verbose:
         cells = [(r.layer.name, r.params, f"{r.macs / 1e6:.2f}", f"{r.macs_by_output / 1e6:.2f}") for r in rows]
         lines = [console.table(["layer", "params", "MACs (M)", "by output (M)"], cells), "", *lines]
     console.result(payload, "\n".join(lines))
+
+
+def _cost_of_own(function: str, size: str | None) -> None:
+    """Cost of the module that `package.module:function` returns, measured; there are no layers to list."""
+    require("train", "torch", "safetensors")
+    from pocketgan.training.generators.own import call_function, measured_cost
+
+    if size is None:
+        raise ModelError(f"{function} needs its input's shape: --input 3x256x256")
+    shape = _parse_size(size)
+    total = measured_cost(call_function(function), shape)
+    console.result(
+        {**total.model_dump(), "input": list(shape)},
+        f"{_total(total)}\nat batch 1, input {size}; counted while it ran; FFTs and recurrent cells count nothing",
+    )
+
+
+def _total(total: Cost) -> str:
+    return "\n".join(
+        [
+            f"params          {total.params / 1e6:10.3f} M",
+            f"MACs            {total.macs / 1e9:10.3f} G   executed",
+            f"MACs by output  {total.macs_by_output / 1e9:10.3f} G   as papers count transposed convolutions",
+        ]
+    )
 
 
 def search(

@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from pocketgan.errors import BudgetError, PocketganError, RecipeError
-from pocketgan.recipe import Recipe, load_recipe, parse_count, shipped
+from pocketgan.recipe import Recipe, load_recipe, shipped
+from pocketgan.sections import parse_count
 from pocketgan.stages import check_before
 
 GOOD = """name: x
@@ -24,9 +25,9 @@ def write(tmp_path, text):
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["demo", "facades"])
+@pytest.mark.parametrize("name", ["demo", "facades", "pix2pix_cat", "cyclegan_cat", "gaugan_cat"])
 def test_shipped_recipes_are_good_and_agree_with_the_schema(name):
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, ["teacher.lambda_vgg=0"])  # VGG weights are a download
     check_before(recipe)
     assert recipe.stages() == ["data", "teacher", "compress", "distill", "export", "bundle", "bench", "report"]
     jsonschema.validate(yaml.safe_load(shipped()[name]), Recipe.model_json_schema())
@@ -59,8 +60,19 @@ def test_text_that_is_no_recipe_is_refused(tmp_path, text, message):
         load_recipe(write(tmp_path, text))
 
 
+@pytest.mark.parametrize("name", ["pix2pix_cat", "cyclegan_cat", "gaugan_cat"])
+def test_the_small_variant_that_a_recipe_documents_is_good(name):
+    lines = shipped()[name].splitlines()
+    words = " ".join(line.lstrip("# ") for line in lines[: lines.index(f"name: {name}")]).split()
+    settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    assert len(settings) >= 8
+    recipe = load_recipe(name, settings)
+    check_before(recipe)
+    assert (recipe.teacher.steps, recipe.distill.steps) == (30, 30)
+
+
 def test_a_missing_recipe_names_the_shipped_ones():
-    with pytest.raises(RecipeError, match="shipped: demo, facades"):
+    with pytest.raises(RecipeError, match="shipped: cyclegan_cat, demo, facades"):
         load_recipe("dmeo")
 
 

@@ -159,7 +159,7 @@ def test_two_processes_train_together_and_leave_one_checkpoint(undisturbed):
         (["search", "resnet9", "--budget", "2G", "--out", "s.safetensors"], "cannot be pruned"),
         (["search", "incres9", "--budget", "2 Gigs", "--out", "s.safetensors"], "such as 2.6G"),
         (["apply", "none.pgb", ".", "--out", "o"], "no model or bundle"),
-        (["recipe", "show", "dmeo"], "there are demo, facades"),
+        (["recipe", "show", "dmeo"], "there are cyclegan_cat, demo, facades"),
         (["pairs", "make", ".", "--concept", "sepia", "--out", "o"], "no filter effect"),
     ],
 )

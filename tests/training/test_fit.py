@@ -10,13 +10,12 @@ import torch
 from accelerate import Accelerator
 
 from pocketgan.errors import ModelError, PocketganError, StorageError
+from pocketgan.training import fit as fitting
 from pocketgan.training.checkpoint import load_checkpoint, save_checkpoint
 from pocketgan.training.discriminators import PatchDiscriminator
 from pocketgan.training.fit import CHECKPOINT, FitOptions, fit
 from pocketgan.training.generators import build, spec_by_name
-from pocketgan.training.losses import AdversarialLoss
 from pocketgan.training.programs import Optimiser
-from pocketgan.training.programs.distill import Distill
 from pocketgan.training.programs.pix2pix import Pix2Pix
 
 SPEC = spec_by_name("incres9", ngf=6, height=32, width=32)
@@ -46,37 +45,26 @@ def options(steps, **more):
     return FitOptions(steps, 2, seed=3, checkpoint_every=3, sample_every=100, **more)
 
 
-class StopError(Exception):
-    """Ends a training between two steps, as a kill would."""
-
-
-def weights(made):
-    return {
-        f"{name}.{key}": value.clone()
-        for name, net in made.networks().items()
-        for key, value in net.state_dict().items()
-    }
-
-
 @pytest.mark.parametrize("decay", [0.0, 0.9])
-def test_a_resumed_training_equals_an_undisturbed_one_bit_for_bit(tmp_path, decay):
-    whole, first, second = program(), program(), program(seed=9)
-    fit(whole, Colours(), options(8, average_decay=decay), tmp_path / "whole", "whole", Accelerator(cpu=True))
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_resumed_training_equals_an_undisturbed_one_bit_for_bit(
+    assert_resumes_bit_for_bit, monkeypatch, decay, layout
+):
+    monkeypatch.setattr(fitting, "memory_format", lambda device: layout)
+    assert_resumes_bit_for_bit(program, Colours(), average_decay=decay)
 
-    class Killed(Colours):
-        taken = 0
 
-        def sample(self, index, random):
-            Killed.taken += 1
-            if Killed.taken > 9:  # in the fifth step, after the checkpoint of the third
-                raise StopError
-            return super().sample(index, random)
-
-    with pytest.raises(StopError):
-        fit(first, Killed(), options(8, average_decay=decay), tmp_path / "killed", "killed", Accelerator(cpu=True))
-    fit(second, Colours(), options(8, average_decay=decay), tmp_path / "killed", "killed", Accelerator(cpu=True))
-    expected, found = weights(whole), weights(second)
-    assert all(torch.equal(expected[key], found[key]) for key in expected)
+def test_the_layout_of_tensors_in_memory_changes_nothing_but_rounding(tmp_path, monkeypatch):
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        monkeypatch.setattr(fitting, "memory_format", lambda device, layout=layout: layout)
+        made = program()
+        fit(made, Colours(), options(2), tmp_path / str(layout), "t", Accelerator(cpu=True))
+        results.append({key: value.float() for key, value in made.generator.state_dict().items()})
+    # Adam's first steps have the size of the rate wherever a gradient is not zero.
+    assert all(torch.allclose(results[0][k], results[1][k], atol=4e-3) for k in results[0])
+    close = [torch.isclose(results[0][k], results[1][k], atol=1e-4).float().mean() for k in results[0]]
+    assert sum(close) / len(close) > 0.95
 
 
 def test_training_brings_the_loss_down_and_writes_scalars_and_samples(tmp_path):
@@ -100,27 +88,6 @@ def test_the_generator_phase_leaves_the_discriminator_alone_and_the_other_way_ro
         gradients = torch.autograd.grad(sum(terms.values()), own, allow_unused=True, retain_graph=True)
         assert any(g is not None and g.abs().sum() > 0 for g in gradients)
         assert all(p.grad is None for network in made.networks().values() for p in network.parameters())
-
-
-def test_distillation_trains_the_student_and_never_the_teacher(tmp_path):
-    teacher = build(SPEC, 1)
-    student_spec = SPEC.with_widths({name: max(2, width // 2) for name, width in SPEC.widths.items()})
-    made = Distill(build(student_spec, 2), teacher, PatchDiscriminator(6, 4, layers=2))
-    before = {key: value.clone() for key, value in teacher.state_dict().items()}
-    head = made.generator.head.weight.clone()
-    terms = dict(made.losses({k: v[None] for k, v in Colours().sample(0, np.random.default_rng(0)).items()}))
-    assert set(terms["generator"]) == {"adversarial", "l1", "distill"}
-    assert 0 < terms["generator"]["distill"].item() <= 4 * made.lambda_distill
-    fit(made, Colours(), options(3), tmp_path, "d", Accelerator(cpu=True))
-    assert all(torch.equal(before[key], value) for key, value in teacher.state_dict().items())
-    assert not torch.equal(head, made.generator.head.weight)
-
-
-@pytest.mark.parametrize("mode", ["lsgan", "vanilla", "hinge"])
-def test_adversarial_losses_reward_the_right_side(mode):
-    loss, high, low = AdversarialLoss(mode), torch.ones(2, 1, 3, 3), -torch.ones(2, 1, 3, 3)
-    assert loss.discriminator(high, low) < loss.discriminator(low, high)
-    assert loss.generator(high) < loss.generator(low)
 
 
 def test_rates_are_constant_and_then_fall_to_zero():

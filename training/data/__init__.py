@@ -1,1 +1,1 @@
-"""Image data: paired folders and the photos that ship with installed packages."""
+"""Image data: paired, unpaired and label-map folders, and the photos that ship with installed packages."""

@@ -38,7 +38,8 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """(h, w, 3) uint8 -> (3, h, w) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(127.5).sub_(1.0)
+    # In numpy: this runs on decoding threads, where torch would start a pool of its own for each.
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / 127.5 - 1.0)
 
 
 def to_pixels(image: Tensor) -> np.ndarray:

@@ -9,23 +9,29 @@ Layouts of DIR, for the splits train and val:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 
 from pocketgan.errors import DataError
-from pocketgan.files import sha256_file
-from pocketgan.training.data.images import list_images, read_image, resize, to_tensor
+from pocketgan.training.data.folders import (
+    SPLITS,
+    check_equal_sizes,
+    check_halves,
+    check_readable,
+    check_root,
+    hold_out,
+    holds_images,
+    match,
+)
+from pocketgan.training.data.images import list_images, read_image, to_pixels, to_tensor
+from pocketgan.training.data.samples import Crop
 
 Direction = Literal["AtoB", "BtoA"]
-SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,9 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
         DataError: the folder is missing, empty or in no known layout, or images are unpaired, unreadable or of
             different sizes; names some of them and says how many there are.
     """
-    if not root.is_dir():
-        raise DataError(f"there is no data folder {root}")
-    if all((root / side).is_dir() and list_images(root / side) for side in "AB"):
-        pairs = _match(root / "A", root / "B")
-        splits = {"train": [p for i, p in enumerate(pairs) if i % 10], "val": pairs[::10]}
+    check_root(root)
+    if all(holds_images(root / side) for side in "AB"):
+        splits = hold_out([Pair(*files) for files in match((root / "A", root / "B"))])
     else:
         splits = {split: _split_pairs(root, split) for split in SPLITS}
     for split in SPLITS:
@@ -59,90 +63,19 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
                 f"{root} holds no images for {split}: expected {split}/ with side-by-side images, "
                 "or A/ and B/ with equal names"
             )
-    _check_images([pair for split in SPLITS for pair in splits[split]])
+    pairs = [pair for split in SPLITS for pair in splits[split]]
+    sizes = check_readable([path for pair in pairs for path in pair.files()])
+    check_halves([pair.a for pair in pairs if pair.b is None], sizes)
+    check_equal_sizes([pair.files() for pair in pairs], sizes)
     return splits
 
 
 def _split_pairs(root: Path, split: str) -> list[Pair]:
-    for a, b in ((root / split / "A", root / split / "B"), (root / "A" / split, root / "B" / split)):
-        if a.is_dir() or b.is_dir():
-            return _match(a, b)
+    for sides in ((root / split / "A", root / split / "B"), (root / "A" / split, root / "B" / split)):
+        if any(side.is_dir() for side in sides):
+            return [Pair(*files) for files in match(sides)]
     folder = root / split
     return [Pair(path) for path in list_images(folder)] if folder.is_dir() else []
-
-
-def _match(a: Path, b: Path) -> list[Pair]:
-    """Pairs with equal names, whatever their suffixes."""
-    for folder in (a, b):
-        if not folder.is_dir():
-            raise DataError(f"there is no folder {folder} to pair with its sibling")
-    left, right = ({path.stem: path for path in list_images(folder)} for folder in (a, b))
-    unpaired = [
-        str(side[stem]) for side in (left, right) for stem in sorted(left.keys() ^ right.keys()) if stem in side
-    ]
-    if unpaired:
-        raise DataError(f"{_some(unpaired, 'image has', 'images have')} no partner of the same name in {a} and {b}")
-    return [Pair(left[stem], right[stem]) for stem in sorted(left)]
-
-
-def _check_images(pairs: Sequence[Pair]) -> None:
-    files = [path for pair in pairs for path in pair.files()]
-    with ThreadPoolExecutor() as pool:
-        sizes = dict(zip(files, pool.map(_size_or_none, files), strict=True))
-    unreadable = [str(path) for path, size in sizes.items() if size is None]
-    if unreadable:
-        raise DataError(f"{_some(unreadable, 'file is', 'files are')} not readable as an image; repair or remove")
-    alone = [sizes[pair.a] for pair in pairs if pair.b is None]
-    if alone:
-        usual = max(set(alone), key=alone.count)
-        odd = [f"{p.a} ({_text(sizes[p.a])})" for p in pairs if p.b is None and sizes[p.a] != usual]
-        if odd:
-            raise DataError(
-                f"{_some(odd, 'side-by-side image differs', 'side-by-side images differ')} "
-                f"from the others' size {_text(usual)}"
-            )
-        if usual is not None and usual[0] % 2:
-            raise DataError(f"side-by-side images have two halves of equal width; {pairs[0].a} is {_text(usual)}")
-    unequal = [
-        f"{p.a} ({_text(sizes[p.a])}) and {p.b} ({_text(sizes[p.b])})"
-        for p in pairs
-        if p.b and sizes[p.a] != sizes[p.b]
-    ]
-    if unequal:
-        raise DataError(f"{_some(unequal, 'pair has', 'pairs have')} images of different sizes")
-
-
-def _size_or_none(path: Path) -> tuple[int, int] | None:
-    """(width, height), or None where the file does not decode as a whole."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-
-
-def _text(size: tuple[int, int] | None) -> str:
-    return "unreadable" if size is None else f"{size[0]}x{size[1]}"
-
-
-def _some(items: Sequence[str], one: str, many: str) -> str:
-    shown = ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
-    return f"{len(items)} {one if len(items) == 1 else many}: {shown}:"
-
-
-def content_hashes(files: Iterable[Path], root: Path, known: dict[str, list]) -> dict[str, list]:
-    """By name relative to root: [SHA-256, bytes, modification time in ns].
-
-    A file whose size and time equal those in `known` keeps its hash, so that a second look at a large folder is fast.
-    """
-    hashes = {}
-    for path in files:
-        name, stat = path.relative_to(root).as_posix(), path.stat()
-        old = known.get(name)
-        same = old is not None and old[1:] == [stat.st_size, stat.st_mtime_ns]
-        hashes[name] = old if same and old else [sha256_file(path), stat.st_size, stat.st_mtime_ns]
-    return hashes
 
 
 class PairedImages:
@@ -155,6 +88,8 @@ class PairedImages:
         load_scale: images are resized to `size` times this and cropped at random (pix2pix: 286 / 256).
         flip: mirror half of the pairs.
     """
+
+    paired = True
 
     def __init__(
         self,
@@ -186,23 +121,16 @@ class PairedImages:
 
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """`input` and `target`, each (3, height, width), cropped and mirrored alike."""
-        height, width = self.size
-        tall, wide = round(height * self.load_scale), round(width * self.load_scale)
-        top, left = int(random.integers(0, tall - height + 1)), int(random.integers(0, wide - width + 1))
-        mirror = self.flip and bool(random.integers(0, 2))
-        result = {}
-        for name, pixels in zip(("input", "target"), self.pixels(index), strict=True):
-            part = resize(pixels, tall, wide)[top : top + height, left : left + width]
-            result[name] = to_tensor(part[:, ::-1] if mirror else part)
-        return result
+        return self._tensors(index, Crop.draw(self.size, self.load_scale, self.flip, random))
 
     def whole(self, index: int) -> dict[str, Tensor]:
         """`input` and `target` of the whole image at `size`, for validation."""
-        height, width = self.size
-        pixels = zip(("input", "target"), self.pixels(index), strict=True)
-        return {name: to_tensor(resize(image, height, width)) for name, image in pixels}
+        return self._tensors(index, Crop.whole(self.size))
 
+    def view(self, tensor: Tensor) -> np.ndarray:
+        """(3, h, w) input -> (h, w, 3) uint8."""
+        return to_pixels(tensor)
 
-def batch(samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack samples into (n, ...) tensors."""
-    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+    def _tensors(self, index: int, crop: Crop) -> dict[str, Tensor]:
+        images = zip(("input", "target"), self.pixels(index), strict=True)
+        return {name: to_tensor(crop.picture(pixels)) for name, pixels in images}

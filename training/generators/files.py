@@ -83,6 +83,11 @@ def _read(path: Path, with_tensors: bool) -> tuple[GeneratorSpec, dict[str, str]
             names = list(file.keys()) if with_tensors else []
             tensors = {name: file.get_tensor(name) for name in names}
         metadata = json.loads(described)
+        if "function" in metadata:
+            raise ModelError(
+                f"{path} holds weights of {metadata['function']}, a generator of your own; pocketgan calls no function "
+                "that a file names"
+            )
         stored = metadata.pop("spec")
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is not a readable .safetensors file: {error}") from error

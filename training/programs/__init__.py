@@ -33,7 +33,13 @@ class Program(Protocol):
     """One training program."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """Every network, by name: moved to the device and written to checkpoints."""
+        """Every network, by name: moved to the device; those that are optimised are written to checkpoints."""
+
+    def memories(self) -> dict[str, nn.Module]:
+        """What no optimiser changes and yet goes on from step to step: buffers, moved and written likewise.
+
+        Every process has its own. Random decisions come from torch's generator, which `fit` seeds at every step.
+        """
 
     def optimisers(self) -> dict[str, Optimiser]:
         """What is optimised, by the names that `losses` gives its phases."""
@@ -46,4 +52,4 @@ class Program(Protocol):
         """
 
     def output(self, images: Tensor) -> Tensor:
-        """The generator's picture of (n, 3, h, w) inputs, for samples."""
+        """The generator's picture of (n, c, h, w) inputs, for samples."""

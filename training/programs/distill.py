@@ -1,54 +1,100 @@
-"""Distillation of a pruned student from its teacher by global kernel alignment (CAT, section 3.3)."""
+"""Distillation of a pruned student from its teacher (CAT, section 3.3), for all three tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pocketgan.training.losses import GanMode
 from pocketgan.training.programs import Batch, Optimiser, Phase
-from pocketgan.training.programs.pix2pix import Pix2Pix
-from pocketgan.training.similarity import GlobalKernelAlignment
+from pocketgan.training.programs.adversarial import Adversarial
+from pocketgan.training.similarity import FeatureDistance
 
 
-class Distill(Pix2Pix):
-    """pix2pix on the student, plus the alignment of its features with the frozen teacher's.
+class Unaligned(Adversarial):
+    """The student of a CycleGAN: no pairs, so that the teacher's pictures are its targets.
+
+    Batches hold `input`, an unrelated real `target` for the discriminator, and the `teacher`'s picture of the input.
 
     Args:
-        student, teacher: residual generators with as many feature taps; the teacher never changes.
-        discriminator: starts from the teacher's (CAT).
-        lambda_distill: weight of the sum of 1 - GKA over the taps.
-        lambda_recon: weight of the L1 distance to the real target (100 for pix2pix students).
+        discriminator: unconditional, inherited from the teacher.
+        lambda_recon: weight of the L1 distance to the teacher's picture (CAT: 5).
     """
 
     def __init__(
         self,
-        student: nn.Module,
-        teacher: nn.Module,
+        generator: nn.Module,
         discriminator: nn.Module,
-        gan_mode: GanMode = "hinge",
-        lambda_distill: float = 0.5,
-        lambda_recon: float = 100.0,
+        gan_mode: GanMode = "lsgan",
+        lambda_recon: float = 5.0,
         optimiser: Optimiser | None = None,
         discriminator_learning_rate: float | None = None,
     ) -> None:
-        super().__init__(student, discriminator, gan_mode, lambda_recon, optimiser, discriminator_learning_rate)
+        super().__init__(generator, discriminator, gan_mode, optimiser, discriminator_learning_rate)
+        self.lambda_recon = lambda_recon
+
+    def judge(self, batch: Batch, fake: Tensor) -> Tensor:
+        return self.adversarial.discriminator(self.discriminator(batch["target"]), self.discriminator(fake.detach()))
+
+    def generator_terms(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        return {
+            "adversarial": self.adversarial.generator(self.discriminator(fake)),
+            "recon": self.lambda_recon * (fake - batch["teacher"]).abs().mean(),
+        }
+
+
+class Distill:
+    """The program of the student's task, plus the distance of its features from the frozen teacher's.
+
+    Args:
+        task: trains the student: Pix2Pix (aligned), Unaligned or GauGan; its discriminator starts from the teacher's.
+        teacher: a network with as many feature taps as the student; it never changes.
+        distance: of the features; its parameters, if it has any, are trained with the student.
+        lambda_distill: its weight.
+    """
+
+    def __init__(
+        self, task: Adversarial, teacher: nn.Module, distance: FeatureDistance, lambda_distill: float = 0.5
+    ) -> None:
+        self.task = task
         self.teacher: Any = teacher.eval().requires_grad_(False)
+        self.distance = distance
         self.lambda_distill = lambda_distill
-        self.similarity = GlobalKernelAlignment()
 
     def networks(self) -> dict[str, nn.Module]:
-        return {**super().networks(), "teacher": self.teacher}
+        return {**self.task.networks(), "teacher": self.teacher, "distance": self.distance}
+
+    def memories(self) -> dict[str, nn.Module]:
+        return self.task.memories()
+
+    def optimisers(self) -> dict[str, Optimiser]:
+        found = self.task.optimisers()
+        own = found["generator"]
+        found["generator"] = replace(own, networks=("generator", "distance"))
+        return found
 
     def losses(self, batch: Batch) -> Iterator[Phase]:
-        source, target = batch["input"], batch["target"]
         with torch.no_grad():
-            _, wanted = self.teacher.forward_with_features(source)
-        fake, features = self.generator.forward_with_features(source)
-        yield "discriminator", {"discriminator": self.judge(source, target, fake)}
-        pairs = zip(wanted, features, strict=True)
-        distance = sum((1 - self.similarity(x, y) for x, y in pairs), start=fake.new_zeros(()))
-        yield "generator", {**self.generator_terms(source, target, fake), "distill": self.lambda_distill * distance}
+            picture, wanted = self.teacher.forward_with_features(batch["input"])
+        fake, features = self.task.generator.forward_with_features(batch["input"])
+        batch = {**batch, "teacher": picture}
+        yield "discriminator", {"discriminator": self.task.judge(batch, fake)}
+        distance = self.lambda_distill * self.distance(wanted, features)
+        yield "generator", {**self.task.generator_terms(batch, fake), "distill": distance}
+
+    def output(self, images: Tensor) -> Tensor:
+        return self.task.output(images)
+
+
+@torch.no_grad()
+def feature_channels(network: Any, channels: int, height: int, width: int) -> list[int]:
+    """Channels of the features that a generator gives up for distillation, at an input of that size."""
+    device = next(network.parameters()).device
+    was_training = network.training
+    _, features = network.eval().forward_with_features(torch.zeros(1, channels, height, width, device=device))
+    network.train(was_training)
+    return [feature.shape[1] for feature in features]

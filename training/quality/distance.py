@@ -7,20 +7,35 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pocketgan.training.data.paired import PairedImages, batch
+from pocketgan.training.data.samples import Pictures, batch
 
 
 @torch.no_grad()
-def l1_distance(
-    generate: Callable[[Tensor], Tensor], data: PairedImages, device: torch.device, at_most: int = 32
-) -> float:
+def l1_distance(generate: Callable[[Tensor], Tensor], data: Pictures, device: torch.device, at_most: int = 32) -> float:
     """Mean absolute difference between `generate(input)` and the target, on images in [-1, 1], over whole images.
 
     The first `at_most` pairs are looked at.
     """
+    return _mean(data, at_most, lambda pair: generate(pair["input"].to(device)).cpu() - pair["target"])
+
+
+@torch.no_grad()
+def l1_between(
+    first: Callable[[Tensor], Tensor],
+    second: Callable[[Tensor], Tensor],
+    data: Pictures,
+    device: torch.device,
+    at_most: int = 32,
+) -> float:
+    """Mean absolute difference between what two functions make of the same inputs, as `l1_distance` takes it."""
+
+    def difference(pair: dict[str, Tensor]) -> Tensor:
+        images = pair["input"].to(device)
+        return first(images) - second(images)
+
+    return _mean(data, at_most, difference)
+
+
+def _mean(data: Pictures, at_most: int, difference: Callable[[dict[str, Tensor]], Tensor]) -> float:
     count = min(len(data), at_most)
-    total = 0.0
-    for index in range(count):
-        pair = batch([data.whole(index)])
-        total += float((generate(pair["input"].to(device)).cpu() - pair["target"]).abs().mean())
-    return total / count
+    return sum(float(difference(batch([data.whole(index)])).abs().mean()) for index in range(count)) / count

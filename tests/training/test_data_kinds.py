@@ -1,0 +1,210 @@
+"""Unpaired and label-map folders: layouts, encodings, and what is wrong with a folder."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pocketgan.errors import DataError
+from pocketgan.training.data.labels import LabelFormat, LabelMaps, Scene, edges, find_scenes
+from pocketgan.training.data.samples import Crop
+from pocketgan.training.data.unpaired import UnpairedImages, find_domains
+
+
+def picture(path, value=0, size=(16, 8)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((size[1], size[0], 3), value, np.uint8)).save(path)
+
+
+def index_map(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(values)).save(path)
+
+
+def domains(root, layout, names=("train", "val")):
+    for split in names:
+        for side, count in (("A", 3), ("B", 2)):
+            for index in range(count):
+                picture(root / layout.format(split=split, side=side) / f"{side}{index}.png")
+    return root
+
+
+@pytest.mark.parametrize("layout", ["{split}{side}", "{split}/{side}", "{side}/{split}"])
+@pytest.mark.parametrize("names", [("train", "val"), ("train", "test")])
+def test_every_unpaired_layout_is_found_whatever_the_counts(tmp_path, layout, names):
+    found = find_domains(domains(tmp_path, layout, names))
+    assert {s: {side: len(images) for side, images in d.items()} for s, d in found.items()} == {
+        "train": {"A": 3, "B": 2},
+        "val": {"A": 3, "B": 2},
+    }
+
+
+def test_side_by_side_images_and_bare_folders_are_domains_too(tmp_path):
+    for split in ("train", "val"):
+        picture(tmp_path / "halves" / split / "1.png")
+    found = find_domains(tmp_path / "halves")["train"]
+    assert [found["A"][0].half, found["B"][0].half] == ["left", "right"]
+    assert found["A"][0].pixels().shape == (8, 8, 3)
+    for index in range(20):
+        picture(tmp_path / "bare" / "A" / f"{index:02}.png")
+    picture(tmp_path / "bare" / "B" / "x.png")
+    picture(tmp_path / "bare" / "B" / "y.png")
+    found = find_domains(tmp_path / "bare")
+    assert [len(found[split][side]) for split in ("train", "val") for side in "AB"] == [18, 1, 2, 1]
+
+
+def test_an_epoch_shows_the_larger_domain_and_partners_are_drawn(tmp_path):
+    for index in range(5):
+        picture(tmp_path / "trainA" / f"{index}.png", index)
+    for index in range(3):
+        picture(tmp_path / "trainB" / f"{index}.png", 100 + index)
+    domains(tmp_path, "{split}{side}", ("test",))
+    data = UnpairedImages(find_domains(tmp_path)["train"], "AtoB", (8, 8))
+    shown = [data.sample(i % len(data), np.random.default_rng(i)) for i in range(60)]
+    assert len(data) == 5
+    assert len({s["input"].max().item() for s in shown}) == 5
+    partners = {(s["input"].max().item(), s["target"].max().item()) for s in shown}
+    assert len(partners) == 15
+    back = UnpairedImages(find_domains(tmp_path)["train"], "BtoA", (8, 8))
+    assert back.whole(0)["input"].max() > data.whole(0)["input"].max()
+
+
+def test_bad_unpaired_folders_are_told(tmp_path):
+    with pytest.raises(DataError, match="no data folder"):
+        find_domains(tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no images of A for train"):
+        find_domains(tmp_path / "empty")
+    one_sided = domains(tmp_path / "one", "{split}{side}")
+    for path in (one_sided / "valB").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="no images of B for val"):
+        find_domains(one_sided)
+    broken = domains(tmp_path / "broken", "{split}{side}")
+    (broken / "trainA" / "A0.png").write_bytes(b"half")
+    with pytest.raises(DataError, match=r"1 file is: .*A0\.png"):
+        find_domains(broken)
+
+
+def scenes(root, layout="{split}/{side}", sides=("photo", "label"), classes=4):
+    random = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in ("1", "2", "3"):
+            for side in sides:
+                path = root / layout.format(split=split, side=side) / f"{name}.png"
+                if side == "photo":
+                    picture(path.with_suffix(".jpg"), 100)
+                elif side == "label":
+                    index_map(path, random.integers(0, classes + 1, (8, 16), np.uint8))
+                else:
+                    index_map(path, random.integers(0, 40000, (8, 16), np.uint16))
+    return root
+
+
+@pytest.mark.parametrize("layout", ["{split}/{side}", "{side}/{split}"])
+@pytest.mark.parametrize("instance", [False, True])
+def test_every_label_layout_is_found(tmp_path, layout, instance):
+    sides = ("photo", "label", "instance")[: 2 + instance]
+    found = find_scenes(scenes(tmp_path, layout, sides), LabelFormat(4, instance=instance))
+    assert {split: len(items) for split, items in found.items()} == {"train": 3, "val": 3}
+    assert found["train"][0].label.name == "1.png"
+    assert (found["train"][0].instance is not None) == instance
+
+
+def test_label_folders_without_splits_keep_every_tenth(tmp_path):
+    for index in range(20):
+        picture(tmp_path / "photo" / f"{index:02}.png")
+        index_map(tmp_path / "label" / f"{index:02}.png", np.zeros((8, 16), np.uint8))
+    assert len(find_scenes(tmp_path, LabelFormat(1))["val"]) == 2
+
+
+def test_labels_become_one_hot_with_unknown_apart_or_nowhere():
+    labels = np.array([[0, 1, 2, 3, 255]], np.uint8)
+    own = LabelFormat(3).encode(labels, None)
+    assert own.shape == (LabelFormat(3).channels, 1, 5) == (4, 1, 5)
+    assert own.argmax(0).tolist() == [[0, 1, 2, 3, 3]]
+    assert own.sum(0).tolist() == [[1] * 5]
+    nowhere = LabelFormat(3, unknown="zero").encode(labels, None)
+    assert nowhere.shape == (3, 1, 5)
+    assert nowhere.sum(0).tolist() == [[1, 1, 1, 0, 0]]
+
+
+def test_cityscapes_has_36_channels():
+    form = LabelFormat(35, unknown="zero", instance=True)
+    assert form.channels == 36
+    assert form.encode(np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint16)).shape == (36, 4, 4)
+
+
+def test_edges_lie_on_both_sides_of_a_border():
+    instances = np.zeros((5, 6), int)
+    instances[2:, 3:] = 24001
+    assert edges(instances).tolist() == [
+        [0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 1, 1, 1],
+        [0, 0, 1, 1, 1, 1],
+        [0, 0, 1, 1, 0, 0],
+        [0, 0, 1, 1, 0, 0],
+    ]
+
+
+def test_labels_are_resized_without_mixing_and_cropped_with_the_photo(tmp_path):
+    labels = np.repeat(np.repeat(np.random.default_rng(1).integers(0, 4, (6, 6), np.uint8), 8, 0), 8, 1)
+    index_map(tmp_path / "label.png", labels)
+    Image.fromarray(np.repeat(labels[..., None] * 60, 3, 2)).save(tmp_path / "photo.png")
+    scene = Scene(tmp_path / "photo.png", tmp_path / "label.png")
+    data = LabelMaps([scene], LabelFormat(4), (32, 32), load_scale=1.5, flip=True)
+    for seed in range(6):
+        sample = data.sample(0, np.random.default_rng(seed))
+        assert sample["input"].dtype == torch.uint8
+        assert sample["input"].sum(0).unique().tolist() == [1]
+        photo = ((sample["target"][0] + 1) * 127.5 / 60).round()
+        assert torch.equal(photo.long(), sample["input"].argmax(0))
+    assert data.whole(0)["input"].dtype == torch.float32
+
+
+def test_sixteen_bit_instances_keep_their_numbers(tmp_path):
+    index_map(tmp_path / "instance.png", np.array([[24001, 24002], [24001, 24002]], np.uint16))
+    index_map(tmp_path / "label.png", np.zeros((2, 2), np.uint8))
+    picture(tmp_path / "photo.png", size=(2, 2))
+    scene = Scene(tmp_path / "photo.png", tmp_path / "label.png", tmp_path / "instance.png")
+    assert LabelMaps([scene], LabelFormat(1, instance=True), (2, 2)).whole(0)["input"][-1].tolist() == [[1, 1], [1, 1]]
+
+
+def test_a_label_map_is_shown_in_colours():
+    form = LabelFormat(3, instance=True)
+    labels, instances = np.array([[0, 1, 2, 255]] * 2, np.uint8), np.array([[0, 0, 0, 9]] * 2)
+    view = LabelMaps([], form, (2, 4)).view(torch.from_numpy(form.encode(labels, instances)))
+    assert view.shape == (2, 4, 3)
+    assert len({tuple(pixel) for pixel in view[0, :2]}) == 2
+    assert view[0, 3].tolist() == [255, 255, 255]
+
+
+def test_crops_stay_inside_and_mirror_half_of_the_images():
+    drawn = [Crop.draw((8, 16), 1.25, True, np.random.default_rng(seed)) for seed in range(200)]
+    assert {crop.top for crop in drawn} == {0, 1, 2}
+    assert {crop.left for crop in drawn} == {0, 1, 2, 3, 4}
+    assert 60 < sum(crop.mirror for crop in drawn) < 140
+
+
+def test_bad_label_folders_are_told(tmp_path):
+    with pytest.raises(DataError, match="no data folder"):
+        find_scenes(tmp_path / "missing", LabelFormat(4))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="train/photo/ and train/label/"):
+        find_scenes(tmp_path / "empty", LabelFormat(4))
+    alone = scenes(tmp_path / "alone")
+    (alone / "val" / "label" / "2.png").unlink()
+    with pytest.raises(DataError, match=r"1 image has.*2\.jpg"):
+        find_scenes(alone, LabelFormat(4))
+    with pytest.raises(DataError, match=r"no folder .*instance"):
+        find_scenes(scenes(tmp_path / "instances"), LabelFormat(4, instance=True))
+    with pytest.raises(DataError, match=r"an index above data.classes 2: classes are 0 to 1, and 2 or 255"):
+        find_scenes(scenes(tmp_path / "many"), LabelFormat(2))
+    coloured = scenes(tmp_path / "coloured")
+    picture(coloured / "train" / "label" / "1.png")
+    with pytest.raises(DataError, match=r"1 label map is a colour image: .*1\.png: a label map"):
+        find_scenes(coloured, LabelFormat(4))
+    sizes = scenes(tmp_path / "sizes")
+    picture(sizes / "train" / "photo" / "1.jpg", size=(8, 8))
+    with pytest.raises(DataError, match=r"1 scene has.*different sizes"):
+        find_scenes(sizes, LabelFormat(4))
