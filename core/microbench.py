@@ -127,7 +127,7 @@ def check_platform(platform: Platform) -> None:
 
 
 def layer_points(spec: GeneratorSpec, per_shape: int) -> list[Unit]:
-    """Layers to time: about `per_shape` widths of every shape of layer that `spec` has, spread over what pruning leaves.
+    """Layers to time: of each shape of layer that `spec` has about `per_shape` widths, spread over what pruning leaves.
 
     The points are those of the R2 sequence (Roberts 2018), which fills a square evenly, on logarithmic axes.
     """
