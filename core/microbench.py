@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 CACHE_FORMAT = 1
 # Micro-benchmarks of each shape of layer; more where a kind has few shapes, fewer where it has many.
 LAYERS_PER_SHAPE = {"onnx": 6, "executorch-xnnpack": 4}
-LEAST_PER_KIND, ENOUGH_PER_KIND = 10, 36
+LEAST_PER_KIND, ENOUGH_PER_KIND = 12, 48
 IMAGE_CHANNELS = 4
 ROUNDS, FRAMES_PER_ROUND, WARMUP = 8, 4, 2
 # Widths of the points go down to this part of the teacher's, evenly on a logarithmic scale.
 SMALLEST_PART = 1 / 16
-# Inputs and outputs are rounded to multiples of these in turn, 1 meaning odd: odd ones take other kernels.
+# Half of the points have few outputs, of which each number of blocks has a speed of its own.
+NARROW = (8, 16, 24, 32)
+# In the other half inputs and outputs are multiples of these in turn, 1 meaning odd: odd ones take other kernels.
 ROUNDINGS = ((8, 8), (16, 16), (1, 4), (4, 1), (16, 8), (1, 1), (8, 16), (4, 4))
 
 
@@ -155,9 +157,12 @@ def layer_points(spec: GeneratorSpec, per_shape: int) -> list[Unit]:
 def _narrowed(layer: Unit, index: int) -> Unit:
     """The layer with fewer channels: the `index`-th point."""
     u, v = (0.5 + (index + 1) * 0.7548776662) % 1, (0.5 + (index + 1) * 0.5698402910) % 1
-    rounding = ROUNDINGS[index % len(ROUNDINGS)]
-    outputs = layer.outputs if layer.head else _part(layer.outputs, u, rounding[1])
+    turn, spread = divmod(index, 2)
+    rounding = ROUNDINGS[turn % len(ROUNDINGS)] if spread else (8, 1)
     inputs = layer.inputs if layer.inputs <= IMAGE_CHANNELS else _part(layer.inputs, v, rounding[0])
+    outputs = _part(layer.outputs, u, rounding[1]) if spread else min(NARROW[turn % len(NARROW)], layer.outputs)
+    if layer.head:
+        outputs = layer.outputs
     if layer.kind == "norm":
         outputs = inputs
     groups = layer.groups
@@ -249,7 +254,7 @@ def _layer_network(layer: Unit) -> nn.Module:
         parts.append(nn.Conv2d(layer.inputs, layer.outputs, k, groups=layer.groups))
     else:
         parts.append(nn.Conv2d(layer.inputs, layer.outputs, k, s, padding=(k - 1) // 2, groups=layer.groups))
-    module = nn.Sequential(*parts, nn.Tanh() if layer.head else nn.ReLU(inplace=True))
+    module = nn.Sequential(*parts, nn.Tanh() if layer.head else nn.ReLU())
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
