@@ -29,6 +29,9 @@ REGISTER_BLOCKS = 4
 
 Features = dict[str, float]
 
+# What stands between layers and is no row of its own: sums, skips, modulation. It goes with the numbers that norms see;
+# whole networks tell how long it takes, layers do not.
+BETWEEN = "between"
 # The call of a network, whatever it computes. EMPTY stands for one that computes next to nothing.
 _CALL = {"network.call": 1.0}
 
@@ -113,7 +116,8 @@ def features(layer: Unit, block: int) -> Features:
         f"{g}.call": 1.0,
     }
     if layer.kind == "norm":
-        return {} if layer.norm.startswith("batch") else {f"{g}.in": pixels_in * layer.inputs, f"{g}.call": 1.0}
+        between = {BETWEEN: pixels_in * layer.inputs}
+        return between if layer.norm.startswith("batch") else between | {f"{g}.call": 1.0, f"{g}.in": between[BETWEEN]}
     area = layer.kernel * layer.kernel
     if layer.kind == "transposed":
         products = pixels_in * area * layer.outputs
@@ -158,6 +162,15 @@ class LatencyModel:
         """Predicted milliseconds of a network of one layer."""
         return self._sum(_alone(layer, self.block))
 
+    def corrected(self, spec: GeneratorSpec, ms: float) -> LatencyModel:
+        """The model that gives `ms` for this network, where its layers explain less than that: what they leave belongs
+        to what stands between them."""
+        numbers = sum(features(layer, self.block).get(BETWEEN, 0.0) for layer in units(spec))
+        rest = ms - self(spec)
+        if rest <= 0 or not numbers:
+            return self
+        return LatencyModel(self.block, self.constants | {BETWEEN: rest / numbers}, self.error)
+
     def _uncached_layer_ms(self, layer: Unit) -> float:
         return self._sum(features(layer, self.block))
 
@@ -185,4 +198,5 @@ def _fit(times: Mapping[Unit, float], block: int) -> LatencyModel:
 
 def _alone(layer: Unit, block: int) -> Features:
     """Features of a network of one layer."""
-    return features(layer, block) | _CALL
+    found = features(layer, block) | _CALL
+    return {name: value for name, value in found.items() if name != BETWEEN}

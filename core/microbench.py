@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pocketgan.bench.runners.protocol import ModelPlan
     from pocketgan.training.generators import GeneratorSpec
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 # Micro-benchmarks of each shape of layer; more where a kind has few shapes, fewer where it has many.
 LAYERS_PER_SHAPE = {"onnx": 6, "executorch-xnnpack": 4}
 LEAST_PER_KIND, ENOUGH_PER_KIND = 12, 48
@@ -94,7 +94,11 @@ def latency_model(spec: GeneratorSpec, platform: Platform, refresh: bool = False
         modules = [(_layer_network(layer), (layer.inputs, layer.height, layer.width)) for layer in missing]
         cache.times.update(zip(missing, time_modules(modules, platform), strict=True))
         cache.save()
-    return fit({layer: cache.times[layer] for layer in layers})
+    model, whole = fit({layer: cache.times[layer] for layer in layers}), whole_network(spec)
+    if whole.digest not in cache.networks:
+        cache.networks[whole.digest] = measure_networks([whole], platform)[0]
+        cache.save()
+    return model.corrected(whole, cache.networks[whole.digest])
 
 
 def measure_networks(specs: Sequence[GeneratorSpec], platform: Platform, rounds: int = ROUNDS) -> list[float]:
@@ -176,6 +180,11 @@ def _part(width: int, u: float, rounding: int) -> int:
     if rounding == 1:
         return min(width - 1 | 1, int(part) | 1)
     return max(min(rounding, width), min(width, round(part / rounding) * rounding))
+
+
+def whole_network(spec: GeneratorSpec) -> GeneratorSpec:
+    """A quarter of the widths, in multiples of 8: the network that shows what the layers alone do not."""
+    return spec.with_widths({name: min(width, max(8, round(width / 32) * 8)) for name, width in spec.widths.items()})
 
 
 def time_modules(
@@ -263,27 +272,31 @@ def _layer_network(layer: Unit) -> nn.Module:
 
 
 class _Cache:
-    """Milliseconds by layer, of one platform; a file in the user's cache folder."""
+    """Milliseconds by layer, and by spec digest, of one platform; a file in the user's cache folder."""
 
     def __init__(self, platform: Platform, refresh: bool) -> None:
         self._identity = platform.identity()
         self.path = cache_folder() / f"latency-{platform.target}-{sha256_json(self._identity)[:16]}.json"
-        self.times: dict[Unit, float] = {} if refresh else self._load()
+        self.times: dict[Unit, float] = {}
+        self.networks: dict[str, float] = {}
+        if not refresh:
+            self._load()
 
-    def _load(self) -> dict[Unit, float]:
+    def _load(self) -> None:
         """What cannot be read is measured again."""
         try:
             stored = json.loads(self.path.read_text())
-            if stored["identity"] != self._identity:
-                return {}
-            return {Unit(**layer): float(ms) for layer, ms in stored["times"]}
+            if stored["identity"] == self._identity:
+                times = {Unit(**layer): float(ms) for layer, ms in stored["times"]}
+                self.networks = {str(digest): float(ms) for digest, ms in stored["networks"].items()}
+                self.times = times
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
+            pass
 
     def save(self) -> None:
         """Raises StorageError where the folder cannot be written."""
         times = [[asdict(layer), ms] for layer, ms in self.times.items()]
-        write_atomic(self.path, json.dumps({"identity": self._identity, "times": times}))
+        write_atomic(self.path, json.dumps({"identity": self._identity, "times": times, "networks": self.networks}))
 
 
 def cache_folder() -> Path:

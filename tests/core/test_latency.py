@@ -11,7 +11,14 @@ from pocketgan import microbench  # noqa: E402
 from pocketgan.compression import Wish, find_student, parse_budget  # noqa: E402
 from pocketgan.errors import BudgetError, DeviceError, ModelError  # noqa: E402
 from pocketgan.latency import Unit, fit, units  # noqa: E402
-from pocketgan.microbench import Platform, latency_model, layer_points, measure_networks, time_modules  # noqa: E402
+from pocketgan.microbench import (  # noqa: E402
+    Platform,
+    latency_model,
+    layer_points,
+    measure_networks,
+    time_modules,
+    whole_network,
+)
 from pocketgan.training.cost import cost  # noqa: E402
 from pocketgan.training.generators import build, layers, spec_by_name  # noqa: E402
 
@@ -50,7 +57,11 @@ def device(monkeypatch, tmp_path):
             found.append(device_ms(layer))
         return found
 
+    def networks(specs, platform, rounds=1):
+        return [sum(device_ms(layer) for layer in units(spec) if layer.kind != "norm") for spec in specs]
+
     monkeypatch.setattr(microbench, "time_modules", times)
+    monkeypatch.setattr(microbench, "measure_networks", networks)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return asked
 
@@ -95,6 +106,15 @@ def test_predictions_add_up_over_layers(device):
     model = latency_model(SPEC, Platform("onnx"))
     true = sum(device_ms(unit) for unit in units(SPEC) if unit.kind != "norm")
     assert model(SPEC) == pytest.approx(true, rel=0.1)
+
+
+def test_what_layers_do_not_explain_belongs_between_them():
+    model = fit({p: device_ms(p) for p in layer_points(SPEC, 6)})
+    whole = whole_network(SPEC)
+    assert model.corrected(whole, 0.9 * model(whole)) is model
+    corrected = model.corrected(whole, 1.5 * model(whole))
+    assert corrected(whole) == pytest.approx(1.5 * model(whole))
+    assert model(SPEC) < corrected(SPEC) < 1.5 * model(SPEC)
 
 
 @pytest.mark.parametrize("name", ["unet128", "mobile-resnet9", "resnet9", "gaugan", "e2gan", "pix2pixhd"])
