@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pocketgan import console
 from pocketgan.errors import DeviceError, require
 from pocketgan.files import sha256_json, write_atomic
@@ -27,11 +29,11 @@ if TYPE_CHECKING:
     from pocketgan.training.generators import GeneratorSpec
 
 CACHE_FORMAT = 1
-# Micro-benchmarks of each shape of layer; more where a kind of layer has few shapes.
+# Micro-benchmarks of each shape of layer; more where a kind has few shapes, fewer where it has many.
 LAYERS_PER_SHAPE = {"onnx": 6, "executorch-xnnpack": 4}
-LAYERS_PER_KIND = 10
+LEAST_PER_KIND, ENOUGH_PER_KIND = 10, 36
 IMAGE_CHANNELS = 4
-ITERATIONS, ROUNDS, WARMUP = 32, 8, 2
+ROUNDS, FRAMES_PER_ROUND, WARMUP = 8, 4, 2
 # Widths of the points go down to this part of the teacher's, evenly on a logarithmic scale.
 SMALLEST_PART = 1 / 16
 # Inputs and outputs are rounded to multiples of these in turn, 1 meaning odd: odd ones take other kernels.
@@ -93,9 +95,11 @@ def latency_model(spec: GeneratorSpec, platform: Platform, refresh: bool = False
     return fit({layer: cache.times[layer] for layer in layers})
 
 
-def measure_networks(specs: Sequence[GeneratorSpec], platform: Platform) -> list[float]:
+def measure_networks(specs: Sequence[GeneratorSpec], platform: Platform, rounds: int = ROUNDS) -> list[float]:
     """Milliseconds that fresh networks of these specs take, undisturbed: the fastest of each one's runs.
 
+    Args:
+        rounds: how often they take turns; a busy machine needs more until each had a quiet moment.
     Raises:
         ExportError, DeviceError: as `latency_model`.
     """
@@ -103,7 +107,7 @@ def measure_networks(specs: Sequence[GeneratorSpec], platform: Platform) -> list
 
     check_platform(platform)
     modules = [(build(spec), (spec.input_channels, spec.height, spec.width)) for spec in specs]
-    return time_modules(modules, platform)
+    return time_modules(modules, platform, rounds)
 
 
 def check_platform(platform: Platform) -> None:
@@ -125,7 +129,7 @@ def check_platform(platform: Platform) -> None:
 
 
 def layer_points(spec: GeneratorSpec, per_shape: int) -> list[Unit]:
-    """Layers to time: of every shape of layer that `spec` has, `per_shape` widths spread over what pruning can leave.
+    """Layers to time: of each shape of layer that `spec` has about `per_shape` widths, spread over what pruning leaves.
 
     The points are those of the R2 sequence (Roberts 2018), which fills a square evenly, on logarithmic axes.
     """
@@ -141,7 +145,9 @@ def layer_points(spec: GeneratorSpec, per_shape: int) -> list[Unit]:
     points = [EMPTY]
     for layer in shapes.values():
         # Shape after shape takes the next points of one sequence: those of one kind share constants.
-        count = max(per_shape, -(-LAYERS_PER_KIND // kinds[layer.group]))
+        shared = kinds[layer.group]
+        enough = max(2, -(-ENOUGH_PER_KIND // shared))
+        count = max(min(per_shape, enough), -(-LEAST_PER_KIND // shared))
         points += [_narrowed(layer, len(points) + index) for index in range(count)]
     return list(dict.fromkeys(points))
 
@@ -167,7 +173,9 @@ def _part(width: int, u: float, rounding: int) -> int:
     return max(min(rounding, width), min(width, round(part / rounding) * rounding))
 
 
-def time_modules(modules: Sequence[tuple[nn.Module, tuple[int, int, int]]], platform: Platform) -> list[float]:
+def time_modules(
+    modules: Sequence[tuple[nn.Module, tuple[int, int, int]]], platform: Platform, rounds: int = ROUNDS
+) -> list[float]:
     """Milliseconds of each module with its input's shape, undisturbed: the fastest of its runs.
 
     They take turns in one subprocess, so that a slow spell of the machine hits no one alone.
@@ -185,8 +193,9 @@ def time_modules(modules: Sequence[tuple[nn.Module, tuple[int, int, int]]], plat
                 plans.append(_exported(module, shape, platform.target, folder / str(index)))
                 bar.advance()
         best = [math.inf] * len(plans)
-        plan = Plan("time", tuple(plans), platform.threads, WARMUP, ITERATIONS, ROUNDS)
-        with console.progress("timing", len(plans) * ITERATIONS) as bar:
+        frames = rounds * FRAMES_PER_ROUND
+        plan = Plan("time", tuple(plans), platform.threads, WARMUP, frames, rounds)
+        with console.progress("timing", len(plans) * frames) as bar:
 
             def take(event: dict[str, Any]) -> None:
                 if event["event"] == "failed":
@@ -206,10 +215,11 @@ def _exported(module: nn.Module, shape: tuple[int, int, int], target: str, folde
 
     from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
     from pocketgan.export import export
-    from pocketgan.export.golden import golden_outputs, seeded_inputs, write_golden
+    from pocketgan.export.golden import golden_outputs, write_golden
 
     folder.mkdir(parents=True)
-    golden = golden_outputs(module, seeded_inputs(*shape))
+    # Not the stand-ins for photos: a deep layer may be one pixel large.
+    golden = golden_outputs(module, np.random.default_rng(0).uniform(-1, 1, (1, *shape)).astype(np.float32))
     artifact = export(module, target, folder=folder, example=(torch.zeros(1, *shape),), golden=golden)
     stored = write_golden(folder, golden)
     sides = []

@@ -36,7 +36,7 @@ def device(monkeypatch, tmp_path):
     """Times that are computed, not measured, and a cache of their own; gives the list of what was timed."""
     asked = []
 
-    def times(modules, platform):
+    def times(modules, platform, rounds=1):
         asked.append(len(modules))
         found = []
         for module, (channels, height, width) in modules:
@@ -186,8 +186,9 @@ def test_targets_that_cannot_run_here_are_one_line():
 
 def test_real_layers_and_networks_are_timed(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    slow, fast = torch.nn.Conv2d(3, 64, 7), torch.nn.Conv2d(3, 4, 1)
-    times = time_modules([(slow, (3, 64, 64)), (fast, (3, 64, 64))], Platform("onnx"))
+    slow, fast, deepest = torch.nn.Conv2d(3, 64, 7), torch.nn.Conv2d(3, 4, 1), torch.nn.ConvTranspose2d(8, 8, 4, 2, 1)
+    times = time_modules([(slow, (3, 64, 64)), (fast, (3, 64, 64)), (deepest, (8, 1, 1))], Platform("onnx"))
     assert times[0] > 2 * times[1] > 0
+    assert times[2] > 0
     small = spec_by_name("resnet9-bn", ngf=4, height=32, width=32)
     assert 0 < measure_networks([small], Platform("onnx"))[0] < 1e3

@@ -158,6 +158,12 @@ def test_two_processes_train_together_and_leave_one_checkpoint(undisturbed):
         (["cost", "resnet9", "--input", "big"], "3x256x256"),
         (["search", "resnet9", "--budget", "2G", "--out", "s.safetensors"], "cannot be pruned"),
         (["search", "incres9", "--budget", "2 Gigs", "--out", "s.safetensors"], "such as 2.6G"),
+        (["search", "incres9", "--budget", "12ms", "--out", "s.safetensors"], "a cost is a number"),
+        (["search", "incres9", "--budget", "12ms", "--by", "latency", "--out", "s.safetensors"], "--target onnx"),
+        (
+            ["search", "incres9", "--budget", "9ms", "--by", "latency", "--target", "coreml", "--out", "s.safetensors"],
+            "on a Mac or a phone",
+        ),
         (["apply", "none.pgb", ".", "--out", "o"], "no model or bundle"),
         (["recipe", "show", "dmeo"], "there are cyclegan_cat, demo, facades"),
         (["pairs", "make", ".", "--concept", "sepia", "--out", "o"], "no filter effect"),
