@@ -3,36 +3,93 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pocketgan import console
-from pocketgan.errors import DataError
+from pocketgan.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from pocketgan.recipe import Recipe
 
 LONGEST_SIDE = 1024  # a phone's photo at full size would need gigabytes in a network made for 256 pixels
 VALIDATION_EVERY = 10
 
 
 def apply_model(model: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:
-    """Run a model file on pictures at their own size (at most 1024 pixels long, rounded to multiples of 4)."""
+    """Run a model file on pictures at their own size (at most 1024 pixels long), rounded to what the network takes.
+
+    Raises:
+        ModelError: the network takes something else than pictures.
+    """
     import torch
 
     from pocketgan.errors import require
 
     require("train", "torch", "safetensors")
     from pocketgan.training.data.images import resize, to_pixels, to_tensor, write_image
+    from pocketgan.training.generators import grid
     from pocketgan.training.generators.files import load_generator
 
-    generator = load_generator(model).module
+    loaded = load_generator(model)
+    if loaded.spec.input_channels != 3:
+        raise ModelError(
+            f"{model} takes {loaded.spec.input_channels} channels, no pictures; label maps go with --recipe"
+        )
+    multiple, least = grid(loaded.spec)
     names = []
     for path, pixels in _pictures(images):
         scale = min(1.0, LONGEST_SIDE / max(pixels.shape[:2]))
-        height, width = (max(16, round(side * scale / 4) * 4) for side in pixels.shape[:2])
+        height, width = (max(least, round(side * scale / multiple) * multiple) for side in pixels.shape[:2])
         with torch.no_grad():
-            output = generator(to_tensor(resize(pixels, height, width))[None])[0]
+            output = loaded.module(to_tensor(resize(pixels, height, width))[None])[0]
         names.append(f"{path.stem}.png")
         write_image(out / names[-1], to_pixels(output))
     return names
+
+
+def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> int:
+    """Run a model file on the validation images of a recipe's data folder, at the recipe's size.
+
+    Writes `output/N.png` and `target/N.png`, and where the input is a label map `label/N.png` (class indices). Returns
+    the number of outputs. Unpaired targets are the validation images of the other domain.
+
+    Raises:
+        DataError, ModelError: the folder or the model cannot be used, or they do not fit each other.
+    """
+    import torch
+    from PIL import Image
+
+    from pocketgan.datasets import validation_images
+    from pocketgan.training.data.images import to_pixels, write_image
+    from pocketgan.training.data.labels import LabelMaps
+    from pocketgan.training.data.unpaired import UnpairedImages
+    from pocketgan.training.generators.files import load_generator
+
+    loaded = load_generator(model)
+    images = validation_images(recipe, data.resolve())
+    outputs = targets = len(images)
+    if isinstance(images, UnpairedImages):
+        outputs, targets = len(images.inputs), len(images.targets)
+    with console.progress("apply", max(outputs, targets)) as bar:
+        for index in range(max(outputs, targets)):
+            pair, name = images.whole(index), f"{index:05d}.png"
+            if pair["input"].shape[0] != loaded.spec.input_channels:
+                raise ModelError(
+                    f"{model} takes {loaded.spec.input_channels} input channels, the recipe's data has "
+                    f"{pair['input'].shape[0]}"
+                )
+            if index < outputs:
+                with torch.no_grad():
+                    write_image(out / "output" / name, to_pixels(loaded.module(pair["input"][None])[0]))
+            if index < targets:
+                write_image(out / "target" / name, to_pixels(pair["target"]))
+            if isinstance(images, LabelMaps):
+                (out / "label").mkdir(exist_ok=True)
+                Image.fromarray(images.indices(pair["input"])).save(out / "label" / name)
+            bar.advance()
+    return outputs
 
 
 def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:

@@ -128,15 +128,33 @@ def load_data(
     size: tuple[int, int] | None = None,
 ) -> Pictures:
     """The images of a split that the data stage left, at the recipe's size unless told otherwise."""
+    assert recipe.data is not None
+    index = json.loads((run / "data" / INDEX).read_text())
+    root = Path(index["root"]) if index["root"] else run / "data"
+    return _pictures(recipe.data, root, index["splits"][split], size or recipe.size, load_scale, flip)
+
+
+def validation_images(recipe: Recipe, root: Path) -> Pictures:
+    """The validation images of a folder that the recipe could learn from, at its size.
+
+    Raises:
+        DataError: the folder cannot be used, or the recipe reads none.
+    """
+    stage = recipe.data
+    if stage is None or stage.source != "folder":
+        raise DataError(f"the recipe {recipe.name} reads no folder of images; name one that does, such as facades")
+    names, _ = _find(stage, root)
+    return _pictures(stage, root, names["val"], recipe.size)
+
+
+def _pictures(
+    stage: DataStage, root: Path, items: Any, size: tuple[int, int], load_scale: float = 1.0, flip: bool = False
+) -> Pictures:
+    """The images of one split, whose names are relative to `root`."""
     from pocketgan.training.data.labels import LabelMaps, Scene
     from pocketgan.training.data.paired import Pair, PairedImages
     from pocketgan.training.data.unpaired import Image, UnpairedImages
 
-    stage = recipe.data
-    assert stage is not None
-    index = json.loads((run / "data" / INDEX).read_text())
-    root = Path(index["root"]) if index["root"] else run / "data"
-    items, size = index["splits"][split], size or recipe.size
     if stage.kind == "unpaired":
         domains = {side: [Image(root / name, half) for name, half in images] for side, images in items.items()}
         return UnpairedImages(domains, stage.direction, size, load_scale, flip)

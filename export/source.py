@@ -108,10 +108,8 @@ def parse_source(text: str, shape: Shape | None = None, ngf: int | None = None) 
     from pocketgan.training.generators import NAMES, spec_by_name
 
     if text in NAMES:
-        spec = spec_by_name(text, ngf=ngf, height=shape and shape[1], width=shape and shape[2])
-        if shape is not None and shape[0] != spec.input_channels:
-            raise ModelError(f"{text} takes {spec.input_channels} input channels, --input says {shape[0]}")
-        return from_spec(spec)
+        channels, height, width = shape or (None, None, None)
+        return from_spec(spec_by_name(text, ngf=ngf, height=height, width=width, input_channels=channels))
     if ngf is not None:
         raise ModelError(f"--ngf goes with a generator name ({', '.join(NAMES)}), not with {text}")
     path = Path(text)

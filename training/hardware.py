@@ -105,6 +105,15 @@ class _Rule:
         return f"multiples of {self.multiple}{limit}"
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A candidate and the threshold that gave it."""
+
+    spec: GeneratorSpec
+    threshold: float
+    rule: _Rule
+
+
 class _Search:
     """What all candidates of one search share."""
 
@@ -128,20 +137,19 @@ class _Search:
         return bool(self._blocks)
 
     def best(self, rules: Sequence[_Rule], device: Device | None) -> SearchResult:
-        """Of the candidates that keep enough the one with the highest rate, the first of equals.
+        """Of the candidates that keep enough and come close to the budget the one with the highest rate, the first of
+        equals.
 
         Without a device there is one rule, and its candidate is the result. The paper's own rule is always among the
-        others, and keeps enough.
+        others, keeps enough, and comes as close as the teacher's widths allow; rules with few branches may not.
         """
-        found: list[tuple[float, float, GeneratorSpec, float, _Rule]] = []
-        for rule in rules:
-            candidate, threshold = self._candidate(rule)
-            rate = 0.0 if device is None else device.rate(candidate)
-            found.append((rate, self._kept_scale(candidate), candidate, threshold, rule))
-        enough = KEPT_SCALE * found[0][1]
-        _, _, spec, threshold, rule = max((row for row in found if row[1] >= enough), key=lambda row: row[0])
-        cost, seconds = self._cost(spec), time.perf_counter() - self._started
-        return SearchResult(spec, cost, threshold, self._evaluations, seconds, str(rule))
+        found = [_Found(*self._candidate(rule), rule) for rule in rules]
+        own = found[0].spec
+        enough, close = KEPT_SCALE * self._kept_scale(own), min(CLOSE * self._budget, self._cost(own))
+        fit = [row for row in found if self._kept_scale(row.spec) >= enough and self._cost(row.spec) >= close]
+        chosen = fit[0] if device is None else max(fit, key=lambda row: device.rate(row.spec))
+        cost, seconds = self._cost(chosen.spec), time.perf_counter() - self._started
+        return SearchResult(chosen.spec, cost, chosen.threshold, self._evaluations, seconds, str(chosen.rule))
 
     def _cost(self, spec: GeneratorSpec) -> float:
         self._evaluations += 1

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from pocketgan import __version__, console
-from pocketgan.cli import bundles, doctor, measure, models, models_export, quality, recipes
+from pocketgan.cli import bundles, doctor, measure, models, models_export, pictures, quality, recipes
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -20,11 +20,11 @@ app = typer.Typer(
 # In the order of `pocketgan --help`: the way of a user.
 app.command()(recipes.run)
 app.add_typer(recipes.recipe)
-app.add_typer(models.pairs)
+app.add_typer(pictures.pairs)
 app.command()(models.cost)
 app.command()(models.search)
 app.command("import-checkpoint")(models.import_checkpoint)
-app.command()(models.apply)
+app.command()(pictures.apply)
 app.command()(models_export.export)
 app.command()(measure.verify)
 app.add_typer(bundles.bundle)

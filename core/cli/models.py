@@ -1,4 +1,4 @@
-"""Commands about networks: their cost, the search, and what they do to pictures."""
+"""Commands about networks: their cost, the search, and weights of public projects."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, OutFile, OutFolder
-from pocketgan.errors import DataError, ModelError, require
+from pocketgan.cli.options import Json, OutFile
+from pocketgan.errors import ModelError, require
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +27,10 @@ Generator = Annotated[
     typer.Argument(metavar="GENERATOR_OR_FILE", help=f"{NAMES}, a .safetensors file, or package.module:function."),
 ]
 Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Input size such as 3x256x256.")]
+NormOption = Annotated[
+    str | None,
+    typer.Option("--norm", help="batch, batch-plain, instance or instance-affine; the paper's where absent."),
+]
 Ngf = Annotated[int | None, typer.Option("--ngf", help="Channels of the first layer; the paper's where absent.")]
 
 
@@ -34,6 +38,7 @@ def cost(
     model: Generator,
     size: Input = None,
     ngf: Ngf = None,
+    norm: NormOption = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="One row per layer.")] = False,
     json: Json = False,
 ) -> None:
@@ -45,7 +50,7 @@ def cost(
     if ":" in model and not Path(model).exists():
         _cost_of_own(model, size)
         return
-    spec = _spec(model, size, ngf)
+    spec = _spec(model, size, ngf, norm)
     check(spec)
     total = cost_of(spec)
     rows = cost_by_layer(spec) if verbose else []
@@ -122,6 +127,7 @@ def search(
     ] = 16,
     size: Input = None,
     ngf: Ngf = None,
+    norm: NormOption = None,
     seed: int = 0,
     inherit: Annotated[bool, typer.Option("--inherit", help="Keep the teacher's surviving weights.")] = False,
     json: Json = False,
@@ -135,7 +141,7 @@ def search(
 
     limit = parse_budget(budget, by)
     wish = Wish(by, limit, least_width, widths, target, threads, refresh)
-    spec = _spec(teacher, size, ngf)
+    spec = _spec(teacher, size, ngf, norm)
     module: nn.Module = load_generator(Path(teacher)).module if Path(teacher).is_file() else build(spec, seed)
     answer = find_student(module, spec, wish)
     found = answer.found
@@ -220,23 +226,24 @@ def import_checkpoint(
     console.result(payload, text)
 
 
-def _spec(model: str, size: str | None, ngf: int | None) -> GeneratorSpec:
+def _spec(model: str, size: str | None, ngf: int | None, norm: str | None) -> GeneratorSpec:
     """The spec of a model file or a generator name, at the wanted input size."""
     require("train", "torch", "safetensors")
-    from dataclasses import replace
-
     from pocketgan.training.generators import spec_by_name
+    from pocketgan.training.generators.files import read_spec
+    from pocketgan.training.generators.spec import NORMS
 
+    channels, height, width = _parse_size(size) if size else (None, None, None)
     if Path(model).suffix == ".safetensors":
-        from pocketgan.training.generators.files import load_generator
-
-        spec = load_generator(Path(model)).spec
-    else:
-        spec = spec_by_name(model, ngf=ngf)
-    if size is None:
-        return spec
-    channels, height, width = _parse_size(size)
-    return replace(spec, input_channels=channels, height=height, width=width)
+        if ngf is not None or norm is not None:
+            raise ModelError(f"--ngf and --norm go with a generator name; {model} has its own widths and norm")
+        spec = read_spec(Path(model))
+        if channels not in (None, spec.input_channels):
+            raise ModelError(f"{model} takes {spec.input_channels} input channels, --input says {channels}")
+        return spec.at(height or spec.height, width or spec.width)
+    if norm is not None and norm not in NORMS:
+        raise ModelError(f"--norm takes {', '.join(NORMS)}, not {norm!r}")
+    return spec_by_name(model, ngf=ngf, norm=norm, height=height, width=width, input_channels=channels)
 
 
 def _parse_size(size: str) -> tuple[int, int, int]:
@@ -246,57 +253,3 @@ def _parse_size(size: str) -> tuple[int, int, int]:
         raise ModelError(f"--input takes channels x height x width such as 3x256x256, not {size!r}")
     channels, height, width = map(int, parts)
     return channels, height, width
-
-
-def apply(
-    model: Annotated[Path, typer.Argument(metavar="MODEL_OR_BUNDLE", help="A .safetensors model or a .pgb bundle.")],
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of pictures, or one picture.")],
-    out: OutFolder,
-    entry: EntryId = None,
-    json: Json = False,
-) -> None:
-    """See what a model does to your own pictures: one PNG per picture."""
-    from pocketgan.apply import apply_bundle, apply_model
-    from pocketgan.files import atomic_folder
-
-    if not model.exists():
-        raise ModelError(f"there is no model or bundle {model}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not an empty folder; choose another --out")
-    with atomic_folder(out) as folder:
-        work = apply_model if model.suffix == ".safetensors" else apply_bundle
-        names = work(model, images, folder, entry)
-    console.result({"out": str(out), "images": names}, f"{len(names)} pictures written to {out}")
-
-
-pairs = typer.Typer(name="pairs", help="Data sets of pairs, made offline.", no_args_is_help=True)
-
-
-@pairs.callback()
-def _pairs() -> None:
-    """Data sets of pairs, made offline."""
-
-
-@pairs.command("make")
-def make(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of pictures.")],
-    concept: Annotated[str, typer.Option("--concept", help="The effect: stylization, pencil, colour-pencil, detail.")],
-    out: OutFolder,
-    teacher: Annotated[str, typer.Option("--teacher", help="Who makes the targets: filters.")] = "filters",
-    size: Annotated[int, typer.Option("--size", help="Height and width of each picture, in pixels.")] = 256,
-    json: Json = False,
-) -> None:
-    """Make side-by-side pairs of your pictures, ready for `pocketgan run RECIPE --data DIR`."""
-    from pocketgan.apply import make_pairs
-    from pocketgan.files import atomic_folder
-
-    require("train", "cv2", "torch")
-    if teacher != "filters":
-        raise DataError(f"no teacher is called {teacher!r}; there is: filters")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not an empty folder; choose another --out")
-    with atomic_folder(out) as folder:
-        counts = make_pairs(images, concept, folder, size)
-    console.result(
-        {"out": str(out), **counts}, f"{counts['train']} training and {counts['val']} validation pairs in {out}"
-    )

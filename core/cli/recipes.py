@@ -9,14 +9,11 @@ from typing import Annotated
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import Json
+from pocketgan.cli.options import Json, Settings
 
 recipe = typer.Typer(name="recipe", help="Recipes: list, show, check, and their JSON Schema.", no_args_is_help=True)
 
 Source = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped name such as demo.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a field: teacher.steps=50.")
-]
 
 
 def run(

@@ -199,6 +199,11 @@ class LabelMaps:
         tensors = self._tensors(index, Crop.whole(self.size))
         return {name: tensor.float() for name, tensor in tensors.items()}
 
+    def indices(self, tensor: Tensor) -> np.ndarray:
+        """(channels, h, w) input -> (h, w) uint8 class indices; unknown pixels are `classes`."""
+        classes = tensor[: self.form.classes].cpu().numpy()
+        return np.where(classes.any(0), classes.argmax(0), self.form.classes).astype(np.uint8)
+
     def view(self, tensor: Tensor) -> np.ndarray:
         """(channels, h, w) input -> (h, w, 3) uint8, one colour a class, unknown black, edges white."""
         classes = tensor[: self.form.classes].cpu().numpy()

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "NAMES", "GeneratorSpec", "Layer", "build", "check", "layers", "prunable", "scales", "spec_by_name", "vanishing",
+    "NAMES", "GeneratorSpec", "Layer", "build", "check", "grid", "layers", "prunable", "scales", "spec_by_name",
+    "vanishing",
 ]  # fmt: skip
 
 
@@ -88,12 +89,17 @@ def spec_by_name(
     )
 
 
+def grid(spec: GeneratorSpec) -> tuple[int, int]:
+    """What the network's height and width must be a multiple of, and their least, in pixels."""
+    return _family(spec.family).grid(spec)
+
+
 def check(spec: GeneratorSpec) -> None:
     """Raises ModelError for sizes or widths that the family cannot have."""
     family = _family(spec.family)
     if spec.norm not in NORMS:
         raise ModelError(f"there is no norm {spec.norm!r}; there are {', '.join(NORMS)}")
-    multiple, least = family.grid(spec)
+    multiple, least = grid(spec)
     if spec.height % multiple or spec.width % multiple or min(spec.height, spec.width) < least:
         raise ModelError(
             f"{spec.family} takes heights and widths that are multiples of {multiple} and at least {least}, "
