@@ -52,11 +52,11 @@ class CoreML:
             compute_precision=ct.precision.FLOAT16,
             skip_model_load=True,
         ).save(str(package))
-        version = _normalise(package)
+        version = normalise(package)
         return Exported(PACKAGE, f"specification {version}")
 
 
-def _normalise(package: Path) -> int:
+def normalise(package: Path) -> int:
     """Give the package bytes that depend on the network alone, and return its specification version.
 
     coremltools writes the day of the conversion, random identifiers, whether torch was built for a CPU or for CUDA,
@@ -69,8 +69,8 @@ def _normalise(package: Path) -> int:
     model.ParseFromString(path.read_bytes())
     notes = model.description.metadata.userDefined
     notes.pop("com.github.apple.coremltools.conversion_date", None)
-    for key in notes:
-        notes[key] = _without_build(notes[key])
+    for key, text in list(notes.items()):  # a list: a protobuf map may skip keys when it is written while walked
+        notes[key] = _without_build(text)
     for note in model.mlProgram.attributes["buildInfo"].immediateValue.dictionary.values:
         strings = note.value.immediateValue.tensor.strings.values
         strings[:] = [_without_build(text) for text in strings]

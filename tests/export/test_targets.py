@@ -14,7 +14,7 @@ onnx = pytest.importorskip("onnx")
 
 from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export import export  # noqa: E402
-from pocketgan.export.targets import TARGETS, find_target  # noqa: E402
+from pocketgan.export.targets import TARGETS, coreml, find_target  # noqa: E402
 from pocketgan.training.generators import build, spec_by_name  # noqa: E402
 
 pytestmark = pytest.mark.slow  # importing the exporters takes 15 s
@@ -40,6 +40,24 @@ def test_export_is_faithful_repeatable_and_leaves_the_source_alone(target, netwo
     for data in files.values():
         for trace in (str(Path(__file__).parents[2]), "site-packages", str(tmp_path), "stack_trace", "+cu", "+cpu"):
             assert trace.encode() not in data
+
+
+def test_every_note_of_a_core_ml_package_loses_the_build_of_torch(tmp_path):
+    from coremltools.proto import Model_pb2
+
+    model = Model_pb2.Model()
+    notes = model.description.metadata.userDefined
+    for number in range(100):
+        notes[f"note {number}"] = "torch==2.13.0+cu130"
+    path = tmp_path / coreml.MODEL
+    path.parent.mkdir(parents=True)
+    path.write_bytes(model.SerializeToString())
+    (tmp_path / coreml.PACKAGE_MANIFEST).write_text(
+        json.dumps({"itemInfoEntries": {"a": {"path": Path(coreml.MODEL).parent.name}}, "rootModelIdentifier": "a"})
+    )
+    coreml.normalise(tmp_path)
+    model = Model_pb2.Model.FromString(path.read_bytes())
+    assert set(model.description.metadata.userDefined.values()) == {"torch==2.13.0"}
 
 
 @pytest.mark.parametrize("target", ["onnx", "executorch-xnnpack"])
