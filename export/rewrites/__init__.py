@@ -1,0 +1,56 @@
+"""Exact rewrites of a canonical module's graph into forms that a runtime takes whole, or executes faster.
+
+A rewrite computes the same function and has a name; which ones a target wants is measured (docs/export.md has the
+figures), since what pays in one runtime costs time in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from pocketgan.errors import ExportError
+from pocketgan.export.canonical import trace
+from pocketgan.export.rewrites import arithmetic, attention, convolutions, norms, padding, sampling
+from pocketgan.export.rewrites.graph import drop_unread
+
+__all__ = ["REWRITES", "rewrite"]
+
+# Each edits the graph where it fits, and returns how often.
+REWRITES: dict[str, Callable[[GraphModule], int]] = {
+    "constants": arithmetic.fold_constants,
+    "scalars": arithmetic.scalars_as_tensors,
+    "chunks": arithmetic.chunks_as_slices,
+    "reflection-pads": padding.reflection_pads,
+    "norms": norms.norms_as_means,
+    "nearest-up": sampling.nearest_up,
+    "nearest-down": sampling.nearest_down,
+    "attention": attention.attention,
+    "fold-norms-of-sums": convolutions.fold_norms_of_sums,
+    "strided-heads-2x2": convolutions.strided_heads_2x2,
+    "strided-heads-2x4": convolutions.strided_heads_2x4,
+}
+
+
+def rewrite(module: nn.Module, example: tuple[Tensor, ...], names: Sequence[str]) -> nn.Module:
+    """The canonical `module` with the rewrites of these names applied in this order where they fit; itself where none
+    does. `module` is not changed.
+
+    Raises:
+        ExportError: a rewrite of that name does not exist, or the module cannot be traced.
+    """
+    unknown = [name for name in names if name not in REWRITES]
+    if unknown:
+        raise ExportError(f"there is no rewrite {unknown[0]!r}; there are {', '.join(REWRITES)}")
+    if not names:
+        return module
+    graph_module = trace(module, example).module(check_guards=False)
+    assert isinstance(graph_module, GraphModule)
+    if not sum(REWRITES[name](graph_module) for name in names):
+        return module
+    graph_module.graph.eliminate_dead_code()
+    drop_unread(graph_module)
+    graph_module.recompile()
+    return graph_module
