@@ -62,12 +62,20 @@ def trace(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
     """
     try:
         with torch.no_grad():
-            return torch.export.export(module, example)
+            program = torch.export.export(module, example)
     except Exception as error:  # torch.export raises whatever the module's own code does
         shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in example)
         raise ExportError(
             f"{type(module).__name__} cannot be traced with an input of {shapes}: {one_line(error)}"
         ) from error
+    # Slices that take everything become aliases, which Core ML's converter does not know.
+    for node in program.graph.find_nodes(op="call_function", target=torch.ops.aten.alias.default):
+        if any(reader.op == "output" for reader in node.users):
+            continue  # the signature names it
+        node.replace_all_uses_with(node.args[0])
+        program.graph.erase_node(node)
+    program.graph_module.recompile()
+    return program
 
 
 def one_line(error: BaseException) -> str:

@@ -123,6 +123,17 @@ def test_coreml_package_computes_in_float16_and_talks_float32(network, example, 
     assert items["rootModelIdentifier"] in items["itemInfoEntries"]
 
 
+class _TakesAll(torch.nn.Module):
+    """Slices that take everything, as the SPADE generators' at full size: Core ML's converter knows no aliases."""
+
+    def forward(self, x):
+        return x[:, :, ::1, ::1] * x[:, :, ::2, ::2].mean()
+
+
+def test_coreml_takes_a_slice_of_everything(tmp_path):
+    export(_TakesAll(), "coreml", folder=tmp_path, example=(torch.zeros(1, 3, 8, 8),))
+
+
 def test_coreml_has_no_parity_on_a_host_without_core_ml(network, example, tmp_path):
     assert export(network, "coreml", folder=tmp_path, example=example, trained=True).entry.parity is None
 
