@@ -68,7 +68,7 @@ def _takes_growing(node: Node) -> bool:
 
 def _grow_inside(module: GraphModule, node: Node, convolution: Node) -> None:
     weight = tensor_of(module, convolution.args[1]).double()
-    # Row o of the result meets row i of the input through tap o - 2i + 1: for even o, taps 1 and 3, for odd ones 0 and 2.
+    # Row o of the result meets row i of the input through tap o - 2i + 1: taps 1 and 3 for even o, 0 and 2 for odd.
     taps = torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=torch.float64)
     spread = torch.einsum("ay,bx,oiyx->ioab", taps, taps, weight)
     writer = Writer(module, convolution)
