@@ -128,6 +128,122 @@ def test_other_last_convolutions_stay(module, example):
     assert found is source
 
 
+class _Attention(nn.Module):
+    """Self-attention over (n, t, 12) with 3 heads, written out or by torch's own function."""
+
+    def __init__(self, own):
+        super().__init__()
+        self.own, self.parts = own, nn.ModuleList(nn.Linear(12, 12) for _ in range(3))
+
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        query, key, value = (part(tokens).unflatten(2, (3, 4)).transpose(1, 2) for part in self.parts)
+        if self.own:
+            found = torch.softmax(query @ key.transpose(-1, -2) * 0.5, -1) @ value
+        else:
+            found = nn.functional.scaled_dot_product_attention(query, key, value)
+        return found.transpose(1, 2).flatten(2).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class _Nearest(nn.Module):
+    def __init__(self, *then, factor=2):
+        super().__init__()
+        self.factor, self.then = factor, nn.Sequential(*then)
+
+    def forward(self, x):
+        return self.then(nn.functional.interpolate(x, scale_factor=self.factor, mode="nearest"))
+
+
+class _Down(nn.Module):
+    def forward(self, x):
+        return x[:, :, ::2, ::2] + x[:, :, ::2, ::2].relu()
+
+
+class _Scalars(nn.Module):
+    """Numbers that go into a layer, and numbers that cannot."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(12, 12, 1) for _ in range(6))
+
+    def forward(self, x):
+        a, b, c, d, e, f = (layer(x) for layer in self.layers)
+        return (1 + a) * (b * 0.5) + (c - 2) * (2 - d) + e / 3 + 2 / (f.square() + 1)
+
+
+class _Chunks(nn.Module):
+    def forward(self, x):
+        a, b, c = x.chunk(3, 1)
+        d, e = x.split([5, 7], 1)
+        return a * b + c + d.mean() - e.mean()
+
+
+class _Constants(nn.Module):
+    """A text whose keys depend on nothing that comes in."""
+
+    def __init__(self):
+        super().__init__()
+        self.key, self.text = nn.Linear(6, 12), nn.Parameter(torch.randn(5, 6))
+
+    def forward(self, x):
+        return x * self.key(self.text).relu().mean(0)[None, :, None, None]
+
+
+_aten = torch.ops.aten
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "gone"),
+    [
+        ("reflection-pads", nn.ReflectionPad2d((3, 1, 2, 0)), _aten.pad.default),
+        ("reflection-pads", nn.ReplicationPad2d(2), _aten.pad.default),
+        ("norms", nn.InstanceNorm2d(12), _aten.instance_norm.default),
+        ("norms", nn.InstanceNorm2d(12, affine=True), _aten.instance_norm.default),
+        ("norms", nn.GroupNorm(3, 12), _aten.group_norm.default),
+        ("norms", nn.LayerNorm(16), _aten.layer_norm.default),
+        ("norms", nn.LayerNorm(16, elementwise_affine=False), _aten.layer_norm.default),
+        ("nearest-up", _Nearest(nn.Conv2d(12, 7, 3, padding=1)), _aten.upsample_nearest2d.vec),
+        ("nearest-up", _Nearest(nn.Conv2d(12, 7, 3)), _aten.upsample_nearest2d.vec),
+        ("nearest-up", _Nearest(nn.ReLU(), factor=3), _aten.upsample_nearest2d.vec),
+        ("nearest-down", _Down(), _aten.slice.Tensor),
+        ("attention", _Attention(own=True), _aten.matmul.default),
+        ("attention", _Attention(own=False), _aten.scaled_dot_product_attention.default),
+        ("scalars", _Scalars(), _aten.sub.Tensor),
+        ("chunks", _Chunks(), _aten.chunk.default),
+        ("constants", _Constants(), _aten.linear.default),
+    ],
+)
+@pytest.mark.parametrize("size", [(16, 16), (10, 16), (5, 16)])
+def test_operator_is_rewritten_exactly(settle, name, module, gone, size):
+    example = (torch.randn(1, 12, *size, generator=torch.Generator().manual_seed(size[0])),)
+    source, found, psnr = _rewritten(settle(module), [name], example)
+    assert psnr > EXACT_DB
+    assert _calls(source, gone, example)
+    assert not _calls(found, gone, example)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("reflection-pads", nn.ZeroPad2d(2)),
+        ("reflection-pads", nn.ReflectionPad2d((1, -1, 0, 0))),
+        ("norms", nn.LayerNorm([10, 16])),
+        ("nearest-up", _Nearest(nn.ReLU(), factor=(2, 3))),
+        ("scalars", nn.ReLU()),
+    ],
+)
+def test_what_does_not_fit_stays(name, module):
+    example = (torch.randn(1, 12, 10, 16),)
+    source, found, _ = _rewritten(module, [name], example)
+    assert found is source
+
+
+def test_large_mean_costs_a_norm_no_precision():
+    example = (torch.randn(1, 4, 16, 16) + 1000,)
+    _, _, psnr = _rewritten(nn.InstanceNorm2d(4), ["norms"], example)
+    assert psnr > 90  # the deviations of such numbers have 14 bits left
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", ["incres9", "resnet9", "resnet9-bn"])
 def test_generators_compute_the_same_in_every_targets_form(target, name):
