@@ -56,7 +56,7 @@ def check(parity: Parity, entry: str, trained: bool) -> None:
 def run_file(runtime: str, path: Path, inputs: Sequence[np.ndarray]) -> np.ndarray | None:
     """Outputs of an exported file for each input, stacked; None where this host has no such runtime.
 
-    A Core ML program needs a Mac (or an evaluator of its operators), so there is none here.
+    Core ML programs are evaluated on torch, everywhere (`pocketgan.export.mil`).
     """
     if runtime not in _RUNTIMES:
         return None
@@ -94,4 +94,16 @@ def _executorch(path: Path) -> Run:
     return run
 
 
-_RUNTIMES: dict[str, Callable[[Path], Run]] = {"onnxruntime": _onnxruntime, "executorch": _executorch}
+def _coreml(path: Path) -> Run:
+    from pocketgan.export.mil import Program
+    from pocketgan.export.targets.target import INPUT, OUTPUT
+
+    program = Program.read(path)
+    return lambda image: program.run({INPUT: image})[OUTPUT]
+
+
+_RUNTIMES: dict[str, Callable[[Path], Run]] = {
+    "onnxruntime": _onnxruntime,
+    "executorch": _executorch,
+    "coreml": _coreml,
+}

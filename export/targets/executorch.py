@@ -26,7 +26,18 @@ class ExecuTorchXnnpack:
     default_precision = "fp32"
     runtime = "executorch"
     packages: tuple[str, ...] = ("torch", "executorch")
-    rewrites: tuple[str, ...] = ("fold-norms-of-sums", "strided-heads-2x2")
+    rewrites: tuple[str, ...] = (
+        "constants",
+        "scalars",
+        "chunks",
+        "attention",
+        "reflection-pads",
+        "norms",
+        "nearest-up",
+        "nearest-down",
+        "fold-norms-of-sums",
+        "strided-heads-2x2",
+    )
     relative_time = 6.0
 
     def minimum_os(self, precision: str) -> str | None:

@@ -31,7 +31,7 @@ class Onnx:
     default_precision = "fp32"
     runtime = "onnxruntime"
     packages: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
-    rewrites: tuple[str, ...] = ("fold-norms-of-sums", "strided-heads-2x4")
+    rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums", "strided-heads-2x4")
     relative_time = 1.0
 
     def minimum_os(self, precision: str) -> str | None:
