@@ -71,7 +71,8 @@ class Measurement:
 
     def as_dict(self) -> dict[str, Any]:
         fields = asdict(self)
-        return {**fields, **fields.pop("more")}
+        more = fields.pop("more")
+        return fields | more
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def test_miou_needs_no_reference(tmp_path, run):
     assert list(payload["metrics"]) == ["miou"]
     found = payload["metrics"]["miou"]
     assert found["classes"] == len(found["per_class"]) == 3
+    assert "more" not in found
     assert found["value"] == pytest.approx(np.mean(found["per_class"]))
     assert (found["scale"], found["ignore_index"]) == ("imagenet", 255)
     code, out, _ = run(*arguments)
