@@ -9,6 +9,7 @@ from torch.fx import GraphModule, Node
 from pocketgan.export.rewrites.graph import (
     Writer,
     argument,
+    arguments_of,
     calls,
     is_tensor,
     replace_tensor,
@@ -42,10 +43,10 @@ def scalars_as_tensors(module: GraphModule) -> int:
     """x + 1 and x * s: into the layer that computes x where nothing else reads it, otherwise with a tensor."""
     changed = 0
     for node in calls(module, *_BINARY):
-        numbers = [index for index, value in enumerate(node.args[:2]) if isinstance(value, int | float)]
-        if len(numbers) != 1 or len(node.args) > 2 or node.kwargs:
+        numbers = [index for index, value in enumerate(arguments_of(node)[:2]) if isinstance(value, int | float)]
+        if len(numbers) != 1 or len(arguments_of(node)) > 2 or node.kwargs:
             continue
-        source, number = node.args[1 - numbers[0]], float(node.args[numbers[0]])
+        source, number = arguments_of(node)[1 - numbers[0]], float(arguments_of(node)[numbers[0]])
         if not node.meta["val"].is_floating_point():
             continue
         if not _into_layer(module, node, source, number, numbers[0]):
@@ -61,7 +62,7 @@ def chunks_as_slices(module: GraphModule) -> int:
     """The parts of a chunked or split tensor, each as a slice of its own."""
     changed = 0
     for node in calls(module, *_CHUNKS):
-        source, dim = node.args[0], argument(node, 2, 0)
+        source, dim = arguments_of(node)[0], argument(node, 2, 0)
         start = 0
         parts = {user.args[1]: user for user in node.users}
         for index, part in enumerate(node.meta["val"]):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch.fx import GraphModule, Node
 
-from pocketgan.export.rewrites.graph import Writer, argument, calls, shape_of
+from pocketgan.export.rewrites.graph import Writer, argument, arguments_of, calls, shape_of
 
 _aten = torch.ops.aten
 
@@ -21,7 +21,7 @@ def attention(module: GraphModule) -> int:
     for node in calls(module, _aten.scaled_dot_product_attention.default):
         changed += _written_out(module, node)
     for node in calls(module, _aten.matmul.default):
-        left, right = node.args
+        left, right = arguments_of(node)
         shapes = shape_of(left), shape_of(right)
         if len(shapes[0]) < 4 or shapes[0][:-2] != shapes[1][:-2]:
             continue
@@ -33,12 +33,13 @@ def attention(module: GraphModule) -> int:
 
 def _written_out(module: GraphModule, node: Node) -> bool:
     """softmax(q k^T / sqrt(d)) v, the queries scaled; masks and dropout are left alone."""
-    query, key, value = node.args[:3]
+    query, key, value = arguments_of(node)[:3]
     plain = argument(node, 3) is None and not argument(node, 4, 0.0) and not argument(node, 5, False)
     if not plain or node.kwargs.get("enable_gqa") or shape_of(query)[:-2] != shape_of(key)[:-2]:
         return False
     writer, width = Writer(module, node), shape_of(query)[-1]
-    scale = node.kwargs.get("scale") or 1 / math.sqrt(width)
+    given = node.kwargs.get("scale")
+    scale = given if isinstance(given, float) else 1 / math.sqrt(width)
     factor = writer.tensor(torch.full([1] * len(shape_of(query)), scale), "scale")
     scaled = writer.call(_aten.mul.Tensor, query, factor)
     weights = _product(writer, scaled, writer.call(_aten.transpose.int, key, -2, -1))

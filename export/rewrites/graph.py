@@ -21,6 +21,11 @@ def argument(node: Node, index: int, default: object = None) -> Any:
     return node.args[index] if len(node.args) > index else default
 
 
+def arguments_of(node: Node) -> tuple[Any, ...]:
+    """The arguments of a call as it gives them."""
+    return node.args
+
+
 def set_argument(node: Node, index: int, value: Node) -> None:
     arguments = [*node.args, *[None] * (index + 1 - len(node.args))]
     arguments[index] = value

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch.fx import GraphModule, Node
 
-from pocketgan.export.rewrites.graph import Writer, argument, calls, shape_of, tensor_of
+from pocketgan.export.rewrites.graph import Writer, argument, arguments_of, calls, shape_of, tensor_of
 
 _aten = torch.ops.aten
 
@@ -31,20 +31,20 @@ def norms_as_means(module: GraphModule) -> int:
 
 
 def _instance(module: GraphModule, node: Node) -> bool:
-    source, weight, bias = node.args[:3]
-    if not node.args[5] or len(shape_of(source)) != 4:
+    source, weight, bias = arguments_of(node)[:3]
+    if not arguments_of(node)[5] or len(shape_of(source)) != 4:
         return False
     writer = Writer(module, node)
 
     def mean(of: Node) -> Node:
         return writer.call(_aten.mean.dim, of, [2, 3], True)
 
-    writer.finish(_normalised(writer, source, mean, float(node.args[7]), _channels(writer, weight, bias)))
+    writer.finish(_normalised(writer, source, mean, float(arguments_of(node)[7]), _channels(writer, weight, bias)))
     return True
 
 
 def _group(module: GraphModule, node: Node) -> bool:
-    source, groups = node.args[:2]
+    source, groups = arguments_of(node)[:2]
     shape = shape_of(source)
     if len(shape) != 4:
         return False
@@ -62,7 +62,7 @@ def _group(module: GraphModule, node: Node) -> bool:
 
 
 def _layer(module: GraphModule, node: Node) -> bool:
-    source, shape = node.args[:2]
+    source, shape = arguments_of(node)[:2]
     if len(shape) != 1:
         return False
     writer = Writer(module, node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.fx import GraphModule, Node
 
-from pocketgan.export.rewrites.graph import Writer, argument, calls, shape_of
+from pocketgan.export.rewrites.graph import Writer, argument, arguments_of, calls, shape_of
 
 _aten = torch.ops.aten
 
@@ -17,7 +17,7 @@ def reflection_pads(module: GraphModule) -> int:
     """
     changed = 0
     for node in calls(module, _aten.pad.default):
-        source, pads, mode = node.args[0], list(node.args[1]), argument(node, 2, "constant")
+        source, pads, mode = arguments_of(node)[0], list(arguments_of(node)[1]), argument(node, 2, "constant")
         if mode not in ("reflect", "replicate") or min(pads) < 0:
             continue
         writer, padded = Writer(module, node), source
