@@ -56,12 +56,12 @@ class ExecuTorchXnnpack:
             partitioner=[XnnpackPartitioner()],
             compile_config=EdgeCompileConfig(_check_ir_validity=False),
         )
-        delegation = _delegation(edge.exported_program().graph_module)
+        delegation = delegation_of(edge.exported_program().graph_module)
         (folder / MODEL_FILE).write_bytes(edge.to_executorch().buffer)
         return Exported(MODEL_FILE, metadata.version("executorch"), delegation)
 
 
-def _delegation(graph_module: Any) -> Delegation:
+def delegation_of(graph_module: Any) -> Delegation:
     """Which operator nodes XNNPACK takes, and which stay outside."""
     from executorch.devtools.backend_debug import get_delegation_info
 

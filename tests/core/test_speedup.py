@@ -128,7 +128,7 @@ def test_rewrites_of_the_onnx_target_pay(tmp_path):
         "plain": (),
         "norms of sums folded": ("fold-norms-of-sums",),
         "and the head 2x2": ("fold-norms-of-sums", "strided-heads-2x2"),
-        "and the head 2x4": ("fold-norms-of-sums", "strided-heads-2x4"),
+        "and the head 2x4, as the target has it": find_target("onnx")[0].rewrites,
     }
     files = [exported(spec, tmp_path / str(i), rewrites=names) for i, names in enumerate(forms.values())]
     base, *others = interleaved(files)
@@ -137,7 +137,6 @@ def test_rewrites_of_the_onnx_target_pay(tmp_path):
     for name, times in zip(list(forms)[1:], others, strict=True):
         ratios.append(np.min(base) / np.min(times))
         print(f"{ratios[-1]:.2f} times as fast: {name}")
-    assert forms["and the head 2x4"] == find_target("onnx")[0].rewrites
     assert ratios[-1] == max(ratios) > 1.2
 
 
