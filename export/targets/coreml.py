@@ -30,7 +30,7 @@ class CoreML:
     default_precision = "fp16"
     runtime = "coreml"
     packages: tuple[str, ...] = ("torch", "coremltools")
-    rewrites: tuple[str, ...] = ("constants",)
+    rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
     relative_time = 2.0
 
     def minimum_os(self, precision: str) -> str | None:
