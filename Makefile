@@ -35,8 +35,9 @@ FORCE:
 demo: install
 	$(BIN)/pocketgan run demo
 
+# Two processes of one thread each; whole files, because fixtures are shared in them.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

@@ -158,7 +158,7 @@ def load_source(source: ModelSource) -> LoadedModel:
 
     if source.kind == "function":
         assert source.shape is not None
-        module = call_function(source.value, source.search_path)
+        module = call_function(source.value, source.search_path, seed=0)  # every process gets the same weights
         if source.weights is not None:
             module = load_weights(module, Path(source.weights), source.value)
         return LoadedModel(module, source.shape)

@@ -49,15 +49,18 @@ class ExecuTorchXnnpack:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
+        from pocketgan.export.targets.lowering import fast_lowering
+
         # The validity check verifies the graph after each of some 350 passes: a sixth of the time, and parity is
         # measured anyway.
-        edge = to_edge_transform_and_lower(
-            trace(module, example),
-            partitioner=[XnnpackPartitioner()],
-            compile_config=EdgeCompileConfig(_check_ir_validity=False),
-        )
-        delegation = delegation_of(edge.exported_program().graph_module)
-        (folder / MODEL_FILE).write_bytes(edge.to_executorch().buffer)
+        with fast_lowering():
+            edge = to_edge_transform_and_lower(
+                trace(module, example),
+                partitioner=[XnnpackPartitioner()],
+                compile_config=EdgeCompileConfig(_check_ir_validity=False),
+            )
+            delegation = delegation_of(edge.exported_program().graph_module)
+            (folder / MODEL_FILE).write_bytes(edge.to_executorch().buffer)
         return Exported(MODEL_FILE, metadata.version("executorch"), delegation)
 
 

@@ -1,0 +1,108 @@
+"""ExecuTorch's lowering without the work that changes nothing: the same bytes in half the time or less.
+
+Lowering is some forty walks over a graph of a thousand nodes. Here a graph that was walked before is returned as it is
+by a pass that changes no operator; so is one in which a decomposition finds nothing to decompose; nodes share the
+history of the passes that they went through; a forward is compiled when it is called; and the garbage collector waits.
+ExecuTorch and torch are pinned to one version each, so their insides are known; a test compares the bytes with those of
+a lowering without all this.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import torch.fx.graph_module
+import torch.fx.traceback
+from torch import fx
+from torch.export import ExportedProgram
+
+_forward_from_src = torch.fx.graph_module._forward_from_src
+
+
+@contextmanager
+def fast_lowering() -> Iterator[None]:
+    """Within it `to_edge_transform_and_lower` and its relatives leave out what changes nothing."""
+    # A node made from another one keeps a deep copy of its history, which grows with every pass; nobody changes one.
+    shared = SimpleNamespace(copy=copy.copy, deepcopy=lambda history: history)
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with (
+            mock.patch.object(torch.fx.traceback, "copy", shared),
+            mock.patch.object(torch.fx.graph_module, "_forward_from_src", _compiled_when_called),
+            _passes_once(),
+            _decompositions_once(),
+        ):
+            yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _compiled_when_called(*source: Any, **options: Any) -> Callable[..., Any]:
+    """A graph module's forward: most are replaced by the next pass before anyone calls them."""
+    compiled: list[Callable[..., Any]] = []
+
+    def forward(*arguments: Any, **keywords: Any) -> Any:
+        if not compiled:
+            compiled.append(_forward_from_src(*source, **options))
+        return compiled[0](*arguments, **keywords)
+
+    return forward
+
+
+@contextmanager
+def _passes_once() -> Iterator[None]:
+    from executorch.exir.pass_base import ExportPass, PassResult, _ExportPassBase
+
+    original = _ExportPassBase.call
+    named = vars(_ExportPassBase).keys() | vars(ExportPass).keys()
+    hooks = {name for name in named if not name.startswith("__")} - {"call", "_abc_impl"}
+    propagated: set[str] = set()
+
+    def call(self: Any, graph_module: fx.GraphModule) -> Any:
+        # Passes end by walking the graph anew, which gives new nodes their shapes.
+        changes_nothing = all(getattr(type(self), hook) is getattr(ExportPass, hook) for hook in hooks)
+        if changes_nothing and _text(graph_module.graph) in propagated:
+            return PassResult(graph_module, True)
+        result = original(self, graph_module)
+        propagated.add(_text(result.graph_module.graph))
+        return result
+
+    with mock.patch.object(_ExportPassBase, "call", call):
+        yield
+
+
+@contextmanager
+def _decompositions_once() -> Iterator[None]:
+    original = ExportedProgram.run_decompositions
+    decomposed: set[str] = set()
+
+    def run_decompositions(self: ExportedProgram, table: Any = None, **options: Any) -> ExportedProgram:
+        if table is not None and _text(self.graph) in decomposed:
+            targets = {node.target for node in self.graph.nodes if node.op == "call_function"}
+            if not any(target in table for target in targets):
+                return self
+        found = original(self, table, **options)
+        decomposed.add(_text(found.graph))
+        return found
+
+    with mock.patch.object(ExportedProgram, "run_decompositions", run_decompositions):
+        yield
+
+
+def _text(graph: fx.Graph) -> str:
+    """All that a graph computes, whatever its nodes are called."""
+    numbers = {node: number for number, node in enumerate(graph.nodes)}
+    return str(
+        [
+            (node.op, str(node.target), str(fx.map_arg((node.args, node.kwargs), lambda other: f"%{numbers[other]}")))
+            for node in graph.nodes
+        ]
+    )
