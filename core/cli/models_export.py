@@ -141,7 +141,7 @@ def _summary(entry: Entry, folder: Path, out: Path) -> dict[str, Any]:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     parity, delegation = entry.parity, entry.delegation
-    measured = ("needs a Mac", "-")
+    measured = ("not here", "-")
     if parity is not None:
         value = "exact" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
         measured = (value if parity.passed else f"{value} FAILS", f"{parity.max_abs_error:.2g}")
