@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pocketgan.export.golden import Golden
-    from pocketgan.export.targets import Exported, Target
+    from pocketgan.export.targets import Exported, Form, Target
 
 __all__ = ["Artifact", "entry_id", "export"]
 
@@ -47,6 +47,8 @@ def export(
     trained: bool = False,
     floor: float | None = None,
     rewrites: Sequence[str] | None = None,
+    calibration: np.ndarray | None = None,
+    ios: int | None = None,
 ) -> Artifact:
     """Export `model`, which is not changed, to `folder`/models/<target>-<precision>, and measure its parity.
 
@@ -59,19 +61,23 @@ def export(
         floor: parity floor in dB; that of the precision where None.
         rewrites: names of exact rewrites (`rewrites.REWRITES`) in their order, () for a plain export; those that pay on
             the target's runtime where None.
+        calibration: (n, c, h, w) float32 real inputs in [-1, 1], for integer activations.
+        ios: oldest iOS for Core ML; the lowest that the precision runs on where None.
     Raises:
-        ExportError: the target or precision is unknown, or the target cannot express the model.
+        ExportError: the target or precision is unknown or lacks something, or the target cannot express the model.
         ParityError: the model is trained and the file does not compute what it computes.
         StorageError: the disk is full or read-only.
     """
     from pocketgan.export import parity as measuring
     from pocketgan.export.golden import CONTRACT, golden_outputs, seeded_inputs
     from pocketgan.export.quiet import quiet
-    from pocketgan.export.targets import find_target
+    from pocketgan.export.targets import Form, find_target
 
     started = time.monotonic()
     chosen, precision = find_target(target, precision)
     _must_be_one_image(example)
+    form = Form(precision, None if calibration is None else calibration[:, None], ios)
+    minimum_os = chosen.minimum_os(form)
     name = entry_id(target, precision)
     relative = f"models/{name}"
     floor = measuring.FLOORS_DB[precision] if floor is None else floor
@@ -79,7 +85,7 @@ def export(
         (folder / relative).mkdir(parents=True)
         golden = golden or golden_outputs(model, seeded_inputs(*example[0].shape[1:]))
         wanted = chosen.rewrites if rewrites is None else tuple(rewrites)
-        exported, outputs = _written_and_run(chosen, model, example, precision, folder / relative, golden, wanted)
+        exported, outputs = _written_and_run(chosen, model, example, form, folder / relative, golden, wanted)
     parity = None
     if outputs is not None:
         parity = measuring.measure(outputs, golden.outputs, floor, chosen.runtime)
@@ -99,7 +105,7 @@ def export(
         precision=precision,
         runtime=chosen.runtime,
         runtime_version=exported.runtime_version,
-        minimum_os=chosen.minimum_os(precision),
+        minimum_os=minimum_os,
         golden=CONTRACT,
         delegation=exported.delegation,
         parity=parity,
@@ -112,7 +118,7 @@ def _written_and_run(
     target: Target,
     model: nn.Module,
     example: tuple[Tensor, ...],
-    precision: str,
+    form: Form,
     folder: Path,
     golden: Golden,
     rewrites: Sequence[str],
@@ -129,7 +135,7 @@ def _written_and_run(
     module = rewrite(canonical(model, example), example, rewrites)
     doing = "express"
     try:
-        exported = target.export(module, example, precision, folder)
+        exported = target.export(module, example, form, folder)
         doing = "run its own file of"
         return exported, run_file(target.runtime, folder / exported.entry_point, list(golden.inputs))
     except (PocketganError, OSError, MemoryError):

@@ -25,12 +25,12 @@ from pocketgan.export.pool import Pool, worker_count
 from pocketgan.export.source import ModelSource, from_file
 from pocketgan.export.targets import find_target
 from pocketgan.export.worker import INPUTS, OUTPUTS, Answer, Task, export_task, golden_task, read_artifact
-from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_json
+from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_file, sha256_json
 from pocketgan.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.training.generators import GeneratorSpec
 
 # Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 DEFAULT_WORKERS = 2
 NOTICE = """The files below models/ were written by pocketgan, which is free software under the Apache License 2.0.
 That licence covers no weights: they belong to whoever trained them, on the terms that they and their data carry.
@@ -48,6 +48,8 @@ class BundleRequest:
         trained: whether parity below the floor is an error; None: what the model file says, False for other sources.
         cost: the model's cost at its input size, if known.
         golden_inputs: (n, c, h, w) float32 in [-1, 1]; parity is measured on all, the first is stored. None: seeded.
+        calibration: (n, c, h, w) float32 real inputs, for integer activations.
+        ios: oldest iOS for Core ML; the lowest that each precision runs on where None.
         floor: parity floor in dB for every entry; that of each precision where None.
         work: where finished forms wait; `.<folder>.work` beside `folder` where None.
     """
@@ -61,6 +63,8 @@ class BundleRequest:
     quality: Mapping[str, float] = field(default_factory=dict)
     cost: Cost | None = None
     golden_inputs: np.ndarray | None = None
+    calibration: np.ndarray | None = None
+    ios: int | None = None
     floor: float | None = None
     work: Path | None = None
 
@@ -143,15 +147,20 @@ class _Plan:
         self._identity = ""
         self._spec: dict[str, Any] | None = None
         self._trained = False
+        self._calibration: str | None = None
 
     def golden_task(self) -> Task:
-        inputs = self.request.golden_inputs
-        stored = None
-        if inputs is not None:
-            stored = self.work / "inputs.npy"
-            with atomic_file(stored) as temporary, temporary.open("wb") as file:
-                np.save(file, np.ascontiguousarray(inputs, np.float32), allow_pickle=False)
-        return golden_task(self.source.to_json(), None if stored is None else str(stored), self.work)
+        stored = self._stored("inputs.npy", self.request.golden_inputs)
+        self._calibration = self._stored("calibration.npy", self.request.calibration)
+        return golden_task(self.source.to_json(), stored, self.work)
+
+    def _stored(self, name: str, inputs: np.ndarray | None) -> str | None:
+        """The file, in the work folder, that hands inputs to the workers."""
+        if inputs is None:
+            return None
+        with atomic_file(self.work / name) as temporary, temporary.open("wb") as file:
+            np.save(file, np.ascontiguousarray(inputs, np.float32), allow_pickle=False)
+        return str(self.work / name)
 
     def take_golden(self, answer: Answer) -> None:
         self.layers, self._identity, self._spec = answer["layers"], answer["identity"], answer["spec"]
@@ -174,6 +183,8 @@ class _Plan:
             digest=self._digest(target, precision),
             trained=self._trained,
             floor=self.request.floor,
+            calibration=self._calibration,
+            ios=self.request.ios,
         )
 
     def assemble(self) -> Manifest:
@@ -217,6 +228,8 @@ class _Plan:
                 "target": target,
                 "precision": precision,
                 "floor": self.request.floor,
+                "calibration": None if self._calibration is None else sha256_file(Path(self._calibration)),
+                "ios": self.request.ios,
                 "trained": self._trained,
                 "versions": _versions(find_target(target)[0].packages),
             }

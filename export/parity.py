@@ -13,7 +13,7 @@ from pocketgan.manifest import Parity
 
 # Networks give [-1, 1], so the peak signal is 2.
 PEAK = 2.0
-FLOORS_DB = {"fp32": 100.0, "fp16": 60.0, "int8": 30.0, "6bit": 30.0, "4bit": 20.0}
+FLOORS_DB = {"fp32": 100.0, "fp16": 60.0, "int8": 30.0, "8bit": 30.0, "6bit": 30.0, "4bit": 20.0, "int4": 20.0}
 
 Run = Callable[[np.ndarray], np.ndarray]
 

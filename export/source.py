@@ -145,6 +145,15 @@ def source_spec(source: ModelSource) -> GeneratorSpec | None:
     return spec.at(*source.shape[1:])
 
 
+def source_shape(source: ModelSource) -> Shape:
+    """(channels, height, width) of the input, without loading weights; raises as `source_spec`."""
+    spec = source_spec(source)
+    if spec is not None:
+        return spec.input_channels, spec.height, spec.width
+    assert source.shape is not None
+    return source.shape
+
+
 @functools.lru_cache(maxsize=2)
 def load_source(source: ModelSource) -> LoadedModel:
     """Load the module; the last two stay in memory.

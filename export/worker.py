@@ -57,8 +57,13 @@ def export_task(
     digest: str,
     trained: bool,
     floor: float | None,
+    calibration: str | None,
+    ios: int | None,
 ) -> Task:
-    """Export to `folder`, which appears whole: the files below models/, and artifact.json with entry and digest."""
+    """Export to `folder`, which appears whole: the files below models/, and artifact.json with entry and digest.
+
+    `calibration` is a .npy file (n, c, h, w).
+    """
     return {
         "task": "export",
         "source": source,
@@ -69,6 +74,8 @@ def export_task(
         "digest": digest,
         "trained": trained,
         "floor": floor,
+        "calibration": calibration,
+        "ios": ios,
     }
 
 
@@ -126,6 +133,8 @@ def _export(task: Task) -> Answer:
             golden=Golden(*arrays),
             trained=task["trained"],
             floor=task["floor"],
+            calibration=None if task["calibration"] is None else np.load(task["calibration"], allow_pickle=False),
+            ios=task["ios"],
         )
         entry = artifact.entry.model_dump(mode="json")
         stored = {"digest": task["digest"], "seconds": artifact.seconds, "entry": entry}

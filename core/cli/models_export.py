@@ -34,6 +34,10 @@ def export(
     ] = None,
     ngf: Annotated[int | None, typer.Option("--ngf", help="Width of a named generator's first layer.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle; the model's if left out.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", help="Folder of real inputs, for int8: photos or class maps.")
+    ] = None,
+    ios: Annotated[int | None, typer.Option("--ios", help="Oldest iOS for Core ML: 16, 17 or 18.")] = None,
     floor: Annotated[float | None, typer.Option("--floor", help="Parity floor in dB, for every entry.")] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Exporting processes at most; each takes 1.5 GB.")
@@ -47,7 +51,8 @@ def export(
         console.use_json()
     require("export", "torch", "onnx", "onnxscript", "executorch", "coremltools", "safetensors")
     from pocketgan.export.bundles import BundleRequest, export_bundle
-    from pocketgan.export.source import parse_shape, parse_source, source_spec
+    from pocketgan.export.calibration import load_calibration
+    from pocketgan.export.source import parse_shape, parse_source, source_shape, source_spec
     from pocketgan.training.cost import cost
 
     wanted = pairs(target.split(","), None if precision is None else precision.split(","))
@@ -63,6 +68,8 @@ def export(
         role=_ROLES[source.kind],
         targets=wanted,
         cost=None if spec is None else cost(spec),
+        calibration=None if calibration is None else load_calibration(calibration, source_shape(source)),
+        ios=ios,
         floor=floor,
     )
     manifest = export_bundle(request, workers)

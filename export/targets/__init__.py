@@ -6,9 +6,9 @@ from pocketgan.errors import ExportError
 from pocketgan.export.targets.coreml import CoreML
 from pocketgan.export.targets.executorch import ExecuTorchXnnpack
 from pocketgan.export.targets.onnx import Onnx
-from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Target
+from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
 
-__all__ = ["INPUT", "OUTPUT", "TARGETS", "Exported", "Target", "find_target"]
+__all__ = ["INPUT", "OUTPUT", "TARGETS", "Exported", "Form", "Target", "find_target"]
 
 TARGETS: dict[str, Target] = {target.name: target for target in (Onnx(), ExecuTorchXnnpack(), CoreML())}
 

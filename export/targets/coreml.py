@@ -7,8 +7,9 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.errors import ExportError
 from pocketgan.export.canonical import trace
-from pocketgan.export.targets.target import INPUT, OUTPUT, Exported
+from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form
 from pocketgan.files import sha256_file
 
 if TYPE_CHECKING:
@@ -19,41 +20,62 @@ PACKAGE = "model.mlpackage"
 PACKAGE_MANIFEST = "Manifest.json"
 DATA = "Data"
 MODEL = "Data/com.apple.CoreML/model.mlmodel"
+# Deployment targets, and the precisions that the first does not have.
+IOS = (16, 17, 18)
+LEAST_IOS = {"int4": 18}
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pocketgan/mlpackage")
 
 
 class CoreML:
-    """One `model.mlpackage`: an ML program that computes in float16, its input and output in float32."""
+    """One `model.mlpackage`: an ML program with float32 input and output.
+
+    fp32 computes in float32, all others in float16, their weights as the precision says: int8 per output channel,
+    palettes of 8, 6 or 4 bits, int4 in blocks of 32 input channels.
+    """
 
     name = "coreml"
-    precisions: tuple[str, ...] = ("fp16",)
+    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "8bit", "6bit", "4bit", "int4")
     default_precision = "fp16"
     runtime = "coreml"
     packages: tuple[str, ...] = ("torch", "coremltools")
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
     relative_time = 2.0
 
-    def minimum_os(self, precision: str) -> str | None:
+    def minimum_os(self, form: Form) -> str | None:
         """See Target."""
-        return "iOS 16"
+        return f"iOS {_ios(form)}"
 
-    def export(self, module: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
+    def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
         import coremltools as ct
         import numpy as np
 
+        from pocketgan.export.quantize import compress_coreml
+
         package = folder / PACKAGE
-        ct.convert(
+        model = ct.convert(
             trace(module, example).run_decompositions({}),
             inputs=[ct.TensorType(name=INPUT, shape=tuple(example[0].shape), dtype=np.float32)],
             outputs=[ct.TensorType(name=OUTPUT, dtype=np.float32)],
             convert_to="mlprogram",
-            minimum_deployment_target=ct.target.iOS16,
-            compute_precision=ct.precision.FLOAT16,
+            minimum_deployment_target=getattr(ct.target, f"iOS{_ios(form)}"),
+            compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,
             skip_model_load=True,
-        ).save(str(package))
+        )
+        compress_coreml(model, form.precision).save(str(package))
         version = normalise(package)
         return Exported(PACKAGE, f"specification {version}")
+
+
+def _ios(form: Form) -> int:
+    least = LEAST_IOS.get(form.precision, IOS[0])
+    if form.ios is None:
+        return least
+    if form.ios not in IOS:
+        raise ExportError(f"Core ML is exported for iOS {', '.join(map(str, IOS))}, not for iOS {form.ios}")
+    if form.ios < least:
+        raise ExportError(f"Core ML's {form.precision} needs iOS {least}; iOS {form.ios} is older")
+    return form.ios
 
 
 def normalise(package: Path) -> int:

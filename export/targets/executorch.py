@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketgan.export.canonical import trace
-from pocketgan.export.targets.target import Exported
+from pocketgan.export.targets.target import Exported, Form
 from pocketgan.manifest import Delegation
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ _BOOKKEEPING = ("getitem", "alloc")
 
 
 class ExecuTorchXnnpack:
-    """One `model.pte`, in float32; what XNNPACK does not take runs on ExecuTorch's portable kernels."""
+    """One `model.pte`; what XNNPACK does not take runs on ExecuTorch's portable kernels. int8 is calibrated."""
 
     name = "executorch-xnnpack"
-    precisions: tuple[str, ...] = ("fp32",)
+    precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
     default_precision = "fp32"
     runtime = "executorch"
     packages: tuple[str, ...] = ("torch", "executorch")
@@ -40,16 +40,22 @@ class ExecuTorchXnnpack:
     )
     relative_time = 6.0
 
-    def minimum_os(self, precision: str) -> str | None:
+    def minimum_os(self, form: Form) -> str | None:
         """None: it depends on the ExecuTorch that the app brings."""
         return None
 
-    def export(self, module: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
+    def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
+        from pocketgan.export.quantize import Half
         from pocketgan.export.targets.lowering import fast_lowering
+
+        if form.precision == "fp16":
+            module = Half(module)
+        elif form.precision == "int8":
+            module = _quantised(module, example, form)
 
         # The validity check verifies the graph after each of some 350 passes: a sixth of the time, and parity is
         # measured anyway.
@@ -62,6 +68,18 @@ class ExecuTorchXnnpack:
             delegation = delegation_of(edge.exported_program().graph_module)
             (folder / MODEL_FILE).write_bytes(edge.to_executorch().buffer)
         return Exported(MODEL_FILE, metadata.version("executorch"), delegation)
+
+
+def _quantised(module: nn.Module, example: tuple[Tensor, ...], form: Form) -> nn.Module:
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+
+    from pocketgan.export.quantize import must_be_calibrated, quantize_pt2e
+
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    return quantize_pt2e(module, example, quantizer, must_be_calibrated(form.calibration, form.precision))
 
 
 def delegation_of(graph_module: Any) -> Delegation:

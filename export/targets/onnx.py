@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from pocketgan.export.canonical import trace
-from pocketgan.export.targets.target import INPUT, OUTPUT, Exported
+from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,46 +24,59 @@ MODEL_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx.data"
 
 
 class Onnx:
-    """One `model.onnx`, in float32."""
+    """One `model.onnx`; int8 is QDQ, calibrated."""
 
     name = "onnx"
-    precisions: tuple[str, ...] = ("fp32",)
+    precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
     default_precision = "fp32"
     runtime = "onnxruntime"
     packages: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums", "strided-heads-2x4")
     relative_time = 1.0
 
-    def minimum_os(self, precision: str) -> str | None:
+    def minimum_os(self, form: Form) -> str | None:
         """None: it depends on the ONNX Runtime that the app brings."""
         return None
 
-    def export(self, module: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
+    def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
         import onnx
         import onnxruntime
-        import torch
 
-        with _one_registry():
-            program = torch.onnx.export(
-                trace(module, example),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                external_data=False,
-                verbose=False,
-            )
-        assert program is not None
-        model = program.model_proto
+        from pocketgan.export.quantize import Half, must_be_calibrated, quantize_onnx
+
+        path = folder / MODEL_FILE
+        if form.precision == "int8":
+            images = must_be_calibrated(form.calibration, form.precision)
+            quantize_onnx(_converted(module, example), path, images)
+            model = onnx.load(path)
+        else:
+            model = _converted(Half(module) if form.precision == "fp16" else module, example)
         _strip(model)
         _spell_out_convolutions(model.graph)
-        path = folder / MODEL_FILE
         if model.ByteSize() < LARGEST_SINGLE_FILE_BYTES:
             path.write_bytes(model.SerializeToString(deterministic=True))
         else:
             onnx.save_model(model, path, save_as_external_data=True, location=WEIGHTS_FILE)
         return Exported(MODEL_FILE, onnxruntime.__version__)
+
+
+def _converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
+    """The module's ONNX model."""
+    import torch
+
+    with _one_registry():
+        program = torch.onnx.export(
+            trace(module, example),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
 
 
 @contextmanager

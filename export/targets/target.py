@@ -9,9 +9,25 @@ from typing import TYPE_CHECKING, Protocol
 from pocketgan.manifest import Delegation
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
 INPUT, OUTPUT = "image", "output"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a target is asked for.
+
+    Attributes:
+        precision: one of the target's.
+        calibration: (n, 1, c, h, w) float32, real inputs from which integer activations take their ranges.
+        ios: oldest iOS that the file is for, 16 and up; the lowest that the precision needs where None.
+    """
+
+    precision: str
+    calibration: np.ndarray | None = None
+    ios: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,10 +59,18 @@ class Target(Protocol):
     rewrites: tuple[str, ...]
     relative_time: float
 
-    def minimum_os(self, precision: str) -> str | None:
-        """The oldest system that takes the file; None where the file itself sets no limit."""
+    def minimum_os(self, form: Form) -> str | None:
+        """The oldest system that takes the file; None where the file itself sets no limit.
+
+        Raises:
+            ExportError: the form asks for a system that its precision does not run on.
+        """
         ...
 
-    def export(self, module: nn.Module, example: tuple[Tensor, ...], precision: str, folder: Path) -> Exported:
-        """Write the files of a canonical module, which is not changed, to the empty `folder`."""
+    def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
+        """Write the files of a canonical module, which is not changed, to the empty `folder`.
+
+        Raises:
+            ExportError: the form lacks what its precision needs.
+        """
         ...
