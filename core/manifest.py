@@ -77,10 +77,14 @@ class Delegation(Strict):
 
 
 class Parity(Strict):
-    """Agreement with the float32 source module on the golden inputs; `psnr_db` is null where it is infinite."""
+    """Agreement with the float32 source module on the golden inputs; `psnr_db` is null where it is infinite.
+
+    `max_abs_error` is in units of the output; `ssim` is null where the images are too small for it.
+    """
 
     psnr_db: float | None
     max_abs_error: float = Field(ge=0)
+    ssim: float | None = Field(default=None, ge=-1, le=1)
     floor_db: float
     runtime: str
 
@@ -90,7 +94,7 @@ class Parity(Strict):
 
 
 class Entry(Strict):
-    """One exported form. `id` is `<target>-<precision>`, the entry's name everywhere."""
+    """One exported form. `id` is `<target>-<precision>`, with `-image` for pixels; the entry's name everywhere."""
 
     id: Name
     target: str

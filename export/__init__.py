@@ -31,9 +31,9 @@ class Artifact:
     seconds: float
 
 
-def entry_id(target: str, precision: str) -> str:
+def entry_id(target: str, precision: str, io: str = "tensor") -> str:
     """The entry's name everywhere."""
-    return f"{target}-{precision}"
+    return f"{target}-{precision}" if io == "tensor" else f"{target}-{precision}-{io}"
 
 
 def export(
@@ -49,6 +49,7 @@ def export(
     rewrites: Sequence[str] | None = None,
     calibration: np.ndarray | None = None,
     ios: int | None = None,
+    io: str = "tensor",
 ) -> Artifact:
     """Export `model`, which is not changed, to `folder`/models/<target>-<precision>, and measure its parity.
 
@@ -56,39 +57,40 @@ def export(
         precision: the target's default where None.
         folder: root of an unpacked bundle; the entry's own folder must not be there yet.
         example: one (1, c, h, w) tensor that fixes the input's shape.
-        golden: inputs and float32 outputs of `model`; of one seeded image where None.
+        golden: inputs and float32 outputs of `model` as tensors; of one seeded image where None.
         trained: a trained model that misses its parity floor is refused, an untrained one reported.
         floor: parity floor in dB; that of the precision where None.
         rewrites: names of exact rewrites (`rewrites.REWRITES`) in their order, () for a plain export; those that pay on
             the target's runtime where None.
         calibration: (n, c, h, w) float32 real inputs in [-1, 1], for integer activations.
         ios: oldest iOS for Core ML; the lowest that the precision runs on where None.
+        io: "tensor", or "image" for a file that takes and gives uint8 RGB (1, h, w, 3), of a network from RGB to RGB.
     Raises:
         ExportError: the target or precision is unknown or lacks something, or the target cannot express the model.
         ParityError: the model is trained and the file does not compute what it computes.
         StorageError: the disk is full or read-only.
     """
     from pocketgan.export import parity as measuring
-    from pocketgan.export.golden import CONTRACT, golden_outputs, seeded_inputs
+    from pocketgan.export.golden import golden_outputs, seeded_inputs
     from pocketgan.export.quiet import quiet
     from pocketgan.export.targets import Form, find_target
 
     started = time.monotonic()
     chosen, precision = find_target(target, precision)
     _must_be_one_image(example)
-    form = Form(precision, None if calibration is None else calibration[:, None], ios)
+    form = Form(precision, None if calibration is None else calibration[:, None], ios, io)
     minimum_os = chosen.minimum_os(form)
-    name = entry_id(target, precision)
+    name = entry_id(target, precision, io)
     relative = f"models/{name}"
-    floor = measuring.FLOORS_DB[precision] if floor is None else floor
+    floor = min(measuring.FLOORS_DB[precision], measuring.MOST_FLOOR_DB[io]) if floor is None else floor
     with storage_errors(folder), quiet():
+        golden = (golden or golden_outputs(model, seeded_inputs(*example[0].shape[1:]))).to(io)
         (folder / relative).mkdir(parents=True)
-        golden = golden or golden_outputs(model, seeded_inputs(*example[0].shape[1:]))
         wanted = chosen.rewrites if rewrites is None else tuple(rewrites)
         exported, outputs = _written_and_run(chosen, model, example, form, folder / relative, golden, wanted)
     parity = None
     if outputs is not None:
-        parity = measuring.measure(outputs, golden.outputs, floor, chosen.runtime)
+        parity = measuring.measure(outputs, golden, floor, chosen.runtime)
         measuring.check(parity, name, trained)
     written = sorted(file for file in (folder / relative).rglob("*") if file.is_file())
     contract = golden.specs()
@@ -106,7 +108,7 @@ def export(
         runtime=chosen.runtime,
         runtime_version=exported.runtime_version,
         minimum_os=minimum_os,
-        golden=CONTRACT,
+        golden=golden.id,
         delegation=exported.delegation,
         parity=parity,
         components=[component],

@@ -30,8 +30,10 @@ from pocketgan.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.training.generators import GeneratorSpec
 
 # Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
-EXPORT_VERSION = 3
+EXPORT_VERSION = 4
 DEFAULT_WORKERS = 2
+# Target, precision and io of a form.
+Form = tuple[str, str, str]
 NOTICE = """The files below models/ were written by pocketgan, which is free software under the Apache License 2.0.
 That licence covers no weights: they belong to whoever trained them, on the terms that they and their data carry.
 """
@@ -45,6 +47,7 @@ class BundleRequest:
         model: a model file, or another source.
         folder: the bundle; an earlier one in its place is replaced once the new one is whole.
         targets: pairs of target and precision, None for the target's default.
+        io: "tensor", "image" (uint8 RGB in and out), or both: every target is exported for each.
         trained: whether parity below the floor is an error; None: what the model file says, False for other sources.
         cost: the model's cost at its input size, if known.
         golden_inputs: (n, c, h, w) float32 in [-1, 1]; parity is measured on all, the first is stored. None: seeded.
@@ -59,6 +62,7 @@ class BundleRequest:
     name: str
     role: Role
     targets: Sequence[tuple[str, str | None]]
+    io: Sequence[str] = ("tensor",)
     trained: bool | None = None
     quality: Mapping[str, float] = field(default_factory=dict)
     cost: Cost | None = None
@@ -95,24 +99,23 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
         must_be_replaceable(plan.folder)
         with storage_errors(plan.work):
             plan.work.mkdir(parents=True, exist_ok=True)
-    forms = sum(len(plan.targets) for plan in plans)
+    count = sum(len(plan.forms) for plan in plans)
     with (
-        console.progress("export", forms) as progress,
-        Pool(worker_count(workers, max(forms, len(plans)))) as pool,
+        console.progress("export", count) as progress,
+        Pool(worker_count(workers, max(count, len(plans)))) as pool,
     ):
         pool.run([(plan.request.name, plan.golden_task()) for plan in plans], lambda i, a: plans[i].take_golden(a))
-        jobs = [(plan, target, precision) for plan in plans for target, precision in plan.targets]
-        missing = [job for job in jobs if not job[0].take_finished(*job[1:])]
-        progress.advance(forms - len(missing))
-        missing.sort(key=lambda job: job[0].layers * find_target(job[1])[0].relative_time, reverse=True)
+        jobs = [(plan, form) for plan in plans for form in plan.forms]
+        missing = [(plan, form) for plan, form in jobs if not plan.take_finished(form)]
+        progress.advance(count - len(missing))
+        missing.sort(key=lambda job: job[0].layers * find_target(job[1][0])[0].relative_time, reverse=True)
 
         def done(index: int, answer: Answer) -> None:
-            plan, target, precision = missing[index]
-            plan.entries[target, precision] = Entry.model_validate(answer["entry"])
-            progress.advance(1, f"{plan.request.name} {entry_id(target, precision)} in {answer['seconds']:.0f} s")
+            plan, form = missing[index]
+            plan.entries[form] = Entry.model_validate(answer["entry"])
+            progress.advance(1, f"{plan.request.name} {entry_id(*form)} in {answer['seconds']:.0f} s")
 
-        tasks = [(f"{p.request.name} {entry_id(t, q)}", p.export_task(t, q)) for p, t, q in missing]
-        pool.run(tasks, done)
+        pool.run([(f"{plan.request.name} {entry_id(*form)}", plan.export_task(form)) for plan, form in missing], done)
     return [plan.assemble() for plan in plans]
 
 
@@ -141,8 +144,8 @@ class _Plan:
         chosen = [(target, find_target(target, precision)[1]) for target, precision in request.targets]
         if not chosen:
             raise ExportError(f"{request.name} is asked for no target")
-        self.targets = list(dict.fromkeys(chosen))
-        self.entries: dict[tuple[str, str], Entry] = {}
+        self.forms: list[Form] = [(*pair, io) for pair in dict.fromkeys(chosen) for io in request.io]
+        self.entries: dict[Form, Entry] = {}
         self.layers = 1
         self._identity = ""
         self._spec: dict[str, Any] | None = None
@@ -152,7 +155,7 @@ class _Plan:
     def golden_task(self) -> Task:
         stored = self._stored("inputs.npy", self.request.golden_inputs)
         self._calibration = self._stored("calibration.npy", self.request.calibration)
-        return golden_task(self.source.to_json(), stored, self.work)
+        return golden_task(self.source.to_json(), stored, list(self.request.io), self.work)
 
     def _stored(self, name: str, inputs: np.ndarray | None) -> str | None:
         """The file, in the work folder, that hands inputs to the workers."""
@@ -166,21 +169,20 @@ class _Plan:
         self.layers, self._identity, self._spec = answer["layers"], answer["identity"], answer["spec"]
         self._trained = answer["trained"] if self.request.trained is None else self.request.trained
 
-    def take_finished(self, target: str, precision: str) -> bool:
+    def take_finished(self, form: Form) -> bool:
         """Whether a form that is still valid waits in the work folder; it is taken then."""
-        entry = read_artifact(self._form(target, precision), self._digest(target, precision))
+        entry = read_artifact(self._form(form), self._digest(form))
         if entry is not None:
-            self.entries[target, precision] = entry
+            self.entries[form] = entry
         return entry is not None
 
-    def export_task(self, target: str, precision: str) -> Task:
+    def export_task(self, form: Form) -> Task:
         return export_task(
             self.source.to_json(),
-            target,
-            precision,
+            *form,
             golden=self.work,
-            folder=self._form(target, precision),
-            digest=self._digest(target, precision),
+            folder=self._form(form),
+            digest=self._digest(form),
             trained=self._trained,
             floor=self.request.floor,
             calibration=self._calibration,
@@ -191,10 +193,11 @@ class _Plan:
         """Put all forms, golden tensors and the manifest together, and remove the work folder."""
         golden = Golden(*(np.load(self.work / name, allow_pickle=False) for name in (INPUTS, OUTPUTS)))
         with atomic_folder(self.folder) as folder:
-            for target, precision in self.targets:
-                models = self._form(target, precision) / "models"
+            for form in self.forms:
+                models = self._form(form) / "models"
                 shutil.copytree(models, folder / "models", copy_function=_link_or_copy, dirs_exist_ok=True)
-            manifest = self._manifest([write_golden(folder, golden)], [_write_notice(folder)])
+            sets = [write_golden(folder, golden.to(io)) for io in self.request.io]
+            manifest = self._manifest(sets, [_write_notice(folder)])
             write_manifest(folder, manifest)
         shutil.rmtree(self.work, ignore_errors=True)
         return manifest
@@ -202,7 +205,7 @@ class _Plan:
     def _manifest(self, golden: list[Any], licenses: list[FileRecord]) -> Manifest:
         request = self.request
         spec = None if self._spec is None else GeneratorSpec.from_json(self._spec)
-        packages = {package for target, _ in self.targets for package in find_target(target)[0].packages}
+        packages = {package for target, *_ in self.forms for package in find_target(target)[0].packages}
         return Manifest(
             name=request.name,
             role=request.role,
@@ -211,27 +214,26 @@ class _Plan:
             spec_digest=None if spec is None else spec.digest,
             cost=request.cost,
             quality=dict(request.quality),
-            entries=[self.entries[pair] for pair in self.targets],
+            entries=[self.entries[form] for form in self.forms],
             golden=golden,
             licenses=licenses,
             created_with={"pocketgan": __version__, **_versions(packages)},
         )
 
-    def _form(self, target: str, precision: str) -> Path:
-        return self.work / "entries" / entry_id(target, precision)
+    def _form(self, form: Form) -> Path:
+        return self.work / "entries" / entry_id(*form)
 
-    def _digest(self, target: str, precision: str) -> str:
+    def _digest(self, form: Form) -> str:
         return sha256_json(
             {
                 "export": EXPORT_VERSION,
                 "model": self._identity,
-                "target": target,
-                "precision": precision,
+                "form": form,
                 "floor": self.request.floor,
                 "calibration": None if self._calibration is None else sha256_file(Path(self._calibration)),
                 "ios": self.request.ios,
                 "trained": self._trained,
-                "versions": _versions(find_target(target)[0].packages),
+                "versions": _versions(find_target(form[0])[0].packages),
             }
         )
 

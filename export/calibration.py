@@ -31,7 +31,7 @@ def load_calibration(folder: Path, shape: Shape) -> np.ndarray:
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (*PICTURES, ".npy"))
     if len(files) < LEAST_IMAGES:
         raise ExportError(
-            f"{folder} holds {len(files)} inputs ({', '.join(PICTURES)}, .npy); calibration needs {LEAST_IMAGES} or more"
+            f"{folder} has {len(files)} inputs ({', '.join(PICTURES)}, .npy); calibration needs {LEAST_IMAGES}"
         )
     return np.stack([_input(file, shape) for file in files[:MOST_IMAGES]])
 

@@ -1,4 +1,7 @@
-"""Golden tensors: inputs, and what the source module makes of them in float32. Raw little-endian C-order files."""
+"""Golden tensors: inputs, and what the source module makes of them in float32. Raw little-endian C-order files.
+
+There are two contracts of what goes in and comes out of an exported file: a tensor, or the pixels of a picture.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from pocketgan.manifest import GoldenSet, GoldenTensor, TensorSpec
 if TYPE_CHECKING:
     from torch import nn
 
-# The one contract that targets have so far: float32 NCHW in [-1, 1].
-CONTRACT = "nchw-float32"
+# float32 NCHW in [-1, 1]; uint8 NHWC, RGB in [0, 255], as cameras give and screens take it.
+IO = ("tensor", "image")
+_SETS = {"tensor": "nchw-float32", "image": "nhwc-uint8"}
 SEED = 20_240_229
 # Red, green, blue and a mask; a label map has one channel a class.
 MOST_PICTURE_CHANNELS = 4
@@ -25,10 +29,16 @@ MOST_PICTURE_CHANNELS = 4
 
 @dataclass(frozen=True)
 class Golden:
-    """`inputs` (n, 1, c, h, w) and `outputs` (n, 1, c', h', w'), float32 in [-1, 1]; each image is a batch of one."""
+    """What files take and give, `n` times.
+
+    Attributes:
+        io: "tensor": `inputs` (n, 1, c, h, w) and `outputs` (n, 1, c', h', w'), float32 in [-1, 1]. "image": `inputs`
+            (n, 1, h, w, 3) uint8, and `outputs` (n, 1, h', w', 3) float32 in [0, 255], not rounded.
+    """
 
     inputs: np.ndarray
     outputs: np.ndarray
+    io: str = "tensor"
 
     @property
     def digest(self) -> str:
@@ -39,9 +49,48 @@ class Golden:
             digest.update(np.ascontiguousarray(array, "<f4").tobytes())
         return digest.hexdigest()
 
+    @property
+    def id(self) -> str:
+        """The golden set's name in the manifest."""
+        return _SETS[self.io]
+
+    @property
+    def peak(self) -> float:
+        """From black to white."""
+        return 255.0 if self.io == "image" else 2.0
+
+    def to(self, io: str) -> Golden:
+        """The same in another contract; inputs lie on the 256 levels already (see `on_levels`).
+
+        Raises:
+            ExportError: the network does not turn RGB into RGB.
+        """
+        if io == self.io:
+            return self
+        assert io == "image"
+        channels = self.inputs.shape[2], self.outputs.shape[2]
+        if channels != (3, 3):
+            raise ExportError(
+                f"--io image is for networks from RGB to RGB; this one goes from {channels[0]} channels "
+                f"to {channels[1]}"
+            )
+        levels = np.clip((self.outputs + 1) * np.float32(127.5), 0, 255)
+        return Golden(pixels(self.inputs), np.ascontiguousarray(levels.transpose(0, 1, 3, 4, 2)), "image")
+
     def specs(self) -> tuple[TensorSpec, TensorSpec]:
         """Contract of the input and of the output."""
-        return _spec(INPUT, self.inputs.shape[1:]), _spec(OUTPUT, self.outputs.shape[1:])
+        return _spec(INPUT, self.inputs.shape[1:], self.io), _spec(OUTPUT, self.outputs.shape[1:], self.io)
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    """(..., 3, h, w) float32 in [-1, 1] -> (..., h, w, 3) uint8, rounded."""
+    levels = np.clip(np.round((images + 1) * 127.5), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(levels, -3, -1))
+
+
+def on_levels(images: np.ndarray) -> np.ndarray:
+    """Images in [-1, 1] on the nearest of the 256 levels that pixels have."""
+    return (np.clip(np.round((images + 1) * 127.5), 0, 255) / 127.5 - 1).astype(np.float32)
 
 
 def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:
@@ -91,8 +140,7 @@ def natural_images(channels: int, height: int, width: int, count: int = 1) -> np
     images = np.fft.irfft2(noise, s=(height, width))
     images /= images.std(axis=(-2, -1), keepdims=True)
     # Two standard deviations reach black and white; 8-bit levels make the values the same with every FFT library.
-    levels = np.clip(np.round((images / 2 + 1) * 127.5), 0, 255)
-    return (levels / 127.5 - 1).astype(np.float32)
+    return on_levels(images / 2)
 
 
 def label_maps(channels: int, height: int, width: int) -> np.ndarray:
@@ -118,17 +166,22 @@ def write_golden(folder: Path, golden: Golden) -> GoldenSet:
 
     records = []
     for name, array in ((INPUT, golden.inputs[0]), (OUTPUT, golden.outputs[0])):
-        relative = f"golden/{CONTRACT}/{name}.bin"
-        write_atomic(folder / relative, np.ascontiguousarray(array, "<f4").tobytes())
+        relative = f"golden/{golden.id}/{name}.bin"
+        dtype: Literal["uint8", "float32"] = "uint8" if array.dtype == np.uint8 else "float32"
+        write_atomic(folder / relative, np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<")).tobytes())
         shape = [int(size) for size in array.shape]
-        records.append(GoldenTensor(name=name, dtype="float32", shape=shape, file=record_file(folder, relative)))
-    return GoldenSet(id=CONTRACT, inputs=records[:1], outputs=records[1:])
+        records.append(GoldenTensor(name=name, dtype=dtype, shape=shape, file=record_file(folder, relative)))
+    return GoldenSet(id=golden.id, inputs=records[:1], outputs=records[1:])
 
 
-def _spec(name: str, shape: tuple[int, ...]) -> TensorSpec:
+def _spec(name: str, shape: tuple[int, ...], io: str) -> TensorSpec:
+    sizes = [int(size) for size in shape]
+    if io == "image":
+        return TensorSpec(
+            name=name, shape=sizes, layout="NHWC", dtype="uint8", value_range=(0.0, 255.0), colour_space="RGB"
+        )
     colour_space: Literal["RGB"] | None = "RGB" if shape[1] == 3 else None
     value_range = (-1.0, 1.0) if shape[1] <= MOST_PICTURE_CHANNELS else (0.0, 1.0)
-    sizes = [int(size) for size in shape]
     return TensorSpec(
         name=name, shape=sizes, layout="NCHW", dtype="float32", value_range=value_range, colour_space=colour_space
     )

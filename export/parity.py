@@ -1,29 +1,36 @@
-"""Whether an exported file computes what its source module computes in float32: PSNR and maximum error."""
+"""Whether an exported file computes what its source module computes in float32: PSNR, maximum error and SSIM."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pocketgan.errors import ParityError
 from pocketgan.manifest import Parity
 
-# Networks give [-1, 1], so the peak signal is 2.
-PEAK = 2.0
+if TYPE_CHECKING:
+    from pocketgan.export.golden import Golden
+
 FLOORS_DB = {"fp32": 100.0, "fp16": 60.0, "int8": 30.0, "8bit": 30.0, "6bit": 30.0, "4bit": 20.0, "int4": 20.0}
+# Outputs of 256 levels are 59 dB from what was rounded to them.
+MOST_FLOOR_DB = {"tensor": float("inf"), "image": 50.0}
+# Wang et al. 2004: Gaussian windows of 11 pixels.
+_SSIM_WINDOW = 11
 
 Run = Callable[[np.ndarray], np.ndarray]
 
 
-def measure(outputs: np.ndarray, expected: np.ndarray, floor_db: float, runtime: str) -> Parity:
-    """Agreement of two stacks of outputs of the same shape; the PSNR is None where they are equal.
+def measure(outputs: np.ndarray, golden: Golden, floor_db: float, runtime: str) -> Parity:
+    """Agreement of a stack of outputs with the golden ones; the PSNR is None where they are equal.
 
     Raises:
         ParityError: the shapes differ, or an output is not a finite number.
     """
+    expected = golden.outputs
     if outputs.shape != expected.shape:
         raise ParityError(f"the exported file gives shape {outputs.shape}, its source module {expected.shape}")
     difference = outputs.astype(np.float64) - expected.astype(np.float64)
@@ -31,13 +38,37 @@ def measure(outputs: np.ndarray, expected: np.ndarray, floor_db: float, runtime:
         raise ParityError(f"{runtime} or the source module gives values that are not finite numbers")
     error = float(np.mean(difference**2))
     # Below this the ratio itself overflows; it is more than 3000 dB, which no float32 output can tell from equal.
-    psnr = None if error < PEAK**2 * 1e-300 else 10 * math.log10(PEAK**2 / error)
+    psnr = None if error < golden.peak**2 * 1e-300 else 10 * math.log10(golden.peak**2 / error)
     return Parity(
         psnr_db=psnr,
         max_abs_error=float(np.abs(difference).max()),
+        ssim=_ssim(outputs, golden),
         floor_db=floor_db,
         runtime=runtime,
     )
+
+
+def _ssim(outputs: np.ndarray, golden: Golden) -> float | None:
+    """Mean structural similarity of the images; None where they are smaller than its window."""
+    from skimage.metrics import structural_similarity
+
+    axis = -1 if golden.io == "image" else 0
+    found = []
+    for output, expected in zip(outputs[:, 0], golden.outputs[:, 0], strict=True):
+        if min(size for dim, size in enumerate(expected.shape) if dim != axis % 3) < _SSIM_WINDOW:
+            return None
+        found.append(
+            structural_similarity(
+                expected.astype(np.float64),
+                output.astype(np.float64),
+                data_range=golden.peak,
+                channel_axis=axis,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+            )
+        )
+    return float(np.mean(found))
 
 
 def check(parity: Parity, entry: str, trained: bool) -> None:
@@ -99,7 +130,14 @@ def _coreml(path: Path) -> Run:
     from pocketgan.export.targets.target import INPUT, OUTPUT
 
     program = Program.read(path)
-    return lambda image: program.run({INPUT: image})[OUTPUT]
+
+    def run(image: np.ndarray) -> np.ndarray:
+        if image.dtype != np.uint8:
+            return program.run({INPUT: image})[OUTPUT]
+        levels = program.run({INPUT: image.transpose(0, 3, 1, 2).astype(np.float32)})[OUTPUT]
+        return np.clip(np.round(levels), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+
+    return run
 
 
 _RUNTIMES: dict[str, Callable[[Path], Run]] = {

@@ -39,18 +39,21 @@ def run_task(task: Task) -> Answer:
     return {"golden": _golden, "export": _export}[task["task"]](task)
 
 
-def golden_task(source: dict[str, Any], inputs: str | None, folder: Path) -> Task:
+def golden_task(source: dict[str, Any], inputs: str | None, io: list[str], folder: Path) -> Task:
     """Compute golden outputs into `folder`. `inputs` is a .npy file (n, c, h, w), None for a seeded image.
+
+    They are rounded to the levels of pixels where `io` holds "image".
 
     Answers with `identity`, a hash of the model and what it computes, its number of `layers`, `spec` and `trained`.
     """
-    return {"task": "golden", "source": source, "inputs": inputs, "folder": str(folder)}
+    return {"task": "golden", "source": source, "inputs": inputs, "io": io, "folder": str(folder)}
 
 
 def export_task(
     source: dict[str, Any],
     target: str,
     precision: str,
+    io: str,
     *,
     golden: Path,
     folder: Path,
@@ -69,6 +72,7 @@ def export_task(
         "source": source,
         "target": target,
         "precision": precision,
+        "io": io,
         "golden": str(golden),
         "folder": str(folder),
         "digest": digest,
@@ -91,14 +95,16 @@ def read_artifact(folder: Path, digest: str) -> Entry | None:
 
 
 def _golden(task: Task) -> Answer:
-    from pocketgan.export.golden import golden_outputs, seeded_inputs
+    from pocketgan.export.golden import golden_outputs, on_levels, seeded_inputs
     from pocketgan.export.source import ModelSource, load_source
 
     loaded = load_source(ModelSource.from_json(task["source"]))
     inputs = seeded_inputs(*loaded.shape) if task["inputs"] is None else np.load(task["inputs"], allow_pickle=False)
     if inputs.shape[1:] != loaded.shape:
         raise ExportError(f"golden inputs are of {inputs.shape[1:]}, the model's input is of {loaded.shape}")
-    golden = golden_outputs(loaded.module, inputs)
+    golden = golden_outputs(loaded.module, on_levels(inputs) if "image" in task["io"] else inputs)
+    for io in task["io"]:
+        golden.to(io)  # refuses networks that have no pixels
     digest = hashlib.sha256(golden.digest.encode())
     for name, tensor in sorted(loaded.module.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -135,6 +141,7 @@ def _export(task: Task) -> Answer:
             floor=task["floor"],
             calibration=None if task["calibration"] is None else np.load(task["calibration"], allow_pickle=False),
             ios=task["ios"],
+            io=task["io"],
         )
         entry = artifact.entry.model_dump(mode="json")
         stored = {"digest": task["digest"], "seconds": artifact.seconds, "entry": entry}

@@ -38,6 +38,9 @@ def export(
         Path | None, typer.Option("--calibration", help="Folder of real inputs, for int8: photos or class maps.")
     ] = None,
     ios: Annotated[int | None, typer.Option("--ios", help="Oldest iOS for Core ML: 16, 17 or 18.")] = None,
+    io: Annotated[
+        str, typer.Option("--io", help="tensor (NCHW float in [-1, 1]), image (uint8 RGB in and out), or both.")
+    ] = "tensor",
     floor: Annotated[float | None, typer.Option("--floor", help="Parity floor in dB, for every entry.")] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Exporting processes at most; each takes 1.5 GB.")
@@ -67,6 +70,7 @@ def export(
         name=bundle_name,
         role=_ROLES[source.kind],
         targets=wanted,
+        io=contracts(io),
         cost=None if spec is None else cost(spec),
         calibration=None if calibration is None else load_calibration(calibration, source_shape(source)),
         ios=ios,
@@ -105,6 +109,21 @@ def pairs(targets: list[str], precisions: list[str] | None) -> list[tuple[str, s
     return [(one.name, precision) for one in found for precision in wanted if precision in one.precisions]
 
 
+def contracts(text: str) -> list[str]:
+    """`image,tensor` -> ["image", "tensor"].
+
+    Raises:
+        ExportError: it names something else.
+    """
+    from pocketgan.errors import ExportError
+    from pocketgan.export.golden import IO
+
+    found = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not set(found) <= set(IO):
+        raise ExportError(f"--io is {' or '.join(IO)}, or both with a comma between, not {text!r}")
+    return found
+
+
 def _bundle_name(name: str | None, model: str) -> str:
     """What the user said, or the model's last name; a bundle takes letters, digits, '.', '_' and '-'."""
     import re
@@ -140,7 +159,7 @@ def _summary(entry: Entry, folder: Path, out: Path) -> dict[str, Any]:
         "bytes": entry.bytes,
         "parity": None
         if parity is None
-        else {"psnr_db": parity.psnr_db, "max_abs_error": parity.max_abs_error, "passed": parity.passed},
+        else {**parity.model_dump(include={"psnr_db", "max_abs_error", "ssim"}), "passed": parity.passed},
         "delegated_fraction": None if delegation is None else delegation.delegated_fraction,
         "subgraphs": None if delegation is None else delegation.subgraphs,
     }

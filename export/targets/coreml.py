@@ -27,7 +27,7 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pocketgan/mlpackage")
 
 
 class CoreML:
-    """One `model.mlpackage`: an ML program with float32 input and output.
+    """One `model.mlpackage`: an ML program with float32 input and output, or with images (CVPixelBuffer).
 
     fp32 computes in float32, all others in float16, their weights as the precision says: int8 per output channel,
     palettes of 8, 6 or 4 bits, int4 in blocks of 32 input channels.
@@ -50,13 +50,21 @@ class CoreML:
         import coremltools as ct
         import numpy as np
 
+        from pocketgan.export.pixels import Levels
         from pocketgan.export.quantize import compress_coreml
 
-        package = folder / PACKAGE
+        package, shape = folder / PACKAGE, tuple(example[0].shape)
+        if form.io == "image":
+            module = Levels(module)
+            image = ct.ImageType(name=INPUT, shape=shape, color_layout=ct.colorlayout.RGB)
+            output = ct.ImageType(name=OUTPUT, color_layout=ct.colorlayout.RGB)
+        else:
+            image = ct.TensorType(name=INPUT, shape=shape, dtype=np.float32)
+            output = ct.TensorType(name=OUTPUT, dtype=np.float32)
         model = ct.convert(
             trace(module, example).run_decompositions({}),
-            inputs=[ct.TensorType(name=INPUT, shape=tuple(example[0].shape), dtype=np.float32)],
-            outputs=[ct.TensorType(name=OUTPUT, dtype=np.float32)],
+            inputs=[image],
+            outputs=[output],
             convert_to="mlprogram",
             minimum_deployment_target=getattr(ct.target, f"iOS{_ios(form)}"),
             compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,

@@ -49,6 +49,7 @@ class ExecuTorchXnnpack:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
+        from pocketgan.export.pixels import with_pixels
         from pocketgan.export.quantize import Half
         from pocketgan.export.targets.lowering import fast_lowering
 
@@ -56,6 +57,8 @@ class ExecuTorchXnnpack:
             module = Half(module)
         elif form.precision == "int8":
             module = _quantised(module, example, form)
+        if form.io == "image":
+            module, example = with_pixels(module, example)
 
         # The validity check verifies the graph after each of some 350 passes: a sixth of the time, and parity is
         # measured anyway.

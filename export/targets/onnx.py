@@ -43,15 +43,20 @@ class Onnx:
         import onnx
         import onnxruntime
 
+        from pocketgan.export.golden import pixels
+        from pocketgan.export.pixels import with_pixels
         from pocketgan.export.quantize import Half, must_be_calibrated, quantize_onnx
 
         path = folder / MODEL_FILE
+        if form.precision == "fp16":
+            module = Half(module)
+        if form.io == "image":
+            module, example = with_pixels(module, example)
+        model = _converted(module, example)
         if form.precision == "int8":
             images = must_be_calibrated(form.calibration, form.precision)
-            quantize_onnx(_converted(module, example), path, images)
+            quantize_onnx(model, path, pixels(images) if form.io == "image" else images)
             model = onnx.load(path)
-        else:
-            model = _converted(Half(module) if form.precision == "fp16" else module, example)
         _strip(model)
         _spell_out_convolutions(model.graph)
         if model.ByteSize() < LARGEST_SINGLE_FILE_BYTES:

@@ -23,11 +23,13 @@ class Form:
         precision: one of the target's.
         calibration: (n, 1, c, h, w) float32, real inputs from which integer activations take their ranges.
         ios: oldest iOS that the file is for, 16 and up; the lowest that the precision needs where None.
+        io: "tensor", or "image": uint8 RGB in and out.
     """
 
     precision: str
     calibration: np.ndarray | None = None
     ios: int | None = None
+    io: str = "tensor"
 
 
 @dataclass(frozen=True)
