@@ -93,8 +93,24 @@ class Parity(Strict):
         return self.psnr_db is None or self.psnr_db >= self.floor_db
 
 
+class Trial(Strict):
+    """A file that was written and run while mixed precision was sought.
+
+    `layers` says how many layers have each precision, `low_macs` which share of the MACs lies in layers below the
+    highest.
+    """
+
+    layers: dict[str, Count]
+    low_macs: float = Field(ge=0, le=1)
+    bytes: Count
+    psnr_db: float | None
+
+
 class Entry(Strict):
-    """One exported form. `id` is `<target>-<precision>`, with `-image` for pixels; the entry's name everywhere."""
+    """One exported form. `id` is `<target>-<precision>`, with `-image` for pixels; the entry's name everywhere.
+
+    `trade_off` holds what was tried for mixed precision, the most compressed file first; empty for other precisions.
+    """
 
     id: Name
     target: str
@@ -105,6 +121,7 @@ class Entry(Strict):
     golden: Name
     delegation: Delegation | None = None
     parity: Parity | None = None
+    trade_off: list[Trial] = []
     components: list[Component] = Field(min_length=1)
 
     @property

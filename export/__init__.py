@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketgan.bundle import record_file
 from pocketgan.errors import ExportError, PocketganError, storage_errors
-from pocketgan.manifest import Component, Entry
+from pocketgan.manifest import Component, Entry, Trial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,20 +84,21 @@ def export(
     relative = f"models/{name}"
     floor = min(measuring.FLOORS_DB[precision], measuring.MOST_FLOOR_DB[io]) if floor is None else floor
     with storage_errors(folder), quiet():
-        golden = (golden or golden_outputs(model, seeded_inputs(*example[0].shape[1:]))).to(io)
+        tensors = golden or golden_outputs(model, seeded_inputs(*example[0].shape[1:]))
+        golden = tensors.to(io)
         (folder / relative).mkdir(parents=True)
         wanted = chosen.rewrites if rewrites is None else tuple(rewrites)
-        exported, outputs = _written_and_run(chosen, model, example, form, folder / relative, golden, wanted)
+        written = _written_and_run(chosen, model, example, form, folder / relative, tensors, wanted, floor)
     parity = None
-    if outputs is not None:
-        parity = measuring.measure(outputs, golden, floor, chosen.runtime)
+    if written.outputs is not None:
+        parity = measuring.measure(written.outputs, golden, floor, chosen.runtime)
         measuring.check(parity, name, trained)
-    written = sorted(file for file in (folder / relative).rglob("*") if file.is_file())
+    files = sorted(file for file in (folder / relative).rglob("*") if file.is_file())
     contract = golden.specs()
     component = Component(
         name="generator",
-        entry_point=f"{relative}/{exported.entry_point}",
-        files=[record_file(folder, file.relative_to(folder).as_posix()) for file in written],
+        entry_point=f"{relative}/{written.exported.entry_point}",
+        files=[record_file(folder, file.relative_to(folder).as_posix()) for file in files],
         inputs=[contract[0]],
         outputs=[contract[1]],
     )
@@ -106,14 +107,24 @@ def export(
         target=target,
         precision=precision,
         runtime=chosen.runtime,
-        runtime_version=exported.runtime_version,
+        runtime_version=written.exported.runtime_version,
         minimum_os=minimum_os,
         golden=golden.id,
-        delegation=exported.delegation,
+        delegation=written.exported.delegation,
         parity=parity,
+        trade_off=written.trade_off,
         components=[component],
     )
     return Artifact(entry, folder, time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a target wrote, what it computes, if this host can run it, and what was tried on the way."""
+
+    exported: Exported
+    outputs: np.ndarray | None
+    trade_off: list[Trial] = field(default_factory=list)
 
 
 def _written_and_run(
@@ -124,22 +135,27 @@ def _written_and_run(
     folder: Path,
     golden: Golden,
     rewrites: Sequence[str],
-) -> tuple[Exported, np.ndarray | None]:
-    """What the target wrote, and what it computes, if this host can run it.
+    floor_db: float,
+) -> _Written:
+    """The files of one form in `folder`.
 
     Raises:
         ExportError: says in one line whatever the target's libraries raise.
     """
     from pocketgan.export.canonical import canonical, one_line
+    from pocketgan.export.mixed import export_mixed
     from pocketgan.export.parity import run_file
     from pocketgan.export.rewrites import rewrite
 
     module = rewrite(canonical(model, example), example, rewrites)
     doing = "express"
     try:
+        if form.precision == "mixed":
+            return _Written(*export_mixed(target, module, example, form, golden, folder, floor_db))
         exported = target.export(module, example, form, folder)
         doing = "run its own file of"
-        return exported, run_file(target.runtime, folder / exported.entry_point, list(golden.inputs))
+        inputs = list(golden.to(form.io).inputs)
+        return _Written(exported, run_file(target.runtime, folder / exported.entry_point, inputs))
     except (PocketganError, OSError, MemoryError):
         raise
     except Exception as error:

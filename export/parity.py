@@ -15,7 +15,16 @@ from pocketgan.manifest import Parity
 if TYPE_CHECKING:
     from pocketgan.export.golden import Golden
 
-FLOORS_DB = {"fp32": 100.0, "fp16": 60.0, "int8": 30.0, "8bit": 30.0, "6bit": 30.0, "4bit": 20.0, "int4": 20.0}
+FLOORS_DB = {
+    "fp32": 100.0,
+    "fp16": 60.0,
+    "int8": 30.0,
+    "8bit": 30.0,
+    "6bit": 30.0,
+    "4bit": 20.0,
+    "int4": 20.0,
+    "mixed": 40.0,
+}
 # Outputs of 256 levels are 59 dB from what was rounded to them.
 MOST_FLOOR_DB = {"tensor": float("inf"), "image": 50.0}
 # Wang et al. 2004: Gaussian windows of 11 pixels.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pocketgan.errors import ExportError
-from pocketgan.export.targets.target import INPUT
+from pocketgan.export.layers import layers_of, owners
+from pocketgan.export.targets.target import INPUT, Form
 
 
 class Half(nn.Module):
@@ -27,17 +29,43 @@ class Half(nn.Module):
         return output.float()
 
 
-def must_be_calibrated(calibration: np.ndarray | None, precision: str) -> np.ndarray:
+def must_be_calibrated(form: Form) -> np.ndarray:
     """The calibration images (n, 1, c, h, w).
 
     Raises:
         ExportError: there are none.
     """
-    if calibration is None:
+    if form.calibration is None:
         raise ExportError(
-            f"{precision} activations are calibrated on real inputs: --calibration names a folder of them"
+            f"{form.precision} activations are calibrated on real inputs: --calibration names a folder of them"
         )
-    return calibration
+    return form.calibration
+
+
+def nodes_in_float(model: Any, layers: Mapping[str, str]) -> list[str]:
+    """Names of the nodes of an ONNX model, fresh from torch's exporter, that belong to layers that stay in float32.
+
+    Raises:
+        ExportError: a layer is not found in the model.
+    """
+    nodes = model.graph.node
+    # torch's exporter notes from which node of its graph each came, and that one names its parameters.
+    notes = [" ".join(prop.value for prop in node.metadata_props if prop.key.endswith("fx_node")) for node in nodes]
+    places: dict[int, int] = {}
+    for number, name in enumerate(layers):
+        pattern = re.compile(rf"%[a-z]+_(network_)?{re.escape(name.replace('.', '_'))}\b")
+        found = [
+            index
+            for index, (node, note) in enumerate(zip(nodes, notes, strict=True))
+            if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and pattern.search(note)
+        ]
+        if not found:
+            raise ExportError(f"mixed precision does not find the layer of {name} in the ONNX model")
+        places[found[0]] = number
+    makers = {output: index for index, node in enumerate(nodes) for output in node.output}
+    read = [(index, [makers[name] for name in node.input if name in makers]) for index, node in enumerate(nodes)]
+    precisions = list(layers.values())
+    return [nodes[index].name for index, owner in owners(read, places).items() if precisions[owner] == "fp32"]
 
 
 def quantize_onnx(model: Any, path: Path, calibration: np.ndarray, kept: Collection[str] = ()) -> None:
@@ -70,13 +98,23 @@ def quantize_onnx(model: Any, path: Path, calibration: np.ndarray, kept: Collect
     )
 
 
-def quantize_pt2e(module: nn.Module, example: tuple[Tensor, ...], quantizer: Any, images: np.ndarray) -> nn.Module:
-    """The module with its graph quantised as `quantizer` annotates it, ranges taken from `images`."""
+def quantize_pt2e(
+    module: nn.Module, example: tuple[Tensor, ...], quantizer: Any, images: np.ndarray, layers: Mapping[str, str]
+) -> nn.Module:
+    """The module with its graph quantised as `quantizer` annotates it, ranges taken from `images`.
+
+    Args:
+        layers: precision of layers by the name of their weights; what belongs to those in "fp32" is not quantised.
+    """
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     from pocketgan.export.canonical import trace
 
-    prepared = prepare_pt2e(trace(module, example).module(), quantizer)
+    graph = trace(module, example).module()
+    assert isinstance(graph, torch.fx.GraphModule)
+    if "fp32" in layers.values():
+        quantizer.set_filter_function(_quantised_nodes(graph, layers))
+    prepared = prepare_pt2e(graph, quantizer)
     with torch.no_grad():
         for image in images:
             prepared(torch.from_numpy(image))
@@ -84,10 +122,27 @@ def quantize_pt2e(module: nn.Module, example: tuple[Tensor, ...], quantizer: Any
     return converted
 
 
-def compress_coreml(model: Any, precision: str) -> Any:
-    """The ML program with its weights in `precision`; as it is for fp32 and fp16."""
+def _quantised_nodes(graph: torch.fx.GraphModule, layers: Mapping[str, str]) -> Callable[[torch.fx.Node], bool]:
+    """Whether a node of the graph belongs to a layer that is quantised; by name, for `quantizer` looks at a copy."""
+    found = layers_of(graph)
+    read = [(node, node.all_input_nodes) for node in graph.graph.nodes]
+    owner = owners(read, {layer.node: number for number, layer in enumerate(found)})
+    kept = {node.name for node, number in owner.items() if layers[found[number].name] == "fp32"}
+    return lambda node: node.name not in kept
+
+
+def compress_coreml(model: Any, form: Form) -> Any:
+    """The ML program with its weights in the form's precision; as it is for fp32 and fp16.
+
+    Raises:
+        ExportError: a layer of mixed precision is not found in the program.
+    """
     import coremltools.optimize as cto
 
+    precision = form.precision
+    if precision == "mixed":
+        config = cto.coreml.OptimizationConfig(op_name_configs=_palettes(model, form.layers or {}))
+        return cto.coreml.palettize_weights(model, config)
     configs = {
         "int8": lambda: cto.coreml.OpLinearQuantizerConfig(mode="linear_symmetric"),
         "int4": lambda: cto.coreml.OpLinearQuantizerConfig(
@@ -100,6 +155,23 @@ def compress_coreml(model: Any, precision: str) -> Any:
     config = cto.coreml.OptimizationConfig(global_config=configs[precision]())
     compress = cto.coreml.palettize_weights if precision.endswith("bit") else cto.coreml.linear_quantize_weights
     return compress(model, config)
+
+
+def _palettes(model: Any, layers: Mapping[str, str]) -> dict[str, Any]:
+    """What is to be done to the constants that hold the layers' weights, by their names in the program."""
+    import coremltools.optimize as cto
+
+    constants = {
+        name.removesuffix("_to_fp16").removeprefix("p_").removeprefix("b_").removeprefix("network_"): name
+        for name in cto.coreml.get_weights_metadata(model, weight_threshold=1)
+    }
+    found: dict[str, Any] = {}
+    for name, precision in layers.items():
+        constant = constants.get(name.replace(".", "_").removeprefix("network_"))
+        if constant is None:
+            raise ExportError(f"mixed precision does not find the layer of {name} in the Core ML program")
+        found[constant] = None if precision == "fp16" else _palette(int(precision.removesuffix("bit")))()
+    return found
 
 
 def _palette(bits: int) -> Callable[[], Any]:

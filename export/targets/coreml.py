@@ -30,12 +30,13 @@ class CoreML:
     """One `model.mlpackage`: an ML program with float32 input and output, or with images (CVPixelBuffer).
 
     fp32 computes in float32, all others in float16, their weights as the precision says: int8 per output channel,
-    palettes of 8, 6 or 4 bits, int4 in blocks of 32 input channels.
+    palettes of 8, 6 or 4 bits (mixed chooses among them), int4 in blocks of 32 input channels.
     """
 
     name = "coreml"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "8bit", "6bit", "4bit", "int4")
+    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "8bit", "6bit", "4bit", "int4", "mixed")
     default_precision = "fp16"
+    ladder: tuple[str, ...] = ("4bit", "6bit", "8bit", "fp16")
     runtime = "coreml"
     packages: tuple[str, ...] = ("torch", "coremltools")
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
@@ -70,7 +71,7 @@ class CoreML:
             compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,
             skip_model_load=True,
         )
-        compress_coreml(model, form.precision).save(str(package))
+        compress_coreml(model, form).save(str(package))
         version = normalise(package)
         return Exported(PACKAGE, f"specification {version}")
 

@@ -19,10 +19,12 @@ _BOOKKEEPING = ("getitem", "alloc")
 
 
 class ExecuTorchXnnpack:
-    """One `model.pte`; what XNNPACK does not take runs on ExecuTorch's portable kernels. int8 is calibrated."""
+    """One `model.pte`; what XNNPACK does not take runs on ExecuTorch's portable kernels. int8 and mixed are
+    calibrated."""
 
     name = "executorch-xnnpack"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
+    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "mixed")
+    ladder: tuple[str, ...] = ("int8", "fp32")
     default_precision = "fp32"
     runtime = "executorch"
     packages: tuple[str, ...] = ("torch", "executorch")
@@ -55,7 +57,7 @@ class ExecuTorchXnnpack:
 
         if form.precision == "fp16":
             module = Half(module)
-        elif form.precision == "int8":
+        elif form.precision in ("int8", "mixed"):
             module = _quantised(module, example, form)
         if form.io == "image":
             module, example = with_pixels(module, example)
@@ -82,7 +84,7 @@ def _quantised(module: nn.Module, example: tuple[Tensor, ...], form: Form) -> nn
     from pocketgan.export.quantize import must_be_calibrated, quantize_pt2e
 
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    return quantize_pt2e(module, example, quantizer, must_be_calibrated(form.calibration, form.precision))
+    return quantize_pt2e(module, example, quantizer, must_be_calibrated(form), form.layers or {})
 
 
 def delegation_of(graph_module: Any) -> Delegation:

@@ -24,10 +24,11 @@ MODEL_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx.data"
 
 
 class Onnx:
-    """One `model.onnx`; int8 is QDQ, calibrated."""
+    """One `model.onnx`; int8 and mixed are QDQ, calibrated."""
 
     name = "onnx"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
+    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "mixed")
+    ladder: tuple[str, ...] = ("int8", "fp32")
     default_precision = "fp32"
     runtime = "onnxruntime"
     packages: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -45,7 +46,7 @@ class Onnx:
 
         from pocketgan.export.golden import pixels
         from pocketgan.export.pixels import with_pixels
-        from pocketgan.export.quantize import Half, must_be_calibrated, quantize_onnx
+        from pocketgan.export.quantize import Half, must_be_calibrated, nodes_in_float, quantize_onnx
 
         path = folder / MODEL_FILE
         if form.precision == "fp16":
@@ -53,9 +54,10 @@ class Onnx:
         if form.io == "image":
             module, example = with_pixels(module, example)
         model = _converted(module, example)
-        if form.precision == "int8":
-            images = must_be_calibrated(form.calibration, form.precision)
-            quantize_onnx(model, path, pixels(images) if form.io == "image" else images)
+        if form.precision in ("int8", "mixed"):
+            images = must_be_calibrated(form)
+            kept = nodes_in_float(model, form.layers or {})
+            quantize_onnx(model, path, pixels(images) if form.io == "image" else images, kept)
             model = onnx.load(path)
         _strip(model)
         _spell_out_convolutions(model.graph)

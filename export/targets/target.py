@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,12 +25,14 @@ class Form:
         calibration: (n, 1, c, h, w) float32, real inputs from which integer activations take their ranges.
         ios: oldest iOS that the file is for, 16 and up; the lowest that the precision needs where None.
         io: "tensor", or "image": uint8 RGB in and out.
+        layers: for "mixed" precision, that of each layer (one of the target's ladder) by the name of its weights.
     """
 
     precision: str
     calibration: np.ndarray | None = None
     ios: int | None = None
     io: str = "tensor"
+    layers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Target(Protocol):
     Attributes:
         name: the target's name, everywhere.
         precisions, default_precision: what it can be asked for.
+        ladder: what mixed precision chooses from for each layer, the least precise first; empty where it cannot.
         runtime: what loads its files (`manifest.Entry.runtime`).
         packages: distributions whose version decides about its bytes.
         rewrites: the exact rewrites that make its files faster, by measurement, in the order of their application.
@@ -56,6 +60,7 @@ class Target(Protocol):
     name: str
     precisions: tuple[str, ...]
     default_precision: str
+    ladder: tuple[str, ...]
     runtime: str
     packages: tuple[str, ...]
     rewrites: tuple[str, ...]
