@@ -90,7 +90,8 @@ def pixels(images: np.ndarray) -> np.ndarray:
 
 def on_levels(images: np.ndarray) -> np.ndarray:
     """Images in [-1, 1] on the nearest of the 256 levels that pixels have."""
-    return (np.clip(np.round((images + 1) * 127.5), 0, 255) / 127.5 - 1).astype(np.float32)
+    levels = np.clip(np.round((images.astype(np.float64) + 1) * 127.5), 0, 255)
+    return (levels / 127.5 - 1).astype(np.float32)
 
 
 def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:

@@ -48,6 +48,8 @@ def nodes_in_float(model: Any, layers: Mapping[str, str]) -> list[str]:
     Raises:
         ExportError: a layer is not found in the model.
     """
+    if "fp32" not in layers.values():
+        return []
     nodes = model.graph.node
     # torch's exporter notes from which node of its graph each came, and that one names its parameters.
     notes = [" ".join(prop.value for prop in node.metadata_props if prop.key.endswith("fx_node")) for node in nodes]
@@ -127,7 +129,11 @@ def _quantised_nodes(graph: torch.fx.GraphModule, layers: Mapping[str, str]) -> 
     found = layers_of(graph)
     read = [(node, node.all_input_nodes) for node in graph.graph.nodes]
     owner = owners(read, {layer.node: number for number, layer in enumerate(found)})
-    kept = {node.name for node, number in owner.items() if layers[found[number].name] == "fp32"}
+    kept = {
+        node.name
+        for node, number in owner.items()
+        if node.op == "call_function" and layers[found[number].name] == "fp32"
+    }
     return lambda node: node.name not in kept
 
 
