@@ -27,7 +27,12 @@ def export(
         Path, typer.Option("--out", help="Folder of the unpacked bundle, or a .pgb file; whole or not there.")
     ],
     precision: Annotated[
-        str | None, typer.Option("--precision", help="Comma-separated; each target's own default if left out.")
+        str | None,
+        typer.Option(
+            "--precision",
+            help="Comma-separated: fp32, fp16, int8, 8bit, 6bit, 4bit, int4, mixed (least for --floor); each "
+            "target's own default if left out.",
+        ),
     ] = None,
     input: Annotated[
         str | None, typer.Option("--input", help="Input as channels x height x width, such as 3x256x256.")
@@ -35,7 +40,8 @@ def export(
     ngf: Annotated[int | None, typer.Option("--ngf", help="Width of a named generator's first layer.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle; the model's if left out.")] = None,
     calibration: Annotated[
-        Path | None, typer.Option("--calibration", help="Folder of real inputs, for int8: photos or class maps.")
+        Path | None,
+        typer.Option("--calibration", help="Folder of real inputs, for int8 and mixed: photos, class maps."),
     ] = None,
     ios: Annotated[int | None, typer.Option("--ios", help="Oldest iOS for Core ML: 16, 17 or 18.")] = None,
     io: Annotated[
@@ -82,7 +88,8 @@ def export(
     rows = [_row(entry) for entry in manifest.entries]
     columns = ("entry", "bytes", "parity", "max error", "delegated", "subgraphs")
     payload = {entry.id: _summary(entry, folder, out) for entry in manifest.entries}
-    console.result(payload, f"{console.table(columns, rows)}\n{out}")
+    trade_offs = [_trade_off(entry) for entry in manifest.entries if entry.trade_off]
+    console.result(payload, "\n".join([console.table(columns, rows), *trade_offs, str(out)]))
 
 
 def pairs(targets: list[str], precisions: list[str] | None) -> list[tuple[str, str | None]]:
@@ -162,7 +169,23 @@ def _summary(entry: Entry, folder: Path, out: Path) -> dict[str, Any]:
         else {**parity.model_dump(include={"psnr_db", "max_abs_error", "ssim"}), "passed": parity.passed},
         "delegated_fraction": None if delegation is None else delegation.delegated_fraction,
         "subgraphs": None if delegation is None else delegation.subgraphs,
+        **({"trade_off": [trial.model_dump() for trial in entry.trade_off]} if entry.trade_off else {}),
     }
+
+
+def _trade_off(entry: Entry) -> str:
+    """What was tried for mixed precision, the chosen file marked."""
+    rows = [
+        (
+            "chosen" if trial.bytes == entry.bytes else "",
+            ", ".join(f"{count} {precision}" for precision, count in sorted(trial.layers.items())),
+            f"{trial.low_macs:.0%}",
+            f"{trial.bytes:,}",
+            "exact" if trial.psnr_db is None else f"{trial.psnr_db:.1f} dB",
+        )
+        for trial in entry.trade_off
+    ]
+    return console.table((entry.id, "layers", "MACs in low precision", "bytes", "parity"), rows)
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
