@@ -48,10 +48,10 @@ class Onnx:
         path = folder / MODEL_FILE
         if form.precision == "int8":
             images = must_be_calibrated(form.calibration, form.precision)
-            quantize_onnx(_converted(module, example), path, images)
+            quantize_onnx(converted(module, example), path, images)
             model = onnx.load(path)
         else:
-            model = _converted(Half(module) if form.precision == "fp16" else module, example)
+            model = converted(Half(module) if form.precision == "fp16" else module, example)
         _strip(model)
         _spell_out_convolutions(model.graph)
         if model.ByteSize() < LARGEST_SINGLE_FILE_BYTES:
@@ -61,7 +61,7 @@ class Onnx:
         return Exported(MODEL_FILE, onnxruntime.__version__)
 
 
-def _converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
+def converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
     """The module's ONNX model."""
     import torch
 
