@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Iterable, Iterator
@@ -138,12 +139,23 @@ def _base(name: str) -> str:
     return name.partition(".")[0].removesuffix("_copy")
 
 
-def _without_kernel(file: Path) -> list[str]:
-    """Operators of a .pte file, such as aten::sort.values_stable, that this host's runtime has no kernel for."""
-    from executorch.exir._serialize._program import deserialize_pte_binary
+def has_kernel(name: str) -> bool:
+    """Whether this host's ExecuTorch, the kernels of which phones have too, can run aten::name, or any overload."""
+    return name in _kernels() or any(known.partition(".")[0] == name for known in _kernels())
+
+
+@functools.cache
+def _kernels() -> frozenset[str]:
+    """Operators of ExecuTorch's runtime, such as aten::sort.values_stable."""
     from executorch.extension.pybindings.portable_lib import _get_operator_names
 
-    known = set(_get_operator_names())
+    return frozenset(_get_operator_names())
+
+
+def _without_kernel(file: Path) -> list[str]:
+    """Operators of a .pte file that ExecuTorch's runtime cannot run."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
     program = deserialize_pte_binary(file.read_bytes()).program
     called = [f"{one.name}.{one.overload}" if one.overload else one.name for one in program.execution_plan[0].operators]
-    return [name for name in called if name not in known]
+    return [name for name in called if name not in _kernels()]

@@ -18,8 +18,8 @@ _INDENT = "    "
 # Paths of modules that are named; more are counted.
 _PLACES = 3
 _CAVEATS = {
-    "coreml": "Core ML decides on the device; what is known to fall is listed. Xcode's performance report has the last"
-    " word.",
+    "coreml": "Core ML decides on the device; this is what is known to fall, and Xcode's performance report has the"
+    " last word. Float32 programs never run on the Neural Engine: keep fp16, the default.",
     "onnx": "What a provider leaves runs on ONNX Runtime's own CPU kernels.",
 }
 
@@ -56,12 +56,15 @@ def show_lint(source: ModelSource, targets: Sequence[str]) -> None:
 def _page(target: str, readings: Mapping[str, tuple[Reading, Reading]], width: int) -> str:
     lines = []
     for accelerator, (plain, exported) in readings.items():
-        lines.append(f"{target} · {accelerator}" if accelerator else target)
+        lines.append(f"{target} · {accelerator}")
+        if exported.error is not None:
+            lines += [*_wrapped(f"cannot be exported: {exported.error}", width, "  ", _INDENT), ""]
+            continue
         lines += _wrapped(f"plainly   {_share(plain)}", width, "  ", " " * 12)
         lines += _wrapped(f"exported  {_share(exported)}", width, "  ", " " * 12)
         kept = {fall.layer for fall in exported.falls}
         gone = [f"{fall.layer} ({fall.count})" for fall in plain.falls if fall.layer not in kept]
-        if gone and exported.error is None:
+        if gone:
             lines += _wrapped(f"rewritten {', '.join(gone)}", width, "  ", " " * 12)
         for fall in exported.falls:
             lines += _fall(fall, width)

@@ -25,9 +25,9 @@ from pocketgan.export.unsupported import converter_failure
 
 __all__ = ["Fall", "Reading", "lint"]
 
-# How a target reads a module: what each of its accelerators takes of it.
+# By target its accelerators, and what each of them takes of a module.
 _Reader = Callable[[nn.Module, tuple[Tensor, ...]], dict[str, Reading]]
-_READERS: dict[str, _Reader] = {**executorch.READERS, **onnx.READERS, **coreml.READERS}
+_READERS: dict[str, tuple[tuple[str, ...], _Reader]] = {**onnx.READERS, **executorch.READERS, **coreml.READERS}
 
 
 def lint(model: nn.Module, target: str, example: tuple[Tensor, ...]) -> dict[str, tuple[Reading, Reading]]:
@@ -47,15 +47,15 @@ def lint(model: nn.Module, target: str, example: tuple[Tensor, ...]) -> dict[str
         untouched = copy.deepcopy(model).cpu().float().eval()
         plain = _read(target, untouched, example)
         exported = _read(target, rewrite(canonical(model, example), example, chosen.rewrites), example)
-    names = [name for name in {**plain, **exported} if name]
-    return {name: (plain.get(name) or plain[""], exported.get(name) or exported[""]) for name in names or [""]}
+    return {accelerator: (plain[accelerator], exported[accelerator]) for accelerator in _READERS[target][0]}
 
 
 def _read(target: str, module: nn.Module, example: tuple[Tensor, ...]) -> dict[str, Reading]:
-    """What the target's accelerators take; under "" why it takes nothing at all."""
+    accelerators, read = _READERS[target]
     try:
-        return _READERS[target](module, example)
+        return read(module, example)
     except ExportError:
         raise
     except Exception as error:  # whatever the target's libraries raise
-        return {"": Reading(error=converter_failure(error, target, None, module, example))}
+        failed = Reading(error=converter_failure(error, target, None, module, example))
+        return dict.fromkeys(accelerators, failed)

@@ -8,7 +8,11 @@ from collections.abc import Sequence
 # The first pattern that fits decides. It is looked for in the layer's name, then in those of the operators.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (r"reflect|replicat|circular|^pad$", "pad with zeros, or with slices and a concatenation"),
-    (r"instance_?norm|group_?norm|layer_?norm|native_batch_norm_legit", "batch norm, which folds into a convolution"),
+    (
+        r"instance_?norm|group_?norm|layer_?norm|native_batch_norm_legit",
+        "batch norm, which folds into a convolution",
+    ),
+    (r"batch_?norm", "put it right behind a convolution, into which it folds"),
     (r"grid_?sampl", "warp in the app, before or after the network"),
     (r"bicubic", "bilinear or nearest up-sampling"),
     (r"bilinear", "nearest up-sampling, or a transposed convolution"),
@@ -31,7 +35,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"slice|select", "a strided convolution with fixed weights, or pooling"),
     (r"std|var", "means: var is the mean of squares less the square of the mean"),
     (r"sum", "a mean, times the count"),
-    (r"elu|gelu|silu|mish|softplus|swish", "ReLU, LeakyReLU or hardswish"),
+    (r"^erf$|gelu", "GELU(approximate='tanh'), or ReLU"),
+    (r"elu|silu|mish|softplus|swish", "ReLU, LeakyReLU or hardswish"),
     (r"expand|repeat|tile", "let operators broadcast, or concatenate"),
     (r"int|to_|cast|dtype", "keep every tensor float32"),
 )

@@ -149,4 +149,4 @@ def _pieces(graph_module: Any, fallen: dict[Node, Left]) -> int:
     )
 
 
-READERS = {"coreml": read}
+READERS = {"coreml": ((ACCELERATOR,), read)}

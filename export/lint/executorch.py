@@ -15,6 +15,7 @@ from torch.fx import Node
 
 from pocketgan.export.canonical import trace
 from pocketgan.export.lint.reading import Reading, grouped, left
+from pocketgan.export.unsupported import has_kernel
 
 
 class _PartitionedError(Exception):
@@ -68,6 +69,9 @@ def read(
 
 def _why(node: Node, reasons: dict[Node, str], partitioner: Any) -> str:
     """The partitioner's reason, empty where it has no such operator."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is not None and not has_kernel(schema.name):
+        return "ExecuTorch has no kernel for it anywhere, so the file would not run"
     why = reasons.get(node, "")
     if why == "invalid dtype":
         values = [other.meta.get("val") for other in (*node.all_input_nodes, node)]
@@ -116,7 +120,7 @@ def _coreml() -> Any:
 
 
 READERS = {
-    "executorch-xnnpack": partial(read, "XNNPACK", _xnnpack),
-    "executorch-vulkan": partial(read, "Vulkan", _vulkan),
-    "executorch-coreml": partial(read, "Core ML", _coreml),
+    "executorch-xnnpack": (("XNNPACK",), partial(read, "XNNPACK", _xnnpack)),
+    "executorch-vulkan": (("Vulkan",), partial(read, "Vulkan", _vulkan)),
+    "executorch-coreml": (("Core ML",), partial(read, "Core ML", _coreml)),
 }

@@ -118,4 +118,4 @@ def _constants(graph: Any) -> dict[str, Any]:
     return {tensor.name: onnx.numpy_helper.to_array(tensor).ravel().tolist() for tensor in graph.initializer}
 
 
-READERS = {"onnx": read}
+READERS = {"onnx": (tuple(_TABLES), read)}

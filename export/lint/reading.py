@@ -86,7 +86,8 @@ def left(node: Node, why: str, **more: str) -> Left:
     call, function = node.meta.get("torch_fn") or ("", "")
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     is_layer = bool(stack) and str(stack[-1][1]).startswith("torch.nn.modules.")
-    layer = place.kind if is_layer else function.rpartition(".")[2] or name
+    called = function.rpartition(".")[2].replace("__getitem__", "x[...]")
+    layer = place.kind if is_layer else called or name
     return Left(layer, f"{place.path} {call or node.name}", name, place.path, why, **more)
 
 
