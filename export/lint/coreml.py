@@ -86,7 +86,7 @@ KNOWN_FALLS: tuple[KnownFall, ...] = (
         "dilated convolutions were seen to leave it",
         "a larger or a second convolution without dilation",
         "iOS 13",
-        "https://github.com/hollance/neural-engine/blob/master/docs/unsupported-layers.md",
+        "github.com/hollance/neural-engine, docs/unsupported-layers.md",
     ),
     KnownFall(
         _large,

@@ -27,7 +27,8 @@ _NOTES: tuple[tuple[str, str, _Check], ...] = (
     ("ConvTranspose", "output_padding must", lambda attributes, _: not any(attributes.get("output_padding", ()))),
     ("DepthToSpace", "Only DCR mode", lambda attributes, _: attributes.get("mode", b"DCR") == b"DCR"),
     ("Slice", "must be constant", lambda _, inputs: all(one is not None for one in inputs[1:])),
-    ("GridSample", "'mode' of 'linear'", lambda attributes, _: attributes.get("mode", b"linear") == b"linear"),
+    # "bilinear" is what opset 20 renamed to "linear".
+    ("GridSample", "'mode' of 'linear'", lambda attributes, _: attributes.get("mode", b"linear").endswith(b"linear")),
     ("Split", "evenly divide", lambda _, inputs: len({*(inputs[1] if len(inputs) > 1 else ())}) < 2),
 )
 # Notes that hold for whatever torch.onnx writes of a static graph: weights, pads and shapes are constants, images 2-D.
