@@ -142,24 +142,28 @@ def _written_and_run(
     Raises:
         ExportError: says in one line whatever the target's libraries raise.
     """
-    from pocketgan.export.canonical import canonical, one_line
+    from pocketgan.export.canonical import canonical
     from pocketgan.export.mixed import export_mixed
     from pocketgan.export.parity import run_file
     from pocketgan.export.rewrites import rewrite
+    from pocketgan.export.unsupported import converter_failure, place_of
 
     module = rewrite(canonical(model, example), example, rewrites)
-    doing = "express"
+    written: Path | None = None
     try:
         if form.precision == "mixed":
             return _Written(*export_mixed(target, module, example, form, golden, folder, floor_db))
         exported = target.export(module, example, form, folder)
-        doing = "run its own file of"
-        inputs = list(golden.to(form.io).inputs)
-        return _Written(exported, run_file(target.runtime, folder / exported.entry_point, inputs))
+        written = folder / exported.entry_point
+        return _Written(exported, run_file(target.runtime, written, list(golden.to(form.io).inputs)))
+    except ExportError as error:
+        raise ExportError(f"{error}{place_of(error, module, example)}") from error
     except (PocketganError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise ExportError(f"{target.name} cannot {doing} {type(model).__name__}: {one_line(error)}") from error
+        doing = "express" if written is None else "run its own file of"
+        why = converter_failure(error, target.name, written, module, example)
+        raise ExportError(f"{target.name} cannot {doing} {type(model).__name__}: {why}") from error
 
 
 def _must_be_one_image(example: tuple[Tensor, ...]) -> None:

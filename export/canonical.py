@@ -16,6 +16,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from pocketgan.errors import ExportError
+from pocketgan.export.unsupported import forward_failure
 
 _CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv_transpose2d.input)
 _BATCH_NORM = torch.ops.aten.batch_norm.default
@@ -66,7 +67,7 @@ def trace(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
     except Exception as error:  # torch.export raises whatever the module's own code does
         shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in example)
         raise ExportError(
-            f"{type(module).__name__} cannot be traced with an input of {shapes}: {one_line(error)}"
+            f"{_name_of(module)} cannot be traced with an input of {shapes}: {forward_failure(error, module)}"
         ) from error
     # Slices that take everything become aliases, which Core ML's converter does not know.
     for node in program.graph.find_nodes(op="call_function", target=torch.ops.aten.alias.default):
@@ -78,10 +79,8 @@ def trace(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
     return program
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of an error that says something, for people."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+def _name_of(module: nn.Module) -> str:
+    return type(module.network if isinstance(module, _Named) else module).__name__
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:
 
     import torch
 
-    from pocketgan.export.canonical import one_line
+    from pocketgan.export.unsupported import forward_failure
 
     copied = copy.deepcopy(module).cpu().float().eval()
     batches = np.ascontiguousarray(inputs, np.float32)[:, None]
@@ -115,9 +115,8 @@ def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:
                 output = copied(torch.from_numpy(batch.copy()))
         except Exception as error:  # whatever the module's own code raises
             shape = "x".join(map(str, batch.shape))
-            raise ExportError(
-                f"{type(module).__name__} does not take an input of {shape}: {one_line(error)}"
-            ) from error
+            why = forward_failure(error, copied)
+            raise ExportError(f"{type(module).__name__} does not take an input of {shape}: {why}") from error
         if not isinstance(output, torch.Tensor) or output.dim() != 4 or output.shape[0] != 1:
             found = "x".join(map(str, output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
             raise ExportError(

@@ -24,8 +24,8 @@ def export(
         str, typer.Option("--target", help="Comma-separated: onnx, executorch-xnnpack, coreml.", show_default=False)
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="Folder of the unpacked bundle, or a .pgb file; whole or not there.")
-    ],
+        Path | None, typer.Option("--out", help="Folder of the unpacked bundle, or a .pgb file; whole or not there.")
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -51,10 +51,13 @@ def export(
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Exporting processes at most; each takes 1.5 GB.")
     ] = 2,
+    lint: Annotated[
+        bool, typer.Option("--lint", help="Write nothing: say what leaves the accelerator, why, and what to change.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Export a model to runtime files, and measure each against the model."""
-    from pocketgan.errors import require
+    from pocketgan.errors import ExportError, require
 
     if json:
         console.use_json()
@@ -67,6 +70,13 @@ def export(
     wanted = pairs(target.split(","), None if precision is None else precision.split(","))
     bundle_name = _bundle_name(name, model)
     source = parse_source(model, None if input is None else parse_shape(input), ngf)
+    if lint:
+        from pocketgan.cli.lint import show_lint
+
+        show_lint(source, list(dict.fromkeys(name for name, _ in wanted)))
+        return
+    if out is None:
+        raise ExportError("export writes a bundle: say where with --out FOLDER or --out FILE.pgb (--lint writes none)")
     spec = source_spec(source)
     packed = out.suffix == ".pgb"
     folder = out.with_name(f".{out.name}.unpacked") if packed else out

@@ -68,7 +68,7 @@ def shape_of(node: object) -> list[int]:
 
 
 class Writer:
-    """Writes nodes in front of `place`, one after the other, each with the shape that the exporters ask for."""
+    """Writes nodes in front of `place`, one after the other, each with the shape and origin that others ask for."""
 
     def __init__(self, module: GraphModule, place: Node) -> None:
         self.module, self.place = module, place
@@ -78,6 +78,7 @@ class Writer:
         with self.module.graph.inserting_before(self.place):
             node = self.module.graph.call_function(operator, args)
         node.meta["val"] = operator(*map_arg(args, lambda argument: argument.meta["val"]))
+        self._keep_origin(node)
         return node
 
     def tensor(self, tensor: Tensor, name: str = "constant") -> Node:
@@ -95,6 +96,12 @@ class Writer:
         """Let `result` take the place of `place`, which goes."""
         self.place.replace_all_uses_with(result)
         self.module.graph.erase_node(self.place)
+
+    def _keep_origin(self, node: Node) -> None:
+        """Which of the user's modules a new node stands for; `origins.py` reads it."""
+        for key in ("nn_module_stack", "torch_fn"):
+            if key in self.place.meta:
+                node.meta[key] = self.place.meta[key]
 
     def _mode(self) -> Any:
         return getattr(self.place.meta["val"], "fake_mode", None)

@@ -53,7 +53,7 @@ class Onnx:
             module = Half(module)
         if form.io == "image":
             module, example = with_pixels(module, example)
-        model = _converted(module, example)
+        model = converted(module, example)
         if form.precision in ("int8", "mixed"):
             images = must_be_calibrated(form)
             kept = nodes_in_float(model, form.layers or {})
@@ -68,7 +68,7 @@ class Onnx:
         return Exported(MODEL_FILE, onnxruntime.__version__)
 
 
-def _converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
+def converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
     """The module's ONNX model."""
     import torch
 
