@@ -48,22 +48,34 @@ def export_models(context: Context) -> dict[str, Any]:
 
 def _request(context: Context, role: str) -> BundleRequest:
     from pocketgan.export.bundles import BundleRequest
+    from pocketgan.export.calibration import MOST_IMAGES
+    from pocketgan.export.targets import pairs
     from pocketgan.training.data.samples import batch
 
     recipe = context.recipe
-    assert recipe.export is not None
+    stage = recipe.export
+    assert stage is not None
     model, cost, size = _model(context, role)
     record = None if role == "unpruned" else read_stage(context.run, "distill" if role == "student" else "teacher")
+    targets = pairs(stage.targets, stage.precisions)
+    calibration = None
+    if any(precision in ("int8", "mixed") for _, precision in targets):
+        photos = load_data(recipe, context.run, "train", size=size)
+        spread = range(0, len(photos), max(1, len(photos) // MOST_IMAGES))
+        calibration = batch([photos.whole(index) for index in spread[:MOST_IMAGES]])["input"].numpy()
     return BundleRequest(
         model=model,
         folder=context.folder / role,
         name=_bundle_name(recipe, role),
         role="unpruned" if role == "unpruned" else "student" if role == "student" else "teacher",
-        targets=[(target, None) for target in recipe.export.targets],
+        targets=targets,
+        io=stage.io,
         trained=None if role == "unpruned" else True,
         quality=dict(record["facts"]) if record else {},
         cost=cost,
         golden_inputs=batch([load_data(recipe, context.run, "val", size=size).whole(0)])["input"].numpy(),
+        calibration=calibration,
+        ios=stage.ios,
     )
 
 

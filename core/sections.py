@@ -225,6 +225,13 @@ class ExportStage(Section):
     targets: list[Literal["onnx", "executorch-xnnpack", "coreml"]] = Field(
         default=["onnx", "executorch-xnnpack", "coreml"], min_length=1
     )
+    precisions: list[Literal["fp32", "fp16", "int8", "8bit", "6bit", "4bit", "int4", "mixed"]] | None = Field(
+        None, min_length=1, description="each where the target has it; each target's own default where absent"
+    )
+    io: list[Literal["tensor", "image"]] = Field(
+        default=["tensor"], min_length=1, description="tensors in [-1, 1], or pixels (uint8 RGB), in and out"
+    )
+    ios: Literal[16, 17, 18] | None = Field(None, description="oldest iOS; as each precision needs where absent")
     workers: Annotated[int, Field(ge=1, le=64)] | None = Field(
         None, description="processes; as memory and cores allow where absent"
     )

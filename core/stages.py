@@ -27,6 +27,9 @@ def check_before(recipe: Recipe) -> None:
     if recipe.export is not None:
         extras = {"onnx": ("onnx", "onnxscript"), "executorch-xnnpack": ("executorch",), "coreml": ("coremltools",)}
         require("export", *(module for target in recipe.export.targets for module in extras[target]))
+        from pocketgan.export.targets import pairs
+
+        pairs(recipe.export.targets, recipe.export.precisions)
     if recipe.data is not None and recipe.data.source == "builtin":
         from pocketgan.training.teachers.filters import check_effect
 

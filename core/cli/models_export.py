@@ -65,6 +65,7 @@ def export(
     from pocketgan.export.bundles import BundleRequest, export_bundle
     from pocketgan.export.calibration import load_calibration
     from pocketgan.export.source import parse_shape, parse_source, source_shape, source_spec
+    from pocketgan.export.targets import pairs
     from pocketgan.training.cost import cost
 
     wanted = pairs(target.split(","), None if precision is None else precision.split(","))
@@ -100,30 +101,6 @@ def export(
     payload = {entry.id: _summary(entry, folder, out) for entry in manifest.entries}
     trade_offs = [_trade_off(entry) for entry in manifest.entries if entry.trade_off]
     console.result(payload, "\n".join([console.table(columns, rows), *trade_offs, str(out)]))
-
-
-def pairs(targets: list[str], precisions: list[str] | None) -> list[tuple[str, str | None]]:
-    """Every target with each of the precisions that it has.
-
-    Raises:
-        ExportError: an unknown target, a precision that none of them has, or a target that has none of them.
-    """
-    from pocketgan.errors import ExportError
-    from pocketgan.export.targets import find_target
-
-    targets = [target.strip() for target in targets]
-    found = [find_target(target)[0] for target in targets]
-    if precisions is None:
-        return [(target, None) for target in targets]
-    wanted = [precision.strip() for precision in precisions]
-    for precision in wanted:
-        if not any(precision in target.precisions for target in found):
-            has = "; ".join(f"{target.name} has {', '.join(target.precisions)}" for target in found)
-            raise ExportError(f"none of the targets has precision {precision!r}: {has}")
-    for one in found:
-        if not set(wanted) & set(one.precisions):
-            find_target(one.name, wanted[0])
-    return [(one.name, precision) for one in found for precision in wanted if precision in one.precisions]
 
 
 def contracts(text: str) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pocketgan.errors import ExportError
 from pocketgan.export.targets.coreml import CoreML
 from pocketgan.export.targets.executorch import ExecuTorchXnnpack
 from pocketgan.export.targets.onnx import Onnx
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
 
-__all__ = ["INPUT", "OUTPUT", "TARGETS", "Exported", "Form", "Target", "find_target"]
+__all__ = ["INPUT", "OUTPUT", "TARGETS", "Exported", "Form", "Target", "find_target", "pairs"]
 
 TARGETS: dict[str, Target] = {target.name: target for target in (Onnx(), ExecuTorchXnnpack(), CoreML())}
 
@@ -27,3 +29,24 @@ def find_target(name: str, precision: str | None = None) -> tuple[Target, str]:
     if precision not in target.precisions:
         raise ExportError(f"target {name} has no precision {precision!r}; it has {', '.join(target.precisions)}")
     return target, precision
+
+
+def pairs(targets: Sequence[str], precisions: Sequence[str] | None) -> list[tuple[str, str | None]]:
+    """Every target with each of the precisions that it has.
+
+    Raises:
+        ExportError: an unknown target, a precision that none of them has, or a target that has none of them.
+    """
+    targets = [target.strip() for target in targets]
+    found = [find_target(target)[0] for target in targets]
+    if precisions is None:
+        return [(target, None) for target in targets]
+    wanted = [precision.strip() for precision in precisions]
+    for precision in wanted:
+        if not any(precision in target.precisions for target in found):
+            has = "; ".join(f"{target.name} has {', '.join(target.precisions)}" for target in found)
+            raise ExportError(f"none of the targets has precision {precision!r}: {has}")
+    for one in found:
+        if not set(wanted) & set(one.precisions):
+            find_target(one.name, wanted[0])
+    return [(one.name, precision) for one in found for precision in wanted if precision in one.precisions]

@@ -50,6 +50,7 @@ class CoreML:
         """See Target."""
         import coremltools as ct
         import numpy as np
+        from coremltools.converters.mil.converter import _reset_conversion_state
 
         from pocketgan.export.pixels import Levels
         from pocketgan.export.quantize import compress_coreml
@@ -62,6 +63,7 @@ class CoreML:
         else:
             image = ct.TensorType(name=INPUT, shape=shape, dtype=np.float32)
             output = ct.TensorType(name=OUTPUT, dtype=np.float32)
+        _reset_conversion_state()  # a conversion that failed leaves its counts, which become names
         model = ct.convert(
             trace(module, example).run_decompositions({}),
             inputs=[image],

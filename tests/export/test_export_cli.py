@@ -63,7 +63,9 @@ def test_a_pgb_is_packed_directly(tmp_path):
     [
         (("resnet9", "--target", "tflite"), "there is no target 'tflite'; there are onnx, executorch-xnnpack, coreml"),
         (("resnet9", "--target", "onnx", "--precision", "int3"), "none of the targets has precision 'int3'"),
-        (("resnet9", "--target", "onnx,coreml", "--precision", "fp16"), "target onnx has no precision 'fp16'"),
+        (("resnet9", "--target", "onnx,coreml", "--precision", "4bit"), "target onnx has no precision '4bit'"),
+        (("resnet9", "--target", "onnx", "--precision", "int8", "--calibration", "no"), "there is no folder no"),
+        (("resnet9", "--target", "onnx", "--io", "pixels"), "--io is tensor or image, or both with a comma between"),
         (("resnet9", "--target", "onnx", "--input", "256"), "--input is channels x height x width"),
         (("nothing", "--target", "onnx"), "there is no model 'nothing'"),
         (("resnet9", "--target", "onnx", "--name", "../x"), "--name takes letters"),

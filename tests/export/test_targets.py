@@ -149,8 +149,8 @@ def test_coreml_is_evaluated_on_any_host(network, example, tmp_path):
 def test_unknown_target_and_precision_name_what_there_is():
     with pytest.raises(ExportError, match="onnx, executorch-xnnpack, coreml"):
         find_target("tflite")
-    with pytest.raises(ExportError, match="'int8'; it has fp32"):
-        find_target("onnx", "int8")
+    with pytest.raises(ExportError, match="'int4'; it has fp32, fp16, int8, mixed"):
+        find_target("onnx", "int4")
 
 
 class _Unexportable(torch.nn.Module):
