@@ -13,7 +13,16 @@ from torch.fx import GraphModule
 
 from pocketgan.errors import ExportError
 from pocketgan.export.canonical import trace
-from pocketgan.export.rewrites import arithmetic, attention, convolutions, norms, padding, sampling
+from pocketgan.export.rewrites import (
+    arithmetic,
+    attention,
+    branches,
+    convolutions,
+    norms,
+    padding,
+    sampling,
+    transposed,
+)
 from pocketgan.export.rewrites.graph import drop_unread
 
 __all__ = ["REWRITES", "rewrite"]
@@ -29,6 +38,9 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "nearest-down": sampling.nearest_down,
     "attention": attention.attention,
     "fold-norms-of-sums": convolutions.fold_norms_of_sums,
+    "merge-siblings": branches.merge_siblings,
+    "merge-sums": branches.merge_sums,
+    "transposed-as-shuffled": transposed.transposed_as_shuffled,
     "strided-heads-2x2": convolutions.strided_heads_2x2,
     "strided-heads-2x4": convolutions.strided_heads_2x4,
 }

@@ -13,7 +13,6 @@ nn = torch.nn
 from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export import export  # noqa: E402
 from pocketgan.export.canonical import canonical, trace  # noqa: E402
-from pocketgan.export.parity import PEAK  # noqa: E402
 from pocketgan.export.rewrites import REWRITES, rewrite  # noqa: E402
 from pocketgan.export.targets import TARGETS  # noqa: E402
 from pocketgan.training.generators import build, spec_by_name  # noqa: E402
@@ -75,7 +74,7 @@ def _rewritten(module, names, example=IMAGE):
     assert all(torch.equal(tensor, before[name]) for name, tensor in source.state_dict().items())
     assert output.shape == expected.shape
     error = float((output.double() - expected.double()).square().mean())
-    return source, found, math.inf if error == 0 else 10 * math.log10(PEAK**2 / error)
+    return source, found, math.inf if error == 0 else 10 * math.log10(2.0**2 / error)
 
 
 def _calls(module, target, example=IMAGE):
@@ -189,7 +188,49 @@ class _Constants(nn.Module):
         return x * self.key(self.text).relu().mean(0)[None, :, None, None]
 
 
+class _Twice(nn.Module):
+    """Sums of what is no convolution."""
+
+    def forward(self, x):
+        return (x + x) + 1 + (x + 1)
+
+
+class _Branches(nn.Module):
+    """Three branches that start alike, two of which end alike, as an IncRes block's."""
+
+    def __init__(self):
+        super().__init__()
+        self.starts = nn.ModuleList(nn.Conv2d(12, width, 1, bias=width != 4) for width in (3, 4, 6))
+        self.middle = nn.Conv2d(6, 6, 3, padding=1, groups=6)
+        self.ends = nn.ModuleList(nn.Conv2d(width, 12, 1) for width in (3, 4, 6))
+        self.other = nn.Conv2d(12, 12, 3, padding=1)
+
+    def forward(self, x):
+        a, b, c = (start(x).relu() for start in self.starts)
+        return self.ends[0](a) + self.ends[1](b) + self.ends[2](self.middle(c)) + self.other(x)
+
+
 _aten = torch.ops.aten
+UP = {"stride": 2, "padding": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "before", "after"),
+    [("merge-siblings", _Branches(), 8, 6), ("merge-sums", _Branches(), 8, 6)],
+)
+def test_parallel_convolutions_become_one(settle, name, module, before, after):
+    example = (torch.randn(1, 12, 10, 16, generator=torch.Generator().manual_seed(0)),)
+    source, found, psnr = _rewritten(settle(module), [name], example)
+    assert psnr > EXACT_DB
+    assert len(_calls(source, CONVOLUTION, example)) == before
+    assert len(_calls(found, CONVOLUTION, example)) == after
+
+
+def test_both_merge_an_incres_generator():
+    module = _with_statistics(build(spec_by_name("incres9", ngf=6, height=16, width=24)))
+    source, found, psnr = _rewritten(module, ["fold-norms-of-sums", "merge-siblings", "merge-sums"])
+    assert psnr > EXACT_DB
+    assert len(_calls(found, CONVOLUTION)) < len(_calls(source, CONVOLUTION)) - 9 * 4
 
 
 @pytest.mark.parametrize(
@@ -211,6 +252,10 @@ _aten = torch.ops.aten
         ("scalars", _Scalars(), _aten.sub.Tensor),
         ("chunks", _Chunks(), _aten.chunk.default),
         ("constants", _Constants(), _aten.linear.default),
+        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 5, 3, output_padding=1, **UP), _aten.conv_transpose2d.input),
+        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 5, 4, bias=False, **UP), _aten.conv_transpose2d.input),
+        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 5, 2, stride=2), _aten.conv_transpose2d.input),
+        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 5, 5, stride=3, padding=1), _aten.conv_transpose2d.input),
     ],
 )
 @pytest.mark.parametrize("size", [(16, 16), (10, 16), (5, 16)])
@@ -230,6 +275,11 @@ def test_operator_is_rewritten_exactly(settle, name, module, gone, size):
         ("norms", nn.LayerNorm([10, 16])),
         ("nearest-up", _Nearest(nn.ReLU(), factor=(2, 3))),
         ("scalars", nn.ReLU()),
+        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 6, 4, groups=2, **UP)),
+        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 6, 3, **UP)),
+        ("merge-sums", _Nearest(nn.Conv2d(12, 3, 1))),
+        ("merge-sums", _Twice()),
+        ("merge-siblings", _Nearest(nn.Conv2d(12, 3, 1))),
     ],
 )
 def test_what_does_not_fit_stays(name, module):
