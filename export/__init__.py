@@ -65,6 +65,7 @@ def export(
         ios: oldest iOS for Core ML; the lowest that the precision runs on where None.
     Raises:
         ExportError: the target or precision is unknown or lacks something, or the target cannot express the model.
+        MissingExtraError: the target's packages are not installed.
         ParityError: the model is trained and the file does not compute what it computes.
         StorageError: the disk is full or read-only.
     """
@@ -78,6 +79,7 @@ def export(
     _must_be_one_image(example)
     form = Form(precision, None if calibration is None else calibration[:, None], ios)
     minimum_os = chosen.minimum_os(form)
+    chosen.check_installed()
     name = entry_id(target, precision)
     relative = f"models/{name}"
     floor = measuring.FLOORS_DB[precision] if floor is None else floor
@@ -88,7 +90,7 @@ def export(
         exported, outputs = _written_and_run(chosen, model, example, form, folder / relative, golden, wanted)
     parity = None
     if outputs is not None:
-        parity = measuring.measure(outputs, golden.outputs, floor, chosen.runtime)
+        parity = measuring.measure(outputs, golden.outputs, floor, chosen.checked_by or chosen.runtime)
         measuring.check(parity, name, trained)
     written = sorted(file for file in (folder / relative).rglob("*") if file.is_file())
     contract = golden.specs()
@@ -137,7 +139,7 @@ def _written_and_run(
     try:
         exported = target.export(module, example, form, folder)
         doing = "run its own file of"
-        return exported, run_file(target.runtime, folder / exported.entry_point, list(golden.inputs))
+        return exported, run_file(target.checked_by, folder / exported.entry_point, list(golden.inputs))
     except (PocketganError, OSError, MemoryError):
         raise
     except Exception as error:

@@ -46,6 +46,7 @@ class Target(Protocol):
         name: the target's name, everywhere.
         precisions, default_precision: what it can be asked for.
         runtime: what loads its files (`manifest.Entry.runtime`).
+        checked_by: what computes its outputs on this host, for parity (`parity.run_file`); None where nothing does.
         packages: distributions whose version decides about its bytes.
         rewrites: the exact rewrites that make its files faster, by measurement, in the order of their application.
         relative_time: how long it takes, roughly, ONNX being 1.
@@ -55,9 +56,19 @@ class Target(Protocol):
     precisions: tuple[str, ...]
     default_precision: str
     runtime: str
+    checked_by: str | None
     packages: tuple[str, ...]
     rewrites: tuple[str, ...]
     relative_time: float
+
+    def check_installed(self) -> None:
+        """Find out whether this host can write its files; nothing heavy is imported.
+
+        Raises:
+            MissingExtraError: a package is missing; names the extra that brings it.
+            ExportError: something else is missing; says what to install.
+        """
+        ...
 
     def minimum_os(self, form: Form) -> str | None:
         """The oldest system that takes the file; None where the file itself sets no limit.
