@@ -55,8 +55,10 @@ class ExecuTorchCoreML:
         from executorch.backends.apple.coreml.compiler import CoreMLBackend
         from executorch.backends.apple.coreml.partition.coreml_partitioner import CoreMLPartitioner
 
+        from pocketgan.export.targets.coreml_quantizer import quantize_activations
+
         if form.precision == "int8":
-            module = _quantised(module, example, form)
+            module = quantize_activations(module, example, form)
         partitioner = CoreMLPartitioner(
             compile_specs=CoreMLBackend.generate_compile_specs(
                 minimum_deployment_target=getattr(ct.target, f"iOS{oldest_ios(form, LEAST_IOS)}"),
@@ -65,23 +67,6 @@ class ExecuTorchCoreML:
         )
         with _normal_packages():
             return write_program(module, example, partitioner, folder)
-
-
-def _quantised(module: nn.Module, example: tuple[Tensor, ...], form: Form) -> nn.Module:
-    import torch
-    from coremltools.optimize.torch.quantization import LinearQuantizerConfig
-    from executorch.backends.apple.coreml.quantizer import CoreMLQuantizer
-
-    from pocketgan.export.quantize import must_be_calibrated, quantize_pt2e
-
-    config = {
-        "quantization_scheme": "symmetric",
-        "activation_dtype": torch.quint8,
-        "weight_dtype": torch.qint8,
-        "weight_per_channel": True,
-    }
-    quantizer = CoreMLQuantizer(LinearQuantizerConfig.from_dict({"global_config": config}))
-    return quantize_pt2e(module, example, quantizer, must_be_calibrated(form.calibration, form.precision))
 
 
 @contextmanager
