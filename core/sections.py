@@ -222,9 +222,17 @@ class DistillStage(Training):
 class ExportStage(Section):
     """Runtime files of the student, the teacher and the unpruned ResNet-9."""
 
-    targets: list[Literal["onnx", "executorch-xnnpack", "coreml"]] = Field(
-        default=["onnx", "executorch-xnnpack", "coreml"], min_length=1
-    )
+    targets: list[
+        Literal[
+            "onnx",
+            "executorch-xnnpack",
+            "executorch-coreml",
+            "executorch-vulkan",
+            "executorch-qualcomm",
+            "coreml",
+            "coreai",
+        ]
+    ] = Field(default=["onnx", "executorch-xnnpack", "coreml"], min_length=1)
     workers: Annotated[int, Field(ge=1, le=64)] | None = Field(
         None, description="processes; as memory and cores allow where absent"
     )

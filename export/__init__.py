@@ -49,6 +49,7 @@ def export(
     rewrites: Sequence[str] | None = None,
     calibration: np.ndarray | None = None,
     ios: int | None = None,
+    soc: str | None = None,
 ) -> Artifact:
     """Export `model`, which is not changed, to `folder`/models/<target>-<precision>, and measure its parity.
 
@@ -63,6 +64,7 @@ def export(
             the target's runtime where None.
         calibration: (n, c, h, w) float32 real inputs in [-1, 1], for integer activations.
         ios: oldest iOS for Core ML; the lowest that the precision runs on where None.
+        soc: Qualcomm's name of the phone's chip for executorch-qualcomm; the target's default where None.
     Raises:
         ExportError: the target or precision is unknown or lacks something, or the target cannot express the model.
         MissingExtraError: the target's packages are not installed.
@@ -77,7 +79,7 @@ def export(
     started = time.monotonic()
     chosen, precision = find_target(target, precision)
     _must_be_one_image(example)
-    form = Form(precision, None if calibration is None else calibration[:, None], ios)
+    form = Form(precision, None if calibration is None else calibration[:, None], ios, soc)
     minimum_os = chosen.minimum_os(form)
     chosen.check_installed()
     name = entry_id(target, precision)

@@ -30,7 +30,7 @@ from pocketgan.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.training.generators import GeneratorSpec
 
 # Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
-EXPORT_VERSION = 3
+EXPORT_VERSION = 4
 DEFAULT_WORKERS = 2
 NOTICE = """The files below models/ were written by pocketgan, which is free software under the Apache License 2.0.
 That licence covers no weights: they belong to whoever trained them, on the terms that they and their data carry.
@@ -50,6 +50,7 @@ class BundleRequest:
         golden_inputs: (n, c, h, w) float32 in [-1, 1]; parity is measured on all, the first is stored. None: seeded.
         calibration: (n, c, h, w) float32 real inputs, for integer activations.
         ios: oldest iOS for Core ML; the lowest that each precision runs on where None.
+        soc: Qualcomm's name of the phone's chip for executorch-qualcomm; the target's default where None.
         floor: parity floor in dB for every entry; that of each precision where None.
         work: where finished forms wait; `.<folder>.work` beside `folder` where None.
     """
@@ -65,6 +66,7 @@ class BundleRequest:
     golden_inputs: np.ndarray | None = None
     calibration: np.ndarray | None = None
     ios: int | None = None
+    soc: str | None = None
     floor: float | None = None
     work: Path | None = None
 
@@ -85,6 +87,7 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
     Raises:
         ExportError: an unknown target, one that cannot express the model, a worker that died, or a `folder`
             that is neither a bundle nor empty.
+        MissingExtraError: a target's packages are not installed.
         ModelError: a source that gives no model.
         ParityError: a trained model below its floor.
         StorageError: the disk is full or read-only; finished forms are kept.
@@ -142,6 +145,8 @@ class _Plan:
         if not chosen:
             raise ExportError(f"{request.name} is asked for no target")
         self.targets = list(dict.fromkeys(chosen))
+        for target, _ in self.targets:
+            find_target(target)[0].check_installed()
         self.entries: dict[tuple[str, str], Entry] = {}
         self.layers = 1
         self._identity = ""
@@ -185,6 +190,7 @@ class _Plan:
             floor=self.request.floor,
             calibration=self._calibration,
             ios=self.request.ios,
+            soc=self.request.soc,
         )
 
     def assemble(self) -> Manifest:
@@ -230,6 +236,7 @@ class _Plan:
                 "floor": self.request.floor,
                 "calibration": None if self._calibration is None else sha256_file(Path(self._calibration)),
                 "ios": self.request.ios,
+                "soc": self.request.soc,
                 "trained": self._trained,
                 "versions": _versions(find_target(target)[0].packages),
             }

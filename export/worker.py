@@ -59,6 +59,7 @@ def export_task(
     floor: float | None,
     calibration: str | None,
     ios: int | None,
+    soc: str | None,
 ) -> Task:
     """Export to `folder`, which appears whole: the files below models/, and artifact.json with entry and digest.
 
@@ -76,6 +77,7 @@ def export_task(
         "floor": floor,
         "calibration": calibration,
         "ios": ios,
+        "soc": soc,
     }
 
 
@@ -135,6 +137,7 @@ def _export(task: Task) -> Answer:
             floor=task["floor"],
             calibration=None if task["calibration"] is None else np.load(task["calibration"], allow_pickle=False),
             ios=task["ios"],
+            soc=task["soc"],
         )
         entry = artifact.entry.model_dump(mode="json")
         stored = {"digest": task["digest"], "seconds": artifact.seconds, "entry": entry}

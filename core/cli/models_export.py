@@ -13,6 +13,7 @@ from pocketgan.cli.options import Json
 if TYPE_CHECKING:
     from pocketgan.manifest import Entry, Role
 
+_TARGETS = "onnx, executorch-xnnpack, executorch-coreml, executorch-vulkan, executorch-qualcomm, coreml, coreai"
 _ROLES: dict[str, Role] = {"file": "student", "spec": "unpruned", "function": "foreign"}
 
 
@@ -20,9 +21,7 @@ def export(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model file, a generator name, or package.module:function.")
     ],
-    target: Annotated[
-        str, typer.Option("--target", help="Comma-separated: onnx, executorch-xnnpack, coreml.", show_default=False)
-    ],
+    target: Annotated[str, typer.Option("--target", help=f"Comma-separated: {_TARGETS}.", show_default=False)],
     out: Annotated[
         Path, typer.Option("--out", help="Folder of the unpacked bundle, or a .pgb file; whole or not there.")
     ],
@@ -38,6 +37,9 @@ def export(
         Path | None, typer.Option("--calibration", help="Folder of real inputs, for int8: photos or class maps.")
     ] = None,
     ios: Annotated[int | None, typer.Option("--ios", help="Oldest iOS for Core ML: 16, 17 or 18.")] = None,
+    soc: Annotated[
+        str | None, typer.Option("--soc", help="Chip for executorch-qualcomm, such as SM8750; SM8650 if left out.")
+    ] = None,
     floor: Annotated[float | None, typer.Option("--floor", help="Parity floor in dB, for every entry.")] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Exporting processes at most; each takes 1.5 GB.")
@@ -70,6 +72,7 @@ def export(
         cost=None if spec is None else cost(spec),
         calibration=None if calibration is None else load_calibration(calibration, source_shape(source)),
         ios=ios,
+        soc=soc,
         floor=floor,
     )
     manifest = export_bundle(request, workers)

@@ -7,6 +7,7 @@ from pocketgan.export.targets.coreai import CoreAI
 from pocketgan.export.targets.coreml import CoreML
 from pocketgan.export.targets.executorch import ExecuTorchXnnpack
 from pocketgan.export.targets.executorch_coreml import ExecuTorchCoreML
+from pocketgan.export.targets.executorch_qualcomm import ExecuTorchQualcomm
 from pocketgan.export.targets.executorch_vulkan import ExecuTorchVulkan
 from pocketgan.export.targets.onnx import Onnx
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
@@ -20,6 +21,7 @@ _TARGETS: tuple[Target, ...] = (
     CoreAI(),
     ExecuTorchCoreML(),
     ExecuTorchVulkan(),
+    ExecuTorchQualcomm(),
 )
 TARGETS = {target.name: target for target in _TARGETS}
 

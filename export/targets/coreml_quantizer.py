@@ -71,8 +71,8 @@ def _operators(module: nn.Module, example: tuple[Tensor, ...]) -> set[str]:
 
 @contextmanager
 def _patterns_of(operators: set[str]) -> Iterator[None]:
-    """Within it ExecuTorch's quantizer leaves out what these operators cannot match. It is pinned to one version, so its
-    insides are known."""
+    """Within it ExecuTorch's quantizer leaves out what these operators cannot match. It is pinned to one version, so
+    its insides are known."""
     from executorch.backends.apple.coreml.quantizer import _coreml_quantizer, _coreml_quantizer_utils
 
     def activations(every: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -85,7 +85,7 @@ def _patterns_of(operators: set[str]) -> Iterator[None]:
     registry = _coreml_quantizer._AnnotationPatternRegistry
     kept = {name: annotator for name, annotator in registry.get_annotators().items() if occurs(name)}
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(registry, "get_annotators", lambda: kept))
+        stack.enter_context(mock.patch.object(registry, "get_annotators", return_value=kept))
         for name in ("_supported_activations", "_supported_activations_no_inplace"):
             value = activations(getattr(_coreml_quantizer_utils, name))
             stack.enter_context(mock.patch.object(_coreml_quantizer_utils, name, value))

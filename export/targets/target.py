@@ -23,11 +23,13 @@ class Form:
         precision: one of the target's.
         calibration: (n, 1, c, h, w) float32, real inputs from which integer activations take their ranges.
         ios: oldest iOS that the file is for, 16 and up; the lowest that the precision needs where None.
+        soc: Qualcomm's name of the phone's chip, such as SM8650; the target's default where None.
     """
 
     precision: str
     calibration: np.ndarray | None = None
     ios: int | None = None
+    soc: str | None = None
 
 
 @dataclass(frozen=True)
