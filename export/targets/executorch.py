@@ -56,13 +56,15 @@ class ExecuTorchXnnpack:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
         from pocketgan.export.quantize import Half
+        from pocketgan.export.targets.lowering import fast_lowering
 
         if form.precision == "fp16":
             module = Half(module)
         elif form.precision == "int8":
             module = _quantised(module, example, form)
 
-        return write_program(module, example, XnnpackPartitioner(), folder)
+        with fast_lowering():
+            return write_program(module, example, XnnpackPartitioner(), folder)
 
 
 def _quantised(module: nn.Module, example: tuple[Tensor, ...], form: Form) -> nn.Module:
@@ -81,18 +83,15 @@ def write_program(module: nn.Module, example: tuple[Tensor, ...], partitioner: A
     """Lower the module with ExecuTorch's partitioner of one backend, and write `model.pte` to `folder`."""
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
-    from pocketgan.export.targets.lowering import fast_lowering
-
     # The validity check verifies the graph after each of some 350 passes: a sixth of the time, and parity is
     # measured anyway.
-    with fast_lowering():
-        edge = to_edge_transform_and_lower(
-            trace(module, example),
-            partitioner=[partitioner],
-            compile_config=EdgeCompileConfig(_check_ir_validity=False),
-        )
-        delegation = delegation_of(edge.exported_program().graph_module)
-        (folder / MODEL_FILE).write_bytes(edge.to_executorch().buffer)
+    edge = to_edge_transform_and_lower(
+        trace(module, example),
+        partitioner=[partitioner],
+        compile_config=EdgeCompileConfig(_check_ir_validity=False),
+    )
+    delegation = delegation_of(edge.exported_program().graph_module)
+    (folder / MODEL_FILE).write_bytes(edge.to_executorch().buffer)
     return Exported(MODEL_FILE, metadata.version("executorch"), delegation)
 
 

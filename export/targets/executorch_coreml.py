@@ -65,6 +65,7 @@ class ExecuTorchCoreML:
                 compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,
             )
         )
+        # Not within fast_lowering(): the ML program's input would have another name, and it saves a second at most.
         with _normal_packages():
             return write_program(module, example, partitioner, folder)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 from pocketgan.errors import require
 from pocketgan.export.targets.executorch import WHOLE, write_program
@@ -41,12 +42,26 @@ class ExecuTorchVulkan:
 
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
+        from pocketgan.export.targets.lowering import fast_lowering
+
         with _root_logger_as_it_was():
             from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
-        return write_program(
-            module, example, VulkanPartitioner({"force_fp16": True} if form.precision == "fp16" else {}), folder
-        )
+        partitioner = VulkanPartitioner({"force_fp16": True} if form.precision == "fp16" else {})
+        with fast_lowering(), _no_graph_patterns():
+            return write_program(module, example, partitioner, folder)
+
+
+@contextmanager
+def _no_graph_patterns() -> Iterator[None]:
+    """Within it the partitioner does not look for what it traces a graph of, twice for each program: the two rotary
+    embeddings of language models, which took 30 s of the 36 that a convolution needs."""
+    from executorch.backends.vulkan.patterns import fusable_patterns
+
+    with ExitStack() as stack:
+        for pattern in fusable_patterns.values():
+            stack.enter_context(mock.patch.object(pattern, "get_graphs_fn", None))
+        yield
 
 
 @contextmanager

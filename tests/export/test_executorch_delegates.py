@@ -13,9 +13,11 @@ pytest.importorskip("coremltools")
 
 from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export import export  # noqa: E402
+from pocketgan.export.canonical import canonical  # noqa: E402
 from pocketgan.export.golden import natural_images  # noqa: E402
 from pocketgan.export.parity import run_file  # noqa: E402
 from pocketgan.export.targets import payload  # noqa: E402
+from pocketgan.export.targets.executorch import MODEL_FILE, write_program  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -91,17 +93,18 @@ def test_a_packed_folder_is_what_executorch_unpacks(tmp_path):
     for name, data in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
+    (tmp_path / "out").mkdir()
     assert executorchcoreml.unflatten_directory_contents(payload.pack(folder), str(tmp_path / "out"))
-    found = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
-    assert {file.relative_to(tmp_path / "out").as_posix(): data for file, data in found.items()} == contents
+    (root,) = (tmp_path / "out").iterdir()
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert found == contents
     theirs = executorchcoreml.flatten_directory_contents(str(folder))
     assert len(payload.pack(folder)) == len(theirs)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_vulkan_takes_the_network_whole(precision, network, example, tmp_path):
+def test_vulkan_takes_the_network_whole(network, example, tmp_path):
     level = logging.root.level
-    entry = export(network, "executorch-vulkan", precision, folder=tmp_path, example=example).entry
+    entry = export(network, "executorch-vulkan", folder=tmp_path, example=example).entry
     assert entry.parity is None
     assert entry.delegation is not None
     assert (entry.delegation.delegated_fraction, entry.delegation.subgraphs) == (1, 1)
@@ -116,3 +119,12 @@ def test_vulkan_float16_stores_float16_weights(settle, tmp_path):
         for one in ("fp32", "fp16")
     ]
     assert sizes[0] - sizes[1] > 0.45 * 4 * 64 * 64 * 9
+
+
+def test_vulkan_without_shortcuts_gives_the_same_bytes(small, picture, tmp_path):
+    """Neither the fast lowering nor the patterns that are not looked for change anything."""
+    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+    entry = export(small, "executorch-vulkan", "fp32", folder=tmp_path / "a", example=picture, rewrites=()).entry
+    write_program(canonical(small, picture), picture, VulkanPartitioner({}), tmp_path)
+    assert (tmp_path / MODEL_FILE).read_bytes() == (tmp_path / "a" / entry.components[0].entry_point).read_bytes()
