@@ -11,7 +11,7 @@ import numpy as np
 from pocketgan.bench.devices import Device
 from pocketgan.bench.runners.loop import Engine
 from pocketgan.bench.runners.picture import is_picture, to_picture, to_tensor
-from pocketgan.bench.runners.planning import plan_model
+from pocketgan.bench.runners.planning import computes_on_cpu, plan_model, why_not_here
 from pocketgan.bundle import Bundle, open_bundle
 from pocketgan.errors import BundleError, DataError, DeviceError, require
 from pocketgan.manifest import Entry, TensorSpec
@@ -41,13 +41,23 @@ def verify_bundle(path: Path, device: Device) -> list[str]:
     return [f"{entry}: {problem}" for entry, problems in zip(entries, found, strict=True) for problem in problems]
 
 
+def left_out(path: Path, device: Device) -> dict[str, str]:
+    """Entries that `device` cannot run, by id, each with the reason.
+
+    Raises:
+        BundleError: the bundle is damaged.
+    """
+    with open_bundle(path) as bundle:
+        return {entry.id: why_not_here(entry) for entry in bundle.manifest.entries if not device.runs(entry)}
+
+
 def runnable_entry(bundle: Bundle) -> Entry:
     """The entry that this process runs best on pictures: ONNX before ExecuTorch, float32 before others.
 
     Raises:
         BundleError: no entry maps one picture to one picture in a runtime that this process has.
     """
-    entries = [entry for entry in bundle.manifest.entries if entry.runtime in _RUNTIMES and _maps_pictures(entry)]
+    entries = [entry for entry in bundle.manifest.entries if _runs_here(entry)]
     if not entries:
         there = ", ".join(entry.id for entry in bundle.manifest.entries)
         raise BundleError(f"{bundle.path}: no entry that turns pictures into pictures runs here; it has: {there}")
@@ -77,7 +87,7 @@ def run_entry(
         MissingExtraError: the entry's runtime is not installed.
     """
     chosen = runnable_entry(bundle) if entry is None else _find(bundle, entry)
-    if chosen.runtime not in _RUNTIMES or not _maps_pictures(chosen):
+    if not _runs_here(chosen):
         raise BundleError(f"{bundle.path}: entry {chosen.id} does not turn pictures into pictures on this host")
     source, target = chosen.components[0].inputs[0], chosen.components[0].outputs[0]
     expected = (*input_size(chosen), 3)
@@ -114,6 +124,10 @@ def _find(bundle: Bundle, entry: Entry | str) -> Entry:
     except KeyError:
         there = ", ".join(one.id for one in bundle.manifest.entries)
         raise BundleError(f"{bundle.path}: has no entry {entry}; it has: {there}") from None
+
+
+def _runs_here(entry: Entry) -> bool:
+    return entry.runtime in _RUNTIMES and computes_on_cpu(entry) and _maps_pictures(entry)
 
 
 def _maps_pictures(entry: Entry) -> bool:

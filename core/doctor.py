@@ -19,11 +19,15 @@ _PARTS = (
     ("export", "export to ONNX", ("torch", "onnx", "onnxscript")),
     ("export", "export to ExecuTorch", ("torch", "executorch")),
     ("export", "export to Core ML", ("torch", "coremltools")),
+    ("coreai", "export to Core AI", ("torch", "coreai", "coreai_torch")),
     ("quality", "measure FID, KID, LPIPS and mIoU", ("torch", "torchvision", "cleanfid", "lpips", "scipy")),
     ("", "measure ONNX entries", ("onnxruntime",)),
     ("export", "measure ExecuTorch entries", ("executorch",)),
     ("", "sign bundles", ("cryptography",)),
 )
+
+
+_SDK = "QNN_SDK_ROOT"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ def findings() -> list[Finding]:
         found.append(
             Finding(what, not missing, f"missing {', '.join(missing)}: {install}" if missing else _versions(modules))
         )
+    sdk = _qualcomm_problem()
+    found.append(Finding("export to Qualcomm's delegate", sdk is None, sdk or f"with the SDK at {os.environ[_SDK]}"))
     pair = _pair_problem()
     found.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
     on_mac = sys.platform == "darwin"
@@ -64,6 +70,17 @@ def check_torch_pair() -> None:
     problem = _pair_problem()
     if problem:
         raise PocketganError(problem)
+
+
+def _qualcomm_problem() -> str | None:
+    """What is missing; `pocketgan.export.targets.executorch_qualcomm` looks closer, and imports torch."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return "Qualcomm's SDK runs on Linux x86-64 only"
+    if not os.environ.get(_SDK):
+        return f"install Qualcomm's AI Engine Direct SDK (QNN) and set {_SDK} to its folder"
+    if importlib.util.find_spec("cpuinfo") is None:
+        return "missing cpuinfo: pip install 'pocketgan[qualcomm]'"
+    return None
 
 
 def _pair_problem() -> str | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketgan import console
-from pocketgan.errors import DeviceError, require
+from pocketgan.errors import DeviceError
 from pocketgan.files import sha256_json, write_atomic
 from pocketgan.latency import EMPTY, LatencyModel, Unit, fit, units
 
@@ -127,7 +127,7 @@ def check_platform(platform: Platform) -> None:
             f"latency on {target.name} can be measured on a Mac or a phone only, not on this host; "
             f"here --target takes {', '.join(LAYERS_PER_SHAPE)}"
         )
-    require("export", *{"onnx": ("onnx", "onnxscript"), "executorch-xnnpack": ("executorch",)}[target.name])
+    target.check_installed()
     if target.runtime not in LocalDevice().runtimes:
         raise DeviceError(f"the runtime {target.runtime} is not installed here: pip install 'pocketgan[export]'")
     if platform.threads < 1:

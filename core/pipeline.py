@@ -32,6 +32,8 @@ _LIBRARIES = (
     "onnxruntime",
     "executorch",
     "coremltools",
+    "coreai-core",
+    "coreai-torch",
     "opencv-python-headless",
 )
 

@@ -222,9 +222,17 @@ class DistillStage(Training):
 class ExportStage(Section):
     """Runtime files of the student, the teacher and the unpruned ResNet-9."""
 
-    targets: list[Literal["onnx", "executorch-xnnpack", "coreml"]] = Field(
-        default=["onnx", "executorch-xnnpack", "coreml"], min_length=1
-    )
+    targets: list[
+        Literal[
+            "onnx",
+            "executorch-xnnpack",
+            "executorch-coreml",
+            "executorch-vulkan",
+            "executorch-qualcomm",
+            "coreml",
+            "coreai",
+        ]
+    ] = Field(default=["onnx", "executorch-xnnpack", "coreml"], min_length=1)
     precisions: list[Literal["fp32", "fp16", "int8", "8bit", "6bit", "4bit", "int4", "mixed"]] | None = Field(
         None, min_length=1, description="each where the target has it; each target's own default where absent"
     )

@@ -25,10 +25,11 @@ def check_before(recipe: Recipe) -> None:
         require("train", "torch", "accelerate", "safetensors", "tensorboard", "cv2")
         check_torch_pair()
     if recipe.export is not None:
-        extras = {"onnx": ("onnx", "onnxscript"), "executorch-xnnpack": ("executorch",), "coreml": ("coremltools",)}
-        require("export", *(module for target in recipe.export.targets for module in extras[target]))
-        from pocketgan.export.targets import pairs
+        require("export", "torch")
+        from pocketgan.export.targets import TARGETS, pairs
 
+        for name in recipe.export.targets:
+            TARGETS[name].check_installed()
         pairs(recipe.export.targets, recipe.export.precisions)
     if recipe.data is not None and recipe.data.source == "builtin":
         from pocketgan.training.teachers.filters import check_effect

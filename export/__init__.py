@@ -50,6 +50,7 @@ def export(
     calibration: np.ndarray | None = None,
     ios: int | None = None,
     io: str = "tensor",
+    soc: str | None = None,
 ) -> Artifact:
     """Export `model`, which is not changed, to `folder`/models/<target>-<precision>, and measure its parity.
 
@@ -65,8 +66,10 @@ def export(
         calibration: (n, c, h, w) float32 real inputs in [-1, 1], for integer activations.
         ios: oldest iOS for Core ML; the lowest that the precision runs on where None.
         io: "tensor", or "image" for a file that takes and gives uint8 RGB (1, h, w, 3), of a network from RGB to RGB.
+        soc: Qualcomm's name of the phone's chip for executorch-qualcomm; the target's default where None.
     Raises:
         ExportError: the target or precision is unknown or lacks something, or the target cannot express the model.
+        MissingExtraError: the target's packages are not installed.
         ParityError: the model is trained and the file does not compute what it computes.
         StorageError: the disk is full or read-only.
     """
@@ -78,8 +81,9 @@ def export(
     started = time.monotonic()
     chosen, precision = find_target(target, precision)
     _must_be_one_image(example)
-    form = Form(precision, None if calibration is None else calibration[:, None], ios, io)
+    form = Form(precision, None if calibration is None else calibration[:, None], ios, io, soc=soc)
     minimum_os = chosen.minimum_os(form)
+    chosen.check_installed()
     name = entry_id(target, precision, io)
     relative = f"models/{name}"
     floor = min(measuring.FLOORS_DB[precision], measuring.MOST_FLOOR_DB[io]) if floor is None else floor
@@ -91,7 +95,7 @@ def export(
         written = _written_and_run(chosen, model, example, form, folder / relative, tensors, wanted, floor)
     parity = None
     if written.outputs is not None:
-        parity = measuring.measure(written.outputs, golden, floor, chosen.runtime)
+        parity = measuring.measure(written.outputs, golden, floor, chosen.checked_by or chosen.runtime)
         measuring.check(parity, name, trained)
     files = sorted(file for file in (folder / relative).rglob("*") if file.is_file())
     contract = golden.specs()
@@ -155,7 +159,7 @@ def _written_and_run(
             return _Written(*export_mixed(target, module, example, form, golden, folder, floor_db))
         exported = target.export(module, example, form, folder)
         written = folder / exported.entry_point
-        return _Written(exported, run_file(target.runtime, written, list(golden.to(form.io).inputs)))
+        return _Written(exported, run_file(target.checked_by, written, list(golden.to(form.io).inputs)))
     except ExportError as error:
         raise ExportError(f"{error}{place_of(error, module, example)}") from error
     except (PocketganError, OSError, MemoryError):

@@ -53,6 +53,7 @@ class BundleRequest:
         golden_inputs: (n, c, h, w) float32 in [-1, 1]; parity is measured on all, the first is stored. None: seeded.
         calibration: (n, c, h, w) float32 real inputs, for integer activations.
         ios: oldest iOS for Core ML; the lowest that each precision runs on where None.
+        soc: Qualcomm's name of the phone's chip for executorch-qualcomm; the target's default where None.
         floor: parity floor in dB for every entry; that of each precision where None.
         work: where finished forms wait; `.<folder>.work` beside `folder` where None.
     """
@@ -69,6 +70,7 @@ class BundleRequest:
     golden_inputs: np.ndarray | None = None
     calibration: np.ndarray | None = None
     ios: int | None = None
+    soc: str | None = None
     floor: float | None = None
     work: Path | None = None
 
@@ -89,6 +91,7 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
     Raises:
         ExportError: an unknown target, one that cannot express the model, a worker that died, or a `folder`
             that is neither a bundle nor empty.
+        MissingExtraError: a target's packages are not installed.
         ModelError: a source that gives no model.
         ParityError: a trained model below its floor.
         StorageError: the disk is full or read-only; finished forms are kept.
@@ -145,6 +148,8 @@ class _Plan:
         if not chosen:
             raise ExportError(f"{request.name} is asked for no target")
         self.forms: list[Form] = [(*pair, io) for pair in dict.fromkeys(chosen) for io in request.io]
+        for target, *_ in self.forms:
+            find_target(target)[0].check_installed()
         self.entries: dict[Form, Entry] = {}
         self.layers = 1
         self._identity = ""
@@ -187,6 +192,7 @@ class _Plan:
             floor=self.request.floor,
             calibration=self._calibration,
             ios=self.request.ios,
+            soc=self.request.soc,
         )
 
     def assemble(self) -> Manifest:
@@ -232,6 +238,7 @@ class _Plan:
                 "floor": self.request.floor,
                 "calibration": None if self._calibration is None else sha256_file(Path(self._calibration)),
                 "ios": self.request.ios,
+                "soc": self.request.soc,
                 "trained": self._trained,
                 "versions": _versions(find_target(form[0])[0].packages),
             }

@@ -84,10 +84,10 @@ def export_mixed(
             shutil.rmtree(here, ignore_errors=True)
             here.mkdir()
             exported = target.export(module, example, replace(form, layers=chosen), here)
-            outputs = run_file(target.runtime, here / exported.entry_point, list(contract.inputs))
+            outputs = run_file(target.checked_by, here / exported.entry_point, list(contract.inputs))
             if outputs is None:
                 raise ExportError(f"mixed precision needs {target.name}'s files to run on this host, which they do not")
-            parity = measure(outputs, contract, floor_db, target.runtime)
+            parity = measure(outputs, contract, floor_db, target.checked_by or target.runtime)
             low = sum(layer.macs for layer in layers if chosen[layer.name] != target.ladder[-1])
             tried[count] = Trial(
                 layers=dict(Counter(chosen.values())),

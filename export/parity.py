@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,15 +94,16 @@ def check(parity: Parity, entry: str, trained: bool) -> None:
         )
 
 
-def run_file(runtime: str, path: Path, inputs: Sequence[np.ndarray]) -> np.ndarray | None:
+def run_file(runtime: str | None, path: Path, inputs: Sequence[np.ndarray]) -> np.ndarray | None:
     """Outputs of an exported file for each input, stacked; None where this host has no such runtime.
 
-    Core ML programs are evaluated on torch, everywhere (`pocketgan.export.mil`).
+    Core ML programs are evaluated on torch, everywhere (`pocketgan.export.mil`); so is the one inside of an ExecuTorch
+    program, if the whole graph is in it.
     """
     if runtime not in _RUNTIMES:
         return None
     run = _RUNTIMES[runtime](path)
-    return np.stack([run(image) for image in inputs])
+    return None if run is None else np.stack([run(image) for image in inputs])
 
 
 def _onnxruntime(path: Path) -> Run:
@@ -149,8 +151,45 @@ def _coreml(path: Path) -> Run:
     return run
 
 
-_RUNTIMES: dict[str, Callable[[Path], Run]] = {
+def _executorch_coreml(path: Path) -> Run | None:
+    from pocketgan.export.mil import Program
+    from pocketgan.export.targets.payload import delegated_package
+
+    with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
+        package = delegated_package(path, Path(folder))
+        if package is None:
+            return None
+        program = Program.read(package)
+    (name,) = program.inputs
+    return lambda image: next(iter(program.run({name: image}).values()))
+
+
+def _coreai(path: Path) -> Run:
+    import asyncio
+
+    from coreai.authoring import AIModelAsset
+    from coreai.runtime import NDArray
+
+    from pocketgan.export.quiet import native_quiet
+    from pocketgan.export.targets.target import INPUT, OUTPUT
+
+    async def compute(image: np.ndarray) -> np.ndarray:
+        async with AIModelAsset.load(path).executable() as model:
+            outputs = await model.load_function("main")({INPUT: NDArray(image)})
+            output: np.ndarray = outputs[OUTPUT].numpy().copy()
+            return output
+
+    def run(image: np.ndarray) -> np.ndarray:
+        with native_quiet():
+            return asyncio.run(compute(image))
+
+    return run
+
+
+_RUNTIMES: dict[str | None, Callable[[Path], Run | None]] = {
     "onnxruntime": _onnxruntime,
     "executorch": _executorch,
     "coreml": _coreml,
+    "executorch-coreml": _executorch_coreml,
+    "coreai": _coreai,
 }

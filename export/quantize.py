@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,11 @@ def quantize_onnx(model: Any, path: Path, calibration: np.ndarray, kept: Collect
 
 
 def quantize_pt2e(
-    module: nn.Module, example: tuple[Tensor, ...], quantizer: Any, images: np.ndarray, layers: Mapping[str, str]
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    quantizer: Any,
+    images: np.ndarray,
+    layers: Mapping[str, str] = MappingProxyType({}),
 ) -> nn.Module:
     """The module with its graph quantised as `quantizer` annotates it, ranges taken from `images`.
 

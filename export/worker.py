@@ -62,6 +62,7 @@ def export_task(
     floor: float | None,
     calibration: str | None,
     ios: int | None,
+    soc: str | None,
 ) -> Task:
     """Export to `folder`, which appears whole: the files below models/, and artifact.json with entry and digest.
 
@@ -80,6 +81,7 @@ def export_task(
         "floor": floor,
         "calibration": calibration,
         "ios": ios,
+        "soc": soc,
     }
 
 
@@ -142,6 +144,7 @@ def _export(task: Task) -> Answer:
             calibration=None if task["calibration"] is None else np.load(task["calibration"], allow_pickle=False),
             ios=task["ios"],
             io=task["io"],
+            soc=task["soc"],
         )
         entry = artifact.entry.model_dump(mode="json")
         stored = {"digest": task["digest"], "seconds": artifact.seconds, "entry": entry}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pocketgan.bench.devices import Tick
 from pocketgan.bench.devices.host import conditions, describe_host
-from pocketgan.bench.runners.planning import plan_model
+from pocketgan.bench.runners.planning import computes_on_cpu, plan_model
 from pocketgan.bench.runners.process import REQUIRED_MODULES, RUNNERS, STALL_TIMEOUT_S, Event, run_plan
 from pocketgan.bench.runners.protocol import ModelPlan, Plan
 from pocketgan.bench.schema.job import Job
@@ -27,8 +27,6 @@ from pocketgan.files import cache_folder
 from pocketgan.manifest import Entry
 
 CONDITIONS_INTERVAL_S = 10.0
-# ExecuTorch targets whose programs need an accelerator that this host's runtime does not have.
-EXECUTORCH_HERE = ("xnnpack", "portable")
 
 
 @dataclass
@@ -90,7 +88,7 @@ class LocalDevice:
         """Single-component entries of a runtime that is installed and whose target computes on a CPU."""
         if entry.runtime not in self.runtimes or len(entry.components) != 1:
             return False
-        return entry.runtime != "executorch" or any(name in entry.target for name in EXECUTORCH_HERE)
+        return computes_on_cpu(entry)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

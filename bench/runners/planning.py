@@ -13,6 +13,26 @@ from pocketgan.manifest import Component, Entry, GoldenTensor, TensorSpec
 DEFAULT_FLOOR_DB = 30.0
 # Rounding differs between processors; a model that was exported below its floor is held to what it had, less this.
 BELOW_FLOOR_MARGIN_DB = 3.0
+# ExecuTorch targets that compute on a CPU; the others need an accelerator that a host's runtime does not have.
+_EXECUTORCH_HERE = ("xnnpack", "portable")
+# Where the entries of a target run that no host runs.
+_APPLE, _ANDROID = "an iPhone or a Mac", "an Android phone"
+_PLACES = {"coreml": _APPLE, "coreai": _APPLE, "vulkan": _ANDROID, "qualcomm": _ANDROID}
+
+
+def computes_on_cpu(entry: Entry) -> bool:
+    """Whether a host that has the entry's runtime can run it."""
+    return entry.runtime != "executorch" or any(name in entry.target for name in _EXECUTORCH_HERE)
+
+
+def why_not_here(entry: Entry) -> str:
+    """Why a host leaves an entry out, for people."""
+    place = next((place for name, place in _PLACES.items() if name in entry.target), None)
+    if place is not None:
+        return f"it runs on {place}"
+    if len(entry.components) > 1:
+        return "it has several components"
+    return f"the runtime {entry.runtime} is not installed here"
 
 
 def plan_model(bundle: Bundle, entry: Entry, folder: Path) -> ModelPlan:

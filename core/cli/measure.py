@@ -70,13 +70,16 @@ def verify(
     json: Json = False,
 ) -> None:
     """Run every entry that this host can run and compare it with the golden outputs; exit code 1 if one differs."""
-    from pocketgan.bench.check import verify_bundle
+    from pocketgan.bench.check import left_out, verify_bundle
     from pocketgan.bench.devices import find_device
 
     _start(json)
-    problems = verify_bundle(bundle, find_device("local"))
-    text = "\n".join(f"problem: {problem}" for problem in problems) or "ok"
-    console.result({"ok": not problems, "problems": problems}, text)
+    device = find_device("local")
+    problems = verify_bundle(bundle, device)
+    skipped = left_out(bundle, device)
+    lines = [f"skipped: {entry}: {reason}" for entry, reason in skipped.items()]
+    lines += [f"problem: {problem}" for problem in problems] or ["ok"]
+    console.result({"ok": not problems, "problems": problems, "skipped": skipped}, "\n".join(lines))
     if problems:
         raise typer.Exit(1)
 

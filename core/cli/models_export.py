@@ -13,6 +13,7 @@ from pocketgan.cli.options import Json
 if TYPE_CHECKING:
     from pocketgan.manifest import Entry, Role
 
+_TARGETS = "onnx, executorch-xnnpack, executorch-coreml, executorch-vulkan, executorch-qualcomm, coreml, coreai"
 _ROLES: dict[str, Role] = {"file": "student", "spec": "unpruned", "function": "foreign"}
 
 
@@ -20,9 +21,7 @@ def export(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model file, a generator name, or package.module:function.")
     ],
-    target: Annotated[
-        str, typer.Option("--target", help="Comma-separated: onnx, executorch-xnnpack, coreml.", show_default=False)
-    ],
+    target: Annotated[str, typer.Option("--target", help=f"Comma-separated: {_TARGETS}.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the unpacked bundle, or a .pgb file; whole or not there.")
     ] = None,
@@ -47,6 +46,9 @@ def export(
     io: Annotated[
         str, typer.Option("--io", help="tensor (NCHW float in [-1, 1]), image (uint8 RGB in and out), or both.")
     ] = "tensor",
+    soc: Annotated[
+        str | None, typer.Option("--soc", help="Chip for executorch-qualcomm, such as SM8750; SM8650 if left out.")
+    ] = None,
     floor: Annotated[float | None, typer.Option("--floor", help="Parity floor in dB, for every entry.")] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Exporting processes at most; each takes 1.5 GB.")
@@ -91,6 +93,7 @@ def export(
         cost=None if spec is None else cost(spec),
         calibration=None if calibration is None else load_calibration(calibration, source_shape(source)),
         ios=ios,
+        soc=soc,
         floor=floor,
     )
     manifest = export_bundle(request, workers)

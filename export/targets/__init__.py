@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pocketgan.errors import ExportError
+from pocketgan.export.targets.coreai import CoreAI
 from pocketgan.export.targets.coreml import CoreML
 from pocketgan.export.targets.executorch import ExecuTorchXnnpack
+from pocketgan.export.targets.executorch_coreml import ExecuTorchCoreML
+from pocketgan.export.targets.executorch_qualcomm import ExecuTorchQualcomm
+from pocketgan.export.targets.executorch_vulkan import ExecuTorchVulkan
 from pocketgan.export.targets.onnx import Onnx
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
 
 __all__ = ["INPUT", "OUTPUT", "TARGETS", "Exported", "Form", "Target", "find_target", "pairs"]
 
-TARGETS: dict[str, Target] = {target.name: target for target in (Onnx(), ExecuTorchXnnpack(), CoreML())}
+_TARGETS: tuple[Target, ...] = (
+    Onnx(),
+    ExecuTorchXnnpack(),
+    CoreML(),
+    CoreAI(),
+    ExecuTorchCoreML(),
+    ExecuTorchVulkan(),
+    ExecuTorchQualcomm(),
+)
+TARGETS = {target.name: target for target in _TARGETS}
 
 
 def find_target(name: str, precision: str | None = None) -> tuple[Target, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketgan.errors import ExportError
+from pocketgan.errors import ExportError, require
 from pocketgan.export.canonical import trace
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form
 from pocketgan.files import sha256_file
@@ -38,13 +39,18 @@ class CoreML:
     default_precision = "fp16"
     ladder: tuple[str, ...] = ("4bit", "6bit", "8bit", "fp16")
     runtime = "coreml"
+    checked_by: str | None = "coreml"
     packages: tuple[str, ...] = ("torch", "coremltools")
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
     relative_time = 2.0
 
+    def check_installed(self) -> None:
+        """See Target."""
+        require("export", "torch", "coremltools")
+
     def minimum_os(self, form: Form) -> str | None:
         """See Target."""
-        return f"iOS {_ios(form)}"
+        return f"iOS {oldest_ios(form, LEAST_IOS)}"
 
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
@@ -69,7 +75,7 @@ class CoreML:
             inputs=[image],
             outputs=[output],
             convert_to="mlprogram",
-            minimum_deployment_target=getattr(ct.target, f"iOS{_ios(form)}"),
+            minimum_deployment_target=getattr(ct.target, f"iOS{oldest_ios(form, LEAST_IOS)}"),
             compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,
             skip_model_load=True,
         )
@@ -78,8 +84,15 @@ class CoreML:
         return Exported(PACKAGE, f"specification {version}")
 
 
-def _ios(form: Form) -> int:
-    least = LEAST_IOS.get(form.precision, IOS[0])
+def oldest_ios(form: Form, least_ios: Mapping[str, int]) -> int:
+    """The iOS that the file is for.
+
+    Args:
+        least_ios: the oldest that a precision runs on, where that is not the oldest of all.
+    Raises:
+        ExportError: there is no such deployment target, or it is too old for the precision.
+    """
+    least = least_ios.get(form.precision, IOS[0])
     if form.ios is None:
         return least
     if form.ios not in IOS:

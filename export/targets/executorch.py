@@ -1,4 +1,4 @@
-"""ExecuTorch programs (`.pte`) for its XNNPACK delegate: the CPUs of Android and iOS."""
+"""ExecuTorch programs (`.pte`): what its backends share, and XNNPACK, the one for the CPUs of Android and iOS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.errors import require
 from pocketgan.export.canonical import trace
 from pocketgan.export.targets.target import Exported, Form
 from pocketgan.manifest import Delegation
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.pte"
 # Nodes that take a tensor out of a tuple, compute nothing and never reach the runtime.
 _BOOKKEEPING = ("getitem", "alloc")
+# Rewrites into operators that delegates know, which bring a network into one subgraph.
+WHOLE: tuple[str, ...] = (
+    "constants",
+    "scalars",
+    "chunks",
+    "attention",
+    "reflection-pads",
+    "norms",
+    "nearest-up",
+    "nearest-down",
+    "fold-norms-of-sums",
+)
 
 
 class ExecuTorchXnnpack:
@@ -27,20 +40,14 @@ class ExecuTorchXnnpack:
     ladder: tuple[str, ...] = ("int8", "fp32")
     default_precision = "fp32"
     runtime = "executorch"
+    checked_by: str | None = "executorch"
     packages: tuple[str, ...] = ("torch", "executorch")
-    rewrites: tuple[str, ...] = (
-        "constants",
-        "scalars",
-        "chunks",
-        "attention",
-        "reflection-pads",
-        "norms",
-        "nearest-up",
-        "nearest-down",
-        "fold-norms-of-sums",
-        "strided-heads-2x2",
-    )
+    rewrites: tuple[str, ...] = (*WHOLE, "strided-heads-2x2")
     relative_time = 6.0
+
+    def check_installed(self) -> None:
+        """See Target."""
+        require("export", "torch", "executorch")
 
     def minimum_os(self, form: Form) -> str | None:
         """None: it depends on the ExecuTorch that the app brings."""
@@ -49,7 +56,6 @@ class ExecuTorchXnnpack:
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
         from pocketgan.export.pixels import with_pixels
         from pocketgan.export.quantize import Half
@@ -62,17 +68,8 @@ class ExecuTorchXnnpack:
         if form.io == "image":
             module, example = with_pixels(module, example)
 
-        # The validity check verifies the graph after each of some 350 passes: a sixth of the time, and parity is
-        # measured anyway.
         with fast_lowering():
-            edge = to_edge_transform_and_lower(
-                trace(module, example),
-                partitioner=[XnnpackPartitioner()],
-                compile_config=EdgeCompileConfig(_check_ir_validity=False),
-            )
-            delegation = delegation_of(edge.exported_program().graph_module)
-            (folder / MODEL_FILE).write_bytes(edge.to_executorch().buffer)
-        return Exported(MODEL_FILE, metadata.version("executorch"), delegation)
+            return write_program(module, example, XnnpackPartitioner(), folder)
 
 
 def _quantised(module: nn.Module, example: tuple[Tensor, ...], form: Form) -> nn.Module:
@@ -87,8 +84,24 @@ def _quantised(module: nn.Module, example: tuple[Tensor, ...], form: Form) -> nn
     return quantize_pt2e(module, example, quantizer, must_be_calibrated(form), form.layers or {})
 
 
+def write_program(module: nn.Module, example: tuple[Tensor, ...], partitioner: Any, folder: Path) -> Exported:
+    """Lower the module with ExecuTorch's partitioner of one backend, and write `model.pte` to `folder`."""
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    # The validity check verifies the graph after each of some 350 passes: a sixth of the time, and parity is
+    # measured anyway.
+    edge = to_edge_transform_and_lower(
+        trace(module, example),
+        partitioner=[partitioner],
+        compile_config=EdgeCompileConfig(_check_ir_validity=False),
+    )
+    delegation = delegation_of(edge.exported_program().graph_module)
+    (folder / MODEL_FILE).write_bytes(edge.to_executorch().buffer)
+    return Exported(MODEL_FILE, metadata.version("executorch"), delegation)
+
+
 def delegation_of(graph_module: Any) -> Delegation:
-    """Which operator nodes XNNPACK takes, and which stay outside."""
+    """Which operator nodes the delegate takes, and which stay outside."""
     from executorch.devtools.backend_debug import get_delegation_info
 
     info = get_delegation_info(graph_module)

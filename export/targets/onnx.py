@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from pocketgan.errors import require
 from pocketgan.export.canonical import trace
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form
 
@@ -31,9 +32,14 @@ class Onnx:
     ladder: tuple[str, ...] = ("int8", "fp32")
     default_precision = "fp32"
     runtime = "onnxruntime"
+    checked_by: str | None = "onnxruntime"
     packages: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums", "strided-heads-2x4")
     relative_time = 1.0
+
+    def check_installed(self) -> None:
+        """See Target."""
+        require("export", "torch", "onnx", "onnxscript", "onnxruntime")
 
     def minimum_os(self, form: Form) -> str | None:
         """None: it depends on the ONNX Runtime that the app brings."""

@@ -26,6 +26,7 @@ class Form:
         ios: oldest iOS that the file is for, 16 and up; the lowest that the precision needs where None.
         io: "tensor", or "image": uint8 RGB in and out.
         layers: for "mixed" precision, that of each layer (one of the target's ladder) by the name of its weights.
+        soc: Qualcomm's name of the phone's chip, such as SM8650; the target's default where None.
     """
 
     precision: str
@@ -33,6 +34,7 @@ class Form:
     ios: int | None = None
     io: str = "tensor"
     layers: Mapping[str, str] | None = None
+    soc: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Target(Protocol):
         precisions, default_precision: what it can be asked for.
         ladder: what mixed precision chooses from for each layer, the least precise first; empty where it cannot.
         runtime: what loads its files (`manifest.Entry.runtime`).
+        checked_by: what computes its outputs on this host, for parity (`parity.run_file`); None where nothing does.
         packages: distributions whose version decides about its bytes.
         rewrites: the exact rewrites that make its files faster, by measurement, in the order of their application.
         relative_time: how long it takes, roughly, ONNX being 1.
@@ -62,9 +65,19 @@ class Target(Protocol):
     default_precision: str
     ladder: tuple[str, ...]
     runtime: str
+    checked_by: str | None
     packages: tuple[str, ...]
     rewrites: tuple[str, ...]
     relative_time: float
+
+    def check_installed(self) -> None:
+        """Find out whether this host can write its files; nothing heavy is imported.
+
+        Raises:
+            MissingExtraError: a package is missing; names the extra that brings it.
+            ExportError: something else is missing; says what to install.
+        """
+        ...
 
     def minimum_os(self, form: Form) -> str | None:
         """The oldest system that takes the file; None where the file itself sets no limit.

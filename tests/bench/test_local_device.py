@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketgan.bench.check import run_entry, verify_bundle
+from pocketgan.bench.check import left_out, run_entry, verify_bundle
 from pocketgan.bench.devices import all_devices, find_device, local
 from pocketgan.bench.devices.local import LocalDevice
 from pocketgan.bench.runners.process import run_plan
@@ -197,6 +197,25 @@ def test_verify_finds_what_differs_from_golden(make_bundle: Callable[..., Path])
     assert problem.startswith("onnx-fp32: wrong output: 20.0 dB")
     with pytest.raises(DeviceError, match=r"none of the entries of .*coreml-fp32"):
         verify_bundle(make_bundle("phone", runtime="coreml", target="coreml"), LocalDevice())
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        ("executorch-coreml", "an iPhone or a Mac"),
+        ("executorch-vulkan", "an Android phone"),
+        ("executorch-qualcomm", "an Android phone"),
+    ],
+)
+def test_a_program_for_a_phone_is_left_out_and_never_run(
+    make_bundle: Callable[..., Path], target: str, place: str
+) -> None:
+    path = make_bundle("phone", runtime="executorch", target=target)
+    assert left_out(path, LocalDevice()) == {f"{target}-fp32": f"it runs on {place}"}
+    with pytest.raises(DeviceError, match="none of the entries"):
+        verify_bundle(path, LocalDevice())
+    with open_bundle(path) as bundle, pytest.raises(BundleError, match="does not turn pictures into pictures"):
+        list(run_entry(bundle, f"{target}-fp32", [np.zeros((16, 16, 3), np.uint8)]))
 
 
 def test_an_entry_runs_on_pictures(make_bundle: Callable[..., Path], tmp_path: Path) -> None:

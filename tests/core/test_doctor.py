@@ -45,6 +45,7 @@ def test_matching_and_missing_builds_pass(monkeypatch, tmp_path, torch, vision):
     ("module", "what", "extra"),
     [
         ("executorch", "export to ExecuTorch", "export"),
+        ("coreai", "export to Core AI", "coreai"),
         ("cleanfid", "measure FID, KID, LPIPS and mIoU", "quality"),
     ],
 )
