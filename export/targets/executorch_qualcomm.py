@@ -65,10 +65,15 @@ class ExecuTorchQualcomm:
 
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
+        from pocketgan.export.golden import pixels
+        from pocketgan.export.pixels import with_pixels
         from pocketgan.export.quantize import must_be_calibrated
 
         soc = _soc(form)
         images = must_be_calibrated(form) if form.precision == "int8" else None
+        if form.io == "image":
+            module, example = with_pixels(module, example)
+            images = None if images is None else pixels(images)
         program, delegation = lower(trace(module, example), soc, images, sdk_root())
         (folder / MODEL_FILE).write_bytes(program)
         return Exported(MODEL_FILE, f"{metadata.version('executorch')} for {soc}", delegation)

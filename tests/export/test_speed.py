@@ -223,9 +223,8 @@ def test_onnx_runtime_comes_near_the_machines_peak(tmp_path):
 
     peaks, found = {}, []
     for _ in range(3):  # processes take turns too
-        for name, runtime, file in (
-            ("ONNX Runtime", ONNXRUNTIME, onnx), ("XNNPACK", EXECUTORCH, pte), ("numpy", NUMPY, "-"), ("torch", TORCH, "-"),
-        ):  # fmt: skip
+        runtimes = {"ONNX Runtime": (ONNXRUNTIME, onnx), "XNNPACK": (EXECUTORCH, pte)}
+        for name, (runtime, file) in {**runtimes, "numpy": (NUMPY, "-"), "torch": (TORCH, "-")}.items():
             rate = 2 * size**3 / fastest(runtime, shape, [file])[0] / 1e6
             peaks[name] = max(rate, peaks.get(name, 0))
         found.append(fastest(ONNXRUNTIME, [1, 3, 256, 256], files))
