@@ -15,9 +15,12 @@ from pocketgan.export.golden import Golden, golden_outputs, natural_images, seed
 from pocketgan.export.parity import check, measure
 
 
+IMAGE = natural_images(3, 32, 32)[None]
+
+
 def _parity(difference: float, floor: float = 60.0):
-    expected = np.zeros((1, 1, 3, 4, 4), np.float32)
-    return measure(expected + np.float32(difference), expected, floor, "onnxruntime")
+    expected = np.zeros((1, 1, 3, 16, 16), np.float32)
+    return measure(expected + np.float32(difference), Golden(expected, expected), floor, "onnxruntime")
 
 
 def test_psnr_has_a_peak_of_two():
@@ -51,7 +54,22 @@ def test_values_that_are_not_finite_are_an_error(value):
 
 def test_another_shape_is_an_error():
     with pytest.raises(ParityError, match="shape"):
-        measure(np.zeros((1, 1, 3, 4, 4)), np.zeros((1, 1, 3, 8, 8)), 60, "onnxruntime")
+        measure(np.zeros((1, 1, 3, 4, 4)), Golden(IMAGE, IMAGE), 60, "onnxruntime")
+
+
+def test_images_of_the_same_structure_are_similar_in_either_contract():
+    noisy = np.clip(IMAGE + np.random.default_rng(0).normal(0, 0.3, IMAGE.shape), -1, 1).astype(np.float32)
+    golden = Golden(IMAGE, IMAGE)
+    same, other = measure(IMAGE, golden, 30, "r"), measure(noisy, golden, 30, "r")
+    assert same.ssim == pytest.approx(1)
+    assert other.ssim is not None
+    assert 0.1 < other.ssim < 0.9
+    levels = Golden(noisy, noisy).to("image").outputs
+    image = measure(levels, golden.to("image"), 30, "r")
+    assert image.ssim == pytest.approx(other.ssim, abs=1e-3)
+    assert image.psnr_db == pytest.approx(other.psnr_db, abs=1e-2)
+    small = np.zeros((1, 1, 3, 8, 8), np.float32)
+    assert measure(small, Golden(small, small), 30, "r").ssim is None
 
 
 def test_one_wrong_weight_is_detected(network, example, tmp_path):
