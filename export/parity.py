@@ -63,14 +63,15 @@ def _ssim(outputs: np.ndarray, golden: Golden) -> float | None:
     from skimage.metrics import structural_similarity
 
     axis = -1 if golden.io == "image" else 0
+    black = 0.0 if golden.io == "image" else -1.0  # the luminance of black is 0
     found = []
     for output, expected in zip(outputs[:, 0], golden.outputs[:, 0], strict=True):
         if min(size for dim, size in enumerate(expected.shape) if dim != axis % 3) < _SSIM_WINDOW:
             return None
         found.append(
             structural_similarity(
-                expected.astype(np.float64),
-                output.astype(np.float64),
+                expected.astype(np.float64) - black,
+                output.astype(np.float64) - black,
                 data_range=golden.peak,
                 channel_axis=axis,
                 gaussian_weights=True,

@@ -14,7 +14,6 @@ from pocketgan.export import export
 from pocketgan.export.golden import Golden, golden_outputs, natural_images, seeded_inputs
 from pocketgan.export.parity import check, measure
 
-
 IMAGE = natural_images(3, 32, 32)[None]
 
 
