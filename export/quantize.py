@@ -96,9 +96,17 @@ def quantize_onnx(model: Any, path: Path, calibration: np.ndarray, kept: Collect
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=list(kept),
+        nodes_to_exclude=[*kept, *_batched_products(model)],
         calibrate_method=CalibrationMethod.MinMax,
     )
+
+
+def _batched_products(model: Any) -> list[str]:
+    """Products with a constant of more than two dimensions, such as a text's keys: ONNX Runtime's integer kernel takes
+    none with a scale per channel."""
+    dims = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type == "MatMul"]
+    return [node.name for node in products if any(dims.get(name, 0) > 2 for name in node.input)]
 
 
 def quantize_pt2e(
