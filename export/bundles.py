@@ -18,13 +18,13 @@ import numpy as np
 
 from pocketgan import __version__, console
 from pocketgan.bundle import record_file, write_manifest
-from pocketgan.errors import ExportError, storage_errors
+from pocketgan.errors import ExportError, PocketganError, storage_errors
 from pocketgan.export import entry_id
 from pocketgan.export.golden import Golden, write_golden
 from pocketgan.export.pool import Pool, worker_count
 from pocketgan.export.source import ModelSource, from_file
 from pocketgan.export.targets import find_target
-from pocketgan.export.worker import INPUTS, OUTPUTS, Answer, Task, export_task, golden_task, read_artifact
+from pocketgan.export.worker import ARTIFACT, INPUTS, OUTPUTS, Answer, Task, export_task, golden_task, read_artifact
 from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_file, sha256_json
 from pocketgan.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.training.generators import GeneratorSpec
@@ -102,6 +102,17 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
         must_be_replaceable(plan.folder)
         with storage_errors(plan.work):
             plan.work.mkdir(parents=True, exist_ok=True)
+    try:
+        _export_forms(plans, workers)
+    except PocketganError:
+        for plan in plans:
+            plan.drop_empty_work()
+        raise
+    return [plan.assemble() for plan in plans]
+
+
+def _export_forms(plans: Sequence[_Plan], workers: int) -> None:
+    """Export what is not finished yet to the plans' work folders."""
     count = sum(len(plan.forms) for plan in plans)
     with (
         console.progress("export", count) as progress,
@@ -119,7 +130,6 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
             progress.advance(1, f"{plan.request.name} {entry_id(*form)} in {answer['seconds']:.0f} s")
 
         pool.run([(f"{plan.request.name} {entry_id(*form)}", plan.export_task(form)) for plan, form in missing], done)
-    return [plan.assemble() for plan in plans]
 
 
 def must_be_replaceable(folder: Path) -> None:
@@ -173,6 +183,11 @@ class _Plan:
     def take_golden(self, answer: Answer) -> None:
         self.layers, self._identity, self._spec = answer["layers"], answer["identity"], answer["spec"]
         self._trained = answer["trained"] if self.request.trained is None else self.request.trained
+
+    def drop_empty_work(self) -> None:
+        """Remove the work folder if no finished form waits in it."""
+        if not any(self.work.glob(f"entries/*/{ARTIFACT}")):
+            shutil.rmtree(self.work, ignore_errors=True)
 
     def take_finished(self, form: Form) -> bool:
         """Whether a form that is still valid waits in the work folder; it is taken then."""

@@ -99,6 +99,16 @@ def test_a_finished_form_is_exported_again_only_if_something_changed(tmp_path, m
     assert exported == ["tiny onnx-fp32"] * 2
 
 
+@pytest.mark.slow
+def test_an_export_that_fails_before_its_first_form_leaves_nothing(tmp_path):
+    with pytest.raises(ExportError, match=r"tiny onnx-int8: .*--calibration names a folder"):
+        export_bundle(_request(tmp_path, targets=[("onnx", "int8")]), workers=1)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ExportError, match=r"tiny onnx-int8"):
+        export_bundle(_request(tmp_path, targets=[("onnx", "fp32"), ("onnx", "int8")]), workers=1)
+    assert (tmp_path / ".tiny.work/entries/onnx-fp32").is_dir()  # finished, for the next attempt
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone", "other digest", "no json"])
 def test_a_form_that_is_not_whole_is_not_taken(damage, tmp_path):
     (tmp_path / "models/onnx-fp32").mkdir(parents=True)
