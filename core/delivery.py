@@ -61,8 +61,8 @@ def _request(context: Context, role: str) -> BundleRequest:
     calibration = None
     if any(precision in ("int8", "mixed") for _, precision in targets):
         photos = load_data(recipe, context.run, "train", size=size)
-        spread = range(0, len(photos), max(1, len(photos) // MOST_IMAGES))
-        calibration = batch([photos.whole(index) for index in spread[:MOST_IMAGES]])["input"].numpy()
+        spread = range(0, len(photos), -(-len(photos) // MOST_IMAGES))
+        calibration = batch([photos.whole(index) for index in spread])["input"].numpy()
     return BundleRequest(
         model=model,
         folder=context.folder / role,

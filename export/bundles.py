@@ -32,8 +32,8 @@ from pocketgan.training.generators import GeneratorSpec
 # Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
 EXPORT_VERSION = 4
 DEFAULT_WORKERS = 2
-# Target, precision and io of a form.
-Form = tuple[str, str, str]
+# Target, precision and io.
+Asked = tuple[str, str, str]
 NOTICE = """The files below models/ were written by pocketgan, which is free software under the Apache License 2.0.
 That licence covers no weights: they belong to whoever trained them, on the terms that they and their data carry.
 """
@@ -157,10 +157,10 @@ class _Plan:
         chosen = [(target, find_target(target, precision)[1]) for target, precision in request.targets]
         if not chosen:
             raise ExportError(f"{request.name} is asked for no target")
-        self.forms: list[Form] = [(*pair, io) for pair in dict.fromkeys(chosen) for io in request.io]
+        self.forms: list[Asked] = [(*pair, io) for pair in dict.fromkeys(chosen) for io in request.io]
         for target, *_ in self.forms:
             find_target(target)[0].check_installed()
-        self.entries: dict[Form, Entry] = {}
+        self.entries: dict[Asked, Entry] = {}
         self.layers = 1
         self._identity = ""
         self._spec: dict[str, Any] | None = None
@@ -189,14 +189,14 @@ class _Plan:
         if not any(self.work.glob(f"entries/*/{ARTIFACT}")):
             shutil.rmtree(self.work, ignore_errors=True)
 
-    def take_finished(self, form: Form) -> bool:
+    def take_finished(self, form: Asked) -> bool:
         """Whether a form that is still valid waits in the work folder; it is taken then."""
         entry = read_artifact(self._form(form), self._digest(form))
         if entry is not None:
             self.entries[form] = entry
         return entry is not None
 
-    def export_task(self, form: Form) -> Task:
+    def export_task(self, form: Asked) -> Task:
         return export_task(
             self.source.to_json(),
             *form,
@@ -241,10 +241,10 @@ class _Plan:
             created_with={"pocketgan": __version__, **_versions(packages)},
         )
 
-    def _form(self, form: Form) -> Path:
+    def _form(self, form: Asked) -> Path:
         return self.work / "entries" / entry_id(*form)
 
-    def _digest(self, form: Form) -> str:
+    def _digest(self, form: Asked) -> str:
         return sha256_json(
             {
                 "export": EXPORT_VERSION,

@@ -84,14 +84,16 @@ class Golden:
 
 def pixels(images: np.ndarray) -> np.ndarray:
     """(..., 3, h, w) float32 in [-1, 1] -> (..., h, w, 3) uint8, rounded."""
-    levels = np.clip(np.round((images + 1) * 127.5), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(np.moveaxis(levels, -3, -1))
+    return np.ascontiguousarray(np.moveaxis(_levels(images).astype(np.uint8), -3, -1))
 
 
 def on_levels(images: np.ndarray) -> np.ndarray:
     """Images in [-1, 1] on the nearest of the 256 levels that pixels have."""
-    levels = np.clip(np.round((images.astype(np.float64) + 1) * 127.5), 0, 255)
-    return (levels / 127.5 - 1).astype(np.float32)
+    return (_levels(images) / 127.5 - 1).astype(np.float32)
+
+
+def _levels(images: np.ndarray) -> np.ndarray:
+    return np.clip(np.round((images.astype(np.float64) + 1) * 127.5), 0, 255)
 
 
 def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:

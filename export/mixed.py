@@ -35,7 +35,6 @@ _BITS = {"4bit": 4, "6bit": 6, "8bit": 8, "int8": 8, "fp16": 16, "fp32": 32}
 _IMAGES = 2
 # Guesses from the prediction; after them the range is halved.
 _GUESSES = 3
-_PEAK = 2.0
 
 # What a file computes, and how well.
 Attempt = tuple[Exported, np.ndarray, "Parity"]
@@ -100,7 +99,7 @@ def export_mixed(
                 here.rename(best)
             return exported, outputs, parity
 
-        exported, outputs = _least(_predicted_db(target.ladder, steps, noise), floor_db, attempt)
+        exported, outputs = _least(_predicted_db(target.ladder, steps, noise, golden.peak), floor_db, attempt)
         for file in best.iterdir():
             shutil.move(file, folder / file.name)
     return exported, outputs, [tried[count] for count in sorted(tried)]
@@ -139,14 +138,16 @@ def _precisions(layers: Sequence[Layer], ladder: Sequence[str], steps: Sequence[
     return {layer.name: ladder[rungs.get(index, 0)] for index, layer in enumerate(layers)}
 
 
-def _predicted_db(ladder: Sequence[str], steps: Sequence[tuple[int, int]], noise: Sequence[float]) -> list[float]:
+def _predicted_db(
+    ladder: Sequence[str], steps: Sequence[tuple[int, int]], noise: Sequence[float], peak: float
+) -> list[float]:
     """PSNR after so many steps, from none to all, if the layers' errors add up."""
     left = list(noise)
     found = [sum(left)]
     for index, rung in steps:
         left[index] = _noise(ladder, rung, noise[index])
         found.append(sum(left))
-    return [10 * math.log10(_PEAK**2 / error) if error > 0 else math.inf for error in found]
+    return [10 * math.log10(peak**2 / error) if error > 0 else math.inf for error in found]
 
 
 def _least(

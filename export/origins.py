@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,15 @@ def origin(node: Any) -> Origin:
     """The module whose forward made a node; its code is not told."""
     entries = list((node.meta.get("nn_module_stack") or {}).values())
     kinds = [kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}" for _, kind in entries]
-    depth = sum(kind.endswith(_OURS) for kind in kinds)
     for (path, _), kind in zip(reversed(entries), reversed(kinds), strict=True):
         if not kind.endswith(_WRAPPERS):
-            return Origin(".".join(path.split(".")[depth:]), kind.rpartition(".")[2])
+            return Origin(unwrapped(path, kinds), kind.rpartition(".")[2])
     return Origin("", "")
+
+
+def unwrapped(path: str, kinds: Sequence[str]) -> str:
+    """A module's path without our wrappers, which are among the classes on the way to it."""
+    return ".".join(path.split(".")[sum(kind.endswith(_OURS) for kind in kinds) :])
 
 
 def operator(node: Node) -> str:

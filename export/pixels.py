@@ -37,7 +37,9 @@ class Levels(nn.Module):
         return (self.network(image * (1 / HALF) - 1.0) * HALF + HALF).clamp(0.0, 255.0)
 
 
-def with_pixels(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """`module` (1, 3, h, w) between pixels, and an example of what it takes then."""
+def in_contract(module: nn.Module, example: tuple[Tensor, ...], io: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """`module` (1, 3, h, w) between pixels where `io` is "image", and an example of what it takes then."""
+    if io != "image":
+        return module, example
     _, channels, height, width = example[0].shape
     return Pixels(module), (torch.zeros(1, height, width, channels, dtype=torch.uint8),)

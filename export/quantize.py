@@ -17,6 +17,9 @@ from pocketgan.errors import ExportError
 from pocketgan.export.layers import layers_of, owners
 from pocketgan.export.targets.target import INPUT, Form
 
+# Input channels that have a scale in common, in Core ML's int4.
+_BLOCK = 32
+
 
 class Half(nn.Module):
     """A network that computes in float16, between float32 inputs and outputs."""
@@ -56,7 +59,7 @@ def nodes_in_float(model: Any, layers: Mapping[str, str]) -> list[str]:
     notes = [" ".join(prop.value for prop in node.metadata_props if prop.key.endswith("fx_node")) for node in nodes]
     places: dict[int, int] = {}
     for number, name in enumerate(layers):
-        pattern = re.compile(rf"%[a-z]+_(network_)?{re.escape(name.replace('.', '_'))}\b")
+        pattern = re.compile(rf"%{_traced_name(name)}\b")
         found = [
             index
             for index, (node, note) in enumerate(zip(nodes, notes, strict=True))
@@ -150,11 +153,16 @@ def _quantised_nodes(graph: torch.fx.GraphModule, layers: Mapping[str, str]) -> 
     return lambda node: node.name not in kept
 
 
+def _traced_name(name: str) -> str:
+    """Regular expression of what torch.export calls the tensor of that name, a wrapper around the module or not."""
+    return rf"[a-z]+_(network_)?{re.escape(name.replace('.', '_'))}"
+
+
 def compress_coreml(model: Any, form: Form) -> Any:
     """The ML program with its weights in the form's precision; as it is for fp32 and fp16.
 
     Raises:
-        ExportError: a layer of mixed precision is not found in the program.
+        ExportError: a layer of mixed precision is not found in the program, or the precision fits no layer at all.
     """
     import coremltools.optimize as cto
 
@@ -162,10 +170,29 @@ def compress_coreml(model: Any, form: Form) -> Any:
     if precision == "mixed":
         config = cto.coreml.OptimizationConfig(op_name_configs=_palettes(model, form.layers or {}))
         return cto.coreml.palettize_weights(model, config)
+    compressed = _compressed(model, precision)
+    if compressed is not model and not _decompresses(compressed):
+        raise ExportError(
+            f"no layer of the network can have {precision} weights: Core ML compresses those of more than 2,048 "
+            f"numbers, to int4 only where the input channels are a multiple of {_BLOCK}"
+        )
+    return compressed
+
+
+def _decompresses(model: Any) -> bool:
+    """Whether the program holds weights that are not stored as they are used."""
+    functions = model.get_spec().mlProgram.functions.values()
+    blocks = [block for function in functions for block in function.block_specializations.values()]
+    return any(operation.type.startswith("constexpr_") for block in blocks for operation in block.operations)
+
+
+def _compressed(model: Any, precision: str) -> Any:
+    import coremltools.optimize as cto
+
     configs = {
         "int8": lambda: cto.coreml.OpLinearQuantizerConfig(mode="linear_symmetric"),
         "int4": lambda: cto.coreml.OpLinearQuantizerConfig(
-            mode="linear_symmetric", dtype="int4", granularity="per_block", block_size=32
+            mode="linear_symmetric", dtype="int4", granularity="per_block", block_size=_BLOCK
         ),
         **{f"{bits}bit": _palette(bits) for bits in (8, 6, 4)},
     }
@@ -180,13 +207,11 @@ def _palettes(model: Any, layers: Mapping[str, str]) -> dict[str, Any]:
     """What is to be done to the constants that hold the layers' weights, by their names in the program."""
     import coremltools.optimize as cto
 
-    constants = {
-        name.removesuffix("_to_fp16").removeprefix("p_").removeprefix("b_").removeprefix("network_"): name
-        for name in cto.coreml.get_weights_metadata(model, weight_threshold=1)
-    }
+    constants = list(cto.coreml.get_weights_metadata(model, weight_threshold=1))
     found: dict[str, Any] = {}
     for name, precision in layers.items():
-        constant = constants.get(name.replace(".", "_").removeprefix("network_"))
+        pattern = re.compile(rf"{_traced_name(name)}(_to_fp16)?")
+        constant = next((one for one in constants if pattern.fullmatch(one)), None)
         if constant is None:
             raise ExportError(f"mixed precision does not find the layer of {name} in the Core ML program")
         found[constant] = None if precision == "fp16" else _palette(int(precision.removesuffix("bit")))()

@@ -63,7 +63,7 @@ def export(
 
     if json:
         console.use_json()
-    require("export", "torch", "onnx", "onnxscript", "executorch", "coremltools", "safetensors")
+    require("export", "torch", "safetensors")
     from pocketgan.export.bundles import BundleRequest, export_bundle
     from pocketgan.export.calibration import load_calibration
     from pocketgan.export.source import parse_shape, parse_source, source_shape, source_spec

@@ -39,10 +39,12 @@ def lint(model: nn.Module, target: str, example: tuple[Tensor, ...]) -> dict[str
         example: one (1, c, h, w) tensor that fixes the input's shape.
     Raises:
         ExportError: the target is unknown or cannot be asked, or the model cannot be traced.
+        MissingExtraError: the target's packages are not installed.
     """
     chosen = find_target(target)[0]
     if target not in _READERS:
         raise ExportError(f"nothing is known of what {target} takes; --lint knows {', '.join(_READERS)}")
+    chosen.check_installed()
     with quiet(), torch.no_grad():
         untouched = copy.deepcopy(model).cpu().float().eval()
         plain = _read(target, untouched, example)

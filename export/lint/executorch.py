@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator as python
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -15,6 +15,8 @@ from torch.fx import Node
 
 from pocketgan.export.canonical import trace
 from pocketgan.export.lint.reading import Reading, grouped, left
+from pocketgan.export.targets import executorch_coreml, executorch_vulkan
+from pocketgan.export.targets.target import Form
 from pocketgan.export.unsupported import has_kernel
 
 
@@ -23,7 +25,7 @@ class _PartitionedError(Exception):
 
 
 def read(
-    accelerator: str, make: Callable[[], Any], module: nn.Module, example: tuple[Tensor, ...]
+    accelerator: str, make: Callable[[], AbstractContextManager[Any]], module: nn.Module, example: tuple[Tensor, ...]
 ) -> dict[str, Reading]:
     """What the partitioner that `make` makes takes of a module.
 
@@ -34,21 +36,16 @@ def read(
 
     from pocketgan.export.targets.lowering import fast_lowering
 
-    partitioner = make()
-    partition = partitioner.partition
     answers: list[Any] = []
-
-    def record(program: Any) -> Any:
-        answers.append(partition(program))
-        raise _PartitionedError
-
     reasons: dict[Node, str] = {}
-    with (
-        mock.patch.object(partitioner, "partition", record),
-        _reasons(reasons),
-        fast_lowering(),
-        suppress(_PartitionedError),
-    ):
+    with make() as partitioner, _reasons(reasons), fast_lowering(), suppress(_PartitionedError):
+        partition = partitioner.partition
+
+        def record(program: Any) -> Any:
+            answers.append(partition(program))
+            raise _PartitionedError
+
+        partitioner.partition = record
         to_edge_transform_and_lower(
             trace(module, example),
             partitioner=[partitioner],
@@ -101,26 +98,22 @@ def _reasons(reasons: dict[Node, str]) -> Iterator[None]:
         yield
 
 
-def _xnnpack() -> Any:
+@contextmanager
+def _xnnpack() -> Iterator[Any]:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
-    return XnnpackPartitioner()
+    yield XnnpackPartitioner()
 
 
-def _vulkan() -> Any:
-    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
-
-    return VulkanPartitioner()
-
-
-def _coreml() -> Any:
-    from executorch.backends.apple.coreml.partition import CoreMLPartitioner
-
-    return CoreMLPartitioner()
+@contextmanager
+def _coreml() -> Iterator[Any]:
+    yield executorch_coreml.partitioner(_FORM)
 
 
+# The default of both.
+_FORM = Form("fp16")
 READERS = {
     "executorch-xnnpack": (("XNNPACK",), partial(read, "XNNPACK", _xnnpack)),
-    "executorch-vulkan": (("Vulkan",), partial(read, "Vulkan", _vulkan)),
+    "executorch-vulkan": (("Vulkan",), partial(read, "Vulkan", partial(executorch_vulkan.partitioner, _FORM))),
     "executorch-coreml": (("Core ML",), partial(read, "Core ML", _coreml)),
 }

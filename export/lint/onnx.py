@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pocketgan.export.lint.reading import Left, Reading, grouped
+from pocketgan.export.origins import unwrapped
 
 # Provider: its table, and the most dimensions that it takes (as in the checker).
 _TABLES = {
@@ -99,9 +100,7 @@ def _left(node: Any, why: str, change: str) -> Left:
     notes = {note.key: note.value for note in node.metadata_props}
     scopes = ast.literal_eval(notes.get("pkg.torch.onnx.name_scopes", "[]"))
     kinds = ast.literal_eval(notes.get("pkg.torch.onnx.class_hierarchy", "[]"))
-    path = scopes[-2] if len(scopes) > 1 else ""
-    if any(kind.endswith("canonical._Named") for kind in kinds):
-        path = path.removeprefix("network").lstrip(".")
+    path = unwrapped(scopes[-2], kinds) if len(scopes) > 1 else ""
     is_layer = len(kinds) > 1 and kinds[-2].startswith("torch.nn.modules.")
     layer = kinds[-2].rpartition(".")[2] if is_layer else node.op_type
     return Left(layer, f"{path} {scopes[-1] if scopes else node.name}", node.op_type, path, why, change=change)

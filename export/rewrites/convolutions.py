@@ -1,4 +1,4 @@
-"""Convolutions: norms folded into sums of them, the last one to an image, transposed ones."""
+"""Convolutions: norms folded into sums of them, and the last one, to an image."""
 
 from __future__ import annotations
 

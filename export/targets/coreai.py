@@ -51,13 +51,12 @@ class CoreAI:
         """See Target."""
         from coreai_torch import TorchConverter, get_decomp_table
 
-        from pocketgan.export.pixels import with_pixels
+        from pocketgan.export.pixels import in_contract
         from pocketgan.export.quantize import Half
 
         if form.precision == "fp16":
             module = Half(module)
-        if form.io == "image":
-            module, example = with_pixels(module, example)
+        module, example = in_contract(module, example, form.io)
         program = trace(module, example)
         with _numbered_names():
             # The other mode writes Python's stack traces, with their paths, into the asset.

@@ -31,19 +31,12 @@ WHOLE: tuple[str, ...] = (
 )
 
 
-class ExecuTorchXnnpack:
-    """One `model.pte`; what XNNPACK does not take runs on ExecuTorch's portable kernels. int8 and mixed are
-    calibrated."""
+class ExecuTorch:
+    """What the targets of ExecuTorch's backends have in common: one `model.pte`."""
 
-    name = "executorch-xnnpack"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "mixed")
-    ladder: tuple[str, ...] = ("int8", "fp32")
-    default_precision = "fp32"
+    ladder: tuple[str, ...] = ()
     runtime = "executorch"
-    checked_by: str | None = "executorch"
     packages: tuple[str, ...] = ("torch", "executorch")
-    rewrites: tuple[str, ...] = (*WHOLE, "strided-heads-2x2")
-    relative_time = 6.0
 
     def check_installed(self) -> None:
         """See Target."""
@@ -53,11 +46,24 @@ class ExecuTorchXnnpack:
         """None: it depends on the ExecuTorch that the app brings."""
         return None
 
+
+class ExecuTorchXnnpack(ExecuTorch):
+    """One `model.pte`; what XNNPACK does not take runs on ExecuTorch's portable kernels. int8 and mixed are
+    calibrated."""
+
+    name = "executorch-xnnpack"
+    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "mixed")
+    ladder: tuple[str, ...] = ("int8", "fp32")
+    default_precision = "fp32"
+    checked_by: str | None = "executorch"
+    rewrites: tuple[str, ...] = (*WHOLE, "strided-heads-2x2")
+    relative_time = 6.0
+
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
-        from pocketgan.export.pixels import with_pixels
+        from pocketgan.export.pixels import in_contract
         from pocketgan.export.quantize import Half
         from pocketgan.export.targets.lowering import fast_lowering
 
@@ -65,8 +71,7 @@ class ExecuTorchXnnpack:
             module = Half(module)
         elif form.precision in ("int8", "mixed"):
             module = _quantised(module, example, form)
-        if form.io == "image":
-            module, example = with_pixels(module, example)
+        module, example = in_contract(module, example, form.io)
 
         with fast_lowering():
             return write_program(module, example, XnnpackPartitioner(), folder)

@@ -14,7 +14,7 @@ from unittest import mock
 from pocketgan.errors import require
 from pocketgan.export.targets import payload
 from pocketgan.export.targets.coreml import normalise, oldest_ios
-from pocketgan.export.targets.executorch import write_program
+from pocketgan.export.targets.executorch import ExecuTorch, write_program
 from pocketgan.export.targets.target import Exported, Form
 from pocketgan.files import sha256_file
 
@@ -26,7 +26,7 @@ LEAST_IOS = {"int8": 17}
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pocketgan/executorch-coreml")
 
 
-class ExecuTorchCoreML:
+class ExecuTorchCoreML(ExecuTorch):
     """One `model.pte` that holds an ML program; int8 quantises activations too, calibrated.
 
     Parity is measured on that ML program, where the whole graph is in one.
@@ -34,9 +34,7 @@ class ExecuTorchCoreML:
 
     name = "executorch-coreml"
     precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
-    ladder: tuple[str, ...] = ()
     default_precision = "fp16"
-    runtime = "executorch"
     checked_by: str | None = "executorch-coreml"
     packages: tuple[str, ...] = ("torch", "executorch", "coremltools")
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
@@ -52,26 +50,29 @@ class ExecuTorchCoreML:
 
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
-        import coremltools as ct
-        from executorch.backends.apple.coreml.compiler import CoreMLBackend
-        from executorch.backends.apple.coreml.partition.coreml_partitioner import CoreMLPartitioner
-
-        from pocketgan.export.pixels import with_pixels
+        from pocketgan.export.pixels import in_contract
         from pocketgan.export.targets.coreml_quantizer import quantize_activations
 
         if form.precision == "int8":
             module = quantize_activations(module, example, form)
-        if form.io == "image":
-            module, example = with_pixels(module, example)
-        partitioner = CoreMLPartitioner(
-            compile_specs=CoreMLBackend.generate_compile_specs(
-                minimum_deployment_target=getattr(ct.target, f"iOS{oldest_ios(form, LEAST_IOS)}"),
-                compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,
-            )
-        )
+        module, example = in_contract(module, example, form.io)
         # Not within fast_lowering(): the ML program's input would have another name, and it saves a second at most.
         with _normal_packages():
-            return write_program(module, example, partitioner, folder)
+            return write_program(module, example, partitioner(form), folder)
+
+
+def partitioner(form: Form) -> Any:
+    """ExecuTorch's partitioner for the form."""
+    import coremltools as ct
+    from executorch.backends.apple.coreml.compiler import CoreMLBackend
+    from executorch.backends.apple.coreml.partition.coreml_partitioner import CoreMLPartitioner
+
+    return CoreMLPartitioner(
+        compile_specs=CoreMLBackend.generate_compile_specs(
+            minimum_deployment_target=getattr(ct.target, f"iOS{oldest_ios(form, LEAST_IOS)}"),
+            compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,
+        )
+    )
 
 
 @contextmanager

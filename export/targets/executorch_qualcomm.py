@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from pocketgan.errors import ExportError, require
 from pocketgan.export.canonical import trace
-from pocketgan.export.targets.executorch import MODEL_FILE, WHOLE
+from pocketgan.export.targets.executorch import MODEL_FILE, WHOLE, ExecuTorch
 from pocketgan.export.targets.target import Exported, Form
 from pocketgan.manifest import Delegation
 
@@ -39,22 +39,19 @@ DEFAULT_SOC = "SM8650"
 _WITHOUT_FLOAT16 = ("SM8350",)
 
 
-class ExecuTorchQualcomm:
+class ExecuTorchQualcomm(ExecuTorch):
     """One `model.pte` compiled for one chip (`Form.soc`). fp16 computes in float16; int8 is calibrated."""
 
     name = "executorch-qualcomm"
     precisions: tuple[str, ...] = ("fp16", "int8")
-    ladder: tuple[str, ...] = ()
     default_precision = "fp16"
-    runtime = "executorch"
     checked_by: str | None = None
-    packages: tuple[str, ...] = ("torch", "executorch")
     rewrites: tuple[str, ...] = WHOLE
     relative_time = 12.0
 
     def check_installed(self) -> None:
         """See Target."""
-        require("export", "torch", "executorch")
+        super().check_installed()
         sdk_root()
         require("qualcomm", "cpuinfo", "requests")
 
@@ -66,14 +63,14 @@ class ExecuTorchQualcomm:
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
         from pocketgan.export.golden import pixels
-        from pocketgan.export.pixels import with_pixels
+        from pocketgan.export.pixels import in_contract
         from pocketgan.export.quantize import must_be_calibrated
 
         soc = _soc(form)
         images = must_be_calibrated(form) if form.precision == "int8" else None
-        if form.io == "image":
-            module, example = with_pixels(module, example)
-            images = None if images is None else pixels(images)
+        module, example = in_contract(module, example, form.io)
+        if images is not None and form.io == "image":
+            images = pixels(images)
         program, delegation = lower(trace(module, example), soc, images, sdk_root())
         (folder / MODEL_FILE).write_bytes(program)
         return Exported(MODEL_FILE, f"{metadata.version('executorch')} for {soc}", delegation)

@@ -6,18 +6,17 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from pocketgan.errors import require
-from pocketgan.export.targets.executorch import WHOLE, write_program
+from pocketgan.export.targets.executorch import WHOLE, ExecuTorch, write_program
 from pocketgan.export.targets.target import Exported, Form
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class ExecuTorchVulkan:
+class ExecuTorchVulkan(ExecuTorch):
     """One `model.pte` with float32 input and output. fp16 stores weights and computes in float16 in the delegate.
 
     No parity here: ExecuTorch's Python package has no Vulkan runtime.
@@ -25,47 +24,36 @@ class ExecuTorchVulkan:
 
     name = "executorch-vulkan"
     precisions: tuple[str, ...] = ("fp32", "fp16")
-    ladder: tuple[str, ...] = ()
     default_precision = "fp16"
-    runtime = "executorch"
     checked_by: str | None = None
-    packages: tuple[str, ...] = ("torch", "executorch")
     rewrites: tuple[str, ...] = WHOLE
     relative_time = 6.0
 
-    def check_installed(self) -> None:
-        """See Target."""
-        require("export", "torch", "executorch")
-
-    def minimum_os(self, form: Form) -> str | None:
-        """None: it depends on the ExecuTorch that the app brings."""
-        return None
-
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
-        from pocketgan.export.pixels import with_pixels
+        from pocketgan.export.pixels import in_contract
         from pocketgan.export.targets.lowering import fast_lowering
 
-        with _root_logger_as_it_was():
-            from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
-
-        if form.io == "image":
-            module, example = with_pixels(module, example)
-        partitioner = VulkanPartitioner({"force_fp16": True} if form.precision == "fp16" else {})
-        with fast_lowering(), _no_graph_patterns():
-            return write_program(module, example, partitioner, folder)
+        module, example = in_contract(module, example, form.io)
+        with fast_lowering(), partitioner(form) as chosen:
+            return write_program(module, example, chosen, folder)
 
 
 @contextmanager
-def _no_graph_patterns() -> Iterator[None]:
-    """Within it the partitioner does not look for what it traces a graph of, twice for each program: the two rotary
-    embeddings of language models, which took 30 s of the 36 that a convolution needs."""
-    from executorch.backends.vulkan.patterns import fusable_patterns
+def partitioner(form: Form) -> Iterator[Any]:
+    """ExecuTorch's partitioner for the form.
+
+    Within it the partitioner does not look for what it traces a graph of, twice for each program: the two rotary
+    embeddings of language models, which took 30 s of the 36 that a convolution needs.
+    """
+    with _root_logger_as_it_was():
+        from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+        from executorch.backends.vulkan.patterns import fusable_patterns
 
     with ExitStack() as stack:
         for pattern in fusable_patterns.values():
             stack.enter_context(mock.patch.object(pattern, "get_graphs_fn", None))
-        yield
+        yield VulkanPartitioner({"force_fp16": True} if form.precision == "fp16" else {})
 
 
 @contextmanager

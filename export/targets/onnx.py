@@ -51,14 +51,13 @@ class Onnx:
         import onnxruntime
 
         from pocketgan.export.golden import pixels
-        from pocketgan.export.pixels import with_pixels
+        from pocketgan.export.pixels import in_contract
         from pocketgan.export.quantize import Half, must_be_calibrated, nodes_in_float, quantize_onnx
 
         path = folder / MODEL_FILE
         if form.precision == "fp16":
             module = Half(module)
-        if form.io == "image":
-            module, example = with_pixels(module, example)
+        module, example = in_contract(module, example, form.io)
         model = converted(module, example)
         if form.precision in ("int8", "mixed"):
             images = must_be_calibrated(form)

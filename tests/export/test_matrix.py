@@ -57,7 +57,6 @@ def _bundle(name, forms, folder):
         role="unpruned",
         targets=forms,
         calibration=images,
-        # Untrained networks of other families give almost nothing, on which every precision is far above 40 dB.
         golden_inputs=images[:1],
     )
     manifest = export_bundle(request)

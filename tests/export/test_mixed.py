@@ -73,7 +73,7 @@ def test_steps_go_up_the_ladder_of_each_layer_and_predict_less_noise_each_time()
     assert steps[0] == (1, 1)  # as large as the others, and by far the noisiest
     assert [steps.index((1, rung)) for rung in (1, 2, 3)] == sorted(steps.index((1, rung)) for rung in (1, 2, 3))
     assert set(_precisions(layers, ladder, steps).values()) == {"fp16"}
-    predicted = _predicted_db(ladder, steps, noise)
+    predicted = _predicted_db(ladder, steps, noise, 2.0)
     assert predicted == sorted(predicted)
     assert predicted[-1] == float("inf")
 

@@ -291,7 +291,8 @@ def test_what_does_not_fit_stays(name, module):
 def test_large_mean_costs_a_norm_no_precision():
     example = (torch.randn(1, 4, 16, 16) + 1000,)
     _, _, psnr = _rewritten(nn.InstanceNorm2d(4), ["norms"], example)
-    assert psnr > 90  # the deviations of such numbers have 14 bits left
+    # The mean of such numbers is known to 6e-5, which is 90 dB; squares of them would leave 30.
+    assert psnr > 80
 
 
 @pytest.mark.parametrize("target", TARGETS)
