@@ -162,7 +162,12 @@ def _executorch_coreml(path: Path) -> Run | None:
             return None
         program = Program.read(package)
     (name,) = program.inputs
-    return lambda image: next(iter(program.run({name: image}).values()))
+
+    def run(image: np.ndarray) -> np.ndarray:
+        output = next(iter(program.run({name: image.astype(np.float32)}).values()))
+        return output.astype(image.dtype)  # bytes are cut, as ExecuTorch's kernel does
+
+    return run
 
 
 def _coreai(path: Path) -> Run:

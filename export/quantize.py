@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from pocketgan.errors import ExportError
 from pocketgan.export.layers import layers_of, owners
 from pocketgan.export.targets.target import INPUT, Form
 
+_ACTIVATIONS = (torch.ops.aten.relu.default, torch.ops.aten.relu_.default)
 # Input channels that have a scale in common, in Core ML's int4.
 _BLOCK = 32
 
@@ -122,9 +124,10 @@ def quantize_pt2e(
     """The module with its graph quantised as `quantizer` annotates it, ranges taken from `images`.
 
     Args:
-        layers: precision of layers by the name of their weights; what belongs to those in "fp32" is not quantised.
+        layers: precision of layers by the name of their weights. With one in "fp32" nothing is quantised but the others
+            and their activations.
     """
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e import quantize_pt2e as pt2e
 
     from pocketgan.export.canonical import trace
 
@@ -132,25 +135,24 @@ def quantize_pt2e(
     assert isinstance(graph, torch.fx.GraphModule)
     if "fp32" in layers.values():
         quantizer.set_filter_function(_quantised_nodes(graph, layers))
-    prepared = prepare_pt2e(graph, quantizer)
+    # It folds norms into convolutions that others read too, and into wrong channels of grouped ones. What can be folded
+    # is folded already.
+    with mock.patch.object(pt2e, "_fuse_conv_bn_"):
+        prepared = pt2e.prepare_pt2e(graph, quantizer)
     with torch.no_grad():
         for image in images:
             prepared(torch.from_numpy(image))
-    converted: nn.Module = convert_pt2e(prepared)
+    converted: nn.Module = pt2e.convert_pt2e(prepared)
     return converted
 
 
 def _quantised_nodes(graph: torch.fx.GraphModule, layers: Mapping[str, str]) -> Callable[[torch.fx.Node], bool]:
-    """Whether a node of the graph belongs to a layer that is quantised; by name, for `quantizer` looks at a copy."""
-    found = layers_of(graph)
-    read = [(node, node.all_input_nodes) for node in graph.graph.nodes]
-    owner = owners(read, {layer.node: number for number, layer in enumerate(found)})
-    kept = {
-        node.name
-        for node, number in owner.items()
-        if node.op == "call_function" and layers[found[number].name] == "fp32"
-    }
-    return lambda node: node.name not in kept
+    """Whether a node of the graph is a quantised layer or the activation behind one; by name, for `quantizer` looks at
+    a copy."""
+    kept = {layer.node for layer in layers_of(graph) if layers[layer.name] != "fp32"}
+    activations = {node for layer in kept for node in layer.users if node.target in _ACTIVATIONS}
+    names = {node.name for node in kept | activations}
+    return lambda node: node.name in names
 
 
 def _traced_name(name: str) -> str:

@@ -49,6 +49,7 @@ class CoreAI:
 
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
+        import torch
         from coreai_torch import TorchConverter, get_decomp_table
 
         from pocketgan.export.pixels import in_contract
@@ -61,8 +62,9 @@ class CoreAI:
         with _numbered_names():
             # The other mode writes Python's stack traces, with their paths, into the asset.
             converter = TorchConverter(mode=TorchConverter.Mode.RELEASE)
+            decompositions = {**get_decomp_table(), torch.ops.aten.permute_copy.default: torch.permute}
             converter.add_exported_program(
-                program.run_decompositions(get_decomp_table()), input_names=[INPUT], output_names=[OUTPUT]
+                program.run_decompositions(decompositions), input_names=[INPUT], output_names=[OUTPUT]
             )
             converter.to_coreai().save_asset(folder / ASSET)
         _normalise(folder / ASSET)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from pocketgan.errors import require
 from pocketgan.export.canonical import trace
@@ -78,15 +80,18 @@ class ExecuTorchXnnpack(ExecuTorch):
 
 
 def _quantised(module: nn.Module, example: tuple[Tensor, ...], form: Form) -> nn.Module:
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
+    from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
 
     from pocketgan.export.quantize import must_be_calibrated, quantize_pt2e
 
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    return quantize_pt2e(module, example, quantizer, must_be_calibrated(form), form.layers or {})
+    images, layers = must_be_calibrated(form), form.layers or {}
+    quantizer = xnnpack.XNNPACKQuantizer().set_global(xnnpack.get_symmetric_quantization_config(is_per_channel=True))
+    with ExitStack() as stack:
+        if "fp32" in layers.values():
+            # Slices would be quantised as what they read, and the concatenation that reads them would not: a file that
+            # XNNPACK refuses to load, or fails to run.
+            stack.enter_context(mock.patch.object(xnnpack, "propagate_annotation"))
+        return quantize_pt2e(module, example, quantizer, images, layers)
 
 
 def write_program(module: nn.Module, example: tuple[Tensor, ...], partitioner: Any, folder: Path) -> Exported:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Precisions that the oldest iOS does not have.
 LEAST_IOS = {"int8": 17}
+# How a change of type is called when the partitioner looks at the graph, the last time too.
+_CONVERSIONS = ("_to_copy.default", "dim_order_ops._to_dim_order_copy.default")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pocketgan/executorch-coreml")
 
 
@@ -68,6 +70,8 @@ def partitioner(form: Form) -> Any:
     from executorch.backends.apple.coreml.partition.coreml_partitioner import CoreMLPartitioner
 
     return CoreMLPartitioner(
+        # Core ML has no arrays of bytes.
+        skip_ops_for_coreml_delegation=list(_CONVERSIONS) if form.io == "image" else None,
         compile_specs=CoreMLBackend.generate_compile_specs(
             minimum_deployment_target=getattr(ct.target, f"iOS{oldest_ios(form, LEAST_IOS)}"),
             compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,

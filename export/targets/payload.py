@@ -17,6 +17,7 @@ BACKEND = "CoreMLBackend"
 # What the delegate expects in its folder.
 FOLDER, PACKAGE, NOTES = "lowered_module", "model.mlpackage", "metadata.json"
 _FILE, _FOLDER = 0, 1
+_CONVERSION = "dim_order_ops::_to_dim_order_copy"
 
 
 def pack(folder: Path) -> bytes:
@@ -44,23 +45,25 @@ def pack(folder: Path) -> bytes:
 
 
 def delegated_package(program: Path, folder: Path) -> Path | None:
-    """Unpack the Core ML package of a `.pte` into `folder`, if the program is one call of it and nothing else.
+    """Unpack the Core ML package of a `.pte` into `folder`, if the program is one call of it between changes of type.
 
     Returns:
-        The package, None where part of the graph is outside of it or it is in several parts.
+        The package, None where more of the graph is outside of it or it is in several parts.
     Raises:
         ExportError: the payload is broken.
     """
     from executorch.backends.apple.coreml import executorchcoreml
     from executorch.exir._serialize._program import deserialize_pte_binary
-    from executorch.exir.schema import DataLocation, DelegateCall
+    from executorch.exir.schema import DataLocation, DelegateCall, KernelCall
 
     stored = deserialize_pte_binary(program.read_bytes()).program
     plan = stored.execution_plan[0]
     calls = [instruction.instr_args for chain in plan.chains for instruction in chain.instructions]
-    if [delegate.id for delegate in plan.delegates] != [BACKEND] or not all(
-        isinstance(call, DelegateCall) for call in calls
-    ):
+    kernels = {plan.operators[call.op_index].name for call in calls if isinstance(call, KernelCall)}
+    others = [call for call in calls if not isinstance(call, KernelCall)]
+    if len(others) != 1 or not isinstance(others[0], DelegateCall) or plan.delegates[0].id != BACKEND:
+        return None
+    if kernels - {_CONVERSION}:
         return None
     reference = plan.delegates[0].processed
     assert reference.location == DataLocation.INLINE  # deserialising brings segments back into the program

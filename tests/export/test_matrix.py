@@ -3,11 +3,14 @@ docs/export.md; `make test` runs one family in the forms that are quick."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("executorch")
 pytest.importorskip("coremltools")
+
+import torch
 
 from pocketgan.bench.check import verify_bundle
 from pocketgan.bench.devices.local import LocalDevice
@@ -15,9 +18,10 @@ from pocketgan.bundle import check
 from pocketgan.errors import PocketganError
 from pocketgan.export.bundles import BundleRequest, export_bundle
 from pocketgan.export.golden import MOST_PICTURE_CHANNELS, label_maps, natural_images
-from pocketgan.export.source import from_spec
+from pocketgan.export.source import from_file
 from pocketgan.export.targets import TARGETS
-from pocketgan.training.generators import spec_by_name
+from pocketgan.training.generators import build, spec_by_name
+from pocketgan.training.generators.files import save_generator
 
 # Sides in pixels: small, and what the family takes.
 FAMILIES = {
@@ -30,9 +34,9 @@ FAMILIES = {
     "incres-spade": 64,
     "e2gan": 64,
 }
+# The least that int4 takes.
+NGF = 8
 QUICK = [("onnx", precision) for precision in TARGETS["onnx"].precisions] + [("coreml", "fp16"), ("coreml", "8bit")]
-# Lowers six times and more; test_precisions has it.
-SLOW = ("executorch-xnnpack", "mixed")
 
 
 def _missing(target):
@@ -44,26 +48,34 @@ def _missing(target):
     return None
 
 
-def _bundle(name, forms, folder):
+def _bundle(name, forms, folder, liven):
     side = FAMILIES[name]
-    spec = spec_by_name(name, ngf=4, height=side, width=side)
+    spec = spec_by_name(name, ngf=NGF, height=side, width=side)
     shape = (spec.input_channels, side, side)
     pictures = shape[0] <= MOST_PICTURE_CHANNELS
-    images = natural_images(*shape, count=8) if pictures else label_maps(*shape).repeat(8, 0)
+    images = natural_images(*shape, count=8) if pictures else _moved(label_maps(*shape))
+    model = folder.with_suffix(".safetensors")
+    save_generator(model, liven(build(spec), torch.from_numpy(images)), spec, {})
     request = BundleRequest(
-        model=from_spec(spec),
+        model=from_file(model),
         folder=folder,
         name=name,
         role="unpruned",
         targets=forms,
         calibration=images,
         golden_inputs=images[:1],
+        trained=False,
     )
     manifest = export_bundle(request)
     assert check(folder) == []
     assert verify_bundle(folder, LocalDevice()) == []
     assert {(entry.target, entry.precision) for entry in manifest.entries} == set(forms)
     return manifest
+
+
+def _moved(maps):
+    """Eight label maps of one, which lie apart enough for the statistics of norms at a pixel or two."""
+    return np.concatenate([np.roll(maps, (8 * number, 12 * number), (2, 3)) for number in range(8)])
 
 
 def _row(entry):
@@ -76,27 +88,30 @@ def _row(entry):
 
 
 @pytest.mark.slow
-def test_one_family_in_the_quick_forms(tmp_path):
-    _bundle("e2gan", QUICK, tmp_path / "bundle")
+def test_one_family_in_the_quick_forms(liven, tmp_path):
+    _bundle("e2gan", QUICK, tmp_path / "bundle", liven)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_form_of_every_family(name, tmp_path):
+def test_every_form_of_every_family(name, liven, tmp_path):
     missing = {target.name: _missing(target) for target in TARGETS.values()}
     forms = [
         (target.name, precision)
         for target in TARGETS.values()
         for precision in target.precisions
-        if not missing[target.name] and (target.name, precision) != SLOW
+        if not missing[target.name]
     ]
-    manifest = _bundle(name, forms, tmp_path / "bundle")
+    manifest = _bundle(name, forms, tmp_path / "bundle", liven)
     side = FAMILIES[name]
-    print(f"\n{name}, ngf 4, {side}x{side}\n\n| entry | kB | dB | delegated |\n|---|---:|---:|---|")
+    print(f"\n{name}, ngf {NGF}, {side}x{side}\n\n| entry | kB | dB | delegated |\n|---|---:|---:|---|")
     for entry in manifest.entries:
         print(_row(entry))
     for target, why in missing.items():
         if why:
             print(f"left out: {target}: {why}")
     for entry in manifest.entries:
-        assert entry.parity is None or entry.parity.passed or entry.precision in ("int8", "4bit", "int4"), entry.id
+        # How well fewer bits hold depends on the weights, which are random here.
+        assert entry.parity is None or entry.parity.passed or entry.precision not in ("fp32", "fp16", "mixed"), entry.id
+        if entry.id in ("coreml-fp32", "executorch-coreml-fp32"):
+            assert entry.parity.max_abs_error <= 1e-5

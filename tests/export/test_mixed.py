@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from pocketgan.errors import ParityError  # noqa: E402
-from pocketgan.export.canonical import trace  # noqa: E402
+from pocketgan.export.canonical import canonical, trace  # noqa: E402
+from pocketgan.export.golden import natural_images  # noqa: E402
 from pocketgan.export.layers import layers_of, owners, rounding_noise  # noqa: E402
 from pocketgan.export.mixed import _least, _precisions, _predicted_db, _upgrades  # noqa: E402
+from pocketgan.export.parity import run_file  # noqa: E402
+from pocketgan.export.rewrites import rewrite  # noqa: E402
+from pocketgan.export.targets import Form, find_target  # noqa: E402
 from pocketgan.manifest import Parity  # noqa: E402
 
 IMAGE = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
@@ -100,3 +105,35 @@ def test_a_floor_above_the_highest_precision_is_an_error_that_says_what_that_rea
 
     with pytest.raises(ParityError, match=r"floor of 70 dB cannot be met: the highest precision reaches 53\.0 dB"):
         _least([30, 40, 50, 60], 70, attempt)
+
+
+class _Padded(torch.nn.Module):
+    """Two branches that pad the same tensor, as residual and IncRes blocks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.pad = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReflectionPad2d(1)
+        self.left, self.right = torch.nn.Conv2d(8, 8, 3), torch.nn.Conv2d(8, 8, 3)
+        self.last = torch.nn.Conv2d(8, 3, 1)
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        return self.last(self.left(self.pad(x)).relu() + self.right(self.pad(x)) + x).tanh()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", ["first", "left", "last"])
+def test_programs_load_and_run_whichever_layer_stays_in_float(whole, liven, tmp_path):
+    pytest.importorskip("executorch")
+    images = natural_images(3, 24, 24, count=8)
+    module, example = liven(_Padded(), torch.from_numpy(images)), (torch.from_numpy(images[:1]),)
+    target = find_target("executorch-xnnpack")[0]
+    rewritten = rewrite(canonical(module, example), example, target.rewrites)
+    layers = {layer.name: "int8" for layer in layers_of(trace(rewritten, example).module(check_guards=False))}
+    layers[next(name for name in layers if name.startswith(whole))] = "fp32"
+    form = Form("mixed", images[:, None], layers=layers)
+    exported = target.export(rewritten, example, form, tmp_path)
+    assert (exported.delegation.delegated_fraction, exported.delegation.subgraphs) == (1, 1)
+    output = run_file("executorch", tmp_path / exported.entry_point, [images[:1]])[0]
+    error = float(np.square(output - module(*example).detach().numpy()).mean())
+    assert 10 * np.log10(2.0**2 / error) > 30

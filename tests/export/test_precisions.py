@@ -116,6 +116,38 @@ def test_what_a_precision_lacks_is_one_line_and_nothing_is_written(
     assert not _files(tmp_path)
 
 
+def test_int4_that_fits_no_layer_is_refused(settle, tmp_path):
+    module = settle(torch.nn.Sequential(torch.nn.Conv2d(3, 100, 3), torch.nn.Conv2d(100, 100, 3)))
+    with pytest.raises(ExportError, match=r"no layer of the network can have int4 weights.* multiple of 32"):
+        export(module, "coreml", "int4", folder=tmp_path, example=(torch.zeros(1, 3, 16, 16),))
+    assert not _files(tmp_path)
+
+
+class _Shared(torch.nn.Module):
+    """Convolutions, one of them transposed in groups, that a norm reads and something else."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = torch.nn.Conv2d(3, 32, 3, padding=1), torch.nn.BatchNorm2d(32)
+        self.grown = torch.nn.ConvTranspose2d(32, 32, 2, stride=2, groups=8)
+        self.other, self.last = torch.nn.BatchNorm2d(32), torch.nn.Conv2d(32, 3, 1)
+
+    def forward(self, x):
+        x = self.first(x)
+        x = self.grown(self.norm(x).relu() + x)
+        return self.last(self.other(x) * 0.5 + x).tanh()
+
+
+def test_norms_stay_where_something_else_reads_their_convolution(liven, tmp_path):
+    module = liven(_Shared(), torch.from_numpy(CALIBRATION))
+    example = (torch.zeros(1, 3, 32, 32),)
+    entry = export(
+        module, "executorch-xnnpack", "int8", folder=tmp_path, example=example, calibration=CALIBRATION
+    ).entry
+    assert entry.parity is not None
+    assert entry.parity.psnr_db > 30
+
+
 @pytest.mark.parametrize("target", ["onnx", "coreml"])
 def test_mixed_precision_is_the_smallest_file_above_the_floor(target, network, example, tmp_path):
     entry = export(network, target, "mixed", folder=tmp_path, example=example, calibration=CALIBRATION, floor=30).entry

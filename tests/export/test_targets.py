@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -12,9 +13,11 @@ pytest.importorskip("coremltools")
 pytest.importorskip("executorch")
 onnx = pytest.importorskip("onnx")
 
+from pocketgan.cli import models_export  # noqa: E402
 from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export import export  # noqa: E402
 from pocketgan.export.targets import TARGETS, coreml, find_target  # noqa: E402
+from pocketgan.sections import ExportStage  # noqa: E402
 from pocketgan.training.generators import build, spec_by_name  # noqa: E402
 
 pytestmark = pytest.mark.slow  # importing the exporters takes 15 s
@@ -147,6 +150,37 @@ def test_coreml_is_evaluated_on_any_host(network, example, tmp_path):
     assert parity is not None
     assert parity.floor_db == 60
     assert parity.passed
+
+
+def test_help_and_recipes_name_every_target_and_precision():
+    """They spell them out, since neither imports the exporters."""
+    stage = ExportStage.model_fields
+    assert set(get_args(get_args(stage["targets"].annotation)[0])) == set(TARGETS)
+    optional = get_args(stage["precisions"].annotation)[0]
+    every = {precision for target in TARGETS.values() for precision in target.precisions}
+    assert set(get_args(get_args(optional)[0])) == every
+    said = {name: option.help for name, option in _options(models_export.export).items()}
+    assert {word.strip(" .") for word in said["target"].partition(":")[2].split(",")} == set(TARGETS)
+    assert every <= {word.partition(" (")[0].strip() for word in said["precision"].partition(":")[2].split(",")}
+
+
+def _options(command):
+    hints = get_type_hints(command, vars(models_export) | {"Entry": None, "Role": None}, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+
+def test_a_conversion_that_fails_changes_no_later_one(network, example, tmp_path):
+    """Core ML's converter counts what it names, and a failure leaves its counts behind."""
+
+    class Unknown(torch.nn.Sequential):
+        def forward(self, x):
+            return torch.fft.rfft2(super().forward(x)).real
+
+    export(network, "coreml", folder=tmp_path / "a", example=example)
+    with pytest.raises(ExportError, match="fft_rfft2"):
+        export(Unknown(network), "coreml", folder=tmp_path / "none", example=example)
+    export(network, "coreml", folder=tmp_path / "b", example=example)
+    assert _files(tmp_path / "a") == _files(tmp_path / "b")
 
 
 def test_unknown_target_and_precision_name_what_there_is():
