@@ -1,8 +1,8 @@
 """Statistics of timed frames. Pure functions on numbers: nothing here knows of devices, files or printing.
 
 Times go in as nanoseconds (as a Result carries them) or as any positive numbers of one unit, and come out as the
-docstrings say. Consecutive frames are not independent (clocks ramp, caches warm, neighbours come and go), so intervals
-come from blocks of frames or from whole rounds, never from single frames.
+docstrings say. Consecutive frames are not independent (clocks ramp, caches warm, neighbours come and go), so no
+interval takes frames as independent.
 """
 
 from __future__ import annotations
@@ -10,12 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Protocol
 
 import numpy as np
 
 NS_PER_MS = 1e6
 NS_PER_S = 1e9
+# Chosen so that `percentile_interval` holds its confidence on simulated sessions (tests/bench/test_truth.py): how many
+# correlation times a frequency needs, between how many frequencies, the shape of their spectrum, and how much wider a
+# short series makes the interval.
+_TIMES_A_FREQUENCY, _LEAST_FREQUENCIES, _MOST_FREQUENCIES = 6, 2, 12
+_ROLL_OFF, _SHORTNESS = 3.0, 2.5
+# Up to so many rounds the distribution of signed ranks is counted out, beyond it is as good as normal.
+_EXACT_ROUNDS = 60
+# With fewer the interval spans all of them.
+_LEAST_FRAMES = 8
 
 
 class TimedFrame(Protocol):
@@ -95,50 +105,59 @@ def frames_per_second(frames: Sequence[TimedFrame]) -> float:
     return NS_PER_S / median
 
 
-def block_length(values: Sequence[float]) -> int:
-    """How many neighbouring frames to draw together, so that their dependence survives the resampling.
+def percentile_interval(values: Sequence[float], percent: float = 50, confidence: float = 0.95) -> Interval:
+    """Interval of a percentile of the process that gave an autocorrelated series, in the unit of `values`.
 
-    Twice the integrated autocorrelation time tau = 1 + 2 sum rho(k), summed up to the first window w >= 5 tau(w)
-    (Sokal's rule); at least n^(1/3), and at most n / 4, which keeps four blocks.
-    """
-    series = np.asarray(values, dtype=np.float64)
-    n = len(series)
-    shortest = max(1, round(n ** (1 / 3)))
-    longest = max(1, n // 4)
-    centred = series - series.mean()
-    variance = float(centred @ centred)
-    if variance <= 0 or n < 8:
-        return min(shortest, longest)
-    tau = 1.0
-    for lag in range(1, n // 2):
-        tau += 2 * float(centred[:-lag] @ centred[lag:]) / variance
-        if lag >= 5 * tau:
-            break
-    return int(min(longest, max(shortest, math.ceil(2 * tau))))
-
-
-def median_interval(
-    values: Sequence[float], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """Interval of the median of an autocorrelated series, in the unit of `values`.
-
-    Circular block bootstrap (Politis and Romano, 1992): whole blocks of `block_length` neighbours are drawn with
-    replacement, the series taken as a ring so that every frame is drawn equally often. Seeded: the same series gives
-    the same interval.
+    The share of frames below the percentile is a mean, whose long-run variance comes from the lowest cosine
+    frequencies of the series "is this frame below?" (equal-weighted cosines: Lazarus, Lewis, Stock and Watson 2018),
+    with Student's t at as many degrees of freedom as there are frequencies: the fewer, the longer frames depend on each
+    other. The share's bounds are read off the sorted frames (Woodruff 1952), so that a heavy tail costs nothing. It
+    holds its confidence where drifts last for up to a tenth of the series (`make bench` simulates it).
 
     Raises:
-        ValueError: no values, or a confidence outside 0 to 1.
+        ValueError: no values, a percent that does not lie between 0 and 100, or a confidence outside 0 to 1.
     """
     _check_confidence(confidence)
-    estimate = percentile(values, 50)
-    series = np.asarray(values, dtype=np.float64)
-    n, length = len(series), block_length(values)
-    starts = np.random.default_rng(seed).integers(0, n, size=(resamples, -(-n // length)))
-    indices = (starts[:, :, None] + np.arange(length)).reshape(resamples, -1)[:, :n] % n
-    medians = np.median(series[indices], axis=1)
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(medians, [tail, 100 - tail])
-    return Interval(estimate, float(low), float(high), confidence)
+    estimate = percentile(values, percent)
+    share, series = percent / 100, np.asarray(values, dtype=np.float64)
+    if not 0 < share < 1:
+        raise ValueError(f"the interval of a percentile needs one between 0 and 100, not {percent}")
+    n = len(series)
+    # Ties count half, so that the mean is the share whatever the resolution of the clock.
+    below = (series < estimate) + 0.5 * (series == estimate)
+    centred = below - below.mean()
+    if n < _LEAST_FRAMES or not centred.any():
+        return Interval(estimate, float(series.min()), float(series.max()), confidence)
+    correlated = _correlation_time(centred)
+    count = int(np.clip(n / (_TIMES_A_FREQUENCY * correlated), _LEAST_FREQUENCIES, _MOST_FREQUENCIES))
+    frequencies = np.pi * np.arange(1, count + 1)
+    waves = np.cos(frequencies[:, None] * (np.arange(n) + 0.5) / n)
+    amplitudes = math.sqrt(2 / n) * waves @ centred
+    # Towards higher frequencies a process with a memory has less power than at zero, which is what counts.
+    lost = 1 + _ROLL_OFF * (frequencies * correlated / (2 * n)) ** 2
+    spread = math.sqrt(float(np.mean(amplitudes**2 * lost)) / n) * (1 + _SHORTNESS * correlated / n)
+    half = student_t_quantile(0.5 + confidence / 2, count) * spread
+    return Interval(estimate, _beyond(series, share, -half), _beyond(series, share, half), confidence)
+
+
+def _correlation_time(centred: np.ndarray) -> float:
+    """Integrated autocorrelation time 1 + 2 sum rho(k) in frames, 1 at least, summed up to the first lag w >= 5 times
+    itself (Sokal's rule)."""
+    n = len(centred)
+    transform = np.fft.rfft(centred, 2 * n)
+    covariance = np.fft.irfft(transform * transform.conj())[: max(2, n // 2)]
+    times = 1 + 2 * np.cumsum(covariance[1:]) / covariance[0]
+    enough = np.flatnonzero(np.arange(1, len(times) + 1) >= 5 * times)
+    return max(1.0, float(times[enough[0] if len(enough) else -1]))
+
+
+def _beyond(series: np.ndarray, share: float, step: float) -> float:
+    """The value at share + step: of the sorted frames near by, further off along the line through there, for the ends
+    of a heavy tail say nothing of the middle."""
+    reach = min(share, 1 - share) / 2
+    near = math.copysign(min(abs(step), reach), step)
+    value, middle = (float(value) for value in np.quantile(series, [share + near, share]))
+    return middle + (value - middle) * step / near if step else middle
 
 
 def paired_ratio(
@@ -147,20 +166,21 @@ def paired_ratio(
     """candidate time / base time of two models that took turns, with its interval.
 
     Each round holds the frame times of one turn; both models' turns of a round lie side by side in time, so that a slow
-    spell of the machine cancels. Each round gives one log ratio of medians (batch means), and Student's t over the
-    rounds gives the interval, which is valid however the frames within a turn depend on each other.
+    spell of the machine cancels. Each round gives one log ratio of medians; the ratio is their Hodges-Lehmann estimate
+    (the median of the means of all pairs of rounds), and Wilcoxon's signed ranks give the interval (exactly: it assumes
+    nothing but that a round is as likely above the truth as below), so that a round that something else spoiled
+    counts little. Too few rounds for the confidence (fewer than 6 for 95 %, 8 for 99 %) leave it open: 0 to infinity.
 
     Args:
-        base_rounds, candidate_rounds: the same number of rounds, two at least; frames may differ in number.
+        base_rounds, candidate_rounds: the same number of rounds, one at least; frames may differ in number.
     Raises:
-        ValueError: rounds that do not pair, fewer than two, an empty one, or times that are not positive.
+        ValueError: rounds that do not pair, none, an empty one, or times that are not positive.
     """
     _check_confidence(confidence)
     if len(base_rounds) != len(candidate_rounds):
         raise ValueError(f"{len(base_rounds)} rounds of base do not pair with {len(candidate_rounds)} of candidate")
-    rounds = len(base_rounds)
-    if rounds < 2:
-        raise ValueError("an interval of a paired ratio needs two rounds or more")
+    if not base_rounds:
+        raise ValueError("a ratio of no rounds")
     pairs = [
         (percentile(base, 50), percentile(candidate, 50))
         for base, candidate in zip(base_rounds, candidate_rounds, strict=True)
@@ -168,9 +188,45 @@ def paired_ratio(
     if min(min(pair) for pair in pairs) <= 0:
         raise ValueError("the median of a round is not positive")
     logs = np.array([math.log(candidate / base) for base, candidate in pairs])
-    centre = float(logs.mean())
-    half = student_t_quantile(0.5 + confidence / 2, rounds - 1) * float(logs.std(ddof=1)) / math.sqrt(rounds)
-    return Interval(math.exp(centre), math.exp(centre - half), math.exp(centre + half), confidence)
+    first, second = np.triu_indices(len(logs))
+    means = np.sort((logs[first] + logs[second]) / 2)
+    outside = _ranks_outside(len(logs), confidence)
+    low, high = (means[outside - 1], means[-outside]) if outside else (-math.inf, math.inf)
+    return Interval(math.exp(float(np.median(means))), math.exp(low), math.exp(high), confidence)
+
+
+def rounds_needed(ratio: Interval, rounds: int, bound: float) -> int:
+    """How many rounds in all would tell with a probability of 95 % on which side of `bound` the ratio lies, if it is
+    `ratio.estimate` and the rounds go on as they were.
+
+    At least 4 more than there are and at most 4 times as many: what few rounds say of the noise is a guess, so that who
+    asks again after them comes to the answer with the fewest.
+
+    Args:
+        ratio: of `rounds` rounds.
+    """
+    least, most = rounds + 4, max(rounds + 4, 4 * rounds)
+    distance = abs(math.log(ratio.estimate / bound))
+    if not ratio.low > 0 or distance == 0:
+        return least if not ratio.low > 0 else most
+    reached = NormalDist().inv_cdf(0.5 + ratio.confidence / 2)
+    error = math.log(ratio.high / ratio.low) / 2 / reached
+    needed = rounds * ((reached + NormalDist().inv_cdf(0.95)) * error / distance) ** 2
+    return min(most, max(least, math.ceil(1.1 * needed)))
+
+
+def _ranks_outside(count: int, confidence: float) -> int:
+    """How many of the sorted means of pairs lie outside of the interval on each side: the largest k with
+    P(W < k) <= (1 - confidence) / 2 for Wilcoxon's signed rank statistic W of `count` differences."""
+    tail = (1 - confidence) / 2
+    if count > _EXACT_ROUNDS:
+        middle, spread = count * (count + 1) / 4, math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
+        return max(0, math.floor(middle + NormalDist().inv_cdf(tail) * spread))
+    ways = np.zeros(count * (count + 1) // 2 + 1)
+    ways[0] = 1
+    for rank in range(1, count + 1):
+        ways[rank:] += ways[:-rank].copy()
+    return int(np.searchsorted(np.cumsum(ways) / 2.0**count, tail, side="right"))
 
 
 def student_t_quantile(probability: float, degrees: int) -> float:

@@ -14,14 +14,12 @@ import numpy as np
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.report.labels import ROLE_ORDER
 from pocketgan.bench.schema.result import DeviceInfo, Result
-from pocketgan.bench.statistics import Summary, frame_times, frames_per_second, median_interval, summarise
+from pocketgan.bench.statistics import Summary, frame_times, frames_per_second, percentile_interval, summarise
 from pocketgan.errors import ResultsError
 
 # Fewer frames carry no interval; more are thinned to every k-th before resampling, which keeps a report of 100,000
 # frames within seconds and only widens the interval.
 FEWEST_FOR_INTERVAL = 10
-MOST_FOR_INTERVAL = 2000
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -144,8 +142,7 @@ def _timing(result: Result) -> Timing | None:
 def _fps_bounds(times_ms: np.ndarray) -> tuple[float, float] | None:
     if len(times_ms) < FEWEST_FOR_INTERVAL:
         return None
-    step = -(-len(times_ms) // MOST_FOR_INTERVAL)
-    interval = median_interval(times_ms[::step].tolist(), resamples=RESAMPLES)
+    interval = percentile_interval(times_ms.tolist())
     return (1000 / interval.high, 1000 / interval.low) if interval.low > 0 else None
 
 

@@ -75,7 +75,7 @@ def partitioner(form: Form) -> Any:
         compile_specs=CoreMLBackend.generate_compile_specs(
             minimum_deployment_target=getattr(ct.target, f"iOS{oldest_ios(form, LEAST_IOS)}"),
             compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,
-        )
+        ),
     )
 
 

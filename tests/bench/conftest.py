@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -153,3 +155,14 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
 def environment() -> dict[str, str]:
     """For a pocketgan in a subprocess: as here, but no progress bar."""
     return {**os.environ, "TERM": "dumb"}
+
+
+@pytest.fixture(scope="session")
+def noise() -> ModuleType:
+    """The module noise.py beside this file."""
+    spec = importlib.util.spec_from_file_location("noise", Path(__file__).with_name("noise.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketgan.bench.statistics import (
-    block_length,
+    Interval,
     frames_per_second,
-    median_interval,
     paired_ratio,
     percentile,
+    percentile_interval,
+    rounds_needed,
     student_t_quantile,
     summarise,
 )
@@ -66,30 +67,36 @@ def test_fps_counts_pre_and_post_and_is_one_over_the_median() -> None:
 @given(times)
 @settings(deadline=None, max_examples=30)
 def test_interval_holds_the_median_and_repeats(values: list[float]) -> None:
-    interval = median_interval(values, resamples=200)
-    assert interval.low <= interval.estimate + 1e-6
-    assert interval.estimate <= interval.high + 1e-6
-    assert median_interval(values, resamples=200) == interval
-
-
-def test_blocks_grow_with_dependence() -> None:
-    rng = np.random.default_rng(0)
-    assert block_length(list(autocorrelated(rng, 400, 0.9))) > 2 * block_length(list(rng.standard_normal(400)))
+    interval = percentile_interval(values)
+    assert interval.low <= interval.estimate <= interval.high
+    assert interval.estimate == percentile(values, 50)
+    assert percentile_interval(values) == interval
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.6])
-def test_interval_covers_the_true_median_despite_autocorrelation(rho: float) -> None:
+@pytest.mark.parametrize(("percent", "truth"), [(50, 0.0), (90, 1.2816)])
+def test_interval_covers_the_true_percentile_despite_autocorrelation(rho: float, percent: int, truth: float) -> None:
     hits = 0
-    for seed in range(100):
-        series = 100 + autocorrelated(np.random.default_rng(seed), 200, rho)
-        interval = median_interval(list(series), resamples=300)
-        hits += interval.low <= 100 <= interval.high
-    assert hits >= 83  # 95 % nominal; single frames drawn alone would cover about 70 at rho 0.6
+    for seed in range(200):
+        series = autocorrelated(np.random.default_rng(seed), 200, rho) * np.sqrt(1 - rho**2)
+        interval = percentile_interval(list(100 + series), percent)
+        hits += interval.low <= 100 + truth <= interval.high
+    assert hits >= 180  # 95 % nominal; frames taken as independent would cover about 70 at rho 0.6
+
+
+def test_a_percentile_at_the_end_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="between 0 and 100"):
+        percentile_interval([1.0, 2.0], 100)
+
+
+def test_equal_frames_leave_no_doubt() -> None:
+    interval = percentile_interval([7.0] * 100)
+    assert (interval.low, interval.high) == (7, 7)
 
 
 def test_ratio_cancels_a_slow_spell_that_both_share() -> None:
     rng = np.random.default_rng(3)
-    spells = [1.0, 2.0, 1.0, 3.0, 1.5]
+    spells = [1.0, 2.0, 1.0, 3.0, 1.5, 0.5, 4.0]
     base = [list(10 * spell * rng.normal(1, 0.01, 20)) for spell in spells]
     candidate = [list(12 * spell * rng.normal(1, 0.01, 20)) for spell in spells]
     ratio = paired_ratio(base, candidate)
@@ -97,17 +104,57 @@ def test_ratio_cancels_a_slow_spell_that_both_share() -> None:
     assert ratio.high - ratio.low < 0.05
 
 
+def test_one_spoiled_round_hardly_moves_the_ratio() -> None:
+    rng = np.random.default_rng(3)
+    base = [[10.0 * one] for one in rng.normal(1, 0.01, 12)]
+    candidate = [[11.0 * one] for one in rng.normal(1, 0.01, 12)]
+    candidate[4] = [1100.0]
+    assert paired_ratio(base, candidate).estimate == pytest.approx(1.1, rel=0.02)
+
+
 def test_ratio_interval_covers_the_truth() -> None:
     hits = 0
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        rounds = [100 + autocorrelated(rng, 10, 0.8) for _ in range(10)]
+        rounds = [100 + autocorrelated(rng, 10, 0.8) for _ in range(20)]
         ratio = paired_ratio([list(r) for r in rounds[::2]], [list(1.1 * r) for r in rounds[1::2]])
         hits += ratio.low <= 1.1 <= ratio.high
     assert hits / 300 == pytest.approx(0.95, abs=0.035)
 
 
-@given(st.lists(times, min_size=2, max_size=5))
+@pytest.mark.parametrize(("confidence", "least"), [(0.95, 6), (0.99, 8)])
+def test_too_few_rounds_leave_the_ratio_open(confidence: float, least: int) -> None:
+    def found(count: int) -> tuple[float, float]:
+        rounds = [[float(number)] for number in range(1, count + 1)]
+        ratio = paired_ratio(rounds, [[2.0]] * count, confidence)
+        return ratio.low, ratio.high
+
+    assert found(least - 1) == (0, np.inf)
+    assert found(least) == (2 / least, 2)
+
+
+@pytest.mark.parametrize("count", [20, 60, 61, 100])
+def test_interval_agrees_with_wilcoxons_test(count: int) -> None:
+    """It holds the ratios that the test does not refuse."""
+    scipy = pytest.importorskip("scipy.stats")
+    logs = np.random.default_rng(count).normal(0.1, 1, count)
+    ratio = paired_ratio([[1.0]] * count, [[one] for one in np.exp(logs)])
+    for bound, inside in ((ratio.low, 1), (ratio.high, -1)):
+        here, there = (scipy.wilcoxon(logs - (np.log(bound) + inside * step)).pvalue for step in (1e-9, -1e-9))
+        assert there < 0.051
+        assert here > 0.049
+        assert here > there
+
+
+def test_more_noise_or_a_nearer_bound_needs_more_rounds() -> None:
+    wide, narrow = Interval(1.05, 1.03, 1.07, 0.99), Interval(1.05, 1.035, 1.065, 0.99)
+    assert rounds_needed(narrow, 20, 1.03) < rounds_needed(wide, 20, 1.03)
+    assert rounds_needed(narrow, 20, 1.0) < rounds_needed(narrow, 20, 1.03)
+    assert rounds_needed(narrow, 20, 1.05) == 80
+    assert rounds_needed(Interval(1.05, 0, np.inf, 0.99), 5, 1.03) == 9
+
+
+@given(st.lists(times, min_size=6, max_size=9))
 @settings(deadline=None, max_examples=30)
 def test_swapping_the_sides_inverts_the_ratio(rounds: list[list[float]]) -> None:
     other = [[2 * value for value in one] for one in rounds]
@@ -120,8 +167,8 @@ def test_swapping_the_sides_inverts_the_ratio(rounds: list[list[float]]) -> None
 def test_ratio_refuses_rounds_that_do_not_pair() -> None:
     with pytest.raises(ValueError, match="do not pair"):
         paired_ratio([[1.0]], [[1.0], [2.0]])
-    with pytest.raises(ValueError, match="two rounds"):
-        paired_ratio([[1.0]], [[1.0]])
+    with pytest.raises(ValueError, match="no rounds"):
+        paired_ratio([], [])
 
 
 @pytest.mark.parametrize(("degrees", "expected"), [(1, 12.7062), (2, 4.3027), (4, 2.7764), (9, 2.2622), (30, 2.0423)])
