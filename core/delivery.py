@@ -59,7 +59,7 @@ def _request(context: Context, role: str) -> BundleRequest:
     record = None if role == "unpruned" else read_stage(context.run, "distill" if role == "student" else "teacher")
     targets = pairs(stage.targets, stage.precisions)
     calibration = None
-    if any(precision in ("int8", "mixed") for _, precision in targets):
+    if any(precision in ("int8", "w8a8", "mixed") for _, precision in targets):
         photos = load_data(recipe, context.run, "train", size=size)
         spread = range(0, len(photos), -(-len(photos) // MOST_IMAGES))
         calibration = batch([photos.whole(index) for index in spread])["input"].numpy()

@@ -233,7 +233,7 @@ class ExportStage(Section):
             "coreai",
         ]
     ] = Field(default=["onnx", "executorch-xnnpack", "coreml"], min_length=1)
-    precisions: list[Literal["fp32", "fp16", "int8", "8bit", "6bit", "4bit", "int4", "mixed"]] | None = Field(
+    precisions: list[Literal["fp32", "fp16", "int8", "w8a8", "8bit", "6bit", "4bit", "int4", "mixed"]] | None = Field(
         None, min_length=1, description="each where the target has it; each target's own default where absent"
     )
     io: list[Literal["tensor", "image"]] = Field(

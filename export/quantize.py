@@ -161,7 +161,7 @@ def _traced_name(name: str) -> str:
 
 
 def compress_coreml(model: Any, form: Form) -> Any:
-    """The ML program with its weights in the form's precision; as it is for fp32 and fp16.
+    """The ML program with its weights in the form's precision; as it is where the network has it already.
 
     Raises:
         ExportError: a layer of mixed precision is not found in the program, or the precision fits no layer at all.

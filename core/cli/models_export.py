@@ -29,8 +29,8 @@ def export(
         str | None,
         typer.Option(
             "--precision",
-            help="Comma-separated: fp32, fp16, int8, 8bit, 6bit, 4bit, int4, mixed (least for --floor); each "
-            "target's own default if left out.",
+            help="Comma-separated: fp32, fp16, int8, w8a8 (Core ML), 8bit, 6bit, 4bit, int4, mixed (least for "
+            "--floor); each target's own default if left out.",
         ),
     ] = None,
     input: Annotated[
@@ -40,7 +40,7 @@ def export(
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle; the model's if left out.")] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option("--calibration", help="Folder of real inputs, for int8 and mixed: photos, class maps."),
+        typer.Option("--calibration", help="Folder of real inputs, for int8, w8a8 and mixed: photos, class maps."),
     ] = None,
     ios: Annotated[int | None, typer.Option("--ios", help="Oldest iOS for Core ML: 16, 17 or 18.")] = None,
     io: Annotated[

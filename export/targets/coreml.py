@@ -23,7 +23,7 @@ DATA = "Data"
 MODEL = "Data/com.apple.CoreML/model.mlmodel"
 # Deployment targets, and the precisions that the first does not have.
 IOS = (16, 17, 18)
-LEAST_IOS = {"int4": 18}
+LEAST_IOS = {"int4": 18, "w8a8": 17}
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pocketgan/mlpackage")
 
 
@@ -31,11 +31,12 @@ class CoreML:
     """One `model.mlpackage`: an ML program with float32 input and output, or with images (CVPixelBuffer).
 
     fp32 computes in float32, all others in float16, their weights as the precision says: int8 per output channel,
-    palettes of 8, 6 or 4 bits (mixed chooses among them), int4 in blocks of 32 input channels.
+    palettes of 8, 6 or 4 bits (mixed chooses among them), int4 in blocks of 32 input channels. w8a8 has activations of
+    8 bits too, calibrated.
     """
 
     name = "coreml"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "8bit", "6bit", "4bit", "int4", "mixed")
+    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "w8a8", "8bit", "6bit", "4bit", "int4", "mixed")
     default_precision = "fp16"
     ladder: tuple[str, ...] = ("4bit", "6bit", "8bit", "fp16")
     runtime = "coreml"
@@ -61,6 +62,11 @@ class CoreML:
         from pocketgan.export.pixels import Levels
         from pocketgan.export.quantize import compress_coreml
 
+        if form.precision == "w8a8":
+            require("export", "executorch")
+            from pocketgan.export.targets.coreml_quantizer import quantize_activations
+
+            module = quantize_activations(module, example, form)
         package, shape = folder / PACKAGE, tuple(example[0].shape)
         if form.io == "image":
             module = Levels(module)

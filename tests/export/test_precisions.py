@@ -50,8 +50,18 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 # Measured on this network, with a margin of 3 dB; the sizes of weights in files.
-LEAST_DB = {"fp32": 100, "fp16": 50, "int8": 17, "8bit": 30, "6bit": 20, "4bit": 8, "int4": 8, "mixed": 28}
-MOST_BYTES = {"fp32": 1.3, "fp16": 0.7, "int8": 0.45, "8bit": 0.4, "6bit": 0.35, "4bit": 0.3, "int4": 0.3, "mixed": 1}
+LEAST_DB = {"fp32": 100, "fp16": 50, "int8": 17, "w8a8": 17, "8bit": 30, "6bit": 20, "4bit": 8, "int4": 8, "mixed": 28}
+MOST_BYTES = {
+    "fp32": 1.3,
+    "fp16": 0.7,
+    "int8": 0.45,
+    "w8a8": 0.45,
+    "8bit": 0.4,
+    "6bit": 0.35,
+    "4bit": 0.3,
+    "int4": 0.3,
+    "mixed": 1,
+}
 
 
 @pytest.mark.parametrize(("target", "precision"), FORMS)
@@ -88,11 +98,15 @@ def test_onnx_int8_holds_signed_weights_per_channel_and_unsigned_activations(net
         assert tensors[activation.input[2]].data_type == onnx.TensorProto.UINT8
 
 
-@pytest.mark.parametrize(("precision", "ios", "version"), [("8bit", None, 7), ("fp16", 17, 8), ("int4", None, 9)])
+@pytest.mark.parametrize(
+    ("precision", "ios", "version"), [("8bit", None, 7), ("fp16", 17, 8), ("w8a8", None, 8), ("int4", None, 9)]
+)
 def test_core_ml_is_written_for_the_ios_that_is_asked_for_or_needed(
     precision, ios, version, network, example, tmp_path
 ):
-    entry = export(network, "coreml", precision, folder=tmp_path, example=example, ios=ios).entry
+    entry = export(
+        network, "coreml", precision, folder=tmp_path, example=example, ios=ios, calibration=CALIBRATION
+    ).entry
     assert Program.read(tmp_path / entry.components[0].entry_point).version == version
     assert entry.minimum_os == f"iOS {version + 9}"
 
@@ -101,6 +115,8 @@ def test_core_ml_is_written_for_the_ios_that_is_asked_for_or_needed(
     ("target", "precision", "options", "expected"),
     [
         ("coreml", "int4", {"ios": 17}, "Core ML's int4 needs iOS 18; iOS 17 is older"),
+        ("coreml", "w8a8", {"ios": 16}, "Core ML's w8a8 needs iOS 17; iOS 16 is older"),
+        ("coreml", "w8a8", {}, "w8a8 activations are calibrated on real inputs: --calibration names a folder"),
         ("coreml", "fp16", {"ios": 15}, "exported for iOS 16, 17, 18, not for iOS 15"),
         ("onnx", "int8", {}, "--calibration names a folder"),
         ("executorch-xnnpack", "int8", {}, "--calibration names a folder"),
