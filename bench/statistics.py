@@ -161,12 +161,16 @@ def _beyond(series: np.ndarray, share: float, step: float) -> float:
 
 
 def paired_ratio(
-    base_rounds: Sequence[Sequence[float]], candidate_rounds: Sequence[Sequence[float]], confidence: float = 0.95
+    base_rounds: Sequence[Sequence[float]],
+    candidate_rounds: Sequence[Sequence[float]],
+    confidence: float = 0.95,
+    percent: float = 50,
 ) -> Interval:
     """candidate time / base time of two models that took turns, with its interval.
 
     Each round holds the frame times of one turn; both models' turns of a round lie side by side in time, so that a slow
-    spell of the machine cancels. Each round gives one log ratio of medians; the ratio is their Hodges-Lehmann estimate
+    spell of the machine cancels. Each round gives one log ratio of medians (or of another percentile, if `percent` says
+    so); the ratio is their Hodges-Lehmann estimate
     (the median of the means of all pairs of rounds), and Wilcoxon's signed ranks give the interval (exactly: it assumes
     nothing but that a round is as likely above the truth as below), so that a round that something else spoiled
     counts little. Too few rounds for the confidence (fewer than 6 for 95 %, 8 for 99 %) leave it open: 0 to infinity.
@@ -182,17 +186,39 @@ def paired_ratio(
     if not base_rounds:
         raise ValueError("a ratio of no rounds")
     pairs = [
-        (percentile(base, 50), percentile(candidate, 50))
+        (percentile(base, percent), percentile(candidate, percent))
         for base, candidate in zip(base_rounds, candidate_rounds, strict=True)
     ]
     if min(min(pair) for pair in pairs) <= 0:
-        raise ValueError("the median of a round is not positive")
+        raise ValueError("a round took no time")
     logs = np.array([math.log(candidate / base) for base, candidate in pairs])
     first, second = np.triu_indices(len(logs))
     means = np.sort((logs[first] + logs[second]) / 2)
     outside = _ranks_outside(len(logs), confidence)
     low, high = (means[outside - 1], means[-outside]) if outside else (-math.inf, math.inf)
     return Interval(math.exp(float(np.median(means))), math.exp(low), math.exp(high), confidence)
+
+
+def unpaired_ratio(
+    base: Sequence[float], candidate: Sequence[float], confidence: float = 0.95, percent: float = 50
+) -> Interval:
+    """candidate time / base time of two series that were measured one after the other, with its interval.
+
+    Each series has its own interval (`percentile_interval`); the logarithms of their widths add as independent errors
+    do. What a machine did in one session and not in the other is not in it: prefer `paired_ratio`.
+
+    Raises:
+        ValueError: no values, or times that are not positive.
+    """
+    ends = [percentile_interval(side, percent, confidence) for side in (base, candidate)]
+    if min(end.estimate for end in ends) <= 0:
+        raise ValueError("a series took no time")
+    ratio = ends[1].estimate / ends[0].estimate
+    if min(end.low for end in ends) <= 0:
+        return Interval(ratio, 0.0, math.inf, confidence)
+    up = math.hypot(math.log(ends[1].high / ends[1].estimate), math.log(ends[0].estimate / ends[0].low))
+    down = math.hypot(math.log(ends[1].estimate / ends[1].low), math.log(ends[0].high / ends[0].estimate))
+    return Interval(ratio, ratio * math.exp(-down), ratio * math.exp(up), confidence)
 
 
 def rounds_needed(ratio: Interval, rounds: int, bound: float) -> int:

@@ -1,0 +1,255 @@
+"""Whether a candidate is worse than its base. Pure functions on results: nothing here measures, reads or prints.
+
+A verdict is only given where the interval of the ratio allows it: REGRESSION where it lies above 1 + tolerance, PASS
+where it lies below, NOISY where it does neither. The interval has a confidence of 99 %, so that an unchanged candidate
+is called a regression in one comparison of 200 at most, and far less often where the tolerance is wider than the noise.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pocketgan.bench.journal import BundleRecord, Results
+from pocketgan.bench.schema.result import Result
+from pocketgan.bench.statistics import (
+    Interval,
+    frame_times,
+    paired_ratio,
+    percentile,
+    rounds_needed,
+    unpaired_ratio,
+)
+from pocketgan.errors import ResultsError
+from pocketgan.manifest import Entry
+
+CONFIDENCE = 0.99
+# What is judged where nobody says otherwise: by how much a metric may grow, as a share; parity may fall, in dB.
+TOLERANCES = {"p50": 0.03}
+TIMES = ("p50", "p90", "first", "load")
+METRICS = (*TIMES, "memory", "size", "parity")
+
+
+class Verdict(StrEnum):
+    """What the gate says; where several are joined, the first of this order counts."""
+
+    REGRESSION = "REGRESSION"
+    INCOMPARABLE = "INCOMPARABLE"
+    NOISY = "NOISY"
+    PASS = "PASS"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One metric of a pair.
+
+    Attributes:
+        base, candidate: milliseconds, bytes or dB; None where it was not measured.
+        ratio: candidate / base; without an interval (all three equal) where it is no matter of chance.
+        tolerance: None where the metric is shown alone.
+        rounds: how many rounds in all would decide, where the verdict is NOISY.
+    """
+
+    metric: str
+    base: float | None
+    candidate: float | None
+    ratio: Interval | None
+    tolerance: float | None
+    verdict: Verdict | None
+    rounds: int | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An entry of both sides. `differences` are circumstances that differ, as "threads: 1 and 4"."""
+
+    bundle: str
+    entry: str
+    differences: tuple[str, ...]
+    metrics: tuple[Judged, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.differences:
+            return Verdict.INCOMPARABLE
+        return worst([one.verdict for one in self.metrics if one.verdict is not None])
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The joined verdict; INCOMPARABLE where there is none to join."""
+    return min(verdicts, key=list(Verdict).index, default=Verdict.INCOMPARABLE)
+
+
+def read_tolerances(path: Path) -> dict[str, float]:
+    """Tolerances by metric of a TOML file: `p50 = 0.03`, `memory = 0.05`, `parity = 1.0` (dB).
+
+    Raises:
+        ResultsError: the file cannot be read, or names a metric that there is not, or a tolerance that is none.
+    """
+    try:
+        found = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{path}: cannot read tolerances: {error}") from error
+    for metric, tolerance in found.items():
+        if metric not in METRICS:
+            raise ResultsError(f"{path}: there is no metric {metric!r}; there are {', '.join(METRICS)}")
+        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
+            raise ResultsError(f"{path}: {metric} needs a number of 0 or more, such as 0.03, not {tolerance!r}")
+    return {metric: float(tolerance) for metric, tolerance in found.items()}
+
+
+def compare(base: Results, candidate: Results, tolerances: Mapping[str, float] | None = None) -> list[Pair]:
+    """Judge every entry that both sides have: matched by bundle name and entry id, or each other where a side holds
+    one. Of several results of one entry the latest counts.
+
+    Raises:
+        ResultsError: a side holds no timed result, or nothing of it is on the other side.
+    """
+    sides = _latest(base, "base"), _latest(candidate, "candidate")
+    keys = [(key, key) for key in sides[0] if key in sides[1]]
+    if len(sides[0]) == len(sides[1]) == 1:
+        keys = [(next(iter(sides[0])), next(iter(sides[1])))]
+    if not keys:
+        names = [", ".join(sorted(f"{name} {entry}" for name, entry in side)) for side in sides]
+        raise ResultsError(f"base and candidate share no entry: base has {names[0]}, candidate {names[1]}")
+    return [
+        judge(
+            (sides[0][one], base.bundles[sides[0][one].job.bundle]),
+            (sides[1][other], candidate.bundles[sides[1][other].job.bundle]),
+            TOLERANCES if tolerances is None else tolerances,
+        )
+        for one, other in keys
+    ]
+
+
+def judge(
+    base: tuple[Result, BundleRecord], candidate: tuple[Result, BundleRecord], tolerances: Mapping[str, float]
+) -> Pair:
+    """Judge two results, each with what is known of its bundle."""
+    results = base[0], candidate[0]
+    entries = base[1].manifest.entry(results[0].job.entry), candidate[1].manifest.entry(results[1].job.entry)
+    metrics = [
+        *(_time(metric, *results, tolerances.get(metric)) for metric in TIMES),
+        _amount("memory", _peak(results[0]), _peak(results[1]), tolerances.get("memory")),
+        _amount("size", float(entries[0].bytes), float(entries[1].bytes), tolerances.get("size")),
+        _parity(*results, tolerances.get("parity")),
+    ]
+    differences = tuple(_differences(results, entries))
+    return Pair(results[1].bundle_name, results[1].job.entry, differences, tuple(metrics))
+
+
+def decide(ratio: Interval, rounds: int, bound: float) -> tuple[Verdict, int | None]:
+    """The verdict on a ratio of that many rounds, and how many in all would decide where it is NOISY."""
+    if ratio.low > bound:
+        return Verdict.REGRESSION, None
+    if ratio.high < bound:
+        return Verdict.PASS, None
+    return Verdict.NOISY, rounds_needed(ratio, rounds, bound)
+
+
+def _latest(side: Results, name: str) -> dict[tuple[str, str], Result]:
+    found = {(result.bundle_name, result.job.entry): result for result in side.results if result.frames}
+    if not found:
+        raise ResultsError(f"the {name} holds no timed result")
+    return found
+
+
+def _differences(results: tuple[Result, Result], entries: tuple[Entry, Entry]) -> list[str]:
+    """Circumstances without which times cannot be compared."""
+    told = [_circumstances(result, entry) for result, entry in zip(results, entries, strict=True)]
+    found = [f"{what}: {told[0][what]} and {told[1][what]}" for what in told[0] if told[0][what] != told[1][what]]
+    if any(result.device.simulated for result in results):
+        found.append("simulated: an emulator's times are no performance numbers")
+    return found
+
+
+def _circumstances(result: Result, entry: Entry) -> dict[str, object]:
+    def last(name: str) -> object:
+        return next((value for one in reversed(result.conditions) if (value := getattr(one, name)) is not None), None)
+
+    return {
+        "device": result.device.model,
+        "processor": result.device.cpu,
+        "system": f"{result.device.os} {result.device.os_build}",
+        "runtime": f"{result.runtime} {result.runtime_version}",
+        "build": result.app_build,
+        "mode": result.job.mode,
+        "threads": result.job.threads,
+        "compute units": result.job.compute_units,
+        "precision": entry.precision,
+        "thermal state": last("thermal_state"),
+        "charger": last("charging"),
+    }
+
+
+def _rounds(result: Result) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = defaultdict(list)
+    for frame, time in zip(result.frames, frame_times(result.frames), strict=True):
+        found[frame.round].append(time / 1e6)
+    return found
+
+
+def _time(metric: str, base: Result, candidate: Result, tolerance: float | None) -> Judged:
+    percent = 90 if metric == "p90" else 50
+    sides = [_turns(metric, result) for result in (base, candidate)]
+    if not all(sides):
+        return Judged(metric, None, None, None, tolerance, _unmeasured(tolerance))
+    series = [[time for turn in side.values() for time in turn] for side in sides]
+    shared = sorted(sides[0].keys() & sides[1].keys())
+    if paired(base, candidate):
+        rounds = [[side[number] for number in shared] for side in sides]
+        ratio = paired_ratio(rounds[0], rounds[1], CONFIDENCE, percent)
+    else:
+        ratio = unpaired_ratio(series[0], series[1], CONFIDENCE, percent)
+    verdict, needed = (None, None) if tolerance is None else decide(ratio, len(shared), 1 + tolerance)
+    middle = [percentile(one, percent) for one in series]
+    return Judged(metric, middle[0], middle[1], ratio, tolerance, verdict, needed)
+
+
+def paired(base: Result, candidate: Result) -> bool:
+    """Whether the two took turns, so that what the machine did meanwhile cancels."""
+    return base.session == candidate.session and _rounds(base).keys() == _rounds(candidate).keys()
+
+
+def _turns(metric: str, result: Result) -> dict[int, list[float]]:
+    """Milliseconds by round; loads and first inferences were repeated in fresh processes, each a round of one."""
+    if metric in ("p50", "p90"):
+        return _rounds(result)
+    times = result.cold_load_ns if metric == "load" else result.first_inference_ns
+    return {number: [time / 1e6] for number, time in enumerate(times)}
+
+
+def _unmeasured(tolerance: float | None) -> Verdict | None:
+    """Something to be judged that was not measured decides nothing."""
+    return None if tolerance is None else Verdict.INCOMPARABLE
+
+
+def _peak(result: Result) -> float | None:
+    return None if result.memory is None else float(result.memory.peak_bytes)
+
+
+def _amount(metric: str, base: float | None, candidate: float | None, tolerance: float | None) -> Judged:
+    """Bytes, which are what they are."""
+    if base is None or candidate is None or base <= 0:
+        return Judged(metric, base, candidate, None, tolerance, _unmeasured(tolerance))
+    ratio = candidate / base
+    verdict = None
+    if tolerance is not None:
+        verdict = Verdict.REGRESSION if ratio > 1 + tolerance else Verdict.PASS
+    return Judged(metric, base, candidate, Interval(ratio, ratio, ratio, 1.0), tolerance, verdict)
+
+
+def _parity(base: Result, candidate: Result, tolerance: float | None) -> Judged:
+    """dB; equal outputs are infinitely near."""
+    if base.parity is None or candidate.parity is None:
+        return Judged("parity", None, None, None, tolerance, _unmeasured(tolerance))
+    before, after = (math.inf if one.psnr_db is None else one.psnr_db for one in (base.parity, candidate.parity))
+    verdict = None
+    if tolerance is not None:
+        verdict = Verdict.REGRESSION if after < before - tolerance else Verdict.PASS
+    return Judged("parity", before, after, None, tolerance, verdict)
