@@ -17,6 +17,7 @@ from pocketgan.bench.schema.job import Job, Warmup
 from pocketgan.bench.schema.result import Result
 from pocketgan.bundle import Bundle, open_bundle
 from pocketgan.errors import DeviceError
+from pocketgan.manifest import Entry
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,11 @@ def measure(
     """
     with ExitStack() as stack:
         opened = _open_all(stack, bundles)
-        work = [job for bundle in opened for job in _plan(bundle, device, options)]
+        work = [
+            (bundle, plan_job(bundle, entry.id, options))
+            for bundle in opened
+            for entry in runnable_entries(bundle, device, options.entry)
+        ]
         stack.enter_context(device.lock())
         journal = stack.enter_context(Journal(journal_path))
         for bundle in opened:
@@ -70,7 +75,7 @@ def measure(
         todo = [(bundle, job) for bundle, job in work if _key(job, device) not in done]
         if len(todo) < len(work):
             console.note(f"{len(work) - len(todo)} of {len(work)} entries are in {journal_path} already")
-        session = _new_session()
+        session = new_session()
         frames = sum(job.iterations or 0 for _, job in todo)
         with console.progress("measuring", frames) as progress:
             for turn in _groups(todo):
@@ -89,22 +94,28 @@ def _open_all(stack: ExitStack, paths: Sequence[Path]) -> list[Bundle]:
     return list(opened.values())
 
 
-def _plan(bundle: Bundle, device: Device, options: JobOptions) -> list[tuple[Bundle, Job]]:
+def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> list[Entry]:
+    """The entries that the device can run, or the one of that id.
+
+    Raises:
+        DeviceError: there is none.
+    """
     entries = bundle.manifest.entries
     there = ", ".join(entry.id for entry in entries)
-    if options.entry is not None:
-        entries = [entry for entry in entries if entry.id == options.entry]
+    if entry_id is not None:
+        entries = [entry for entry in entries if entry.id == entry_id]
         if not entries:
-            raise DeviceError(f"{bundle.path} has no entry {options.entry}; it has: {there}")
+            raise DeviceError(f"{bundle.path} has no entry {entry_id}; it has: {there}")
     runnable = [entry for entry in entries if device.runs(entry)]
     if not runnable:
-        asked = options.entry or f"none of the entries of {bundle.path} ({there})"
-        verb = "cannot run" if options.entry else "can run"
+        asked = entry_id or f"none of the entries of {bundle.path} ({there})"
+        verb = "cannot run" if entry_id else "can run"
         raise DeviceError(f"device {device.name} {verb} {asked}; it runs: {', '.join(device.runtimes) or 'nothing'}")
-    return [(bundle, _job(bundle, entry.id, options)) for entry in runnable]
+    return runnable
 
 
-def _job(bundle: Bundle, entry_id: str, options: JobOptions) -> Job:
+def plan_job(bundle: Bundle, entry_id: str, options: JobOptions) -> Job:
+    """The Job of one entry."""
     return Job(
         bundle=bundle.digest,
         entry=entry_id,
@@ -138,6 +149,6 @@ def _held(journal: Journal, device: Device) -> dict[Key, Result]:
     }
 
 
-def _new_session() -> str:
+def new_session() -> str:
     """Name of a session: when it began, and something that no other has."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"

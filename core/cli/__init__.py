@@ -7,7 +7,7 @@ import sys
 import typer
 
 from pocketgan import __version__, console
-from pocketgan.cli import bundles, doctor, measure, models, models_export, pictures, quality, recipes
+from pocketgan.cli import bundles, compare, doctor, measure, models, models_export, pictures, quality, recipes
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command()(measure.verify)
 app.add_typer(bundles.bundle)
 app.command()(measure.devices)
 app.command()(measure.bench)
+app.command()(compare.compare)
 app.command()(measure.report)
 app.command()(quality.quality)
 app.command()(doctor.doctor)

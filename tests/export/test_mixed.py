@@ -122,18 +122,19 @@ class _Padded(torch.nn.Module):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whole", ["first", "left", "last"])
+@pytest.mark.parametrize("whole", ["first", "left", "last", ""])
 def test_programs_load_and_run_whichever_layer_stays_in_float(whole, liven, tmp_path):
     pytest.importorskip("executorch")
     images = natural_images(3, 24, 24, count=8)
     module, example = liven(_Padded(), torch.from_numpy(images)), (torch.from_numpy(images[:1]),)
     target = find_target("executorch-xnnpack")[0]
     rewritten = rewrite(canonical(module, example), example, target.rewrites)
-    layers = {layer.name: "int8" for layer in layers_of(trace(rewritten, example).module(check_guards=False))}
-    layers[next(name for name in layers if name.startswith(whole))] = "fp32"
+    found = layers_of(trace(rewritten, example).module(check_guards=False))
+    layers = {layer.name: "fp32" if layer.name.startswith(whole) else "int8" for layer in found}
+    assert "fp32" in layers.values()
     form = Form("mixed", images[:, None], layers=layers)
     exported = target.export(rewritten, example, form, tmp_path)
     assert (exported.delegation.delegated_fraction, exported.delegation.subgraphs) == (1, 1)
     output = run_file("executorch", tmp_path / exported.entry_point, [images[:1]])[0]
     error = float(np.square(output - module(*example).detach().numpy()).mean())
-    assert 10 * np.log10(2.0**2 / error) > 30
+    assert 10 * np.log10(2.0**2 / error) > (30 if whole else 100)

@@ -1,0 +1,106 @@
+"""Two bundles measured in turns until the gate decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pocketgan import console
+from pocketgan.bench.devices import Device
+from pocketgan.bench.gate import Pair, judge
+from pocketgan.bench.journal import BundleRecord
+from pocketgan.bench.schema.result import Result
+from pocketgan.bench.session import JobOptions, new_session, plan_job, runnable_entries
+from pocketgan.bundle import Bundle, open_bundle
+from pocketgan.errors import DeviceError
+
+# Rounds that one process measures; what a process is lucky or unlucky with (where its memory lies) is drawn anew in
+# the next one.
+ROUNDS_A_PROCESS = 5
+FRAMES_A_TURN = 10
+
+
+def compare_bundles(
+    base: Path,
+    candidate: Path,
+    device: Device,
+    options: JobOptions,
+    tolerances: Mapping[str, float],
+    most_rounds: int,
+) -> list[Pair]:
+    """Measure the entries that both bundles have, or each other's only one, and judge them.
+
+    `options.rounds` are measured first, then as many more as the gate asks for, up to `most_rounds`.
+
+    Raises:
+        BundleError: a bundle is damaged.
+        DeviceError: the device is locked, or the bundles share no entry that it can run.
+    """
+    with open_bundle(base) as one, open_bundle(candidate) as other, device.lock():
+        session = new_session()
+        return [
+            _decided((one, ids[0]), (other, ids[1]), device, options, tolerances, most_rounds, session)
+            for ids in _matched(one, other, device, options)
+        ]
+
+
+def _matched(base: Bundle, candidate: Bundle, device: Device, options: JobOptions) -> list[tuple[str, str]]:
+    sides = [[entry.id for entry in runnable_entries(bundle, device, options.entry)] for bundle in (base, candidate)]
+    if len(sides[0]) == len(sides[1]) == 1:
+        return [(sides[0][0], sides[1][0])]
+    shared = [entry for entry in sides[0] if entry in sides[1]]
+    if not shared:
+        raise DeviceError(
+            f"the bundles share no entry that device {device.name} can run: {base.path} has {', '.join(sides[0])}, "
+            f"{candidate.path} {', '.join(sides[1])}"
+        )
+    return [(entry, entry) for entry in shared]
+
+
+def _decided(
+    base: tuple[Bundle, str],
+    candidate: tuple[Bundle, str],
+    device: Device,
+    options: JobOptions,
+    tolerances: Mapping[str, float],
+    most_rounds: int,
+    session: str,
+) -> Pair:
+    records = [BundleRecord(digest=bundle.digest, manifest=bundle.manifest) for bundle, _ in (base, candidate)]
+    results: list[Result] = []
+    wanted, rounds = options.rounds, 0
+    while True:
+        with console.progress(f"measuring {candidate[1]}", (wanted - rounds) * FRAMES_A_TURN * 2) as progress:
+            while rounds < wanted:
+                count = min(ROUNDS_A_PROCESS, wanted - rounds)
+                asked = replace(options, rounds=count, iterations=count * FRAMES_A_TURN)
+                work = [(bundle, plan_job(bundle, entry, asked)) for bundle, entry in (base, candidate)]
+                found = device.run_interleaved(work, session=session, tick=progress.advance)
+                failed = next((error for result in found if not result.frames for error in result.errors), None)
+                if failed is not None:
+                    raise DeviceError(f"{candidate[1]} cannot be compared: {failed}")
+                results = [_joined(*pair, rounds) for pair in zip(results, found, strict=True)] if results else found
+                rounds += count
+        pair = judge((results[0], records[0]), (results[1], records[1]), tolerances)
+        asked_for = [one.rounds for one in pair.metrics if one.rounds is not None]
+        if pair.differences or not asked_for or rounds >= most_rounds:
+            return pair
+        wanted = min(most_rounds, max(asked_for))
+        console.note(f"{candidate[1]}: undecided after {rounds} rounds; measuring {wanted - rounds} more")
+
+
+def _joined(before: Result, after: Result, rounds: int) -> Result:
+    """One result of two whose rounds follow each other."""
+    later = [frame.model_copy(update={"round": frame.round + rounds}) for frame in after.frames]
+    joined: dict[str, object] = {
+        name: [*getattr(before, name), *getattr(after, name)]
+        for name in ("cold_load_ns", "warm_load_ns", "first_inference_ns", "conditions", "errors")
+    }
+    job = before.job.model_copy(
+        update={
+            "iterations": (before.job.iterations or 0) + (after.job.iterations or 0),
+            "rounds": before.job.rounds + after.job.rounds,
+        }
+    )
+    return before.model_copy(update={**joined, "frames": [*before.frames, *later], "job": job})
