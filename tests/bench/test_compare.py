@@ -1,0 +1,143 @@
+"""`pocketgan compare`: two bundles in turns until the gate decides, two results files, and what it says of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pocketgan.bench.compare import compare_bundles
+from pocketgan.bench.devices.local import LocalDevice
+from pocketgan.bench.gate import TOLERANCES, Verdict
+from pocketgan.bench.schema.result import Frame, Result
+from pocketgan.bench.session import JobOptions
+from pocketgan.errors import DeviceError
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def pocketgan(environment: dict[str, str], tmp_path: Path) -> Command:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pocketgan", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+
+    return run
+
+
+class _Steady(LocalDevice):
+    """A device whose candidate is `slower` times as slow as the base, with `noise` from turn to turn."""
+
+    def __init__(self, slower: float, noise: float, error: str | None = None) -> None:
+        super().__init__()
+        self.slower, self.noise, self.error = slower, noise, error
+        self.random, self.asked = np.random.default_rng(0), []
+
+    def lock(self) -> Any:
+        return nullcontext()
+
+    def run_interleaved(self, work: Sequence[Any], *, session: str = "", tick: Any = None) -> list[Result]:
+        self.asked.append(work[0][1].rounds)
+        found = []
+        for side, (bundle, job) in enumerate(work):
+            spells = self.random.normal(1, self.noise, job.rounds)
+            times = 1e7 * (self.slower if side else 1) * np.repeat(spells, job.iterations // job.rounds)
+            frames = [
+                Frame(
+                    start_ns=0, pre_ns=0, inference_ns=int(time), post_ns=0, round=number * job.rounds // job.iterations
+                )
+                for number, time in enumerate(times)
+            ]
+            found.append(
+                Result(
+                    session=session, job=job, bundle_name=bundle.manifest.name, device=self.describe(),
+                    runtime="onnxruntime", runtime_version="1", app_build="release", started_at="now",
+                    frames=[] if self.error else frames, errors=[self.error] if self.error else [],
+                )
+            )  # fmt: skip
+        return found
+
+
+def _judged(device: _Steady, base: Path, candidate: Path, most: int = 500) -> Any:
+    (pair,) = compare_bundles(base, candidate, device, JobOptions(rounds=10), TOLERANCES, most)
+    return pair
+
+
+@pytest.mark.parametrize(
+    ("slower", "noise", "verdict"),
+    [(1.0, 0.005, Verdict.PASS), (1.05, 0.005, Verdict.REGRESSION), (1.05, 0.05, Verdict.REGRESSION)],
+)
+def test_it_measures_until_the_gate_decides(
+    slower: float, noise: float, verdict: Verdict, make_bundle: Callable[..., Path]
+) -> None:
+    device = _Steady(slower, noise)
+    pair = _judged(device, make_bundle("a"), make_bundle("b", layers=2))
+    assert pair.verdict is verdict
+    assert pair.metrics[0].ratio.low < slower < pair.metrics[0].ratio.high
+    assert device.asked[:2] == [5, 5]
+    assert (len(device.asked) > 2) == (noise == 0.05)
+
+
+def test_at_the_most_rounds_it_stays_undecided(make_bundle: Callable[..., Path]) -> None:
+    device = _Steady(1.03, 0.02)
+    pair = _judged(device, make_bundle("a"), make_bundle("b"), most=18)
+    assert pair.verdict is Verdict.NOISY
+    assert pair.metrics[0].rounds > 18
+    assert device.asked == [5, 5, 5, 3]
+
+
+def test_what_fails_cannot_be_compared(make_bundle: Callable[..., Path]) -> None:
+    with pytest.raises(DeviceError, match="onnx-fp32 cannot be compared: differs from the golden output"):
+        _judged(_Steady(1, 0.01, "differs from the golden output"), make_bundle("a"), make_bundle("b"))
+
+
+def test_more_layers_are_a_regression_and_the_same_file_passes(
+    pocketgan: Command, make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    base, candidate = make_bundle("a", size=64), make_bundle("b", size=64, layers=12)
+    done = pocketgan("compare", base, candidate, "--rounds", 8, "--markdown", "summary.md", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["verdict"]) == (1, "REGRESSION")
+    assert found["ci_low"] > 1.03
+    assert found["pairs"][0]["metrics"]["p50"]["tolerance"] == 0.03
+    assert "| p50 |" in (tmp_path / "summary.md").read_text()
+
+    done = pocketgan("compare", base, base, "--rounds", 8, "--max-slowdown", "200%")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == "PASS"
+
+
+def test_results_files_are_compared_too(pocketgan: Command, make_bundle: Callable[..., Path]) -> None:
+    quick = ("--iterations", 20, "--rounds", 2)
+    assert pocketgan("bench", make_bundle(size=64), *quick, "--out", "a.jsonl").returncode == 0
+    assert pocketgan("bench", make_bundle(size=64, layers=12), *quick, "--out", "b.jsonl").returncode == 0
+    done = pocketgan("compare", "a.jsonl", "b.jsonl", "--max-slowdown", "10%")
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.splitlines()[-1] == "REGRESSION"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("a.pgb", "b.jsonl"), "two bundles or two results files"),
+        (("a.pgb", "none.pgb"), "there is no such file"),
+        (("a.pgb", "a.pgb", "--max-slowdown", "3"), "is a percentage such as 3%"),
+        (("a.pgb", "a.pgb", "--entry", "coreml-fp16"), "has no entry coreml-fp16; it has: onnx-fp32"),
+        (("a.pgb", "a.pgb", "--tolerances", "none.toml"), "cannot read tolerances"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: tuple[str, ...], expected: str, pocketgan: Command, make_bundle: Callable[..., Path]
+) -> None:
+    make_bundle("a")
+    done = pocketgan("compare", *arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == 1
