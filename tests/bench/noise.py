@@ -9,8 +9,8 @@ import numpy as np
 
 MEDIAN_MS = 10.0
 DRIFT, JITTER = 0.03, 0.01
-# How often something else takes the processor, and for how long: a Pareto tail without a variance.
-SPIKES, SPIKE, TAIL = 0.03, 0.2, 1.5
+# How often something else takes the processor, and for how long: the logarithms have a Pareto tail without a variance.
+SPIKES, SPIKE, TAIL, LONGEST = 0.03, 0.2, 1.5, 100.0
 
 
 def frame_times(rng: np.random.Generator, count: int, correlation: float, slower: float = 1.0) -> np.ndarray:
@@ -37,5 +37,5 @@ def median_of_process() -> float:
 
 
 def _rest(rng: np.random.Generator, count: int) -> np.ndarray:
-    spikes: np.ndarray = (rng.random(count) < SPIKES) * SPIKE * rng.pareto(TAIL, count)
+    spikes: np.ndarray = (rng.random(count) < SPIKES) * np.minimum(SPIKE * rng.pareto(TAIL, count), LONGEST)
     return JITTER * rng.standard_normal(count) + spikes
