@@ -36,9 +36,6 @@ _IMAGES = 2
 # Guesses from the prediction; after them the range is halved.
 _GUESSES = 3
 
-# What a file computes, and how well.
-Attempt = tuple[Exported, np.ndarray, "Parity"]
-
 
 def export_mixed(
     target: Target,
@@ -49,7 +46,7 @@ def export_mixed(
     folder: Path,
     floor_db: float,
 ) -> tuple[Exported, np.ndarray, list[Trial]]:
-    """Write to `folder` the file of `target` that meets the floor with the least precision.
+    """Write to `folder` the smallest of `target`'s files that were found to meet the floor.
 
     Args:
         golden: as tensors.
@@ -73,11 +70,13 @@ def export_mixed(
     noise = rounding_noise(graph, layers, _BITS[target.ladder[0]], images, activations=activations)
     steps = _upgrades(layers, target.ladder, noise)
     tried: dict[int, Trial] = {}
+    smallest: tuple[int, Exported, np.ndarray] | None = None
 
     with tempfile.TemporaryDirectory(prefix="pocketgan-") as temporary:
         best = Path(temporary) / "best"
 
-        def attempt(count: int) -> Attempt:
+        def attempt(count: int) -> Parity:
+            nonlocal smallest
             chosen = _precisions(layers, target.ladder, steps[:count])
             here = Path(temporary) / "trial"
             shutil.rmtree(here, ignore_errors=True)
@@ -94,15 +93,21 @@ def export_mixed(
                 bytes=sum(file.stat().st_size for file in here.rglob("*") if file.is_file()),
                 psnr_db=parity.psnr_db,
             )
-            if parity.passed:
+            if parity.passed and (smallest is None or tried[count].bytes < smallest[0]):
+                smallest = tried[count].bytes, exported, outputs
                 shutil.rmtree(best, ignore_errors=True)
                 here.rename(best)
-            return exported, outputs, parity
+            return parity
 
-        exported, outputs = _least(_predicted_db(target.ladder, steps, noise, golden.peak), floor_db, attempt)
+        _search(_predicted_db(target.ladder, steps, noise, golden.peak), floor_db, attempt)
+        assert smallest is not None
+        # What surrounds quantised layers may take more than they save.
+        whole = sum(layer.weights for layer in layers) * _BITS[target.ladder[-1]] / 8
+        if smallest[0] > whole and len(steps) not in tried:
+            attempt(len(steps))
         for file in best.iterdir():
             shutil.move(file, folder / file.name)
-    return exported, outputs, [tried[count] for count in sorted(tried)]
+    return smallest[1], smallest[2], [tried[count] for count in sorted(tried)]
 
 
 def _upgrades(layers: Sequence[Layer], ladder: Sequence[str], noise: Sequence[float]) -> list[tuple[int, int]]:
@@ -150,28 +155,25 @@ def _predicted_db(
     return [10 * math.log10(peak**2 / error) if error > 0 else math.inf for error in found]
 
 
-def _least(
-    predicted_db: Sequence[float], floor_db: float, attempt: Callable[[int], Attempt]
-) -> tuple[Exported, np.ndarray]:
-    """The attempt with the fewest steps that passes.
+def _search(predicted_db: Sequence[float], floor_db: float, attempt: Callable[[int], Parity]) -> int:
+    """The fewest steps with which an attempt passes.
 
     Raises:
-        ParityError: none does.
+        ParityError: there are none.
     """
     last = len(predicted_db) - 1
     failed, passed, shift, tries = -1, last + 1, 0.0, 0
-    found: Attempt | None = None
     while passed - failed > 1:
         guess = (failed + passed) // 2
         if tries < _GUESSES:
             guess = next((count for count, db in enumerate(predicted_db) if db + shift >= floor_db), last)
         count = min(max(guess, failed + 1), passed - 1)
-        tried = attempt(count)
-        psnr_db = tried[2].psnr_db
+        parity = attempt(count)
+        psnr_db = parity.psnr_db
         if psnr_db is not None and math.isfinite(predicted_db[count]):
             shift = psnr_db - predicted_db[count]
-        if tried[2].passed:
-            passed, found = count, tried
+        if parity.passed:
+            passed = count
         elif count == last:
             raise ParityError(
                 f"the floor of {floor_db:g} dB cannot be met: the highest precision reaches {psnr_db:.1f} dB; "
@@ -180,5 +182,4 @@ def _least(
         else:
             failed = count
         tries += 1
-    assert found is not None
-    return found[0], found[1]
+    return passed

@@ -11,7 +11,7 @@ from pocketgan.errors import ParityError  # noqa: E402
 from pocketgan.export.canonical import canonical, trace  # noqa: E402
 from pocketgan.export.golden import natural_images  # noqa: E402
 from pocketgan.export.layers import layers_of, owners, rounding_noise  # noqa: E402
-from pocketgan.export.mixed import _least, _precisions, _predicted_db, _upgrades  # noqa: E402
+from pocketgan.export.mixed import _precisions, _predicted_db, _search, _upgrades  # noqa: E402
 from pocketgan.export.parity import run_file  # noqa: E402
 from pocketgan.export.rewrites import rewrite  # noqa: E402
 from pocketgan.export.targets import Form, find_target  # noqa: E402
@@ -91,20 +91,20 @@ def test_the_first_file_that_passes_is_found_whatever_the_prediction_is_worth(fl
 
     def attempt(count):
         tries.append(count)
-        return count, None, Parity(psnr_db=real[count], max_abs_error=0, floor_db=floor, runtime="none")
+        return Parity(psnr_db=real[count], max_abs_error=0, floor_db=floor, runtime="none")
 
     predicted = [0.9 * psnr + error for psnr in real]
-    found, _ = _least(predicted, floor, attempt)
+    found = _search(predicted, floor, attempt)
     assert real[found] == min(psnr for psnr in real if psnr >= floor)
     assert len(tries) == len(set(tries)) <= 9
 
 
 def test_a_floor_above_the_highest_precision_is_an_error_that_says_what_that_reaches():
     def attempt(count):
-        return count, None, Parity(psnr_db=50.0 + count, max_abs_error=0, floor_db=70, runtime="none")
+        return Parity(psnr_db=50.0 + count, max_abs_error=0, floor_db=70, runtime="none")
 
     with pytest.raises(ParityError, match=r"floor of 70 dB cannot be met: the highest precision reaches 53\.0 dB"):
-        _least([30, 40, 50, 60], 70, attempt)
+        _search([30, 40, 50, 60], 70, attempt)
 
 
 class _Padded(torch.nn.Module):

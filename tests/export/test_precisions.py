@@ -175,6 +175,18 @@ def test_mixed_precision_is_the_smallest_file_above_the_floor(target, network, e
     assert all(sum(trial.layers.values()) == 4 for trial in entry.trade_off)
 
 
+def test_mixed_precision_is_the_highest_where_integers_save_nothing(settle, tmp_path):
+    """A layer of nine weights, and what quantising it takes."""
+    module, example = (
+        settle(torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.Tanh())),
+        (torch.zeros(1, 3, 32, 32),),
+    )
+    entry = export(module, "onnx", "mixed", folder=tmp_path, example=example, calibration=CALIBRATION, floor=20).entry
+    chosen = next(trial for trial in entry.trade_off if trial.bytes == entry.bytes)
+    assert chosen.layers == {"fp32": 1}
+    assert len(entry.trade_off) == 2
+
+
 def test_mixed_precision_says_what_it_cannot_reach(network, example, tmp_path):
     with pytest.raises(ParityError, match="the highest precision reaches"):
         export(network, "coreml", "mixed", folder=tmp_path, example=example, floor=120)
