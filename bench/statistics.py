@@ -24,7 +24,7 @@ _TIMES_A_FREQUENCY, _LEAST_FREQUENCIES, _MOST_FREQUENCIES = 6, 2, 12
 _ROLL_OFF, _SHORTNESS = 3.0, 2.5
 # Up to so many rounds the distribution of signed ranks is counted out, beyond it is as good as normal.
 _EXACT_ROUNDS = 60
-# With fewer the interval spans all of them.
+# Fewer say nothing.
 _LEAST_FRAMES = 8
 
 
@@ -126,8 +126,10 @@ def percentile_interval(values: Sequence[float], percent: float = 50, confidence
     # Ties count half, so that the mean is the share whatever the resolution of the clock.
     below = (series < estimate) + 0.5 * (series == estimate)
     centred = below - below.mean()
-    if n < _LEAST_FRAMES or not centred.any():
-        return Interval(estimate, float(series.min()), float(series.max()), confidence)
+    if n < _LEAST_FRAMES:
+        return Interval(estimate, -math.inf, math.inf, confidence)
+    if not centred.any():
+        return Interval(estimate, estimate, estimate, confidence)
     correlated = _correlation_time(centred)
     count = int(np.clip(n / (_TIMES_A_FREQUENCY * correlated), _LEAST_FREQUENCIES, _MOST_FREQUENCIES))
     frequencies = np.pi * np.arange(1, count + 1)

@@ -157,12 +157,22 @@ def environment() -> dict[str, str]:
     return {**os.environ, "TERM": "dumb"}
 
 
-@pytest.fixture(scope="session")
-def noise() -> ModuleType:
-    """The module noise.py beside this file."""
-    spec = importlib.util.spec_from_file_location("noise", Path(__file__).with_name("noise.py"))
+def _beside(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def noise() -> ModuleType:
+    """The module noise.py beside this file."""
+    return _beside("noise")
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """The module synthetic_results.py beside this file."""
+    return _beside("synthetic_results")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -114,13 +115,17 @@ def test_more_layers_are_a_regression_and_the_same_file_passes(
     assert done.stdout.splitlines()[-1] == "PASS"
 
 
-def test_results_files_are_compared_too(pocketgan: Command, make_bundle: Callable[..., Path]) -> None:
-    quick = ("--iterations", 20, "--rounds", 2)
-    assert pocketgan("bench", make_bundle(size=64), *quick, "--out", "a.jsonl").returncode == 0
-    assert pocketgan("bench", make_bundle(size=64, layers=12), *quick, "--out", "b.jsonl").returncode == 0
-    done = pocketgan("compare", "a.jsonl", "b.jsonl", "--max-slowdown", "10%")
+def test_results_files_are_compared_too(pocketgan: Command, synthetic: ModuleType, tmp_path: Path) -> None:
+    for name, session in (("student", "monday"), ("teacher", "tuesday")):
+        records = [synthetic.bundle(name), synthetic.result(name, "onnx-fp32", session=session)]
+        synthetic.write_records(tmp_path / f"{name}.jsonl", records)
+    done = pocketgan("compare", "student.jsonl", "teacher.jsonl")
     assert done.returncode == 1, done.stdout
     assert done.stdout.splitlines()[-1] == "REGRESSION"
+    assert "open" in next(line for line in done.stdout.splitlines() if line.startswith("first"))  # one sample
+    done = pocketgan("compare", "student.jsonl", "student.jsonl")  # five rounds, which leave 99 % open
+    assert done.returncode == 3, done.stdout
+    assert done.stdout.splitlines()[-1] == "NOISY"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from executorch.exir import to_edge_transform_and_lower
 
 from pocketgan.export.canonical import canonical, trace
 from pocketgan.export.targets.lowering import fast_lowering
-from pocketgan.training.generators import build, spec_by_name
 
 
 def _lowered(program):
@@ -22,9 +21,8 @@ def _lowered(program):
 
 
 @pytest.mark.slow
-def test_bytes_are_those_of_the_plain_lowering():
-    example = (torch.zeros(1, 3, 16, 16),)
-    program = trace(canonical(build(spec_by_name("resnet6", ngf=4, height=16, width=16)), example), example)
+def test_bytes_are_those_of_the_plain_lowering(network, example):
+    program = trace(canonical(network, example), example)
     with fast_lowering():
         fast = _lowered(program)
     assert fast == _lowered(program)

@@ -36,7 +36,7 @@ FAMILIES = {
 }
 # The least that int4 takes.
 NGF = 8
-QUICK = [("onnx", precision) for precision in TARGETS["onnx"].precisions] + [("coreml", "fp16"), ("coreml", "8bit")]
+QUICK = [("onnx", "fp32"), ("onnx", "int8"), ("coreml", "fp16"), ("coreml", "8bit")]
 
 
 def _missing(target):
