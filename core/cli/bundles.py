@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from pocketgan import console
 from pocketgan.cli.options import EntryId, Json, OutFile, OutFolder
 
 if TYPE_CHECKING:
+    from pocketgan.foreign import Kind
     from pocketgan.manifest import Entry, Manifest
 
 bundle = typer.Typer(name="bundle", help="Pack, inspect, verify, sign and unpack bundles (.pgb).", no_args_is_help=True)
@@ -20,15 +22,52 @@ BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .pgb file 
 
 @bundle.command()
 def pack(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="manifest.json and the files that it lists.")],
     out: OutFile,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="manifest.json and the files that it lists.")
+    ] = None,
+    onnx: Annotated[Path | None, typer.Option("--onnx", help="An ONNX model that pocketgan did not make.")] = None,
+    pte: Annotated[Path | None, typer.Option("--pte", help="An ExecuTorch program that it did not make.")] = None,
+    mlpackage: Annotated[
+        Path | None, typer.Option("--mlpackage", help="A Core ML package that it did not make.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Its name in reports; the file's if left out.")] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32, fp16, ...: models of one target and precision take turns.")
+    ] = "fp32",
+    input: Annotated[
+        str | None, typer.Option("--input", help="Shape of its first input where it is open, such as 1x3x256x256.")
+    ] = None,
+    value_range: Annotated[
+        str, typer.Option("--range", help="What black and white are to it, such as 0,1 or 0,255.")
+    ] = "-1,1",
     json: Json = False,
 ) -> None:
-    """Make a .pgb of an unpacked bundle; every file is checked, and the same files give the same bytes."""
+    """Make a .pgb of an unpacked bundle, or of a model from elsewhere, whose golden outputs are computed here."""
     from pocketgan.bundle import pack_folder
+    from pocketgan.errors import BundleError
 
     _start(json)
-    digest = pack_folder(folder, out)
+    models: dict[Kind, Path | None] = {"onnx": onnx, "pte": pte, "mlpackage": mlpackage}
+    given = [(kind, file) for kind, file in models.items() if file is not None]
+    if len(given) + (folder is not None) != 1:
+        raise BundleError("pack takes one of FOLDER, --onnx, --pte and --mlpackage")
+    if folder is not None:
+        digest = pack_folder(folder, out)
+    else:
+        from pocketgan.cli.models_export import bundle_name
+        from pocketgan.foreign import pack_foreign
+
+        kind, file = given[0]
+        digest = pack_foreign(
+            kind,
+            file,
+            out,
+            name=bundle_name(name, file.stem),
+            precision=precision,
+            input_shape=None if input is None else _shape(input),
+            value_range=_range(value_range),
+        )
     size = out.stat().st_size
     console.result({"path": str(out), "digest": digest, "bytes": size}, f"{out}: {size:,} bytes, digest {digest}")
 
@@ -104,6 +143,26 @@ def unpack(path: BundlePath, out: OutFolder, entry: EntryId = None, json: Json =
     _start(json)
     unpack_bundle(path, out, entry)
     console.result({"out": str(out), "entry": entry}, f"{out}: unpacked {entry or 'all entries'}")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    from pocketgan.errors import BundleError
+
+    if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})*", text):
+        raise BundleError(f"--input is a shape such as 1x3x256x256, not {text!r}")
+    return tuple(int(size) for size in text.split("x"))
+
+
+def _range(text: str) -> tuple[float, float]:
+    from pocketgan.errors import BundleError
+
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not low < high:
+        raise BundleError(f"--range is black and white with a comma between, such as 0,255, not {text!r}")
+    return low, high
 
 
 def _start(json: bool) -> None:

@@ -71,7 +71,7 @@ def export(
     from pocketgan.training.cost import cost
 
     wanted = pairs(target.split(","), None if precision is None else precision.split(","))
-    bundle_name = _bundle_name(name, model)
+    called = bundle_name(name, model)
     source = parse_source(model, None if input is None else parse_shape(input), ngf)
     if lint:
         from pocketgan.cli.lint import show_lint
@@ -86,7 +86,7 @@ def export(
     request = BundleRequest(
         model=source,
         folder=folder,
-        name=bundle_name,
+        name=called,
         role=_ROLES[source.kind],
         targets=wanted,
         io=contracts(io),
@@ -121,7 +121,7 @@ def contracts(text: str) -> list[str]:
     return found
 
 
-def _bundle_name(name: str | None, model: str) -> str:
+def bundle_name(name: str | None, model: str) -> str:
     """What the user said, or the model's last name; a bundle takes letters, digits, '.', '_' and '-'."""
     import re
 
