@@ -40,11 +40,14 @@ def compare(
     markdown: Annotated[
         Path | None, typer.Option("--markdown", help="File to append a summary to, such as $GITHUB_STEP_SUMMARY.")
     ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="JUnit XML to write: a test for each metric.")] = None,
     json: Json = False,
 ) -> None:
     """Say whether CANDIDATE is slower than BASE: PASS (exit code 0), REGRESSION (1), NOISY or INCOMPARABLE (3)."""
     from pocketgan.bench.gate import TOLERANCES, read_tolerances, worst
+    from pocketgan.bench.report import verdicts
     from pocketgan.errors import ResultsError
+    from pocketgan.files import write_atomic
 
     if json:
         console.use_json()
@@ -71,7 +74,9 @@ def compare(
         pairs = compare_bundles(base, candidate, find_device(device), options, allowed, max(rounds, most_rounds))
     verdict = worst([pair.verdict for pair in pairs])
     if markdown is not None:
-        _append(markdown, _markdown(pairs, verdict))
+        _append(markdown, verdicts.markdown(pairs, verdict))
+    if junit is not None:
+        write_atomic(junit, verdicts.junit(pairs))
     console.result(_payload(pairs, verdict), "\n".join([*_text(pairs), verdict]))
     raise typer.Exit(EXIT_CODES.get(verdict, UNDECIDED))
 
@@ -127,56 +132,13 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-COLUMNS = ("metric", "base", "candidate", "change", "99 % interval", "allowed", "verdict")
-
-
 def _text(pairs: list[Pair]) -> list[str]:
+    from pocketgan.bench.report.verdicts import COLUMNS, remarks, rows
+
     found: list[str] = []
     for pair in pairs:
-        found += [f"{pair.bundle} {pair.entry}", console.table(COLUMNS, _rows(pair)), *_remarks(pair), ""]
+        found += [f"{pair.bundle} {pair.entry}", console.table(COLUMNS, rows(pair)), *remarks(pair), ""]
     return found
-
-
-def _rows(pair: Pair) -> list[tuple[str, ...]]:
-    return [_row(one) for one in pair.metrics if one.base is not None and one.candidate is not None]
-
-
-def _row(one: Judged) -> tuple[str, ...]:
-    unit, scale = {"memory": ("MB", 1e6), "size": ("MB", 1e6), "parity": ("dB", 1.0)}.get(one.metric, ("ms", 1.0))
-
-    def amount(value: float | None) -> str:
-        return f"{(value or 0) / scale:.4g} {unit}"
-
-    change = interval = "-"
-    if one.ratio is not None:
-        change = f"{one.ratio.estimate - 1:+.1%}"
-        if one.ratio.low != one.ratio.high:
-            interval = "open" if not one.ratio.low > 0 else f"{one.ratio.low - 1:+.1%} to {one.ratio.high - 1:+.1%}"
-    allowed = "-"
-    if one.tolerance is not None:
-        allowed = f"-{one.tolerance:g} dB" if one.metric == "parity" else f"+{one.tolerance:.1%}"
-    return (one.metric, amount(one.base), amount(one.candidate), change, interval, allowed, one.verdict or "-")
-
-
-def _remarks(pair: Pair) -> list[str]:
-    """What decides, or would."""
-    found = [f"cannot be compared: {difference}" for difference in pair.differences]
-    found += [
-        f"undecided: {one.metric} needs {one.rounds} rounds in all (--most-rounds)"
-        for one in pair.metrics
-        if one.rounds is not None
-    ]
-    missing = [one.metric for one in pair.metrics if one.tolerance is not None and one.base is None]
-    return found + [f"cannot be compared: {metric} was not measured" for metric in missing]
-
-
-def _markdown(pairs: list[Pair], verdict: str) -> str:
-    lines = [f"### pocketgan: {verdict}", ""]
-    for pair in pairs:
-        lines += [f"**{pair.bundle} {pair.entry}**", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-        lines += [f"| {' | '.join(row)} |" for row in _rows(pair)]
-        lines += ["", *(f"* {remark}" for remark in _remarks(pair)), ""]
-    return "\n".join(lines) + "\n"
 
 
 def _append(path: Path, text: str) -> None:

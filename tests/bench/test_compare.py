@@ -103,12 +103,15 @@ def test_more_layers_are_a_regression_and_the_same_file_passes(
     pocketgan: Command, make_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:
     base, candidate = make_bundle("a", size=64), make_bundle("b", size=64, layers=12)
-    done = pocketgan("compare", base, candidate, "--rounds", 8, "--markdown", "summary.md", "--json")
+    done = pocketgan(
+        "compare", base, candidate, "--rounds", 8, "--markdown", "summary.md", "--junit", "gate.xml", "--json"
+    )
     found = json.loads(done.stdout)
     assert (done.returncode, found["verdict"]) == (1, "REGRESSION")
     assert found["ci_low"] > 1.03
     assert found["pairs"][0]["metrics"]["p50"]["tolerance"] == 0.03
     assert "| p50 |" in (tmp_path / "summary.md").read_text()
+    assert 'failures="1"' in (tmp_path / "gate.xml").read_text()
 
     done = pocketgan("compare", base, base, "--rounds", 8, "--max-slowdown", "200%")
     assert done.returncode == 0, done.stdout

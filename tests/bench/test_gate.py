@@ -7,12 +7,14 @@ from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from pocketgan.bench.gate import Verdict, compare, decide, read_tolerances
 from pocketgan.bench.journal import BundleRecord, Results, read_results
+from pocketgan.bench.report.verdicts import junit, markdown
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.statistics import paired_ratio
 from pocketgan.errors import ResultsError
@@ -218,3 +220,18 @@ def test_tolerances_come_from_toml(text: str, expected: str | None, tmp_path: Pa
     else:
         with pytest.raises(ResultsError, match=expected):
             read_tolerances(path)
+
+
+def test_markdown_and_junit_say_the_same() -> None:
+    tolerances = {"p50": 0.03, "size": 0.0, "parity": 0.0}
+    pairs = compare(_side(seed=1), _side(1.1, seed=2), tolerances)
+    table = markdown(pairs, pairs[0].verdict)
+    assert table.startswith("### pocketgan: REGRESSION\n")
+    assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
+    (suite,) = ElementTree.fromstring(junit(pairs))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "0")
+    (failed,) = (case for case in suite if case.find("failure") is not None)
+    assert failed.get("name") == "p50"
+    (suite,) = ElementTree.fromstring(junit(compare(_side(), _side(app_build="debug"), tolerances)))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "0", "3")
+    assert "cannot be compared: build: release and debug" in str(suite[0][0].get("message"))
