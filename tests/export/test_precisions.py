@@ -190,3 +190,28 @@ def test_mixed_precision_is_the_highest_where_integers_save_nothing(settle, tmp_
 def test_mixed_precision_says_what_it_cannot_reach(network, example, tmp_path):
     with pytest.raises(ParityError, match="the highest precision reaches"):
         export(network, "coreml", "mixed", folder=tmp_path, example=example, floor=120)
+
+
+class _Halves(torch.nn.Module):
+    """Slices of a convolution whose ranges are far apart, each multiplied and added, as SPADE modulates."""
+
+    def __init__(self):
+        super().__init__()
+        self.both, self.last = torch.nn.Conv2d(3, 8, 1), torch.nn.Conv2d(4, 3, 1)
+
+    def forward(self, x):
+        scale, shift = self.both(x).chunk(2, 1)
+        return self.last(shift * scale + shift).tanh()
+
+
+@pytest.mark.slow
+def test_slices_are_quantised_as_what_they_read(liven, tmp_path):
+    module = liven(_Halves(), torch.from_numpy(CALIBRATION))
+    with torch.no_grad():
+        module.both.weight[:4] *= 4
+    example = (torch.zeros(1, 3, 32, 32),)
+    entry = export(
+        module, "executorch-xnnpack", "int8", folder=tmp_path, example=example, calibration=CALIBRATION
+    ).entry
+    assert entry.parity is not None
+    assert entry.parity.psnr_db > 20
