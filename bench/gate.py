@@ -1,4 +1,4 @@
-"""Whether a candidate is worse than its base. Pure functions on results: nothing here measures, reads or prints.
+"""Whether a candidate is worse than its base. Pure functions on results; tolerances come from a file.
 
 A verdict is only given where the interval of the ratio allows it: REGRESSION where it lies above 1 + tolerance, PASS
 where it lies below, NOISY where it does neither. The interval has a confidence of 99 %, so that an unchanged candidate

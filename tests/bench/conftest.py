@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from pocketgan.bundle import pack_folder, record_file, write_manifest
 from pocketgan.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, Parity, TensorSpec
 
 MakeBundle = Callable[..., Path]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +167,17 @@ def _beside(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def pocketgan(environment: dict[str, str], tmp_path: Path) -> Command:
+    """The command line in a process of its own, in the test's folder."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pocketgan", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -15,15 +15,6 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = ("--iterations", "4", "--rounds", "2", "--warmup", "1")
 
 
-@pytest.fixture
-def pocketgan(environment: dict[str, str], tmp_path: Path) -> Command:
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pocketgan", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
-
-    return run
-
-
 def test_bench_prints_a_table_and_where_the_results_are(
     pocketgan: Command, make_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,15 +21,6 @@ from pocketgan.bench.session import JobOptions
 from pocketgan.errors import DeviceError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def pocketgan(environment: dict[str, str], tmp_path: Path) -> Command:
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pocketgan", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
-
-    return run
 
 
 class _Steady(LocalDevice):
