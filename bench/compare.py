@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from pocketgan import console
 from pocketgan.bench.devices import Device
 from pocketgan.bench.gate import Pair, judge
-from pocketgan.bench.journal import BundleRecord
+from pocketgan.bench.journal import BundleRecord, Journal
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.session import JobOptions, new_session, plan_job, runnable_entries
 from pocketgan.bundle import Bundle, open_bundle
@@ -28,20 +29,30 @@ def compare_bundles(
     options: JobOptions,
     tolerances: Mapping[str, float],
     most_rounds: int,
+    journal_path: Path | None = None,
 ) -> list[Pair]:
     """Measure the entries that both bundles have, or each other's only one, and judge them.
 
-    `options.rounds` are measured first, then as many more as the gate asks for, up to `most_rounds`.
+    `options.rounds` are measured first, then as many more as the gate asks for, up to `most_rounds`. With
+    `journal_path` every run is appended to that results file.
 
     Raises:
         BundleError: a bundle is damaged.
         DeviceError: the device is locked, or the bundles share no entry that it can run.
+        ResultsError, StorageError: the results file is foreign or broken, or cannot be written.
     """
-    with open_bundle(base) as one, open_bundle(candidate) as other, device.lock():
+    with ExitStack() as stack:
+        one, other = (stack.enter_context(open_bundle(path)) for path in (base, candidate))
+        matched = _matched(one, other, device, options)
+        stack.enter_context(device.lock())
+        journal = None if journal_path is None else stack.enter_context(Journal(journal_path))
+        if journal is not None:
+            for bundle in (one, other):
+                journal.append_bundle(bundle.digest, bundle.manifest)
         session = new_session()
         return [
-            _decided((one, ids[0]), (other, ids[1]), device, options, tolerances, most_rounds, session)
-            for ids in _matched(one, other, device, options)
+            _decided((one, ids[0]), (other, ids[1]), device, options, tolerances, most_rounds, session, journal)
+            for ids in matched
         ]
 
 
@@ -66,41 +77,29 @@ def _decided(
     tolerances: Mapping[str, float],
     most_rounds: int,
     session: str,
+    journal: Journal | None,
 ) -> Pair:
     records = [BundleRecord(digest=bundle.digest, manifest=bundle.manifest) for bundle, _ in (base, candidate)]
-    results: list[Result] = []
+    runs: tuple[list[Result], list[Result]] = ([], [])
     wanted, rounds = options.rounds, 0
     while True:
         with console.progress(f"measuring {candidate[1]}", (wanted - rounds) * FRAMES_A_TURN * 2) as progress:
             while rounds < wanted:
                 count = min(ROUNDS_A_PROCESS, wanted - rounds)
-                asked = replace(options, rounds=count, iterations=count * FRAMES_A_TURN)
-                work = [(bundle, plan_job(bundle, entry, asked)) for bundle, entry in (base, candidate)]
+                asked = replace(options, rounds=count, iterations=count * FRAMES_A_TURN, runs=1)
+                work = [(bundle, plan_job(bundle, entry, asked, len(runs[0]))) for bundle, entry in (base, candidate)]
                 found = device.run_interleaved(work, session=session, tick=progress.advance)
                 failed = next((error for result in found if not result.frames for error in result.errors), None)
                 if failed is not None:
                     raise DeviceError(f"{candidate[1]} cannot be compared: {failed}")
-                results = [_joined(*pair, rounds) for pair in zip(results, found, strict=True)] if results else found
+                for side, result in zip(runs, found, strict=True):
+                    side.append(result)
+                    if journal is not None:
+                        journal.append_result(result)
                 rounds += count
-        pair = judge((results[0], records[0]), (results[1], records[1]), tolerances)
+        pair = judge((runs[0], records[0]), (runs[1], records[1]), tolerances)
         asked_for = [one.rounds for one in pair.metrics if one.rounds is not None]
         if pair.differences or not asked_for or rounds >= most_rounds:
             return pair
         wanted = min(most_rounds, max(asked_for))
         console.note(f"{candidate[1]}: undecided after {rounds} rounds; measuring {wanted - rounds} more")
-
-
-def _joined(before: Result, after: Result, rounds: int) -> Result:
-    """One result of two whose rounds follow each other."""
-    later = [frame.model_copy(update={"round": frame.round + rounds}) for frame in after.frames]
-    joined: dict[str, object] = {
-        name: [*getattr(before, name), *getattr(after, name)]
-        for name in ("cold_load_ns", "warm_load_ns", "first_inference_ns", "conditions", "errors")
-    }
-    job = before.job.model_copy(
-        update={
-            "iterations": (before.job.iterations or 0) + (after.job.iterations or 0),
-            "rounds": before.job.rounds + after.job.rounds,
-        }
-    )
-    return before.model_copy(update={**joined, "frames": [*before.frames, *later], "job": job})

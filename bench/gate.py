@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from pocketgan.bench.journal import BundleRecord, Results
+from pocketgan.bench.runs import joined, measurements, turn_times
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.statistics import (
     Interval,
-    frame_times,
     paired_ratio,
     percentile,
     rounds_needed,
@@ -33,6 +32,9 @@ CONFIDENCE = 0.99
 TOLERANCES = {"p50": 0.03}
 TIMES = ("p50", "p90", "first", "load")
 METRICS = (*TIMES, "memory", "size", "parity")
+
+# Milliseconds by turn (see runs.turn_times).
+Turns = Mapping[tuple[str, int], Sequence[float]]
 
 
 class Verdict(StrEnum):
@@ -119,8 +121,8 @@ def compare(base: Results, candidate: Results, tolerances: Mapping[str, float] |
         raise ResultsError(f"base and candidate share no entry: base has {names[0]}, candidate {names[1]}")
     return [
         judge(
-            (sides[0][one], base.bundles[sides[0][one].job.bundle]),
-            (sides[1][other], candidate.bundles[sides[1][other].job.bundle]),
+            (sides[0][one], base.bundles[sides[0][one][0].job.bundle]),
+            (sides[1][other], candidate.bundles[sides[1][other][0].job.bundle]),
             TOLERANCES if tolerances is None else tolerances,
         )
         for one, other in keys
@@ -128,13 +130,20 @@ def compare(base: Results, candidate: Results, tolerances: Mapping[str, float] |
 
 
 def judge(
-    base: tuple[Result, BundleRecord], candidate: tuple[Result, BundleRecord], tolerances: Mapping[str, float]
+    base: tuple[Sequence[Result], BundleRecord],
+    candidate: tuple[Sequence[Result], BundleRecord],
+    tolerances: Mapping[str, float],
 ) -> Pair:
-    """Judge two results, each with what is known of its bundle."""
-    results = base[0], candidate[0]
+    """Judge two measurements (the runs of each), with what is known of their bundles."""
+    runs = base[0], candidate[0]
+    results = joined(runs[0]), joined(runs[1])
     entries = base[1].manifest.entry(results[0].job.entry), candidate[1].manifest.entry(results[1].job.entry)
+    turns = turn_times(runs[0]), turn_times(runs[1])
+    loads = _numbered(results[0].cold_load_ns), _numbered(results[1].cold_load_ns)
+    firsts = _numbered(results[0].first_inference_ns), _numbered(results[1].first_inference_ns)
+    sides: dict[str, tuple[Turns, Turns]] = {"p50": turns, "p90": turns, "first": firsts, "load": loads}
     metrics = [
-        *(_time(metric, *results, tolerances.get(metric)) for metric in TIMES),
+        *(_time(metric, *sides[metric], paired(*runs), tolerances.get(metric)) for metric in TIMES),
         _amount("memory", _peak(results[0]), _peak(results[1]), tolerances.get("memory")),
         _amount("size", float(entries[0].bytes), float(entries[1].bytes), tolerances.get("size")),
         _parity(*results, tolerances.get("parity")),
@@ -152,8 +161,11 @@ def decide(ratio: Interval, rounds: int, bound: float) -> tuple[Verdict, int | N
     return Verdict.NOISY, rounds_needed(ratio, rounds, bound)
 
 
-def _latest(side: Results, name: str) -> dict[tuple[str, str], Result]:
-    found = {(result.bundle_name, result.job.entry): result for result in side.results if result.frames}
+def _latest(side: Results, name: str) -> dict[tuple[str, str], list[Result]]:
+    found = {}
+    for runs in measurements(side.results):
+        if timed := [run for run in runs if run.frames]:
+            found[timed[0].bundle_name, timed[0].job.entry] = timed
     if not found:
         raise ResultsError(f"the {name} holds no timed result")
     return found
@@ -187,41 +199,29 @@ def _circumstances(result: Result, entry: Entry) -> dict[str, object]:
     }
 
 
-def _rounds(result: Result) -> dict[int, list[float]]:
-    found: dict[int, list[float]] = defaultdict(list)
-    for frame, time in zip(result.frames, frame_times(result.frames), strict=True):
-        found[frame.round].append(time / 1e6)
-    return found
+def paired(base: Sequence[Result], candidate: Sequence[Result]) -> bool:
+    """Whether the two took turns, so that what the machine did meanwhile cancels."""
+    return turn_times(base).keys() == turn_times(candidate).keys()
 
 
-def _time(metric: str, base: Result, candidate: Result, tolerance: float | None) -> Judged:
+def _numbered(times_ns: Sequence[int]) -> Turns:
+    """Loads and first inferences, which were repeated in fresh processes: each a turn of one."""
+    return {("", number): [time / 1e6] for number, time in enumerate(times_ns)}
+
+
+def _time(metric: str, base: Turns, candidate: Turns, took_turns: bool, tolerance: float | None) -> Judged:
     percent = 90 if metric == "p90" else 50
-    sides = [_turns(metric, result) for result in (base, candidate)]
-    if not all(sides):
+    if not base or not candidate:
         return Judged(metric, None, None, None, tolerance, _unmeasured(tolerance))
-    series = [[time for turn in side.values() for time in turn] for side in sides]
-    shared = sorted(sides[0].keys() & sides[1].keys())
-    if paired(base, candidate):
-        rounds = [[side[number] for number in shared] for side in sides]
-        ratio = paired_ratio(rounds[0], rounds[1], CONFIDENCE, percent)
+    series = [[time for turn in side.values() for time in turn] for side in (base, candidate)]
+    shared = [name for name in base if name in candidate]
+    if took_turns:
+        ratio = paired_ratio([base[name] for name in shared], [candidate[name] for name in shared], CONFIDENCE, percent)
     else:
         ratio = unpaired_ratio(series[0], series[1], CONFIDENCE, percent)
     verdict, needed = (None, None) if tolerance is None else decide(ratio, len(shared), 1 + tolerance)
     middle = [percentile(one, percent) for one in series]
     return Judged(metric, middle[0], middle[1], ratio, tolerance, verdict, needed)
-
-
-def paired(base: Result, candidate: Result) -> bool:
-    """Whether the two took turns, so that what the machine did meanwhile cancels."""
-    return base.session == candidate.session and _rounds(base).keys() == _rounds(candidate).keys()
-
-
-def _turns(metric: str, result: Result) -> dict[int, list[float]]:
-    """Milliseconds by round; loads and first inferences were repeated in fresh processes, each a round of one."""
-    if metric in ("p50", "p90"):
-        return _rounds(result)
-    times = result.cold_load_ns if metric == "load" else result.first_inference_ns
-    return {number: [time / 1e6] for number, time in enumerate(times)}
 
 
 def _unmeasured(tolerance: float | None) -> Verdict | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,17 +195,28 @@ def _parse(path: Path, number: int, line: bytes) -> BundleRecord | Result:
     if kind == "bundle":
         return _validate(where, BundleRecord, value)
     if kind == "result":
-        version = str(value.get("schema_version"))
-        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-            raise ResultsError(f"{where} has schema version {version}, this pocketgan reads {SCHEMA_VERSION}")
         del value["record"]
-        return _validate(where, Result, value)
+        return _validate(where, Result, value, _added_later(where, value.get("schema_version")))
     raise ResultsError(f"{where} is neither a bundle nor a result record; is this a results file?")
 
 
-def _validate(where: str, model: type[Record], value: dict[str, Any]) -> Record:
+def _added_later(where: str, version: Any) -> bool:
+    """Whether a later minor version, whose new fields are left out, wrote the record; a newer major is refused."""
+    ours = tuple(int(part) for part in SCHEMA_VERSION.split("."))
+    if not isinstance(version, str) or not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", version):
+        return False  # validation says what is wrong with it
+    found = tuple(int(part) for part in version.split("."))
+    if found[0] > ours[0]:
+        raise ResultsError(
+            f"{where} has schema version {version}, which is newer than this pocketgan reads ({ours[0]}.x); "
+            "upgrade pocketgan: pip install -U pocketgan"
+        )
+    return found > ours
+
+
+def _validate(where: str, model: type[Record], value: dict[str, Any], added_later: bool = False) -> Record:
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, extra="ignore" if added_later else "forbid")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field_name = ".".join(str(part) for part in first["loc"]) or "the record"

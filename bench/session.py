@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,8 @@ from typing import Literal
 from pocketgan import console
 from pocketgan.bench.devices import Device
 from pocketgan.bench.journal import Journal, SampleRow
-from pocketgan.bench.schema.job import Job, Warmup
+from pocketgan.bench.runs import joined
+from pocketgan.bench.schema.job import CoolDown, Job, Warmup
 from pocketgan.bench.schema.result import Result
 from pocketgan.bundle import Bundle, open_bundle
 from pocketgan.errors import DeviceError
@@ -22,18 +23,31 @@ from pocketgan.manifest import Entry
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What every Job of a session has in common (see Job). `entry` restricts it to one entry id."""
+    """What every Job of a session has in common (see Job). `entry` restricts it to one entry id.
+
+    `iterations` and `rounds` are split evenly over `runs`, rounded up; each run is a process of its own, because what a
+    process is lucky or unlucky with (where its memory lies) is drawn anew in the next one. Mode `sustained` takes
+    `duration_s` instead and one run.
+    """
 
     mode: Literal["latency", "throughput", "sustained"] = "latency"
-    iterations: int = 50
-    rounds: int = 5
-    warmup: int = 5
+    iterations: int = 60
+    rounds: int = 12
+    warmup: Warmup = field(default_factory=Warmup)
     threads: int = 1
     cold_repeats: int = 1
     entry: str | None = None
+    runs: int = 3
+    duration_s: float = 60.0
+    cool_down: CoolDown | None = None
+
+    @property
+    def processes(self) -> int:
+        """How many runs there are."""
+        return 1 if self.mode == "sustained" else min(self.runs, self.iterations)
 
 
-Key = tuple[str, str, str, str, int, int | None]
+Key = tuple[str, str, int]
 
 
 def measure(
@@ -46,15 +60,17 @@ def measure(
 ) -> list[Result]:
     """Measure every entry of `bundles` that `device` can run, and append it to the results file.
 
-    Bundles that share an entry id take turns, so that they can be compared. Results are appended as they come; a file
-    that is there already is continued with a new session.
+    Bundles that share an entry id take turns, so that they can be compared. Each run is appended when it ends, so that
+    an interrupted session loses no more than the one under way; a file that is there already is continued with a new
+    session.
 
     Args:
         samples: sample rows for the results file, by bundle digest.
-        resume: take over what the file already holds of the same bundle, entry, device, mode, threads and iterations;
-            results without frames are measured again.
+        resume: take over the runs that the file already holds of the same jobs on this device, and go on in their
+            session; runs without frames are measured again.
     Returns:
-        One Result per bundle and entry, in the order of the bundles; what went wrong with a model is in its errors.
+        One Result per bundle and entry, its runs joined, in the order of the bundles; what went wrong with a model is
+        in its errors.
     Raises:
         BundleError: a bundle is damaged.
         DeviceError: the device is locked, or can run nothing of a bundle.
@@ -62,27 +78,32 @@ def measure(
     """
     with ExitStack() as stack:
         opened = _open_all(stack, bundles)
-        work = [
-            (bundle, plan_job(bundle, entry.id, options))
-            for bundle in opened
-            for entry in runnable_entries(bundle, device, options.entry)
-        ]
+        entries = [(bundle, entry.id) for bundle in opened for entry in runnable_entries(bundle, device, options.entry)]
         stack.enter_context(device.lock())
         journal = stack.enter_context(Journal(journal_path))
         for bundle in opened:
             journal.append_bundle(bundle.digest, bundle.manifest, (samples or {}).get(bundle.digest, ()))
-        done = _held(journal, device) if resume else {}
-        todo = [(bundle, job) for bundle, job in work if _key(job, device) not in done]
-        if len(todo) < len(work):
-            console.note(f"{len(work) - len(todo)} of {len(work)} entries are in {journal_path} already")
-        session = new_session()
-        frames = sum(job.iterations or 0 for _, job in todo)
-        with console.progress("measuring", frames) as progress:
-            for turn in _groups(todo):
-                for result in device.run_interleaved(turn, session=session, tick=progress.advance):
-                    journal.append_result(result)
-                    done[_key(result.job, device)] = result
-        return [done[_key(job, device)] for _, job in work]
+        plan = [
+            [(bundle, plan_job(bundle, entry, options, run)) for bundle, entry in entries]
+            for run in range(options.processes)
+        ]
+        done, session = _held(journal, device, [job for jobs in plan for _, job in jobs]) if resume else ({}, None)
+        if done:
+            console.note(f"{len(done)} of {len(entries) * len(plan)} runs are in {journal_path} already")
+        session = session or new_session()
+        todo = [[(bundle, job) for bundle, job in jobs if _key(job) not in done] for jobs in plan]
+        steps = sum(job.iterations or round(job.duration_s or 0) for jobs in todo for _, job in jobs)
+        with console.progress("measuring", steps) as progress:
+            for number, jobs in enumerate(todo):
+                # Back to front every second time: no group is always the one that finds the device cool.
+                groups = _groups(jobs)
+                for group in groups if number % 2 == 0 else reversed(groups):
+                    for result in device.run_interleaved(group, session=session, tick=progress.advance):
+                        journal.append_result(result)
+                        done[_key(result.job)] = result
+        return [
+            joined([done[bundle.digest, entry, run] for run in range(options.processes)]) for bundle, entry in entries
+        ]
 
 
 def _open_all(stack: ExitStack, paths: Sequence[Path]) -> list[Bundle]:
@@ -114,17 +135,21 @@ def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> li
     return runnable
 
 
-def plan_job(bundle: Bundle, entry_id: str, options: JobOptions) -> Job:
-    """The Job of one entry."""
+def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0) -> Job:
+    """The Job of one run of one entry."""
+    sustained = options.mode == "sustained"
     return Job(
         bundle=bundle.digest,
         entry=entry_id,
         mode=options.mode,
-        warmup=Warmup(iterations=options.warmup),
-        iterations=options.iterations,
-        rounds=options.rounds,
+        warmup=options.warmup,
+        iterations=None if sustained else -(-options.iterations // options.processes),
+        duration_s=options.duration_s if sustained else None,
+        rounds=1 if sustained else -(-options.rounds // options.processes),
+        run=run,
         threads=options.threads,
         cold_repeats=options.cold_repeats,
+        cool_down=options.cool_down,
     )
 
 
@@ -136,17 +161,20 @@ def _groups(work: list[tuple[Bundle, Job]]) -> list[list[tuple[Bundle, Job]]]:
     return list(groups.values())
 
 
-def _key(job: Job, device: Device) -> Key:
-    return (job.bundle, job.entry, device.name, job.mode, job.threads, job.iterations)
+def _key(job: Job) -> Key:
+    return (job.bundle, job.entry, job.run)
 
 
-def _held(journal: Journal, device: Device) -> dict[Key, Result]:
-    """The latest good result of each key on this device."""
-    return {
-        _key(result.job, device): result
+def _held(journal: Journal, device: Device, jobs: Sequence[Job]) -> tuple[dict[Key, Result], str | None]:
+    """The latest good result of each of the jobs on this device, and the session of the last of them."""
+    there = device.describe()
+    wanted = {job.model_dump_json() for job in jobs}
+    found = [
+        result
         for result in journal.results.results
-        if result.frames and result.device.name == device.name
-    }
+        if result.frames and result.device == there and result.job.model_dump_json() in wanted
+    ]
+    return {_key(result.job): result for result in found}, found[-1].session if found else None
 
 
 def new_session() -> str:

@@ -29,7 +29,7 @@ _LEAST_FRAMES = 8
 
 
 class TimedFrame(Protocol):
-    """What `Frame` of a Result offers: the three parts of one frame in nanoseconds."""
+    """What `Frame` of a Result offers: the three parts of one frame in nanoseconds, and its end where they overlap."""
 
     @property
     def pre_ns(self) -> int: ...
@@ -37,6 +37,10 @@ class TimedFrame(Protocol):
     def inference_ns(self) -> int: ...
     @property
     def post_ns(self) -> int: ...
+    @property
+    def round(self) -> int: ...
+    @property
+    def end_ns(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -88,21 +92,39 @@ def summarise(times_ns: Sequence[float]) -> Summary:
     return Summary(len(ms), float(ms.mean()), median, p90, p99, float(ms.min()), float(ms.max()))
 
 
+def round_times(frames: Sequence[TimedFrame]) -> dict[int, list[int]]:
+    """Time of each frame in nanoseconds, by round: pre + inference + post. Of frames that overlap it is the time from
+    the end of the one before, so that the first of a round has none."""
+    found: dict[int, list[int]] = {}
+    ends: dict[int, int] = {}
+    for frame in frames:
+        times = found.setdefault(frame.round, [])
+        if frame.end_ns is None:
+            times.append(frame.pre_ns + frame.inference_ns + frame.post_ns)
+            continue
+        if frame.round in ends:
+            times.append(frame.end_ns - ends[frame.round])
+        ends[frame.round] = frame.end_ns
+    return found
+
+
 def frame_times(frames: Sequence[TimedFrame]) -> list[int]:
-    """Whole time of each frame, pre + inference + post, in nanoseconds."""
-    return [frame.pre_ns + frame.inference_ns + frame.post_ns for frame in frames]
+    """The times of `round_times`, one round after the other."""
+    return [time for times in round_times(frames).values() for time in times]
 
 
 def frames_per_second(frames: Sequence[TimedFrame]) -> float:
-    """1 / median(pre + inference + post), in frames per second.
+    """1 / median(pre + inference + post), in frames per second; of frames that overlap, how many came a second.
 
     Raises:
-        ValueError: no frames, or a median of zero.
+        ValueError: no frames, or frames that took no time.
     """
-    median = percentile(frame_times(frames), 50)
-    if median <= 0:
-        raise ValueError("the median frame took no time")
-    return NS_PER_S / median
+    times = frame_times(frames)
+    overlap = any(frame.end_ns is not None for frame in frames)
+    typical = sum(times) / len(times) if overlap and times else percentile(times, 50)
+    if typical <= 0:
+        raise ValueError("the frames took no time")
+    return NS_PER_S / typical
 
 
 def percentile_interval(values: Sequence[float], percent: float = 50, confidence: float = 0.95) -> Interval:

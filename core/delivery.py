@@ -136,6 +136,7 @@ def measure_bundles(context: Context) -> dict[str, Any]:
     """Measure all bundles in turns on the recipe's device."""
     from pocketgan.bench.devices import find_device
     from pocketgan.bench.journal import SampleRow
+    from pocketgan.bench.schema.job import Warmup
     from pocketgan.bench.session import JobOptions, measure
 
     recipe, stage = context.recipe, context.recipe.bench
@@ -147,7 +148,16 @@ def measure_bundles(context: Context) -> dict[str, Any]:
         if digest:
             samples[digest] = [SampleRow(**row) for row in read_samples(context.run / source)]
     bundles = [context.run / "bundle" / f"{_bundle_name(recipe, role)}.pgb" for role in _roles(recipe)]
-    options = JobOptions(stage.mode, stage.iterations, stage.rounds, stage.warmup_iterations, stage.threads)
+    warmup = Warmup(iterations=stage.warmup_iterations)
+    options = JobOptions(
+        stage.mode,
+        stage.iterations,
+        stage.rounds,
+        warmup,
+        stage.threads,
+        runs=stage.runs,
+        duration_s=stage.duration_s,
+    )
     results = measure(bundles, find_device(stage.device), options, context.folder / RESULTS, samples, resume=True)
     return {"results": len(results), "errors": [error for result in results for error in result.errors]}
 

@@ -196,7 +196,7 @@ def time_modules(
     """
     from pocketgan.bench.devices.local import LocalDevice
     from pocketgan.bench.runners.process import run_plan
-    from pocketgan.bench.runners.protocol import Plan
+    from pocketgan.bench.runners.protocol import Plan, WarmupPlan
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pocketgan-")))
@@ -208,7 +208,7 @@ def time_modules(
                 bar.advance()
         best = [math.inf] * len(plans)
         frames = rounds * FRAMES_PER_ROUND
-        plan = Plan("time", tuple(plans), platform.threads, WARMUP, frames, rounds)
+        plan = Plan("time", tuple(plans), platform.threads, WarmupPlan(WARMUP), frames, rounds)
         with console.progress("timing", len(plans) * frames) as bar:
 
             def take(event: dict[str, Any]) -> None:

@@ -255,10 +255,12 @@ class BenchStage(Section):
     """Measuring of all bundles, interleaved."""
 
     device: str = "local"
-    mode: Literal["latency"] = "latency"
-    iterations: Steps = Field(50, description="timed frames of each entry")
-    rounds: Steps = Field(5, description="turns that the compared models take")
-    warmup_iterations: Annotated[int, Field(ge=0)] = 5
+    mode: Literal["latency", "throughput", "sustained"] = "latency"
+    iterations: Steps = Field(60, description="timed frames of each entry")
+    rounds: Steps = Field(12, description="turns that the compared models take")
+    runs: Steps = Field(3, description="processes that the turns are split over")
+    duration_s: Annotated[float, Field(gt=0)] = Field(60, description="length of a sustained run")
+    warmup_iterations: Annotated[int, Field(ge=0)] = Field(5, description="at least; then until frames are steady")
     threads: Steps = 1
 
 

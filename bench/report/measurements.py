@@ -13,6 +13,7 @@ import numpy as np
 
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.report.labels import ROLE_ORDER
+from pocketgan.bench.runs import joined, measurements
 from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.bench.statistics import Summary, frame_times, frames_per_second, percentile_interval, summarise
 from pocketgan.errors import ResultsError
@@ -106,13 +107,14 @@ def select(results: Results) -> Selection:
         ResultsError: a result whose bundle has no record.
     """
     latest: dict[tuple[object, ...], Result] = {}
-    for result in sorted(results.results, key=lambda result: result.started_at):
+    found = [joined(runs) for runs in measurements(results.results)]
+    for result in sorted(found, key=lambda result: result.started_at):
         if result.job.bundle not in results.bundles:
             raise ResultsError(f"a result of {result.bundle_name} ({result.job.bundle[:12]}) has no bundle record")
         latest[(result.job.bundle, *_circumstances(result))] = result
     measured = [Measurement(results.bundles[r.job.bundle], r, _timing(r)) for r in latest.values()]
     measured.sort(key=_rank)
-    return Selection(tuple(measured), tuple(_groups(measured)), len(results.results) - len(latest))
+    return Selection(tuple(measured), tuple(_groups(measured)), len(found) - len(latest))
 
 
 def _circumstances(result: Result) -> tuple[object, ...]:

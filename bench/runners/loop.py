@@ -1,28 +1,22 @@
-"""The loop that every runner shares: load, first inference, golden check, warm-up, rounds of turns."""
+"""What every runner does with its models: load, first inference, golden check; `timing` does the rest."""
 
 from __future__ import annotations
 
-import gc
 import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from pocketgan.bench.runners.picture import needs_conversion, to_picture, to_tensor
+from pocketgan.bench.runners.file_cache import cached_share
+from pocketgan.bench.runners.picture import needs_conversion, to_picture
 from pocketgan.bench.runners.protocol import Channel, ModelPlan, Plan, TensorPlan
+from pocketgan.bench.runners.timing import Loaded, Run, sustain, take_turns, warm_up
 
-Inputs = Mapping[str, np.ndarray]
-Run = Callable[[Inputs], Sequence[np.ndarray]]
-
-# Scheduler noise and the interpreter's own threads stay far below this.
-THREAD_TOLERANCE = 1.25
-SHORTEST_THREAD_CHECK_S = 0.05
 RUNS_BEFORE_MEMORY = 2
 
 
@@ -45,19 +39,6 @@ class WrongOutputError(Exception):
     """A model that does not compute its golden outputs."""
 
 
-@dataclass
-class _Ready:
-    """A loaded and checked model with what its frames need."""
-
-    index: int
-    plan: ModelPlan
-    run: Run
-    inputs: dict[str, np.ndarray]
-    picture_input: TensorPlan | None
-    picture: np.ndarray | None
-    picture_output: int | None
-
-
 def serve(engine: Engine) -> None:
     """Carry out the plan on standard input with `engine`; the main function of a runner."""
     channel = Channel()
@@ -65,7 +46,7 @@ def serve(engine: Engine) -> None:
     version, notes = engine.start(plan.threads)
     runtime_bytes = peak_memory_bytes()
     channel.send("ready", runtime=engine.name, version=version, notes=notes)
-    ready = []
+    ready: list[Loaded] = []
     for index, model in enumerate(plan.models):
         try:
             ready.append(_prepare(engine, channel, index, model))
@@ -75,8 +56,21 @@ def serve(engine: Engine) -> None:
             channel.send("failed", model=index, message=str(problem))
         except Exception as problem:  # whatever a runtime throws belongs to this model, not to the others
             channel.send("failed", model=index, message=f"{engine.name} refused the model: {_first_line(problem)}")
-    done = _time_rounds(channel, ready, plan) if plan.task == "time" and ready else []
-    channel.send("done", notes=done)
+    channel.send("done", notes=_time(channel, ready, plan))
+
+
+def _time(channel: Channel, models: list[Loaded], plan: Plan) -> list[str]:
+    """What the plan's task asks for beyond the check; notes on the threads used."""
+    if not models or plan.task not in ("time", "overlap", "sustain"):
+        return []
+    if plan.task == "sustain":
+        for model in models:
+            warm_up(channel, model, plan.warmup)
+            sustain(channel, model, plan.duration_s)
+        return []
+    for model in models:
+        warm_up(channel, model, plan.warmup)
+    return take_turns(channel, models, plan)
 
 
 def peak_memory_bytes() -> int:
@@ -118,27 +112,17 @@ def agreement(
     return (None if math.isinf(worst_db) else worst_db), worst_error
 
 
-def turns(models: int, rounds: int) -> list[list[int]]:
-    """Order of the models in each round: rotated by one every second round, and back to front in between, so that
-    each model stands equally often early and late, before and after each other."""
-    orders = []
-    for number in range(rounds):
-        start = number // 2 % models
-        order = [*range(start, models), *range(start)]
-        orders.append(order if number % 2 == 0 else order[::-1])
-    return orders
-
-
-def _prepare(engine: Engine, channel: Channel, index: int, plan: ModelPlan) -> _Ready:
+def _prepare(engine: Engine, channel: Channel, index: int, plan: ModelPlan) -> Loaded:
     """Load, run once and compare with golden; sends `loaded` and `parity`."""
     inputs = {tensor.name: _golden(tensor).astype(tensor.dtype, copy=False) for tensor in plan.inputs}
     golden = [_golden(tensor) for tensor in plan.outputs]
+    in_cache = cached_share(Path(plan.file))
     started = time.perf_counter_ns()
     run = engine.load(plan)
     loaded = time.perf_counter_ns()
     outputs = run(inputs)
     ended = time.perf_counter_ns()
-    channel.send("loaded", model=index, cold_ns=loaded - started, first_ns=ended - loaded)
+    channel.send("loaded", model=index, cold_ns=loaded - started, first_ns=ended - loaded, file_cache=in_cache)
     psnr_db, error = agreement(outputs, golden, [tensor.value_range for tensor in plan.outputs])
     channel.send("parity", model=index, psnr_db=psnr_db, max_abs_error=error)
     if psnr_db is not None and psnr_db < plan.floor_db:
@@ -148,7 +132,7 @@ def _prepare(engine: Engine, channel: Channel, index: int, plan: ModelPlan) -> _
     picture_input = next((tensor for tensor in plan.inputs if needs_conversion(tensor)), None)
     picture_output = next((i for i, tensor in enumerate(plan.outputs) if needs_conversion(tensor)), None)
     picture = None if picture_input is None else to_picture(inputs[picture_input.name], picture_input)
-    return _Ready(index, plan, run, inputs, picture_input, picture, picture_output)
+    return Loaded(index, plan, run, inputs, picture_input, picture, picture_output)
 
 
 def _golden(tensor: TensorPlan) -> np.ndarray:
@@ -156,7 +140,7 @@ def _golden(tensor: TensorPlan) -> np.ndarray:
     return np.fromfile(tensor.golden_file, dtype=dtype).reshape(tensor.golden_shape)
 
 
-def _measure_fresh(engine: Engine, channel: Channel, model: _Ready, runtime_bytes: int) -> None:
+def _measure_fresh(engine: Engine, channel: Channel, model: Loaded, runtime_bytes: int) -> None:
     """Memory with the model in use, then a second load (which would count twice in the peak, so it comes last)."""
     for _ in range(RUNS_BEFORE_MEMORY):
         model.run(model.inputs)
@@ -164,63 +148,6 @@ def _measure_fresh(engine: Engine, channel: Channel, model: _Ready, runtime_byte
     started = time.perf_counter_ns()
     engine.load(model.plan)
     channel.send("reloaded", model=model.index, warm_ns=time.perf_counter_ns() - started)
-
-
-def _time_rounds(channel: Channel, models: list[_Ready], plan: Plan) -> list[str]:
-    """Warm up, then let the models take turns; sends `frames` after each turn. Returns notes on the threads used."""
-    for model in models:
-        for _ in range(plan.warmup):
-            _frame(model, 0)
-            channel.beat()
-    rounds = min(plan.rounds, plan.iterations)
-    counts = [plan.iterations // rounds + (number < plan.iterations % rounds) for number in range(rounds)]
-    gc.collect()
-    gc.disable()
-    all_s = main_s = 0.0
-    for number, order in enumerate(turns(len(models), rounds)):
-        for position in order:
-            model = models[position]
-            if len(models) > 1:
-                _frame(model, number)  # the other model's turn has evicted this one's weights; an app's would be there
-            frames = []
-            all_before, main_before = time.process_time(), time.thread_time()
-            for _ in range(counts[number]):
-                frames.append(_frame(model, number))
-                channel.beat()
-            all_s += time.process_time() - all_before
-            main_s += time.thread_time() - main_before
-            channel.send("frames", model=model.index, frames=frames)
-        gc.collect()
-    return thread_notes(all_s, main_s, plan.threads)
-
-
-def thread_notes(all_s: float, main_s: float, threads: int) -> list[str]:
-    """What to say where a runtime used more threads than were asked for.
-
-    Args:
-        all_s, main_s: CPU seconds of all threads of the process, and of the one that calls the runtime, which takes an
-            equal share of the work. Their ratio holds on a busy machine too, where CPU time per wall time does not.
-    """
-    if all_s < SHORTEST_THREAD_CHECK_S or all_s <= threads * THREAD_TOLERANCE * main_s:
-        return []
-    used = all_s / max(main_s, 1e-9)
-    return [f"the runtime spread its work over {used:.1f} threads though {threads} were asked for"]
-
-
-def _frame(model: _Ready, number: int) -> list[int]:
-    """One edit: picture to tensor, inference, tensor to picture. Returns [start, pre, inference, post, round]."""
-    started = time.perf_counter_ns()
-    before = started
-    if model.picture_input is not None and model.picture is not None:
-        model.inputs[model.picture_input.name] = to_tensor(model.picture, model.picture_input)
-        before = time.perf_counter_ns()
-    for _ in range(model.plan.repeat):
-        outputs = model.run(model.inputs)
-    after = ended = time.perf_counter_ns()
-    if model.picture_output is not None:
-        to_picture(outputs[model.picture_output], model.plan.outputs[model.picture_output])
-        ended = time.perf_counter_ns()
-    return [started, before - started, after - before, ended - after, number]
 
 
 def _first_line(problem: Exception) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pocketgan.bench.runners.loop import Inputs, Run, serve
+from pocketgan.bench.runners.loop import serve
 from pocketgan.bench.runners.protocol import ModelPlan
+from pocketgan.bench.runners.timing import Inputs, Run
 
 
 class OnnxRuntimeEngine:

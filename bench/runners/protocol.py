@@ -4,9 +4,10 @@ The host writes one line of JSON, the Plan, on the runner's standard input and k
 host is gone, and the runner ends too. The runner answers with events, one JSON object a line, on the file descriptor
 that was its standard output; whatever a runtime prints there goes to standard error, which the host keeps in a file.
 
-Events: `ready` (runtime, version, notes), `loaded` (model, cold_ns, first_ns), `reloaded` (model, warm_ns), `memory`
-(model, runtime_bytes, peak_bytes), `parity` (model, psnr_db, max_abs_error), `frames` (model, frames as [start, pre,
-inference, post, round]), `failed` (model, message), `beat` (still alive), `done` (notes).
+Events: `ready` (runtime, version, notes), `loaded` (model, cold_ns, first_ns, file_cache), `reloaded` (model, warm_ns),
+`memory` (model, runtime_bytes, peak_bytes), `parity` (model, psnr_db, max_abs_error), `warmed` (model, iterations,
+duration_ns, steady), `frames` (model, frames as [start, pre, inference, post, round] and where they overlap end),
+`failed` (model, message), `beat` (still alive), `done` (notes).
 """
 
 from __future__ import annotations
@@ -59,19 +60,31 @@ class ModelPlan:
 
 
 @dataclass(frozen=True)
+class WarmupPlan:
+    """See job.Warmup; without a timeout it is `iterations` frames."""
+
+    iterations: int = 0
+    window: int = 5
+    tolerance: float = 0.03
+    timeout_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a runner does with its models.
 
     task `fresh`: one model, in a process of its own: memory, cold load, first inference, golden check, warm load.
-    task `check`: every model against its golden outputs. task `time`: the same, then warm-up and `rounds` turns each.
+    task `check`: every model against its golden outputs. The others do the same and warm up; then
+    `time`: `rounds` turns each, `overlap`: the same with frames that overlap, `sustain`: each for `duration_s`.
     """
 
-    task: Literal["fresh", "check", "time"]
+    task: Literal["fresh", "check", "time", "overlap", "sustain"]
     models: tuple[ModelPlan, ...]
     threads: int = 1
-    warmup: int = 0
+    warmup: WarmupPlan = WarmupPlan()
     iterations: int = 0
     rounds: int = 1
+    duration_s: float = 0.0
 
     def to_line(self) -> str:
         """One line of JSON."""
@@ -81,7 +94,8 @@ class Plan:
     def from_line(line: str) -> Plan:
         """The inverse of to_line."""
         data = json.loads(line)
-        return Plan(**{**data, "models": tuple(_model(model) for model in data["models"])})
+        models = tuple(_model(model) for model in data["models"])
+        return Plan(**{**data, "models": models, "warmup": WarmupPlan(**data["warmup"])})
 
 
 def _model(data: dict[str, Any]) -> ModelPlan:

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pocketgan.manifest import Name, Sha256, Strict
 
 SCHEMA_VERSION = "1.0"
+# Of the same major version; a reader leaves out what a later minor one added.
+Version = Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
 
 
 class Warmup(Strict):
-    """Frames that run before the first sample is taken."""
+    """Frames that run before the first sample is taken: `iterations` at least, then until the device is steady.
+
+    It is steady when the medians of the last two windows of `window` frames differ by at most `tolerance` (a share of
+    the later one). After `timeout_s` the run begins in any case; 0 leaves it at `iterations`. The Result says what
+    came of it.
+    """
 
     iterations: int = Field(default=5, ge=0)
+    window: int = Field(default=5, ge=1)
+    tolerance: float = Field(default=0.03, gt=0)
+    timeout_s: float = Field(default=10, ge=0)
 
 
 class CoolDown(Strict):
-    """Gate before the run: wait until the device reports at most this thermal state, `timeout_s` at most."""
+    """Gate before the run: wait until the device is cool, `timeout_s` at most.
+
+    It is cool when it reports at most this thermal state and this temperature, each where the OS tells it.
+    """
 
     maximum_thermal_state: Literal["nominal", "fair", "serious", "critical"] = "nominal"
+    maximum_temperature_c: float | None = None
     timeout_s: float = Field(default=300, ge=0)
 
 
@@ -28,10 +42,11 @@ class Job(Strict):
     """One measurement of one entry of one bundle.
 
     Exactly one of `iterations` and `duration_s` is set; latency and throughput count iterations, sustained seconds.
-    `rounds` splits the iterations so that compared models take turns.
+    `rounds` splits the iterations so that compared models take turns. A session splits a measurement into several
+    jobs, each in a process of its own and numbered by `run`.
     """
 
-    schema_version: str = SCHEMA_VERSION
+    schema_version: Version = SCHEMA_VERSION
     bundle: Sha256
     entry: Name
     mode: Literal["latency", "throughput", "sustained"] = "latency"
@@ -39,7 +54,17 @@ class Job(Strict):
     iterations: int | None = Field(default=50, ge=1)
     duration_s: float | None = Field(default=None, gt=0)
     rounds: int = Field(default=5, ge=1)
+    run: int = Field(default=0, ge=0)
     threads: int = Field(default=1, ge=1)
     compute_units: Literal["all", "cpu", "cpu_and_gpu", "cpu_and_neural_engine"] = "all"
     cold_repeats: int = Field(default=1, ge=0)
     cool_down: CoolDown | None = None
+
+    @model_validator(mode="after")
+    def _frames_or_seconds(self) -> Job:
+        wanted = self.duration_s if self.mode == "sustained" else self.iterations
+        other = self.iterations if self.mode == "sustained" else self.duration_s
+        if wanted is None or other is not None:
+            length = "duration_s and not iterations" if self.mode == "sustained" else "iterations and not duration_s"
+            raise ValueError(f"mode {self.mode} needs {length}")
+        return self

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pocketgan.bench.schema.job import SCHEMA_VERSION, Job
+from pocketgan.bench.schema.job import SCHEMA_VERSION, Job, Version
 from pocketgan.manifest import Delegation, Name, Strict
 
 Nanoseconds = int
@@ -39,13 +39,35 @@ class Conditions(Strict):
 
 
 class Frame(Strict):
-    """One timed frame: its start on the device's monotonic clock and its three parts."""
+    """One timed frame: its start on the device's monotonic clock and its three parts.
+
+    Where frames overlap (throughput), `end_ns` is when it was done, on the same clock.
+    """
 
     start_ns: Nanoseconds
     pre_ns: Nanoseconds = Field(ge=0)
     inference_ns: Nanoseconds = Field(ge=0)
     post_ns: Nanoseconds = Field(ge=0)
     round: int = Field(ge=0)
+    end_ns: Nanoseconds | None = None
+
+
+class WarmedUp(Strict):
+    """What the warm-up rule of the Job came to; not `steady` where it ran out of time."""
+
+    iterations: int = Field(ge=0)
+    duration_ns: Nanoseconds = Field(ge=0)
+    steady: bool
+
+
+class CooledDown(Strict):
+    """What the cool-down gate of the Job came to: how long it waited, and whether the device was cool then.
+
+    `cool` is null where the OS tells neither thermal state nor temperature.
+    """
+
+    waited_s: float = Field(ge=0)
+    cool: bool | None
 
 
 class Memory(Strict):
@@ -63,9 +85,13 @@ class MeasuredParity(Strict):
 
 
 class Result(Strict):
-    """Everything a device has to say about one Job; the host does all statistics."""
+    """Everything a device has to say about one Job; the host does all statistics.
 
-    schema_version: str = SCHEMA_VERSION
+    `process` names the process that timed the frames: results of one took turns in it, round by round. `file_cache` is,
+    for each cold load, the share of the model's file that was in the OS's cache before; empty where it does not tell.
+    """
+
+    schema_version: Version = SCHEMA_VERSION
     session: str
     job: Job
     bundle_name: Name
@@ -74,6 +100,10 @@ class Result(Strict):
     runtime_version: str
     app_build: Literal["debug", "release"]
     started_at: str
+    process: str = ""
+    cool_down: CooledDown | None = None
+    warmup: WarmedUp | None = None
+    file_cache: list[float] = []
     cold_load_ns: list[Nanoseconds] = []
     warm_load_ns: list[Nanoseconds] = []
     first_inference_ns: list[Nanoseconds] = []

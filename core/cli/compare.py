@@ -41,6 +41,9 @@ def compare(
         Path | None, typer.Option("--markdown", help="File to append a summary to, such as $GITHUB_STEP_SUMMARY.")
     ] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="JUnit XML to write: a test for each metric.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Results file to append what was measured to, for `pocketgan report`.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say whether CANDIDATE is slower than BASE: PASS (exit code 0), REGRESSION (1), NOISY or INCOMPARABLE (3)."""
@@ -71,7 +74,7 @@ def compare(
         from pocketgan.bench.session import JobOptions
 
         options = JobOptions(rounds=rounds, threads=threads, entry=entry)
-        pairs = compare_bundles(base, candidate, find_device(device), options, allowed, max(rounds, most_rounds))
+        pairs = compare_bundles(base, candidate, find_device(device), options, allowed, max(rounds, most_rounds), out)
     verdict = worst([pair.verdict for pair in pairs])
     if markdown is not None:
         _append(markdown, verdicts.markdown(pairs, verdict))

@@ -25,12 +25,27 @@ def bench(
     bundles: BundlePaths,
     device: DeviceName = "local",
     entry: EntryId = None,
-    mode: Annotated[Mode, typer.Option("--mode", help="What to measure.")] = "latency",
-    iterations: Annotated[int, typer.Option("--iterations", min=1, help="Timed frames per entry.")] = 50,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns that the frames are split into.")] = 5,
-    warmup: Annotated[int, typer.Option("--warmup", min=0, help="Untimed frames before the first.")] = 5,
+    mode: Annotated[
+        Mode, typer.Option("--mode", help="Frame by frame, frames that overlap, or without a pause for --seconds.")
+    ] = "latency",
+    iterations: Annotated[int, typer.Option("--iterations", min=1, help="Timed frames per entry.")] = 60,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns that the frames are split into.")] = 12,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Processes that the turns are split over.")] = 3,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long a sustained run lasts.")] = 60,
+    warmup: Annotated[
+        int, typer.Option("--warmup", min=0, help="Untimed frames at least; then until their times are steady.")
+    ] = 5,
+    warmup_timeout: Annotated[
+        float, typer.Option("--warmup-timeout", min=0, help="Seconds of warm-up at most; 0: --warmup frames.")
+    ] = 10,
+    cool_down: Annotated[
+        float, typer.Option("--cool-down", min=0, help="Seconds to wait at most until the device is cool.")
+    ] = 0,
+    cool_below: Annotated[
+        float | None, typer.Option("--cool-below", help="°C that count as cool, where the device tells.")
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime.")] = 1,
-    cold_repeats: Annotated[int, typer.Option("--cold-repeats", min=0, help="Loads in a fresh process.")] = 1,
+    cold_repeats: Annotated[int, typer.Option("--cold-repeats", min=0, help="Loads in fresh processes, per run.")] = 1,
     out: Annotated[Path, typer.Option("--out", help="Results file; one that is there is continued.")] = Path(
         "results.jsonl"
     ),
@@ -39,10 +54,25 @@ def bench(
 ) -> None:
     """Measure bundles: frame times, loads, memory; entries of the same id take turns so that they compare."""
     from pocketgan.bench.devices import find_device
+    from pocketgan.bench.schema.job import CoolDown, Warmup
     from pocketgan.bench.session import JobOptions, measure
 
     _start(json)
-    options = JobOptions(mode, iterations, rounds, warmup, threads, cold_repeats, entry)
+    gate = None
+    if cool_down or cool_below is not None:
+        gate = CoolDown(maximum_temperature_c=cool_below, timeout_s=cool_down or CoolDown().timeout_s)
+    options = JobOptions(
+        mode,
+        iterations,
+        rounds,
+        Warmup(iterations=warmup, timeout_s=warmup_timeout),
+        threads,
+        cold_repeats,
+        entry,
+        runs,
+        seconds,
+        gate,
+    )
     results = measure(bundles, find_device(device), options, out, resume=resume)
     rows = [_row(result) for result in results]
     payload = {"results": str(out), "device": device, "measured": rows}

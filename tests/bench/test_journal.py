@@ -122,6 +122,22 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str, said: str) -> None:
     assert str(path) in str(caught.value)
 
 
+def test_fields_of_a_later_minor_version_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    write(path, 1)
+    record = json.loads(path.read_text())
+    record["moon"] = record["device"]["moon"] = record["frames"][0]["moon"] = "full"
+    path.write_text(json.dumps({**record, "schema_version": "1.7"}) + "\n")
+    (result,) = read_results([path]).results
+    assert result.model_copy(update={"schema_version": "1.0"}) == result_of(1)
+    path.write_text(json.dumps(record) + "\n")  # of our own version they are a mistake
+    with pytest.raises(ResultsError, match=r"line 1 is a broken result record"):
+        read_results([path])
+    path.write_text(json.dumps({**record, "schema_version": "2.0"}) + "\n")
+    with pytest.raises(ResultsError, match=r"newer than this pocketgan reads \(1.x\); upgrade pocketgan"):
+        read_results([path])
+
+
 @pytest.mark.parametrize("content", [b"my notes", b"my notes\nmore", b"PK\x03\x04\x00\x00", b'{"other": 1}'])
 def test_a_foreign_file_is_never_touched(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "precious.txt"

@@ -15,9 +15,12 @@ import pytest
 
 from pocketgan.bench.check import left_out, run_entry, verify_bundle
 from pocketgan.bench.devices import all_devices, find_device, local
+from pocketgan.bench.devices.cool_down import wait_until_cool
 from pocketgan.bench.devices.local import LocalDevice
+from pocketgan.bench.runners.file_cache import cached_share
 from pocketgan.bench.runners.process import run_plan
-from pocketgan.bench.schema.job import Job, Warmup
+from pocketgan.bench.schema.job import CoolDown, Job, Warmup
+from pocketgan.bench.schema.result import Conditions
 from pocketgan.bundle import open_bundle
 from pocketgan.errors import BundleError, DataError, DeviceError
 from pocketgan.manifest import Entry
@@ -26,7 +29,7 @@ ENTRY = "onnx-fp32"
 
 
 def job_for(digest: str, entry: str = ENTRY, **options: object) -> Job:
-    fields = {"warmup": Warmup(iterations=1), "iterations": 6, "rounds": 3, **options}
+    fields = {"warmup": Warmup(iterations=1, timeout_s=0), "iterations": 6, "rounds": 3, **options}
     return Job.model_validate({"bundle": digest, "entry": entry, **fields})
 
 
@@ -162,9 +165,67 @@ def test_one_thread_is_one_thread_and_more_are_noticed(
         assert "threads though 1 were asked for" in error
 
 
-def test_modes_that_it_does_not_have_are_refused(make_bundle: Callable[..., Path]) -> None:
-    with open_bundle(make_bundle()) as bundle, pytest.raises(DeviceError, match="mode latency, not sustained"):
-        LocalDevice().run(bundle, job_for(bundle.digest, mode="sustained"))
+def test_every_mode_says_what_came_of_its_rules(make_bundle: Callable[..., Path]) -> None:
+    gate = CoolDown(maximum_temperature_c=200, timeout_s=1)
+    lengths: dict[str, dict[str, Any]] = {
+        "latency": {},
+        "throughput": {},
+        "sustained": {"iterations": None, "duration_s": 1.2},
+    }
+    with open_bundle(make_bundle()) as bundle:
+        for mode, length in lengths.items():
+            result = LocalDevice().run(bundle, job_for(bundle.digest, mode=mode, cool_down=gate, **length))
+            assert result.errors == []
+            assert result.process
+            assert result.warmup is not None
+            assert result.warmup.iterations == 1
+            assert result.cool_down is not None
+            assert result.cool_down.cool in (True, None)
+            assert all(0 <= share <= 1 for share in result.file_cache)
+            assert all((frame.end_ns is not None) == (mode == "throughput") for frame in result.frames)
+            assert len(result.frames) > 6 if mode == "sustained" else len(result.frames) == 6
+
+
+def test_models_that_took_turns_name_the_same_process(make_bundle: Callable[..., Path]) -> None:
+    with open_bundle(make_bundle("a")) as a, open_bundle(make_bundle("b")) as b:
+        work = [(a, job_for(a.digest)), (b, job_for(b.digest))]
+        first, second = LocalDevice().run_interleaved(work)
+        assert first.process == second.process != LocalDevice().run(a, job_for(a.digest)).process
+        alone = {"mode": "sustained", "iterations": None, "duration_s": 0.1}
+        first, second = LocalDevice().run_interleaved(
+            [(a, job_for(a.digest, **alone)), (b, job_for(b.digest, **alone))]
+        )
+        assert first.process != second.process
+
+
+def test_a_hot_device_is_waited_for_and_the_result_proves_it() -> None:
+    readings = [Conditions(at_ns=0, temperature_c=celsius) for celsius in (71, 64, 49)]
+    rule = CoolDown(maximum_temperature_c=50, timeout_s=10)
+    waits: list[float] = []
+    cooled, state = wait_until_cool(rule, iter(readings).__next__, waits.append)
+    assert (cooled.cool, cooled.waited_s, len(waits), state.temperature_c) == (True, 2.0, 2, 49)
+    hot = Conditions(at_ns=0, thermal_state="serious")
+    cooled, _ = wait_until_cool(CoolDown(maximum_thermal_state="fair", timeout_s=3), lambda: hot, waits.append)
+    assert (cooled.cool, cooled.waited_s) == (False, 3.0)
+    cooled, _ = wait_until_cool(rule, lambda: Conditions(at_ns=0), waits.append)
+    assert (cooled.cool, cooled.waited_s) == (None, 0.0)
+
+
+def test_the_file_cache_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    path.write_bytes(bytes(1 << 20))
+    share = cached_share(path)
+    if share is None:
+        pytest.skip("this system does not tell")
+    assert share == 1.0
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    dropped = cached_share(path)
+    assert dropped is not None
+    assert dropped <= share
+    assert cached_share(tmp_path) == dropped
+    assert cached_share(tmp_path / "none") is None
 
 
 def test_the_lock_names_its_owner() -> None:

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketgan.bench.runners.loop import WrongOutputError, agreement, thread_notes, turns
+from pocketgan.bench.runners.loop import WrongOutputError, agreement
 from pocketgan.bench.runners.picture import to_picture, to_tensor
 from pocketgan.bench.runners.planning import floor_db, plan_model
 from pocketgan.bench.runners.process import Event, run_plan
-from pocketgan.bench.runners.protocol import ModelPlan, Plan
+from pocketgan.bench.runners.protocol import ModelPlan, Plan, WarmupPlan
+from pocketgan.bench.runners.timing import Loaded, thread_notes, turns, warm_up
 from pocketgan.bundle import open_bundle
 from pocketgan.errors import DeviceError
 from pocketgan.manifest import Parity, TensorSpec
@@ -47,20 +48,85 @@ def run_script(script: str, **options: object) -> list[Event]:
 
 
 def test_plan_survives_the_pipe(make_bundle: Callable[..., Path]) -> None:
-    plan = Plan("time", (planned(make_bundle()),), 2, 3, 40, 5)
+    plan = Plan("time", (planned(make_bundle()),), 2, WarmupPlan(3, 4, 0.1, 2.0), 40, 5, 1.5)
     assert Plan.from_line(plan.to_line()) == plan
 
 
 def test_every_frame_comes_with_its_round_and_in_order(make_bundle: Callable[..., Path]) -> None:
     models = (planned(make_bundle("a")), planned(make_bundle("b", layers=3)))
-    events = events_of(Plan("time", models, warmup=1, iterations=7, rounds=3))
+    events = events_of(Plan("time", models, warmup=WarmupPlan(1), iterations=7, rounds=3))
     first_frames = kinds(events).index("frames")
-    assert kinds(events)[:first_frames] == ["ready", "loaded", "parity", "loaded", "parity"]
+    assert kinds(events)[:first_frames] == ["ready", *["loaded", "parity"] * 2, *["warmed"] * 2]
     for model in (0, 1):
         frames = [frame for event in events[first_frames:-1] if event["model"] == model for frame in event["frames"]]
         assert [frame[4] for frame in frames] == [0, 0, 0, 1, 1, 2, 2]
         assert all(later[0] >= sum(earlier[:4]) for earlier, later in pairwise(frames))
     assert [event["model"] for event in events if event["event"] == "frames"] == [0, 1, 1, 0, 1, 0]
+
+
+def test_overlapping_frames_tell_when_they_ended(make_bundle: Callable[..., Path]) -> None:
+    models = (planned(make_bundle("a", size=64, layers=4)), planned(make_bundle("numbers", image=False)))
+    events = events_of(Plan("overlap", models, iterations=12, rounds=2))
+    for model in (0, 1):
+        frames = [frame for e in events if e["event"] == "frames" and e["model"] == model for frame in e["frames"]]
+        assert [frame[4] for frame in frames] == [0] * 6 + [1] * 6
+        assert all(end >= start + pre + inference + post for start, pre, inference, post, _, end in frames)
+        assert all(earlier[5] <= later[5] for earlier, later in pairwise(frames))
+    # The next picture is converted while this one is inferred.
+    assert any(later[0] < earlier[5] for earlier, later in pairwise(frames))
+
+
+def test_a_sustained_run_lasts_as_long_as_it_was_asked_to(make_bundle: Callable[..., Path]) -> None:
+    events = events_of(Plan("sustain", (planned(make_bundle(size=64)),), duration_s=1.6))
+    batches = [event["frames"] for event in events if event["event"] == "frames"]
+    frames = [frame for batch in batches for frame in batch]
+    assert len(batches) == 2
+    assert 1.5e9 < sum(frames[-1][:4]) - frames[0][0] < 2.5e9
+    assert all(later[0] >= sum(earlier[:4]) for earlier, later in pairwise(frames))
+
+
+class _Ears:
+    """Takes what a runner would send."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def send(self, event: str, **fields: object) -> None:
+        self.events.append({"event": event, **fields})
+
+    def beat(self) -> None: ...
+
+
+def _warmed(model: ModelPlan, seconds: Callable[[int], float], rule: WarmupPlan) -> Event:
+    """What comes of the rule on a model whose frames take so long."""
+    calls: list[int] = []
+
+    def run(inputs: object) -> list[np.ndarray]:
+        calls.append(1)
+        end = time.perf_counter() + seconds(len(calls))
+        while time.perf_counter() < end:
+            pass
+        return []
+
+    ears = _Ears()
+    warm_up(ears, Loaded(0, model, run, {}, None, None, None), rule)  # type: ignore[arg-type]
+    (event,) = ears.events
+    assert event["iterations"] == len(calls)
+    return event
+
+
+def test_it_warms_up_until_frames_are_steady(make_bundle: Callable[..., Path]) -> None:
+    model, rule = planned(make_bundle()), WarmupPlan(2, window=4, tolerance=0.1, timeout_s=3)
+    steady = _warmed(model, lambda number: 2e-3, rule)
+    assert (steady["iterations"], steady["steady"]) == (8, True)
+    slow_start = _warmed(model, lambda number: 2e-3 * max(1, 8 - number / 4), rule)
+    assert slow_start["steady"]
+    assert slow_start["iterations"] >= 20
+    never = _warmed(model, lambda number: 1e-3 * 1.2**number, WarmupPlan(2, 2, 0.1, timeout_s=0.1))
+    assert not never["steady"]
+    assert never["duration_ns"] >= 0.1e9
+    counted = _warmed(model, lambda number: 1e-3 * 1.2**number, WarmupPlan(3))
+    assert (counted["iterations"], counted["steady"]) == (3, True)
 
 
 def test_pixels_are_converted_only_where_the_contract_is_a_picture(make_bundle: Callable[..., Path]) -> None:

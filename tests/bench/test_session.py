@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from pocketgan.bundle import Bundle, open_bundle
 from pocketgan.errors import BundleError, DeviceError
 from pocketgan.manifest import Entry
 
-QUICK = JobOptions(iterations=4, rounds=2, warmup=0)
+QUICK = JobOptions(iterations=4, rounds=2, runs=1)
 
 
 class FakeDevice:
@@ -107,7 +108,12 @@ def test_resume_measures_only_what_is_missing(make_bundle: Callable[..., Path], 
 
 
 @pytest.mark.parametrize(
-    "other", [JobOptions(iterations=5, rounds=2, warmup=0), JobOptions(iterations=4, rounds=2, warmup=0, threads=2)]
+    "other",
+    [
+        JobOptions(iterations=5, rounds=2, runs=1),
+        JobOptions(iterations=4, rounds=2, runs=1, threads=2),
+        JobOptions("sustained", duration_s=1),
+    ],
 )
 def test_resume_measures_again_what_was_measured_otherwise(
     make_bundle: Callable[..., Path], tmp_path: Path, other: JobOptions
@@ -123,6 +129,48 @@ def test_resume_tries_failed_results_again(make_bundle: Callable[..., Path], tmp
     bundle, out = make_bundle(), tmp_path / "r.jsonl"
     measure([bundle], FakeDevice(broken=True), QUICK, out)
     assert measure([bundle], FakeDevice(), QUICK, out, resume=True)[0].frames
+
+
+def test_frames_are_split_over_runs_whose_groups_change_order(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    device, out = FakeDevice(), tmp_path / "r.jsonl"
+    bundles = [make_bundle("a"), make_bundle("b", target="other")]
+    results = measure(bundles, device, JobOptions(iterations=20, rounds=6, runs=3), out)
+    one, other = [("a", "onnx-fp32")], [("b", "other-fp32")]
+    assert device.turns == [one, other, other, one, one, other]
+    assert [(result.job.iterations, result.job.rounds, len(result.frames)) for result in results] == [(21, 6, 3)] * 2
+    written = read_results([out]).results
+    assert [(result.job.run, result.job.iterations, result.job.rounds) for result in written[::2]] == [
+        (run, 7, 2) for run in range(3)
+    ]
+
+
+def test_an_interrupted_session_goes_on_where_it_was(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    class Interrupted(FakeDevice):
+        def run_interleaved(self, *arguments: Any, **options: Any) -> list[Result]:
+            if len(self.turns) == 3:
+                raise KeyboardInterrupt
+            return super().run_interleaved(*arguments, **options)
+
+    bundles, out = [make_bundle("a"), make_bundle("b", target="other")], tmp_path / "r.jsonl"
+    options = JobOptions(iterations=6, rounds=3, runs=3)
+    with pytest.raises(KeyboardInterrupt):
+        measure(bundles, Interrupted(), options, out)
+    assert len(read_results([out]).results) == 3
+    device = FakeDevice()
+    results = measure(bundles, device, options, out, resume=True)
+    assert len(device.turns) == 3
+    written = read_results([out]).results
+    assert len({result.session for result in written}) == 1
+    assert sorted((result.bundle_name, result.job.run) for result in written) == [
+        (name, run) for name in "ab" for run in range(3)
+    ]
+    assert [len(result.frames) for result in results] == [3, 3]
+
+
+def test_a_sustained_session_is_one_run_of_seconds(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    device = FakeDevice()
+    (result,) = measure([make_bundle()], device, JobOptions("sustained", duration_s=7), tmp_path / "r.jsonl")
+    assert (result.job.iterations, result.job.duration_s, result.job.rounds) == (None, 7, 1)
 
 
 def test_samples_reach_the_results_file(make_bundle: Callable[..., Path], tmp_path: Path) -> None:

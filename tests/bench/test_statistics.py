@@ -27,6 +27,8 @@ class Timed:
     pre_ns: int
     inference_ns: int
     post_ns: int
+    round: int = 0
+    end_ns: int | None = None
 
 
 def autocorrelated(rng: np.random.Generator, count: int, rho: float) -> np.ndarray:
