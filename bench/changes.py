@@ -5,6 +5,7 @@ Pure functions on numbers, like `statistics`.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,9 +65,9 @@ def change_points(values: Sequence[float], shortest: int = _SHORTEST) -> list[Le
     """Cut a series of positive values into levels.
 
     The cuts minimise the squared deviations of the logarithms from their levels' means, in units of the noise, plus a
-    penalty for each cut that grows with ln(n) (optimal partitioning, Jackson et al. 2005; the penalty's form: Yao 1988).
-    The noise comes from the differences of neighbours, which a change of level hardly touches; single outliers are drawn
-    in first (Hampel).
+    penalty for each cut that grows with ln(n) (optimal partitioning: Jackson et al. 2005; the penalty's form: Yao
+    1988). The noise comes from the differences of neighbours, which a change of level hardly touches; single outliers
+    are drawn in first (Hampel).
 
     Args:
         shortest: the fewest values of a level.
@@ -82,7 +83,7 @@ def change_points(values: Sequence[float], shortest: int = _SHORTEST) -> list[Le
     n = len(logs)
     noise = _noise(logs)
     cuts = [0, n] if n < 2 * shortest else _partition(logs / noise, _PENALTY * math.log(n), shortest)
-    pairs = zip(cuts, cuts[1:], strict=False)
+    pairs = itertools.pairwise(cuts)
     return [Level(start, end, float(np.median(series[start:end]))) for start, end in pairs]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,12 +13,13 @@ from pocketgan.bench.devices import Device
 from pocketgan.bench.runners.loop import Engine
 from pocketgan.bench.runners.picture import is_picture, to_picture, to_tensor
 from pocketgan.bench.runners.planning import computes_on_cpu, plan_model, why_not_here
+from pocketgan.bench.runners.process import REQUIRED_SYSTEMS
 from pocketgan.bundle import Bundle, open_bundle
 from pocketgan.errors import BundleError, DataError, DeviceError, require
 from pocketgan.manifest import Entry, TensorSpec
 
 # In order of preference.
-_RUNTIMES = ("onnxruntime", "executorch")
+_RUNTIMES = ("onnxruntime", "executorch", "torch", "coreml", "coreai")
 
 
 def verify_bundle(path: Path, device: Device) -> list[str]:
@@ -110,6 +112,21 @@ def _engine(runtime: str) -> Engine:
         from pocketgan.bench.runners.onnxruntime import OnnxRuntimeEngine
 
         return OnnxRuntimeEngine()
+    if runtime == "torch":
+        require("export", "torch")
+        from pocketgan.bench.runners.torch import TorchEngine
+
+        return TorchEngine()
+    if runtime == "coreml":
+        require("export", "coremltools")
+        from pocketgan.bench.runners.coreml import CoreMLEngine
+
+        return CoreMLEngine()
+    if runtime == "coreai":
+        require("coreai", "coreai")
+        from pocketgan.bench.runners.coreai import CoreAIEngine
+
+        return CoreAIEngine()
     require("export", "executorch", "torch")
     from pocketgan.bench.runners.executorch import ExecuTorchEngine
 
@@ -127,6 +144,8 @@ def _find(bundle: Bundle, entry: Entry | str) -> Entry:
 
 
 def _runs_here(entry: Entry) -> bool:
+    if REQUIRED_SYSTEMS.get(entry.runtime, sys.platform) != sys.platform:
+        return False
     return entry.runtime in _RUNTIMES and computes_on_cpu(entry) and _maps_pictures(entry)
 
 

@@ -120,11 +120,7 @@ class Journal:
         self._append(result)
 
     def _append(self, record: BundleRecord | Result) -> None:
-        fields = {
-            "record": "bundle" if isinstance(record, BundleRecord) else "result",
-            **record.model_dump(mode="json"),
-        }
-        line = json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        line = line_of(record)
         with storage_errors(self.path, keeps="the results before it are intact"):
             size = os.fstat(self._descriptor).st_size
             try:
@@ -152,6 +148,13 @@ class Journal:
             with storage_errors(self.path, keeps="the results before it are intact"):
                 os.ftruncate(self._descriptor, whole)
                 os.fsync(self._descriptor)
+
+
+def line_of(record: BundleRecord | Result) -> bytes:
+    """The record as a line of a results file."""
+    kind = "bundle" if isinstance(record, BundleRecord) else "result"
+    fields = {"record": kind, **record.model_dump(mode="json")}
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def read_results(paths: Iterable[Path]) -> Results:

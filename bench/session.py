@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,7 +93,7 @@ def measure(
         session = session or new_session()
         todo = [[(bundle, job) for bundle, job in jobs if _key(job) not in done] for jobs in plan]
         steps = sum(job.iterations or round(job.duration_s or 0) for jobs in todo for _, job in jobs)
-        with console.progress("measuring", steps) as progress:
+        with console.progress("measuring", steps) as progress, _told_where(journal_path):
             for number, jobs in enumerate(todo):
                 # Back to front every second time: no group is always the one that finds the device cool.
                 groups = _groups(jobs)
@@ -104,6 +104,16 @@ def measure(
         return [
             joined([done[bundle.digest, entry, run] for run in range(options.processes)]) for bundle, entry in entries
         ]
+
+
+@contextmanager
+def _told_where(path: Path) -> Iterator[None]:
+    """Say, when the user stops it, where the runs so far are."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.note(f"{path} holds the runs that were complete; --resume goes on from there")
+        raise
 
 
 def _open_all(stack: ExitStack, paths: Sequence[Path]) -> list[Bundle]:

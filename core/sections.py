@@ -229,6 +229,7 @@ class ExportStage(Section):
             "executorch-coreml",
             "executorch-vulkan",
             "executorch-qualcomm",
+            "torch",
             "coreml",
             "coreai",
         ]

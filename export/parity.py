@@ -193,10 +193,26 @@ def _coreai(path: Path) -> Run:
     return run
 
 
+def _torch(path: Path) -> Run:
+    import torch
+
+    from pocketgan.torch_program import load_program
+
+    program = load_program(path)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            output: np.ndarray = program(torch.from_numpy(image)).numpy()
+            return output
+
+    return run
+
+
 _RUNTIMES: dict[str | None, Callable[[Path], Run | None]] = {
     "onnxruntime": _onnxruntime,
     "executorch": _executorch,
     "coreml": _coreml,
     "executorch-coreml": _executorch_coreml,
     "coreai": _coreai,
+    "torch": _torch,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,14 @@ from pocketgan.bench.devices.cool_down import wait_until_cool
 from pocketgan.bench.devices.host import conditions, describe_host
 from pocketgan.bench.devices.recording import Recording, recording, take
 from pocketgan.bench.runners.planning import computes_on_cpu
-from pocketgan.bench.runners.process import REQUIRED_MODULES, RUNNERS, STALL_TIMEOUT_S, Event, run_plan
+from pocketgan.bench.runners.process import (
+    REQUIRED_MODULES,
+    REQUIRED_SYSTEMS,
+    RUNNERS,
+    STALL_TIMEOUT_S,
+    Event,
+    run_plan,
+)
 from pocketgan.bench.runners.protocol import Plan, WarmupPlan
 from pocketgan.bench.schema.job import CoolDown, Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
@@ -55,7 +63,12 @@ class LocalDevice:
     @cached_property
     def runtimes(self) -> tuple[str, ...]:
         """The runtimes whose Python packages are installed."""
-        return tuple(name for name in RUNNERS if all(find_spec(module) for module in REQUIRED_MODULES[name]))
+        return tuple(
+            name
+            for name in RUNNERS
+            if all(find_spec(module) for module in REQUIRED_MODULES[name])
+            and REQUIRED_SYSTEMS.get(name, sys.platform) == sys.platform
+        )
 
     def describe(self) -> DeviceInfo:
         """See Device."""
@@ -125,7 +138,9 @@ class LocalDevice:
         run.started_at = datetime.now(UTC).isoformat(timespec="seconds")
         for _ in range(max(1, run.job.cold_repeats)):
             if not run.failed:
-                self._run([run], Plan("fresh", (run.model,), run.job.threads), _silent)
+                self._run(
+                    [run], Plan("fresh", (run.model,), run.job.threads, compute_units=run.job.compute_units), _silent
+                )
 
     def _measure_frames(self, runs: list[Recording], tick: Tick) -> None:
         """The frames of runs that one process takes, once the host is cool."""
@@ -145,6 +160,7 @@ class LocalDevice:
             job.iterations or 0,
             job.rounds,
             job.duration_s or 0.0,
+            job.compute_units,
         )
         self._run(runs, plan, tick)
         for run in runs:

@@ -28,7 +28,7 @@ class ExecuTorchEngine:
         self._torch: Any = None
         self._runtime: Any = None
 
-    def start(self, threads: int) -> tuple[str, list[str]]:
+    def start(self, threads: int, compute_units: str = "all") -> tuple[str, list[str]]:
         """See loop.Engine."""
         import torch
         from executorch.extension.pybindings import _portable_lib

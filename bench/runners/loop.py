@@ -25,8 +25,11 @@ class Engine(Protocol):
 
     name: str
 
-    def start(self, threads: int) -> tuple[str, list[str]]:
-        """Import the runtime and fix its threads; its version, and notes on what could not be fixed."""
+    def start(self, threads: int, compute_units: str = "all") -> tuple[str, list[str]]:
+        """Import the runtime, and fix its threads and, where it has a choice, its processors (Job.compute_units).
+
+        Returns its version, and notes on what could not be fixed.
+        """
         ...
 
     def load(self, model: ModelPlan) -> Run:
@@ -43,7 +46,7 @@ def serve(engine: Engine) -> None:
     """Carry out the plan on standard input with `engine`; the main function of a runner."""
     channel = Channel()
     plan = channel.receive()
-    version, notes = engine.start(plan.threads)
+    version, notes = engine.start(plan.threads, plan.compute_units)
     runtime_bytes = peak_memory_bytes()
     channel.send("ready", runtime=engine.name, version=version, notes=notes)
     ready: list[Loaded] = []

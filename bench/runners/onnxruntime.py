@@ -21,7 +21,7 @@ class OnnxRuntimeEngine:
         self._runtime: Any = None
         self._threads = 1
 
-    def start(self, threads: int) -> tuple[str, list[str]]:
+    def start(self, threads: int, compute_units: str = "all") -> tuple[str, list[str]]:
         """See loop.Engine."""
         import onnxruntime
 

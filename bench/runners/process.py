@@ -19,8 +19,19 @@ from pocketgan.errors import DeviceError
 RUNNERS = {
     "onnxruntime": "pocketgan.bench.runners.onnxruntime",
     "executorch": "pocketgan.bench.runners.executorch",
+    "torch": "pocketgan.bench.runners.torch",
+    "coreai": "pocketgan.bench.runners.coreai",
+    "coreml": "pocketgan.bench.runners.coreml",
 }
-REQUIRED_MODULES = {"onnxruntime": ("onnxruntime",), "executorch": ("executorch", "torch")}
+REQUIRED_MODULES = {
+    "onnxruntime": ("onnxruntime",),
+    "executorch": ("executorch", "torch"),
+    "torch": ("torch",),
+    "coreai": ("coreai",),
+    "coreml": ("coremltools",),
+}
+# Where a runtime's package is there but the runtime is not.
+REQUIRED_SYSTEMS = {"coreml": "darwin"}
 # A single load or frame of the slowest models takes tens of seconds on one core; a runner that works says so.
 STALL_TIMEOUT_S = 300.0
 STDERR_LINES = 3

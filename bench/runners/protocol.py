@@ -85,6 +85,7 @@ class Plan:
     iterations: int = 0
     rounds: int = 1
     duration_s: float = 0.0
+    compute_units: str = "all"
 
     def to_line(self) -> str:
         """One line of JSON."""

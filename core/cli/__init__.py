@@ -7,7 +7,7 @@ import sys
 import typer
 
 from pocketgan import __version__, console
-from pocketgan.cli import bundles, compare, doctor, measure, models, models_export, pictures, quality, recipes
+from pocketgan.cli import bundles, compare, doctor, history, measure, models, models_export, pictures, quality, recipes
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -32,6 +32,8 @@ app.command()(measure.devices)
 app.command()(measure.bench)
 app.command()(compare.compare)
 app.command()(measure.report)
+app.add_typer(history.store)
+app.command()(history.history)
 app.command()(quality.quality)
 app.command()(doctor.doctor)
 

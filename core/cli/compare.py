@@ -14,8 +14,11 @@ from pocketgan.cli.options import EntryId, Json
 
 if TYPE_CHECKING:
     from pocketgan.bench.gate import Judged, Pair
+    from pocketgan.bench.journal import Results
 
-Operand = Annotated[Path, typer.Argument(help="A bundle (.pgb), measured now, or a results file (.jsonl).")]
+Operand = Annotated[
+    str, typer.Argument(help="A bundle (.pgb), measured now, a results file (.jsonl), or with --store a commit or tag.")
+]
 # NOISY and INCOMPARABLE decide nothing.
 EXIT_CODES = {"PASS": 0, "REGRESSION": 1}
 UNDECIDED = 3
@@ -44,6 +47,12 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", help="Results file to append what was measured to, for `pocketgan report`.")
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", envvar="POCKETGAN_STORE", help="Where commits and tags are looked up; PASS moves last-green."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say whether CANDIDATE is slower than BASE: PASS (exit code 0), REGRESSION (1), NOISY or INCOMPARABLE (3)."""
@@ -57,31 +66,66 @@ def compare(
     allowed = dict(TOLERANCES) if tolerances is None else read_tolerances(tolerances)
     if max_slowdown is not None:
         allowed["p50"] = parse_share(max_slowdown)
-    stored = [path.suffix == ".jsonl" for path in (base, candidate)]
-    if stored[0] != stored[1]:
-        raise ResultsError("compare takes two bundles or two results files (.jsonl), not one of each")
-    if stored[0]:
-        from pocketgan.bench.gate import compare as judge_results
-        from pocketgan.bench.journal import read_results
-
-        pairs = judge_results(read_results([base]), read_results([candidate]), allowed)
-        pairs = [pair for pair in pairs if entry is None or pair.entry == entry]
-        if not pairs:
-            raise ResultsError(f"the results share no entry {entry}")
-    else:
+    kinds = {_kind(operand, store) for operand in (base, candidate)}
+    if len(kinds) > 1:
+        raise ResultsError("compare takes two bundles, two results files (.jsonl) or two commits, not one of each")
+    if kinds == {"bundle"}:
         from pocketgan.bench.compare import compare_bundles
         from pocketgan.bench.devices import find_device
         from pocketgan.bench.session import JobOptions
 
         options = JobOptions(rounds=rounds, threads=threads, entry=entry)
-        pairs = compare_bundles(base, candidate, find_device(device), options, allowed, max(rounds, most_rounds), out)
+        paths = Path(base), Path(candidate)
+        pairs = compare_bundles(*paths, find_device(device), options, allowed, max(rounds, most_rounds), out)
+    else:
+        from pocketgan.bench.gate import compare as judge_results
+
+        pairs = judge_results(_results(base, store), _results(candidate, store), allowed)
+        pairs = [pair for pair in pairs if entry is None or pair.entry == entry]
+        if not pairs:
+            raise ResultsError(f"the results share no entry {entry}")
     verdict = worst([pair.verdict for pair in pairs])
     if markdown is not None:
         _append(markdown, verdicts.markdown(pairs, verdict))
     if junit is not None:
         write_atomic(junit, verdicts.junit(pairs))
+    if kinds == {"reference"} and verdict == "PASS":
+        _tag_green(candidate, store)
     console.result(_payload(pairs, verdict), "\n".join([*_text(pairs), verdict]))
     raise typer.Exit(EXIT_CODES.get(verdict, UNDECIDED))
+
+
+def _kind(operand: str, store: str | None) -> str:
+    """Raises ResultsError where it is no file and there is no store to look in."""
+    from pocketgan.errors import ResultsError
+
+    path = Path(operand)
+    if path.suffix == ".jsonl":
+        return "results"
+    if path.suffix == ".pgb" or path.exists():
+        return "bundle"
+    if store is None:
+        raise ResultsError(f"there is no file {operand}; a commit or a tag needs --store")
+    return "reference"
+
+
+def _results(operand: str, store: str | None) -> Results:
+    if store is None or _kind(operand, store) == "results":
+        from pocketgan.bench.journal import read_results
+
+        return read_results([Path(operand)])
+    from pocketgan.bench.store import Store
+
+    with Store(store) as opened:
+        return opened.results(operand)
+
+
+def _tag_green(candidate: str, store: str | None) -> None:
+    from pocketgan.bench.store import LAST_GREEN, Store
+
+    assert store is not None
+    with Store(store) as opened:
+        opened.tag(LAST_GREEN, candidate)
 
 
 def parse_share(text: str) -> float:

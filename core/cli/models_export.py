@@ -13,7 +13,7 @@ from pocketgan.cli.options import Json
 if TYPE_CHECKING:
     from pocketgan.manifest import Entry, Role
 
-_TARGETS = "onnx, executorch-xnnpack, executorch-coreml, executorch-vulkan, executorch-qualcomm, coreml, coreai"
+_TARGETS = "onnx, executorch-xnnpack, executorch-coreml, executorch-vulkan, executorch-qualcomm, coreml, coreai, torch"
 _ROLES: dict[str, Role] = {"file": "student", "spec": "unpruned", "function": "foreign"}
 
 

@@ -11,6 +11,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON objec
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
 OutFile = Annotated[Path, typer.Option("--out", help="File to write; it appears whole or not at all.")]
 EntryId = Annotated[str | None, typer.Option("--entry", help="One entry only, such as onnx-fp32.")]
+StoreAt = Annotated[
+    str,
+    typer.Option(
+        "--store", envvar="POCKETGAN_STORE", help="SQLite file, or a database's URL such as postgresql://host/name."
+    ),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe's field: teacher.steps=50.")
 ]

@@ -13,6 +13,7 @@ from pocketgan.export.targets.executorch_qualcomm import ExecuTorchQualcomm
 from pocketgan.export.targets.executorch_vulkan import ExecuTorchVulkan
 from pocketgan.export.targets.onnx import Onnx
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
+from pocketgan.export.targets.torch_program import TorchProgram
 
 __all__ = ["INPUT", "OUTPUT", "TARGETS", "Exported", "Form", "Target", "find_target", "pairs"]
 
@@ -24,6 +25,7 @@ _TARGETS: tuple[Target, ...] = (
     ExecuTorchCoreML(),
     ExecuTorchVulkan(),
     ExecuTorchQualcomm(),
+    TorchProgram(),
 )
 TARGETS = {target.name: target for target in _TARGETS}
 

@@ -1,0 +1,167 @@
+"""Results over commits: `pocketgan store` and `pocketgan history`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pocketgan import console
+from pocketgan.cli.options import EntryId, Json, StoreAt
+
+if TYPE_CHECKING:
+    from pocketgan.bench.changes import Level
+    from pocketgan.bench.store import Series
+
+DEFAULT = "pocketgan.db"
+
+store = typer.Typer(name="store", help="Keep results by commit, in SQLite or a team's database.", no_args_is_help=True)
+
+
+@store.command()
+def add(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Results files (.jsonl, .parquet).")],
+    where: StoreAt = DEFAULT,
+    commit: Annotated[str | None, typer.Option("--commit", help="What was measured; this folder's by default.")] = None,
+    json: Json = False,
+) -> None:
+    """Add results under a commit; what is there already is not added twice."""
+    from pocketgan.bench.journal import Results, read_results
+    from pocketgan.bench.store import Store, current_commit
+
+    if json:
+        console.use_json()
+    found = read_results([path for path in results if path.suffix != ".parquet"])
+    name = commit or current_commit()
+    by_commit: dict[str, Results] = {name: found}
+    for path in results:
+        if path.suffix == ".parquet":
+            _add_parquet(path, name, by_commit)
+    with Store(where) as opened:
+        counts = [opened.add_results(one, of) for of, one in by_commit.items()]
+    added, there = (sum(side) for side in zip(*counts, strict=True))
+    payload = {"store": where, "commit": name, "added": added, "already_there": there}
+    more = f", {there} were there already" if there else ""
+    console.result(payload, f"{where}: added {added} results of {name[:12]}{more}")
+
+
+@store.command()
+def tag(
+    name: Annotated[str, typer.Argument(help="Such as last-green, or a release.")],
+    commit: Annotated[str, typer.Argument(help="A commit, the start of one, or another tag.")],
+    where: StoreAt = DEFAULT,
+    json: Json = False,
+) -> None:
+    """Let a tag name a commit's results."""
+    from pocketgan.bench.store import Store
+
+    if json:
+        console.use_json()
+    with Store(where) as opened:
+        opened.tag(name, commit)
+    console.result({"store": where, "tag": name, "commit": commit}, f"{where}: {name} is {commit}")
+
+
+@store.command()
+def export(
+    out: Annotated[Path, typer.Option("--out", help="File to write: .jsonl, or .parquet for data frames and SQL.")],
+    where: StoreAt = DEFAULT,
+    commit: Annotated[str | None, typer.Option("--commit", help="Of one commit or tag alone.")] = None,
+    json: Json = False,
+) -> None:
+    """Write what the store holds as one file."""
+    from pocketgan.bench.journal import line_of
+    from pocketgan.bench.parquet import write_parquet
+    from pocketgan.bench.store import Store
+    from pocketgan.errors import ResultsError
+    from pocketgan.files import write_atomic
+
+    if json:
+        console.use_json()
+    if out.suffix not in (".jsonl", ".parquet"):
+        raise ResultsError(f"--out is a .jsonl or a .parquet file, not {out}")
+    with Store(where) as opened:
+        if commit is None:
+            records = opened.everything()
+        else:
+            found = opened.results(commit)
+            records = [("", record) for record in found.bundles.values()]
+            records += [(commit, result) for result in found.results]
+    if out.suffix == ".parquet":
+        write_parquet(out, records)
+    else:
+        write_atomic(out, b"".join(line_of(record) for _, record in records))
+    console.result({"out": str(out), "records": len(records)}, f"{out}: {len(records)} records")
+
+
+def history(
+    where: StoreAt = DEFAULT,
+    bundle: Annotated[str | None, typer.Option("--bundle", help="Of one bundle alone, by its name.")] = None,
+    entry: EntryId = None,
+    max_slowdown: Annotated[
+        str | None, typer.Option("--max-slowdown", help="Exit code 1 where the last change is slower, such as 5%.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show where frame times changed over commits: levels, and the commit that each began with."""
+    from pocketgan.bench.changes import change_points
+    from pocketgan.bench.store import Store
+    from pocketgan.cli.compare import parse_share
+    from pocketgan.errors import ResultsError
+
+    if json:
+        console.use_json()
+    allowed = None if max_slowdown is None else parse_share(max_slowdown)
+    with Store(where) as opened:
+        found = opened.history(bundle, entry)
+    if not found:
+        raise ResultsError(f"{where} holds no timed results of that; add some: pocketgan store add results.jsonl")
+    levels = [change_points([point.median_ms for point in series.points]) for series in found]
+    slower = [allowed is not None and len(of) > 1 and of[-1].value / of[-2].value > 1 + allowed for of in levels]
+    payload = {"series": [_payload(*pair) for pair in zip(found, levels, strict=True)], "slower": any(slower)}
+    console.result(payload, "\n\n".join(_text(*pair) for pair in zip(found, levels, strict=True)))
+    if any(slower):
+        raise typer.Exit(1)
+
+
+def _add_parquet(path: Path, default: str, by_commit: dict[str, Any]) -> None:
+    """Records go to the commits that the file names; bundles to all of them."""
+    from pocketgan.bench.journal import BundleRecord, Results
+    from pocketgan.bench.parquet import read_parquet
+
+    records = read_parquet(path)
+    bundles = [record for _, record in records if isinstance(record, BundleRecord)]
+    for commit, record in records:
+        if not isinstance(record, BundleRecord):
+            by_commit.setdefault(commit or default, Results()).add(record)
+    for results in by_commit.values():
+        for bundle in bundles:
+            results.add(bundle)
+
+
+def _payload(series: Series, levels: list[Level]) -> dict[str, Any]:
+    return {
+        "bundle": series.bundle,
+        "entry": series.entry,
+        "device": series.device,
+        "mode": series.mode,
+        "threads": series.threads,
+        "commits": [point.commit for point in series.points],
+        "median_ms": [point.median_ms for point in series.points],
+        "levels": [
+            {"commit": series.points[level.start].commit, "commits": level.end - level.start, "median_ms": level.value}
+            for level in levels
+        ],
+    }
+
+
+def _text(series: Series, levels: list[Level]) -> str:
+    head = f"{series.bundle} {series.entry} on {series.device}, {series.mode}, threads {series.threads}"
+    rows, before = [], None
+    for level in levels:
+        change = "" if before is None else f"{level.value / before - 1:+.1%}"
+        commit = series.points[level.start].commit[:12]
+        rows.append((commit, level.end - level.start, f"{level.value:.4g} ms", change))
+        before = level.value
+    return f"{head}\n{console.table(('since', 'commits', 'median', 'change'), rows)}"

@@ -1,0 +1,52 @@
+"""torch.export's own file: the network as torch runs it operator by operator, the reference beside the runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pocketgan.errors import require
+from pocketgan.export.canonical import trace
+from pocketgan.export.targets.target import Exported, Form
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+PROGRAM = "model.pt2"
+
+
+class TorchProgram:
+    """One `model.pt2` with float32 inside."""
+
+    name = "torch"
+    precisions: tuple[str, ...] = ("fp32",)
+    ladder: tuple[str, ...] = ()
+    default_precision = "fp32"
+    runtime = "torch"
+    checked_by: str | None = "torch"
+    packages: tuple[str, ...] = ("torch",)
+    # As it was written: what the rewrites are worth is read off against it.
+    rewrites: tuple[str, ...] = ()
+    relative_time = 1.0
+
+    def check_installed(self) -> None:
+        """See Target."""
+        require("export", "torch")
+
+    def minimum_os(self, form: Form) -> str | None:
+        """None: it is for hosts."""
+        return None
+
+    def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
+        """See Target."""
+        import torch
+
+        from pocketgan.export.pixels import in_contract
+
+        program = trace(*in_contract(module, example, form.io))
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # has the paths of this machine
+            node.meta.pop("nn_module_stack", None)
+            node.meta.pop("source_fn_stack", None)
+        torch.export.save(program, folder / PROGRAM)
+        return Exported(PROGRAM, torch.__version__)
