@@ -171,18 +171,26 @@ def _latest(side: Results, name: str) -> dict[tuple[str, str], list[Result]]:
     return found
 
 
+def differing(told: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
+    """Circumstances that differ, as "threads: 1 and 4"."""
+    return [f"{what}: {told[what]} and {other[what]}" for what in told if told[what] != other[what]]
+
+
 def _differences(results: tuple[Result, Result], entries: tuple[Entry, Entry]) -> list[str]:
     """Circumstances without which times cannot be compared."""
-    told = [_circumstances(result, entry) for result, entry in zip(results, entries, strict=True)]
-    found = [f"{what}: {told[0][what]} and {told[1][what]}" for what in told[0] if told[0][what] != told[1][what]]
+    told = [circumstances(result, entry) for result, entry in zip(results, entries, strict=True)]
+    found = differing(*told)
     if any(result.device.simulated for result in results):
         found.append("simulated: an emulator's times are no performance numbers")
     return found
 
 
-def _circumstances(result: Result, entry: Entry) -> dict[str, object]:
-    def last(name: str) -> object:
-        return next((value for one in reversed(result.conditions) if (value := getattr(one, name)) is not None), None)
+def circumstances(result: Result, entry: Entry) -> dict[str, object]:
+    """What must be the same for two times to be compared, by name."""
+
+    def before(name: str) -> object:
+        """What the run began with; what it came to is a result."""
+        return next((value for one in result.conditions if (value := getattr(one, name)) is not None), "unknown")
 
     return {
         "device": result.device.model,
@@ -194,8 +202,11 @@ def _circumstances(result: Result, entry: Entry) -> dict[str, object]:
         "threads": result.job.threads,
         "compute units": result.job.compute_units,
         "precision": entry.precision,
-        "thermal state": last("thermal_state"),
-        "charger": last("charging"),
+        "thermal state": before("thermal_state"),
+        "charger": before("charging"),
+        "cool-down": None
+        if result.cool_down is None
+        else {True: "cool", False: "hot", None: "unknown"}[result.cool_down.cool],
     }
 
 

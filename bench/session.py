@@ -13,7 +13,8 @@ from typing import Literal
 from pocketgan import console
 from pocketgan.bench.devices import Device
 from pocketgan.bench.journal import Journal, SampleRow
-from pocketgan.bench.runs import joined
+from pocketgan.bench.runners.planning import component_names
+from pocketgan.bench.runs import composed, joined
 from pocketgan.bench.schema.job import CoolDown, Job, Warmup
 from pocketgan.bench.schema.result import Result
 from pocketgan.bundle import Bundle, open_bundle
@@ -47,7 +48,7 @@ class JobOptions:
         return 1 if self.mode == "sustained" else min(self.runs, self.iterations)
 
 
-Key = tuple[str, str, int]
+Key = tuple[str, str, str | None, int]
 
 
 def measure(
@@ -69,8 +70,8 @@ def measure(
         resume: take over the runs that the file already holds of the same jobs on this device, and go on in their
             session; runs without frames are measured again.
     Returns:
-        One Result per bundle and entry, its runs joined, in the order of the bundles; what went wrong with a model is
-        in its errors.
+        One Result per bundle and entry, its runs joined and its components composed, in the order of the bundles; what
+        went wrong with a model is in its errors.
     Raises:
         BundleError: a bundle is damaged.
         DeviceError: the device is locked, or can run nothing of a bundle.
@@ -78,13 +79,18 @@ def measure(
     """
     with ExitStack() as stack:
         opened = _open_all(stack, bundles)
-        entries = [(bundle, entry.id) for bundle in opened for entry in runnable_entries(bundle, device, options.entry)]
+        entries = [
+            (bundle, entry.id, component)
+            for bundle in opened
+            for entry in runnable_entries(bundle, device, options.entry)
+            for component in component_names(entry)
+        ]
         stack.enter_context(device.lock())
         journal = stack.enter_context(Journal(journal_path))
         for bundle in opened:
             journal.append_bundle(bundle.digest, bundle.manifest, (samples or {}).get(bundle.digest, ()))
         plan = [
-            [(bundle, plan_job(bundle, entry, options, run)) for bundle, entry in entries]
+            [(bundle, plan_job(bundle, entry, options, run, component)) for bundle, entry, component in entries]
             for run in range(options.processes)
         ]
         done, session = _held(journal, device, [job for jobs in plan for _, job in jobs]) if resume else ({}, None)
@@ -101,9 +107,11 @@ def measure(
                     for result in device.run_interleaved(group, session=session, tick=progress.advance):
                         journal.append_result(result)
                         done[_key(result.job)] = result
-        return [
-            joined([done[bundle.digest, entry, run] for run in range(options.processes)]) for bundle, entry in entries
+        found = [
+            joined([done[bundle.digest, entry, component, run] for run in range(options.processes)])
+            for bundle, entry, component in entries
         ]
+        return composed(found, {bundle.digest: bundle.manifest for bundle in opened})
 
 
 @contextmanager
@@ -145,12 +153,13 @@ def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> li
     return runnable
 
 
-def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0) -> Job:
-    """The Job of one run of one entry."""
+def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0, component: str | None = None) -> Job:
+    """The Job of one run of one entry, or of one of its components."""
     sustained = options.mode == "sustained"
     return Job(
         bundle=bundle.digest,
         entry=entry_id,
+        component=component,
         mode=options.mode,
         warmup=options.warmup,
         iterations=None if sustained else -(-options.iterations // options.processes),
@@ -164,15 +173,15 @@ def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0) -
 
 
 def _groups(work: list[tuple[Bundle, Job]]) -> list[list[tuple[Bundle, Job]]]:
-    """Jobs that take turns: those of one entry id."""
-    groups: dict[str, list[tuple[Bundle, Job]]] = {}
+    """Jobs that take turns: those of one entry id. A component of several has no equal in other bundles."""
+    groups: dict[tuple[str, str | None], list[tuple[Bundle, Job]]] = {}
     for bundle, job in work:
-        groups.setdefault(job.entry, []).append((bundle, job))
+        groups.setdefault((job.entry, job.component), []).append((bundle, job))
     return list(groups.values())
 
 
 def _key(job: Job) -> Key:
-    return (job.bundle, job.entry, job.run)
+    return (job.bundle, job.entry, job.component, job.run)
 
 
 def _held(journal: Journal, device: Device, jobs: Sequence[Job]) -> tuple[dict[Key, Result], str | None]:

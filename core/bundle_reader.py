@@ -105,17 +105,18 @@ class Bundle:
             arrays[tensor.name] = stored.astype(tensor.dtype).reshape(tensor.shape)
         return arrays
 
-    def extract(self, folder: Path, entry: str | None = None) -> None:
+    def extract(self, folder: Path, entry: str | None = None, component: str | None = None) -> None:
         """Write the bundle's files, or those that `entry` needs, to a new folder: all of them or none.
 
-        With `entry`: its models, its golden set, the licences, and manifest and signature as they are, so that the
-        folder still tells which bundle it is from. `open_bundle` refuses it: it is not the whole bundle.
+        With `entry`: its models (of one `component` alone, if it is named), its golden set, the licences, and manifest
+        and signature as they are, so that the folder still tells which bundle it is from. `open_bundle` refuses it: it
+        is not the whole bundle.
 
         Raises:
-            BundleError: there is no such entry, a file is damaged, or `folder` is there and not empty.
+            BundleError: there is no such entry or component, a file is damaged, or `folder` is there and not empty.
             StorageError: the disk is full or refuses.
         """
-        names = [record.path for record in self._needed(entry)]
+        names = [record.path for record in self._needed(entry, component)]
         folder = folder.absolute()
         _must_be_new(folder)
         with _writing(folder), atomic_folder(folder) as temporary:
@@ -145,7 +146,7 @@ class Bundle:
         with _writing(out), atomic_file(out) as temporary:
             write_zip(temporary, files)
 
-    def _needed(self, entry_id: str | None) -> list[FileRecord]:
+    def _needed(self, entry_id: str | None, component: str | None) -> list[FileRecord]:
         if entry_id is None:
             return list(self._records.values())
         try:
@@ -153,7 +154,11 @@ class Bundle:
         except KeyError:
             there = ", ".join(entry.id for entry in self.manifest.entries)
             raise BundleError(f"{self.path}: has no entry {quote(entry_id)}; it has: {there}") from None
-        models = [file for component in entry.components for file in component.files]
+        parts = [one for one in entry.components if component in (None, one.name)]
+        if not parts:
+            there = ", ".join(one.name for one in entry.components)
+            raise BundleError(f"{self.path}: {entry_id} has no component {quote(str(component))}; it has: {there}")
+        models = [file for one in parts for file in one.files]
         golden = [golden for golden in self.manifest.golden if golden.id == entry.golden]
         tensors = [tensor.file for one in golden for tensor in (*one.inputs, *one.outputs)]
         return [*models, *tensors, *self.manifest.licenses]

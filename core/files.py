@@ -43,6 +43,18 @@ def write_atomic(path: Path, data: bytes | str, keeps: str = NOTHING_LOST) -> No
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add text to the end of a file, which is made if it is not there.
+
+    Raises:
+        StorageError: the disk is full or read-only.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a new empty sibling folder that takes the place of `path` only if the block succeeds.

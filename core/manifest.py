@@ -155,6 +155,17 @@ class Cost(Strict):
     macs_by_output: Count
 
 
+class Diffusion(Strict):
+    """What an edit of a diffusion editor is made of: each step runs the denoiser once for each guidance pass.
+
+    `weights` says where they come from; "random" ones give real times and meaningless pictures.
+    """
+
+    steps: int = Field(ge=1, le=1 << 20)
+    guidance_passes: int = Field(ge=1, le=3)
+    weights: str
+
+
 class Manifest(Strict):
     """`manifest.json`. Its bytes' SHA-256 is the identity of the bundle."""
 
@@ -166,6 +177,7 @@ class Manifest(Strict):
     spec_digest: Sha256 | None = None
     cost: Cost | None = None
     quality: dict[str, float] = {}
+    diffusion: Diffusion | None = None
     entries: list[Entry] = Field(min_length=1)
     golden: list[GoldenSet] = []
     licenses: list[FileRecord] = []

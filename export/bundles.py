@@ -218,7 +218,7 @@ class _Plan:
                 models = self._form(form) / "models"
                 shutil.copytree(models, folder / "models", copy_function=_link_or_copy, dirs_exist_ok=True)
             sets = [write_golden(folder, golden.to(io)) for io in self.request.io]
-            manifest = self._manifest(sets, [_write_notice(folder)])
+            manifest = self._manifest(sets, [write_notice(folder)])
             write_manifest(folder, manifest)
         shutil.rmtree(self.work, ignore_errors=True)
         return manifest
@@ -264,7 +264,7 @@ def _versions(packages: Sequence[str] | set[str]) -> dict[str, str]:
     return {package: metadata.version(package).partition("+")[0] for package in sorted(packages)}
 
 
-def _write_notice(folder: Path) -> FileRecord:
+def write_notice(folder: Path) -> FileRecord:
     path = folder / "LICENSES" / "pocketgan.txt"
     path.parent.mkdir()
     path.write_text(NOTICE)

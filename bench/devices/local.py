@@ -20,7 +20,7 @@ from pocketgan.bench.devices import Tick
 from pocketgan.bench.devices.cool_down import wait_until_cool
 from pocketgan.bench.devices.host import conditions, describe_host
 from pocketgan.bench.devices.recording import Recording, recording, take
-from pocketgan.bench.runners.planning import computes_on_cpu
+from pocketgan.bench.runners.planning import component_names, computes_on_cpu
 from pocketgan.bench.runners.process import (
     REQUIRED_MODULES,
     REQUIRED_SYSTEMS,
@@ -75,10 +75,8 @@ class LocalDevice:
         return describe_host(self.name)
 
     def runs(self, entry: Entry) -> bool:
-        """Single-component entries of a runtime that is installed and whose target computes on a CPU."""
-        if entry.runtime not in self.runtimes or len(entry.components) != 1:
-            return False
-        return computes_on_cpu(entry)
+        """Entries of a runtime that is installed and whose target computes on a CPU."""
+        return entry.runtime in self.runtimes and computes_on_cpu(entry)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -113,9 +111,7 @@ class LocalDevice:
         report = tick or _silent
         device = self.describe()
         with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
-            runs = [
-                recording(bundle, job.entry, job, Path(folder) / str(index)) for index, (bundle, job) in enumerate(work)
-            ]
+            runs = [recording(bundle, job, Path(folder) / str(index)) for index, (bundle, job) in enumerate(work)]
             for group in _groups(runs):
                 for run in group:
                     self._measure_fresh(run)
@@ -125,13 +121,16 @@ class LocalDevice:
     def check(self, work: Sequence[tuple[Bundle, str]]) -> list[list[str]]:
         """See Device."""
         with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
-            runs = [
-                recording(bundle, entry, Job(bundle=bundle.digest, entry=entry), Path(folder) / str(index))
-                for index, (bundle, entry) in enumerate(work)
-            ]
-            for run in runs:
-                self._run([run], Plan("check", (run.model,)), _silent)
-        return [run.errors for run in runs]
+            found: list[list[str]] = []
+            for index, (bundle, entry) in enumerate(work):
+                problems: list[str] = []
+                for component in component_names(bundle.manifest.entry(entry)):
+                    job = Job(bundle=bundle.digest, entry=entry, component=component)
+                    run = recording(bundle, job, Path(folder) / f"{index} {component}")
+                    self._run([run], Plan("check", (run.model,)), _silent)
+                    problems += [error if component is None else f"{component}: {error}" for error in run.errors]
+                found.append(problems)
+        return found
 
     def _measure_fresh(self, run: Recording) -> None:
         """Memory and loads, each repeat in a process of its own. A model that kills its runner dies here, alone."""
@@ -179,7 +178,8 @@ class LocalDevice:
             if event["event"] == "frames":
                 run = runs[event["model"]]
                 tick(
-                    1 if plan.task == "sustain" else len(event["frames"]), f"{run.bundle.manifest.name} {run.entry.id}"
+                    1 if plan.task == "sustain" else len(event["frames"]),
+                    f"{run.bundle.manifest.name} {run.entry.id} {run.job.component or ''}".strip(),
                 )
                 if time.monotonic() - last_conditions > interval_s:
                     last_conditions = time.monotonic()

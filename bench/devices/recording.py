@@ -85,11 +85,11 @@ class Recording:
         )
 
 
-def recording(bundle: Bundle, entry_id: str, job: Job, folder: Path) -> Recording:
-    """Unpack what the entry needs into `folder` and plan its model."""
-    bundle.extract(folder, entry_id)
-    entry = bundle.manifest.entry(entry_id)
-    return Recording(bundle, entry, job, plan_model(bundle, entry, folder))
+def recording(bundle: Bundle, job: Job, folder: Path) -> Recording:
+    """Unpack what the job needs into `folder` and plan its model."""
+    bundle.extract(folder, job.entry, job.component)
+    entry = bundle.manifest.entry(job.entry)
+    return Recording(bundle, entry, job, plan_model(bundle, entry, folder, job.component))
 
 
 def take(event: Event, runs: Sequence[Recording], plan: Plan) -> None:

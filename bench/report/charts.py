@@ -52,7 +52,7 @@ def fps_bars(series: Sequence[Series], title: str) -> Markup:
     for row, item in enumerate(series):
         parts.append(_bar(item, LABEL_PX + row * row_px, extra, scale))
     summary = "; ".join(f"{item.name} {labels.fps(item.fps)} FPS" for item in series)
-    return _svg(height, title, summary, parts)
+    return svg(height, title, summary, parts)
 
 
 def latency_distributions(series: Sequence[Series], title: str) -> Markup:
@@ -78,49 +78,10 @@ def latency_distributions(series: Sequence[Series], title: str) -> Markup:
         f"90th percentile {labels.milliseconds(float(np.percentile(item.times_ms, 90)))}"
         for item, median in zip(series, medians, strict=True)
     )
-    return _svg(row_px * len(series) - GAP_PX + 4, title, summary, parts)
+    return svg(row_px * len(series) - GAP_PX + 4, title, summary, parts)
 
 
-def quality_against_latency(points: Sequence[tuple[Series, float]], quality_name: str, title: str) -> Markup:
-    """One dot a bundle: median frame time on a log axis across, quality distance upward (lower is better)."""
-    low, high = _extent([item for item, _ in points])
-    worst = max(value for _, value in points) * 1.25 or 1.0
-    top, bottom = 26, 226
-    parts = [_tick(_position(tick, low, high), tick, top, bottom) for tick in _ticks(low, high)]
-    parts.append(Markup('<text class="axis" x="0" y="14">{} (down is better)</text>').format(quality_name))
-    parts.append(Markup('<line class="grid" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(bottom))
-    lowest_label = top - 30.0
-    places = [_position(1000 / item.fps, low, high) for item, _ in points]
-    for item, value in sorted(points, key=lambda point: -point[1]):
-        x = _position(1000 / item.fps, low, high)
-        y = bottom - (bottom - top) * value / worst
-        anchor = "end" if x > 60 else "start"
-        text = f"{_short(item.name, LINE // 2)} · {labels.significant(value)}"
-        lowest_label = max(lowest_label + 18, y + 4)
-        # A label to the right begins behind the last of the dots that nearly touch.
-        x_label = x if anchor == "end" else max(place for place in places if place - x < 6)
-        parts.append(
-            Markup(
-                '<circle class="mark role-{role}" cx="{x:.2f}%" cy="{y:.1f}" r="7"/>'
-                '<text class="name" x="{x_label:.2f}%" y="{label:.1f}" dx="{dx}" text-anchor="{anchor}">{text}</text>'
-            ).format(
-                role=item.role,
-                x=x,
-                x_label=x_label,
-                y=y,
-                label=lowest_label,
-                dx=-13 if anchor == "end" else 13,
-                anchor=anchor,
-                text=text,
-            )
-        )
-    summary = "; ".join(
-        f"{item.name} {labels.milliseconds(1000 / item.fps)} at {labels.significant(value)}" for item, value in points
-    )
-    return _svg(bottom + 24, title, summary, parts)
-
-
-def _svg(height: float, title: str, summary: str, parts: Sequence[Markup]) -> Markup:
+def svg(height: float, title: str, summary: str, parts: Sequence[Markup]) -> Markup:
     return Markup(
         '<svg class="chart" role="img" width="100%" height="{}" aria-label="{}: {}"><title>{}: {}</title>{}</svg>'
     ).format(math.ceil(height), title, summary, title, summary, Markup("").join(parts))
@@ -155,7 +116,7 @@ def _fits(name: str, note: str) -> bool:
     return len(name) + len(note) <= LINE
 
 
-def _short(name: str, room: int) -> str:
+def short(name: str, room: int) -> str:
     """The name, its middle left out where it is longer than `room`; the tables have it in full."""
     return name if len(name) <= room else f"{name[: room - 9]}…{name[-8:]}"
 
@@ -164,7 +125,7 @@ def _label(name: str, note: str, y: float, extra: float) -> Markup:
     """The name and its note on one line; on two where the chart gave every row `extra` height."""
     place = Markup(' x="0" dy="{}"').format(extra) if extra else Markup(' dx="5"')
     return Markup('<text class="name" x="0" y="{}">{}<tspan class="note"{}>{}</tspan></text>').format(
-        y, _short(name, LINE), place, note
+        y, short(name, LINE), place, note
     )
 
 
@@ -181,7 +142,7 @@ def _rate_line(x: float, rate: int, top: float, bottom: float) -> Markup:
     ).format(x=x, top=top, bottom=bottom, label=top - 5, dx=dx, anchor=anchor, rate=rate)
 
 
-def _tick(x: float, tick_ms: float, top: float, bottom: float) -> Markup:
+def tick(x: float, tick_ms: float, top: float, bottom: float) -> Markup:
     anchor = "start" if x < 3 else "end" if x > 96 else "middle"
     text = f"{tick_ms / 1000:g} s" if tick_ms >= 1000 else f"{tick_ms:g} ms"
     return Markup(
@@ -196,9 +157,9 @@ def _distribution(item: Series, y: float, extra: float, low: float, high: float)
     ridge = y + LABEL_PX + extra
     strip = ridge + RIDGE_PX
     end = strip + STRIP_PX
-    below = [_tick(_position(tick, low, high), tick, ridge, end) for tick in _ticks(low, high)]
+    below = [tick(position(at, low, high), at, ridge, end) for at in ticks(low, high)]
     below += [
-        _budget(_position(1000 / rate, low, high), rate, ridge, end) for rate in FRAME_RATES if low < 1000 / rate < high
+        _budget(position(1000 / rate, low, high), rate, ridge, end) for rate in FRAME_RATES if low < 1000 / rate < high
     ]
     marks = Markup(
         '<svg x="0" y="{ridge}" width="100%" height="{ridge_px}" viewBox="0 0 1000 {ridge_px}" '
@@ -216,8 +177,8 @@ def _distribution(item: Series, y: float, extra: float, low: float, high: float)
         role=item.role,
         density=_density_path(positions),
         dots=_dots_path(positions),
-        m=_position(median, low, high),
-        p=_position(p90, low, high),
+        m=position(median, low, high),
+        p=position(p90, low, high),
     )
     return Markup("").join([*below, _label(item.name, _figures(item), y + 15, extra), marks])
 
@@ -256,20 +217,12 @@ def _dots_path(positions: np.ndarray) -> str:
     return "".join(f"M{x:.1f} {y:.1f}h0" for x, y in zip(positions[chosen], heights, strict=True))
 
 
-def _extent(series: Sequence[Series]) -> tuple[float, float]:
-    """Ends of the time axis in ms: all samples and a little air."""
-    fastest = min(float(item.times_ms.min()) for item in series)
-    slowest = max(float(item.times_ms.max()) for item in series)
-    fastest = max(fastest, 1e-6)
-    return fastest / 1.12, max(slowest, fastest) * 1.12
-
-
-def _position(value: float, low: float, high: float) -> float:
+def position(value: float, low: float, high: float) -> float:
     """Percent of the width on the log axis."""
     return 100 * math.log(max(value, low) / low) / math.log(high / low)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Round times on the log axis, far enough apart for their labels on a phone."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     candidates = [digit * 10.0**power for power in decades for digit in (1, 2, 5)]
@@ -280,8 +233,8 @@ def _ticks(low: float, high: float) -> list[float]:
         inside = [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
     def label_at(value: float) -> float:
-        """Middle of the tick's label, which is pushed inward at both ends (see _tick)."""
-        x = _position(value, low, high)
+        """Middle of the tick's label, which is pushed inward at both ends (see tick)."""
+        x = position(value, low, high)
         return x + 6 if x < 3 else x - 6 if x > 96 else x
 
     kept: list[float] = []

@@ -7,13 +7,14 @@ that failed; frames beside errors are shown, flagged.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pocketgan.bench.gate import circumstances, differing
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.report.labels import ROLE_ORDER
-from pocketgan.bench.runs import joined, measurements
+from pocketgan.bench.runs import composed, joined, measurements
 from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.bench.statistics import Summary, frame_times, frames_per_second, percentile_interval, summarise
 from pocketgan.errors import ResultsError
@@ -39,11 +40,16 @@ class Timing:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The result that counts for a job, and its bundle; `timing` is None where it is no performance number."""
+    """The result that counts for a job, and its bundle; `timing` is None where it is no performance number.
+
+    `differences` are the circumstances in which it was measured otherwise than the most of its group, so that it cannot
+    be compared with them.
+    """
 
     bundle: BundleRecord
     result: Result
     timing: Timing | None
+    differences: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,8 +80,8 @@ class Group:
         return self.first.device
 
     def of_role(self, role: str) -> Measurement | None:
-        """The fastest member of that role."""
-        found = [member for member in self.members if member.role == role]
+        """The fastest member of that role that can be compared."""
+        found = [member for member in self.members if member.role == role and not member.differences]
         return max(found, key=speed, default=None)
 
 
@@ -96,6 +102,10 @@ class Selection:
         return [item for item in self.latest if item.result.device.simulated]
 
     @property
+    def incomparable(self) -> list[Measurement]:
+        return [member for member in self.timed if member.differences]
+
+    @property
     def timed(self) -> list[Measurement]:
         return [member for group in self.groups for member in group.members]
 
@@ -107,10 +117,12 @@ def select(results: Results) -> Selection:
         ResultsError: a result whose bundle has no record.
     """
     latest: dict[tuple[object, ...], Result] = {}
-    found = [joined(runs) for runs in measurements(results.results)]
-    for result in sorted(found, key=lambda result: result.started_at):
+    manifests = {digest: record.manifest for digest, record in results.bundles.items()}
+    for result in results.results:
         if result.job.bundle not in results.bundles:
             raise ResultsError(f"a result of {result.bundle_name} ({result.job.bundle[:12]}) has no bundle record")
+    found = composed([joined(runs) for runs in measurements(results.results)], manifests)
+    for result in sorted(found, key=lambda result: result.started_at):
         latest[(result.job.bundle, *_circumstances(result))] = result
     measured = [Measurement(results.bundles[r.job.bundle], r, _timing(r)) for r in latest.values()]
     measured.sort(key=_rank)
@@ -128,7 +140,14 @@ def _groups(measured: Iterable[Measurement]) -> list[Group]:
     for item in measured:
         if item.timing is not None:
             members.setdefault(_circumstances(item.result), []).append(item)
-    return [Group(tuple(group)) for group in members.values()]
+    return [Group(_compared(group)) for group in members.values()]
+
+
+def _compared(group: list[Measurement]) -> tuple[Measurement, ...]:
+    """The members, each with the circumstances that most of them do not share."""
+    told = [circumstances(item.result, item.bundle.manifest.entry(item.result.job.entry)) for item in group]
+    usual = max(told, key=lambda one: (told.count(one), -told.index(one)))
+    return tuple(replace(item, differences=tuple(differing(usual, one))) for item, one in zip(group, told, strict=True))
 
 
 def _timing(result: Result) -> Timing | None:

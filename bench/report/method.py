@@ -55,6 +55,10 @@ def _session(items: list[Measurement]) -> Session:
             "Frames kept",
             _frames(items),
         ),
+        ("Warm-up", _warm_up(results)),
+        ("Cool-down", _cool_down(results)),
+        ("Cold loads", _file_cache(results)),
+        ("Composed", _composed(items)),
         ("Conditions", _conditions([state for result in results for state in result.conditions])),
         ("Started", results[0].started_at),
         ("Session", results[0].session),
@@ -74,9 +78,10 @@ def _device(device: DeviceInfo) -> str:
 def _rule(job: Job) -> str:
     length = labels.plural(job.iterations, "frame") if job.iterations is not None else f"{job.duration_s:g} s"
     units = "" if job.compute_units == "all" else f", compute units {job.compute_units}"
+    turns = f" in {labels.plural(job.rounds, 'round')}, models taking turns in each" if job.iterations else ""
     return (
-        f"{job.mode}: {length} in {labels.plural(job.rounds, 'round')}, models taking turns in each round, after "
-        f"{labels.plural(job.warmup.iterations, 'warm-up frame')}, on {labels.plural(job.threads, 'thread')}{units}"
+        f"{job.mode}: {length}{turns}, after {labels.plural(job.warmup.iterations, 'warm-up frame')} at least, on "
+        f"{labels.plural(job.threads, 'thread')}{units}"
     )
 
 
@@ -85,6 +90,48 @@ def _frames(items: Sequence[Measurement]) -> str:
     if len(counts) == 1:
         return f"{counts.pop():,} of each"
     return ", ".join(f"{item.name} {item.result.job.entry}: {len(item.result.frames):,}" for item in items)
+
+
+def _warm_up(results: Sequence[Result]) -> str:
+    """What the rule came to."""
+    told = [result.warmup for result in results if result.warmup is not None]
+    if not told:
+        return ""
+    counts = [one.iterations for one in told]
+    restless = sum(not one.steady for one in told)
+    span = str(counts[0]) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    ended = "until two windows of frames agreed" if not restless else f"{restless} of {len(told)} ran out of time"
+    return f"{span} frames before the first that counts; {ended}"
+
+
+def _cool_down(results: Sequence[Result]) -> str:
+    told = [result.cool_down for result in results if result.cool_down is not None]
+    if not told:
+        return ""
+    waited = max(one.waited_s for one in told)
+    outcome = {True: "the device was cool", False: "the device stayed hot", None: "the system tells no temperature"}
+    return f"waited {waited:.0f} s at most; {', '.join(_distinct(outcome[one.cool] for one in told))}"
+
+
+def _file_cache(results: Sequence[Result]) -> str:
+    shares = [share for result in results for share in result.file_cache]
+    if not shares:
+        return ""
+    low, high = (labels.percent(share) for share in (min(shares), max(shares)))
+    return f"in fresh processes, {low if low == high else f'{low} to {high}'} of the file in the system's cache"
+
+
+def _composed(items: Sequence[Measurement]) -> str:
+    """What an edit of several components was put together of."""
+    told = []
+    for item in items:
+        if item.result.composed:
+            entry = item.bundle.manifest.entry(item.result.job.entry)
+            parts = " + ".join(
+                f"{one.repeat:,} × {one.name}" if one.repeat > 1 else one.name for one in entry.components
+            )
+            told.append(f"an edit of {item.name} is {parts}, each timed alone and added up")
+    return "; ".join(told)
 
 
 def _conditions(states: Sequence[Conditions]) -> str:
@@ -126,9 +173,13 @@ def _options(result: Result, items: Sequence[Measurement]) -> str:
     if len({item.result.job.entry for item in items}) == 1:
         options.append(f"--entry {shlex.quote(job.entry)}")
     options.append(f"--mode {job.mode}")
-    if job.iterations is not None:
-        options.append(f"--iterations {job.iterations}")
-    options += [f"--rounds {job.rounds}", f"--warmup {job.warmup.iterations}", f"--threads {job.threads}"]
+    if job.iterations is None:
+        options.append(f"--seconds {job.duration_s:g}")
+    else:
+        options += [f"--iterations {job.iterations}", f"--rounds {job.rounds}"]
+    options += [f"--warmup {job.warmup.iterations}", f"--threads {job.threads}"]
+    if job.cool_down is not None:
+        options.append(f"--cool-down {job.cool_down.timeout_s:g}")
     options.append(f"--cold-repeats {job.cold_repeats}")
     return " ".join(options)
 

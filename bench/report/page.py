@@ -13,6 +13,8 @@ from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.report import charts, labels, method, tables
 from pocketgan.bench.report.headline import Headline, Tile, choose_hero, headline, tiles
 from pocketgan.bench.report.measurements import Group, Measurement, select
+from pocketgan.bench.report.pareto import Point, quality_against_latency
+from pocketgan.bench.report.sustained import frame_rate_over_time, sustained_run
 from pocketgan.errors import ResultsError
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -61,6 +63,10 @@ class Page:
     latencies: list[Chart]
     models: tables.Table
     scatter: Chart | None
+    matrix: tables.Table | None
+    sustained: list[Chart]
+    sliders: list[tuple[str, str, str]]
+    incomparable: list[tuple[str, str, tuple[str, ...]]]
     picture_rows: list[list[Picture]]
     forms: tables.Table
     start: tables.Table | None
@@ -97,6 +103,10 @@ def build_page(results: Results, title: str | None = None) -> Page:
         latencies=[_latencies(group) for group in selection.groups],
         models=tables.model_table(bundles, selection),
         scatter=_scatter(hero.group) if hero else None,
+        matrix=tables.device_matrix(selection),
+        sustained=[chart for item in selection.timed if (chart := _sustained(item)) is not None],
+        sliders=_sliders(bundles),
+        incomparable=[(item.name, _where(item), item.differences) for item in selection.incomparable],
         picture_rows=_picture_rows(bundles),
         forms=tables.form_table(bundles, selection),
         start=tables.start_table(selection),
@@ -123,6 +133,8 @@ def _series(group: Group) -> list[charts.Series]:
         notes = [] if item.role in item.name else [labels.ROLES[item.role]]
         notes += [] if item.bundle.manifest.trained else [tables.UNTRAINED]
         notes += ["with errors"] if item.flagged else []
+        notes += ["composed of its components"] if item.result.composed else []
+        notes += ["not comparable"] if item.differences else []
         timing = item.timing
         note = " · ".join(notes)
         found.append(charts.Series(item.name, item.role, timing.fps, timing.bounds, timing.times_ms, note))
@@ -145,13 +157,23 @@ def _scatter(group: Group) -> Chart | None:
     for series in _series(group):
         manifest = manifests[series.name, series.role]
         if manifest.trained and "l1" in manifest.quality:
-            points.append((series, manifest.quality["l1"]))
+            points.append(Point(series, manifest.quality["l1"], manifest.cost.macs if manifest.cost else None))
     if len(points) < FEWEST_FOR_SCATTER:
         return None
     heading, note = _heading(group)
-    return Chart(
-        "Quality against latency", f"{heading} · {note}", charts.quality_against_latency(points, "L1", heading)
-    )
+    where = f"{heading} · {note} · the larger the dot, the more MACs; the line joins those that none beats in both"
+    return Chart("Quality against latency", where, quality_against_latency(points, "L1", heading))
+
+
+def _sustained(item: Measurement) -> Chart | None:
+    if item.result.job.mode != "sustained":
+        return None
+    run = sustained_run(item.name, item.role, item.result)
+    if run is None:
+        return None
+    where = f"{item.result.job.entry} · {labels.runtime_name(item.result.runtime)} · {item.result.device.name}"
+    chart = frame_rate_over_time(run, f"Frame rate over time, {item.name}")
+    return Chart(f"{item.name} {run.verdict}", where, chart)
 
 
 def _failure(item: Measurement) -> Failure:
@@ -187,6 +209,15 @@ def _picture_rows(bundles: Sequence[BundleRecord]) -> list[list[Picture]]:
         table.append(pictures)
     shown = [place for place in range(max(map(len, table), default=0)) if any(row[place].png for row in table)]
     return [[row[place] for place in shown] for row in table]
+
+
+def _sliders(bundles: Sequence[BundleRecord]) -> list[tuple[str, str, str]]:
+    """What to slide between: name of the model, its input and its output, of the student or else the first trained."""
+    shown = [bundle for bundle in bundles if bundle.manifest.trained and any(row.output for row in bundle.samples)]
+    if not shown:
+        return []
+    pairs = [(shown[0].manifest.name, _png(row.input), _png(row.output)) for row in shown[0].samples]
+    return [(name, before, after) for name, before, after in pairs if before and after]
 
 
 def _png(text: str | None) -> str | None:

@@ -132,6 +132,32 @@ def start_table(selection: Selection) -> Table | None:
     return Table("Load times, first inference and memory", columns, tuple(rows)) if rows else None
 
 
+def device_matrix(selection: Selection) -> Table | None:
+    """Frame rates of every model and form on every device; None where there is only one."""
+    devices = list(dict.fromkeys(group.device.name for group in selection.groups))
+    if len(devices) < 2:
+        return None
+    cells: dict[tuple[str, str, str], dict[str, Cell]] = {}
+    roles: dict[tuple[str, str, str], str] = {}
+    for group in selection.groups:
+        for member in group.members:
+            job = member.result.job
+            key = (member.name, f"{job.entry}, {labels.plural(job.threads, 'thread')}", job.mode)
+            cells.setdefault(key, {})[group.device.name] = fps_cell(member)
+            roles[key] = member.role
+    columns = [Column("Model", number=False), Column("Entry", number=False)]
+    columns += [Column(device, "FPS") for device in devices]
+    rows = tuple(
+        (
+            Cell(name, labels.ROLES[roles[name, entry, mode]], role=roles[name, entry, mode]),
+            Cell(entry, "" if mode == "latency" else mode),
+            *(found.get(device, NOTHING) for device in devices),
+        )
+        for (name, entry, mode), found in sorted(cells.items(), key=lambda item: (item[0][1], item[0][0]))
+    )
+    return Table("Frame rate of every model on every device", tuple(columns), rows)
+
+
 def group_name(group: Group, selection: Selection) -> str:
     """What tells the group from the others: its entry, and mode, threads or device where they differ."""
     first = group.first
@@ -177,7 +203,11 @@ def fps_cell(item: Measurement) -> Cell:
     notes = [] if timing.bounds is None else [f"{labels.fps(timing.bounds[0])} to {labels.fps(timing.bounds[1])}"]
     if item.flagged:
         notes.append("with errors")
-    return Cell(labels.fps(timing.fps), ", ".join(notes), timing.fps, bad=item.flagged)
+    if item.differences:
+        notes.append("not comparable")
+    if item.result.composed:
+        notes.append("composed")
+    return Cell(labels.fps(timing.fps), ", ".join(notes), timing.fps, bad=item.flagged or bool(item.differences))
 
 
 def _measured_cell(bundle: BundleRecord, entry: Entry, selection: Selection) -> Cell:

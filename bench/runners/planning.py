@@ -25,30 +25,37 @@ def computes_on_cpu(entry: Entry) -> bool:
     return entry.runtime != "executorch" or any(name in entry.target for name in _EXECUTORCH_HERE)
 
 
+def component_names(entry: Entry) -> list[str | None]:
+    """The components that are measured on their own: all of several, None for the only one."""
+    return [None] if len(entry.components) == 1 else [component.name for component in entry.components]
+
+
 def why_not_here(entry: Entry) -> str:
     """Why a host leaves an entry out, for people."""
     place = next((place for name, place in _PLACES.items() if name in entry.target), None)
     if place is not None:
         return f"it runs on {place}"
-    if len(entry.components) > 1:
-        return "it has several components"
     return f"the runtime {entry.runtime} is not installed here"
 
 
-def plan_model(bundle: Bundle, entry: Entry, folder: Path) -> ModelPlan:
-    """Plan of a single-component entry whose files lie in `folder` as they lie in the bundle.
+def plan_model(bundle: Bundle, entry: Entry, folder: Path, component_name: str | None = None) -> ModelPlan:
+    """Plan of an entry's only component, or of the named one, whose files lie in `folder` as they lie in the bundle.
 
     Raises:
-        BundleError: the entry point is none of its files, or a tensor has no golden values.
+        BundleError: there is no such component, the entry point is none of its files, or a tensor has no golden values.
     """
-    component = entry.components[0]
+    component = next((one for one in entry.components if component_name in (None, one.name)), None)
+    if component is None or (component_name is None and len(entry.components) > 1):
+        there = ", ".join(one.name for one in entry.components)
+        raise BundleError(f"{bundle.path}: entry {entry.id} has the components {there}, name one of them")
     golden = next(golden for golden in bundle.manifest.golden if golden.id == entry.golden)
     return ModelPlan(
         file=str(folder / model_path(component)),
         inputs=_tensors(bundle, component.inputs, golden.inputs, folder),
         outputs=_tensors(bundle, component.outputs, golden.outputs, folder),
         floor_db=floor_db(entry),
-        repeat=component.repeat,
+        # A component of several is sampled alone; the host knows how often an edit runs it.
+        repeat=component.repeat if component_name is None else 1,
     )
 
 

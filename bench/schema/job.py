@@ -43,12 +43,14 @@ class Job(Strict):
 
     Exactly one of `iterations` and `duration_s` is set; latency and throughput count iterations, sustained seconds.
     `rounds` splits the iterations so that compared models take turns. A session splits a measurement into several
-    jobs, each in a process of its own and numbered by `run`.
+    jobs, each in a process of its own and numbered by `run`. Of an entry with several components each is a job on its
+    own, run once a frame whatever its `repeat`: the host composes whole edits of them.
     """
 
     schema_version: Version = SCHEMA_VERSION
     bundle: Sha256
     entry: Name
+    component: Name | None = None
     mode: Literal["latency", "throughput", "sustained"] = "latency"
     warmup: Warmup = Warmup()
     iterations: int | None = Field(default=50, ge=1)

@@ -89,6 +89,7 @@ class Result(Strict):
 
     `process` names the process that timed the frames: results of one took turns in it, round by round. `file_cache` is,
     for each cold load, the share of the model's file that was in the OS's cache before; empty where it does not tell.
+    `composed` is for the host: the frames are whole edits, put together of frames of the entry's components.
     """
 
     schema_version: Version = SCHEMA_VERSION
@@ -104,6 +105,7 @@ class Result(Strict):
     cool_down: CooledDown | None = None
     warmup: WarmedUp | None = None
     file_cache: list[float] = []
+    composed: bool = False
     cold_load_ns: list[Nanoseconds] = []
     warm_load_ns: list[Nanoseconds] = []
     first_inference_ns: list[Nanoseconds] = []

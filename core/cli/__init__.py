@@ -7,7 +7,19 @@ import sys
 import typer
 
 from pocketgan import __version__, console
-from pocketgan.cli import bundles, compare, doctor, history, measure, models, models_export, pictures, quality, recipes
+from pocketgan.cli import (
+    baseline,
+    bundles,
+    compare,
+    doctor,
+    history,
+    measure,
+    models,
+    models_export,
+    pictures,
+    quality,
+    recipes,
+)
 from pocketgan.errors import PocketganError, storage_errors
 
 app = typer.Typer(
@@ -28,6 +40,7 @@ app.command()(pictures.apply)
 app.command()(models_export.export)
 app.command()(measure.verify)
 app.add_typer(bundles.bundle)
+app.add_typer(baseline.baseline)
 app.command()(measure.devices)
 app.command()(measure.bench)
 app.command()(compare.compare)

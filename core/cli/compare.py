@@ -59,7 +59,7 @@ def compare(
     from pocketgan.bench.gate import TOLERANCES, read_tolerances, worst
     from pocketgan.bench.report import verdicts
     from pocketgan.errors import ResultsError
-    from pocketgan.files import write_atomic
+    from pocketgan.files import append_text, write_atomic
 
     if json:
         console.use_json()
@@ -86,7 +86,7 @@ def compare(
             raise ResultsError(f"the results share no entry {entry}")
     verdict = worst([pair.verdict for pair in pairs])
     if markdown is not None:
-        _append(markdown, verdicts.markdown(pairs, verdict))
+        append_text(markdown, verdicts.markdown(pairs, verdict))
     if junit is not None:
         write_atomic(junit, verdicts.junit(pairs))
     if kinds == {"reference"} and verdict == "PASS":
@@ -186,10 +186,3 @@ def _text(pairs: list[Pair]) -> list[str]:
     for pair in pairs:
         found += [f"{pair.bundle} {pair.entry}", console.table(COLUMNS, rows(pair)), *remarks(pair), ""]
     return found
-
-
-def _append(path: Path, text: str) -> None:
-    from pocketgan.errors import storage_errors
-
-    with storage_errors(path), path.open("a") as file:
-        file.write(text)

@@ -119,13 +119,28 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="Page to write; it appears whole or not at all.")] = Path(
         "report.html"
     ),
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="File to append the figures to, such as $GITHUB_STEP_SUMMARY.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="JUnit XML to write: a test for each entry measured.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make one self-contained HTML page of results files."""
     from pocketgan.bench.report import write_report
+    from pocketgan.files import append_text, write_atomic
 
     _start(json)
     page = write_report(results, out)
+    if markdown is not None or junit is not None:
+        from pocketgan.bench.report import summaries
+
+        selection = summaries.selection_of(results)
+        if markdown is not None:
+            append_text(markdown, summaries.markdown(selection))
+        if junit is not None:
+            write_atomic(junit, summaries.junit(selection))
     console.result({"report": str(page)}, f"{page}: {page.stat().st_size:,} bytes")
 
 

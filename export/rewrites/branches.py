@@ -96,7 +96,9 @@ def _alone(node: object) -> bool:
 
 def _form(node: Node) -> tuple[Any, ...]:
     """Kernel, stride, padding and dilation; sums also agree on the output's shape, which the addition checked."""
-    kernel = tuple(arguments_of(node)[1].meta["val"].shape[2:])
+    module = node.graph.owning_module
+    assert module is not None
+    kernel = tuple(tensor_of(module, arguments_of(node)[1]).shape[2:])
     return (kernel, *(argument(node, index, default) for index, default in ((3, [1, 1]), (4, [0, 0]), (5, [1, 1]))))
 
 

@@ -91,6 +91,33 @@ def converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
     return program.model_proto
 
 
+def write_component(program: Any, inputs: list[str], outputs: list[str], path: Path) -> None:
+    """Write a traced program with any number of inputs, its weights in a file beside it, which may be of any size.
+
+    Args:
+        program: an ExportedProgram.
+    """
+    import onnx
+    import torch
+
+    with _one_registry():
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            external_data=True,
+            optimize=False,  # would copy the weights
+            verbose=False,
+        )
+    assert exported is not None
+    exported.save(str(path), external_data=True)
+    model = onnx.load(path, load_external_data=False)
+    _strip(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
 @contextmanager
 def _one_registry() -> Iterator[None]:
     """Within it torch.onnx builds its table of operators once a process: it takes two thirds of a small export, and the

@@ -1,0 +1,88 @@
+"""The report's figures as Markdown for a pull request, and as JUnit XML for a CI's list of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from pocketgan.bench.journal import read_results
+from pocketgan.bench.report import labels
+from pocketgan.bench.report.headline import choose_hero, headline
+from pocketgan.bench.report.measurements import Measurement, Selection, select
+from pocketgan.errors import ResultsError
+
+COLUMNS = ("model", "entry", "device", "mode", "FPS", "95 % interval", "median", "p90", "memory", "size", "parity")
+
+
+def selection_of(results: Sequence[Path]) -> Selection:
+    """What counts in these results files.
+
+    Raises:
+        ResultsError: a file is missing, broken or foreign, or there is no result in any.
+    """
+    found = read_results(results)
+    if not found.results:
+        raise ResultsError("no results to report; measure first with: pocketgan bench BUNDLE... --out results.jsonl")
+    return select(found)
+
+
+def markdown(selection: Selection) -> str:
+    """The headline, a table of everything measured, and what to know of it."""
+    lines = [f"### {headline(selection, choose_hero(selection)).text}", ""]
+    lines += [_line(COLUMNS), _line(["---"] * len(COLUMNS)), *(_line(_row(item)) for item in selection.timed), ""]
+    lines += [
+        f"* {item.name} {item.result.job.entry}: {error}" for item in selection.failed for error in item.result.errors
+    ]
+    lines += [f"* {item.name}: simulated, no performance number" for item in selection.simulated]
+    lines += [f"* {item.name} cannot be compared: {', '.join(item.differences)}" for item in selection.incomparable]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def junit(selection: Selection) -> str:
+    """A suite for each device, a test for each entry of each bundle: failed where it has errors, skipped where its
+    device is simulated."""
+    root = ElementTree.Element("testsuites", name="pocketgan report")
+    suites: dict[str, list[Measurement]] = {}
+    for item in selection.latest:
+        suites.setdefault(item.result.device.name, []).append(item)
+    for device, items in suites.items():
+        failed = sum(bool(item.result.errors) for item in items)
+        skipped = sum(item.result.device.simulated and not item.result.errors for item in items)
+        counts = {"tests": str(len(items)), "failures": str(failed), "skipped": str(skipped)}
+        suite = ElementTree.SubElement(root, "testsuite", {"name": device, **counts})
+        for item in items:
+            seconds = "0" if item.timing is None else f"{item.timing.summary.median / 1e3:.6f}"
+            name = f"{item.result.job.entry} {item.result.job.mode}"
+            case = ElementTree.SubElement(suite, "testcase", classname=item.name, name=name, time=seconds)
+            if item.result.errors:
+                ElementTree.SubElement(case, "failure", message="; ".join(item.result.errors))
+            elif item.result.device.simulated:
+                ElementTree.SubElement(case, "skipped", message="simulated: no performance number")
+            elif item.timing is not None:
+                ElementTree.SubElement(case, "system-out").text = ", ".join(_row(item)[4:])
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _row(item: Measurement) -> tuple[str, ...]:
+    timing, result = item.timing, item.result
+    assert timing is not None
+    parity = "-" if result.parity is None else labels.decibel(result.parity.psnr_db)
+    return (
+        item.name,
+        result.job.entry + (" (composed)" if result.composed else ""),
+        result.device.name,
+        result.job.mode,
+        labels.fps(timing.fps),
+        "-" if timing.bounds is None else " to ".join(labels.fps(bound) for bound in timing.bounds),
+        labels.milliseconds(timing.summary.median),
+        labels.milliseconds(timing.summary.p90),
+        "-" if result.memory is None else labels.size(result.memory.peak_bytes),
+        labels.size(item.bundle.manifest.entry(result.job.entry).bytes),
+        parity,
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,170 @@
+"""Diffusion editors, component by component: tiny ones here, Stable Diffusion's size under `make bench`."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import onnxruntime
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+from pocketgan.bench.check import verify_bundle
+from pocketgan.bench.devices.local import LocalDevice
+from pocketgan.bench.session import JobOptions, measure
+from pocketgan.bench.statistics import frame_times, percentile
+from pocketgan.bundle import check, open_bundle, pack_folder
+from pocketgan.errors import ExportError, ModelError
+from pocketgan.export.baselines import diffusion_bundle
+from pocketgan.export.diffusion import Editor
+
+# Every kind of layer of the real ones, a few channels wide.
+TINY = {
+    "unet": {
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+        "attention_head_dim": 4,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    },
+    "vae": {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1},
+    "text_encoder": {
+        "hidden_size": 768,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "vocab_size": 1000,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A packed editor of two steps, three passes each, of pictures of 64 pixels."""
+    folder = tmp_path_factory.mktemp("editor")
+    diffusion_bundle(Editor(64, steps=2, configs=TINY), folder / "bundle", "tiny-editor")
+    assert check(folder / "bundle") == []
+    pack_folder(folder / "bundle", folder / "editor.pgb")
+    return folder / "editor.pgb"
+
+
+def test_an_editor_is_four_components_that_compute_what_torch_computes(tiny):
+    with open_bundle(tiny) as bundle:
+        manifest = bundle.manifest
+    (entry,) = manifest.entries
+    assert (manifest.role, manifest.trained, manifest.diffusion.weights) == ("diffusion", False, "random")
+    assert (manifest.diffusion.steps, manifest.diffusion.guidance_passes) == (2, 3)
+    assert {one.name: one.repeat for one in entry.components} == {"text": 1, "encoder": 1, "denoiser": 6, "decoder": 1}
+    assert entry.parity.passed
+    assert manifest.cost.macs > manifest.cost.params
+    assert verify_bundle(tiny, LocalDevice()) == []
+
+
+def test_half_precision_is_half_the_size(tiny, tmp_path):
+    manifest = diffusion_bundle(Editor(64, steps=2, configs=TINY), tmp_path / "half", "tiny", "fp16")
+    with open_bundle(tiny) as bundle:
+        whole = bundle.manifest.entries[0].bytes
+    assert manifest.entries[0].bytes < 0.6 * whole
+    assert manifest.entries[0].parity.psnr_db > 40
+
+
+def test_edits_are_composed_of_measured_components(tiny, tmp_path):
+    options = JobOptions(iterations=18, rounds=1, runs=1)
+    (result,) = measure([tiny], LocalDevice(), options, tmp_path / "results.jsonl")
+    assert result.composed
+    assert result.errors == []
+    assert len(result.frames) == 18
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    parts = {line["job"]["component"]: line for line in lines if line["record"] == "result"}
+    assert set(parts) == {"text", "encoder", "denoiser", "decoder"}
+    assert not any(part["composed"] for part in parts.values())
+    inference = {name: [frame["inference_ns"] for frame in part["frames"]] for name, part in parts.items()}
+    first = sum(inference["denoiser"][:6]) + sum(inference[name][0] for name in ("text", "encoder", "decoder"))
+    assert result.frames[0].inference_ns == first
+    assert result.frames[0].pre_ns > 0  # the picture goes in at the encoder
+    assert result.frames[0].post_ns > 0
+
+
+def test_what_it_cannot_be_is_one_line(tmp_path):
+    with pytest.raises(ModelError, match="takes pictures of 64 to 1024 pixels in steps of 64, not 100"):
+        Editor(size=100)
+    with pytest.raises(ExportError, match="has the precisions fp32, fp16, not 'int3'"):
+        diffusion_bundle(Editor(64), tmp_path / "a", "x", "int3")
+    with pytest.raises(ModelError, match=r"there is no folder nowhere; a hub's id is owner/name"):
+        diffusion_bundle(Editor(64, weights="nowhere"), tmp_path / "a", "x")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"has no weights of text_encoder that can be loaded.*local folder"):
+        diffusion_bundle(Editor(64, weights=str(tmp_path / "empty")), tmp_path / "a", "x")
+    assert not (tmp_path / "a").exists()
+
+
+def test_local_weights_are_taken(tmp_path):
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from pocketgan.export.diffusion import TEXT, UNET, VAE
+
+    UNet2DConditionModel(**{**UNET, **TINY["unet"]}).save_pretrained(tmp_path / "w" / "unet")
+    AutoencoderKL(**{**VAE, **TINY["vae"]}).save_pretrained(tmp_path / "w" / "vae")
+    CLIPTextModel(CLIPTextConfig(**{**TEXT, **TINY["text_encoder"]})).save_pretrained(tmp_path / "w" / "text_encoder")
+    weights = str(tmp_path / "w")
+    manifest = diffusion_bundle(Editor(64, 1, 1, weights), tmp_path / "bundle", "with-weights")
+    assert manifest.trained
+    assert manifest.diffusion.weights == weights
+    assert manifest.entries[0].components[2].repeat == 1
+
+
+def whole_edit_ms(folder, entry, editor, repeats):
+    """Milliseconds of whole edits in one process, as an app would do them."""
+    sessions, tensors = {}, {}
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    for one in entry.components:
+        path = str(folder / one.entry_point)
+        sessions[one.name] = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        tensors[one.name] = one
+    golden = {
+        path.stem: path for path in (folder / "golden").rglob("*.bin")
+    }  # every input of every component, by its name
+
+    def value(spec):
+        return np.fromfile(golden[spec.name], spec.dtype).reshape(spec.shape)
+
+    tokens, picture = value(tensors["text"].inputs[0]), value(tensors["encoder"].inputs[0])
+    found = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        (text,) = sessions["text"].run(None, {"input_ids": tokens})
+        (seen,) = sessions["encoder"].run(None, {"image": picture})
+        latents = np.random.default_rng(0).standard_normal(seen.shape).astype(np.float32)
+        for step in range(editor.steps):
+            timestep = np.array([999 - 900 * step // editor.steps], np.int64)
+            passes = []
+            for use_picture, use_text in ((0, 0), (1, 0), (1, 1))[-editor.guidance_passes :]:
+                sample = np.concatenate([latents, seen * np.float32(use_picture)], 1)
+                states = text * np.float32(use_text)
+                feeds = {"sample": sample, "timestep": timestep, "encoder_hidden_states": states}
+                passes.append(sessions["denoiser"].run(None, feeds)[0])
+            noise = passes[0] if len(passes) == 1 else passes[0] + 1.5 * (passes[1] - passes[0])
+            latents = latents - np.float32(0.1) * noise.astype(np.float32)
+        edited = sessions["decoder"].run(None, {"latents": latents})[0]
+        np.clip((edited + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
+        found.append((time.perf_counter() - started) * 1e3)
+    return found
+
+
+@pytest.mark.heavy
+def test_a_real_edit_takes_what_the_composed_one_says(tmp_path):
+    editor = Editor(256, steps=2)
+    manifest = diffusion_bundle(editor, tmp_path / "bundle", "diffusion-2-steps")
+    pack_folder(tmp_path / "bundle", tmp_path / "editor.pgb")
+    options = JobOptions(iterations=8, rounds=1, runs=1, cold_repeats=0)
+    (composed,) = measure([tmp_path / "editor.pgb"], LocalDevice(), options, tmp_path / "results.jsonl")
+    median_ms = percentile(frame_times(composed.frames), 50) / 1e6
+    real_ms = percentile(whole_edit_ms(tmp_path / "bundle", manifest.entries[0], editor, 3), 50)
+    print(f"\nan edit of 2 steps at 256x256: composed {median_ms / 1e3:.2f} s, real {real_ms / 1e3:.2f} s")
+    assert median_ms == pytest.approx(real_ms, rel=0.05)
