@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib.util
 import re
 import sys
@@ -9,11 +11,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from pocketgan.bench.report import write_report
+from pocketgan.bench.report import summaries, write_report
 from pocketgan.errors import ResultsError
 
 
@@ -29,7 +32,7 @@ def _load_synthetic() -> ModuleType:
 
 synthetic = _load_synthetic()
 ONNX = "onnx-fp32"
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "input"}
 LOADING = {"src", "href", "srcset", "xlink:href", "data", "action", "poster", "background"}
 
 
@@ -54,7 +57,7 @@ class PageParser(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
@@ -84,8 +87,13 @@ def test_page_loads_nothing_from_outside(tmp_path: Path) -> None:
     loaded = [value for _, attributes in page.elements for key, value in attributes.items() if key in LOADING]
     assert loaded
     assert all(value is not None and value.startswith("data:image/png;base64,") for value in loaded)
-    assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in page.elements}
+    assert not {"link", "iframe", "object", "embed"} & {tag for tag, _ in page.elements}
     source = (tmp_path / "report.html").read_text()
+    # One script, whose hash is the only one that the page lets run.
+    assert page.all("script") == [{}]
+    script = re.findall(r"<script>(.*?)</script>", source, re.DOTALL)[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in source
     assert not re.search(r"https?://|@import|url\(", source)
     assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
 
@@ -126,7 +134,7 @@ def test_foreign_text_stays_text(tmp_path: Path, attack: str) -> None:
     device = {**synthetic.DEVICE, "name": attack, "cpu": attack, "os": attack}
     ran = synthetic.result("student", ONNX, device=device, runtime_version=attack, errors=[attack])
     page = report(tmp_path, [bundle, ran])
-    assert page.all("script") == []
+    assert page.all("script") == [{}]
     assert all((image["src"] or "").startswith("data:") for image in page.all("img"))
     assert attack in page.text
 
@@ -140,7 +148,8 @@ def test_picture_that_is_no_png_is_left_out(tmp_path: Path) -> None:
 
 def test_pictures_stand_in_the_order_input_target_teacher_student(tmp_path: Path) -> None:
     page = report(tmp_path, synthetic.usual_records())
-    first = [image["alt"] for image in page.all("img")][:4]
+    slid = 2 * len(page.all("input"))
+    first = [image["alt"] for image in page.all("img")][slid:][:4]
     assert first == ["Sample 1, input", "Sample 1, target", "Sample 1, teacher", "Sample 1, student"]
 
 
@@ -245,3 +254,99 @@ def test_many_frames_are_thinned_in_the_drawing(tmp_path: Path) -> None:
     ran = synthetic.result("student", ONNX, count=20_000)
     report(tmp_path, [synthetic.bundle("student", with_samples=False), ran])
     assert (tmp_path / "report.html").stat().st_size < 60_000
+
+
+def sustained(name: str, slower_after_s: float | None, **changes: Any) -> dict[str, Any]:
+    """A minute without a pause, a quarter slower from some second on."""
+    rng, now, frames = np.random.default_rng(3), 0, []
+    while now < 60e9:
+        slow = slower_after_s is not None and now > slower_after_s * 1e9
+        time = int(synthetic.BUNDLES[name][2] * 1e6 * (1.25 if slow else 1) * np.exp(0.02 * rng.standard_normal()))
+        frames.append({"start_ns": now, "pre_ns": 0, "inference_ns": time, "post_ns": 0, "round": 0})
+        now += time
+    states = [
+        {"at_ns": 0, "thermal_state": "nominal", "temperature_c": 31, "frequency_mhz": 2900},
+        {"at_ns": 40_000_000_000, "thermal_state": "serious", "temperature_c": 68, "frequency_mhz": 2100},
+    ]
+    record: dict[str, Any] = synthetic.result(name, ONNX, frames=frames, conditions=states, **changes)
+    job = {**record["job"], "mode": "sustained", "iterations": None, "duration_s": 60, "rounds": 1}
+    return {**record, "job": job}
+
+
+def test_a_sustained_run_shows_whether_it_throttles(tmp_path: Path) -> None:
+    records = [*(synthetic.bundle(n) for n in ("student", "teacher")), sustained("student", 30)]
+    page = report(tmp_path, [*records, sustained("teacher", None)])
+    assert re.search(r"student falls from 8\d\.\d to 6\d\.\d FPS \(-2\d%\), first after [23]\d s", page.text)
+    assert re.search(r"teacher holds 14\.\d FPS for \d\d s", page.text)
+    assert "nominal → serious · 31 → 68 °C · 2,900 → 2,100 MHz" in page.text
+    assert {"thermal-nominal", "thermal-serious"} <= {rect.get("class") for rect in page.all("rect")}
+
+
+def test_results_of_several_devices_give_a_matrix(tmp_path: Path) -> None:
+    other = {**synthetic.DEVICE, "name": "iPhone 15", "kind": "ios", "model": "iPhone15,4"}
+    records = synthetic.usual_records()
+    assert "Every model on every device" not in report(tmp_path, records).text
+    page = report(tmp_path, [*records, synthetic.result("student", "coreml-fp16", device=other)])
+    assert "Every model on every device" in page.text
+    assert "iPhone 15 FPS" in page.text
+
+
+def test_what_was_measured_otherwise_is_marked_and_compared_with_nothing(tmp_path: Path) -> None:
+    records = [*(synthetic.bundle(name) for name in synthetic.BUNDLES), synthetic.result("student", ONNX)]
+    records += [synthetic.result("teacher", ONNX), synthetic.result("resnet9", ONNX, app_build="debug")]
+    page = report(tmp_path, records)
+    assert "Not comparable: resnet9" in page.text
+    assert "build: release and debug" in page.text
+    assert "× the teacher" in page.text
+    assert "× the unpruned" not in page.text
+
+
+def test_pictures_can_be_slid_apart(tmp_path: Path) -> None:
+    page = report(tmp_path, synthetic.usual_records())
+    sliders = [one for one in page.all("input") if one.get("type") == "range"]
+    assert len(sliders) == 3
+    assert all("Share of the input" in (one.get("aria-label") or "") for one in sliders)
+    assert "Drag to see what student makes of the input" in page.text
+
+
+def test_edits_of_several_components_are_composed_and_say_so(tmp_path: Path) -> None:
+    manifest = synthetic.manifest("resnet9")
+    (entry,) = [one for one in manifest["entries"] if one["id"] == ONNX]
+    (whole,) = entry["components"]
+    parts = []
+    for name, repeat in (("encoder", 1), ("denoiser", 40)):
+        path = f"models/{ONNX}/{name}.bin"
+        files = [synthetic.file_record(path, 100)]
+        parts.append({**whole, "name": name, "repeat": repeat, "entry_point": path, "files": files})
+    changes = {"role": "diffusion", "entries": [{**entry, "components": parts}]}
+    records = [synthetic.bundle("resnet9", **changes)]
+    for name, ms in (("encoder", 20), ("denoiser", 10)):
+        frame = {"start_ns": 0, "pre_ns": 0, "inference_ns": ms * 1_000_000, "post_ns": 0, "round": 0}
+        record = synthetic.result("resnet9", ONNX, frames=[frame] * 12)
+        records.append({**record, "job": {**record["job"], "component": name}})
+    page = report(tmp_path, records)
+    assert "resnet9 runs at 2.38 FPS" in page.text  # 20 ms + 40 times 10 ms
+    assert "an edit of resnet9 is encoder + 40 × denoiser, each timed alone and added up" in page.text
+    text = summaries.markdown(summaries.selection_of([tmp_path / "results.jsonl"]))
+    assert "| onnx-fp32 (composed) |" in text
+    report(tmp_path, records[:2])
+    (item,) = summaries.selection_of([tmp_path / "results.jsonl"]).failed
+    assert item.result.errors == ["no frames of the components denoiser, so that no edit can be composed"]
+
+
+def test_markdown_and_junit_carry_the_same_figures(tmp_path: Path) -> None:
+    records = synthetic.usual_records()
+    records += [synthetic.result("teacher", "coreml-fp16", frames=[], errors=["wrong output"])]
+    simulated = {**synthetic.DEVICE, "simulated": True, "name": "emulator"}
+    records += [synthetic.result("student", "coreml-fp16", device=simulated)]
+    selection = summaries.selection_of([synthetic.write_records(tmp_path / "r.jsonl", records)])
+    text = summaries.markdown(selection)
+    assert text.startswith("### student runs at 10")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len({row.count("|") for row in rows}) == 1
+    assert len(rows) == 2 + 6
+    assert "* teacher coreml-fp16: wrong output" in text
+    assert "* student: simulated, no performance number" in text
+    suites = {suite.get("name"): suite for suite in ElementTree.fromstring(summaries.junit(selection))}
+    assert suites["Pixel 8"].attrib == {"name": "Pixel 8", "tests": "7", "failures": "1", "skipped": "0"}
+    assert suites["emulator"].get("skipped") == "1"
