@@ -22,6 +22,7 @@ class CoreAIEngine:
     """Core AI's runtime, which on a host other than a Mac is its reference on the CPU: right, not fast."""
 
     name = "coreai"
+    fixes_threads = False
 
     def __init__(self) -> None:
         # Its functions are coroutines; one loop for all of them, which runs only while one is awaited.

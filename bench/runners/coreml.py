@@ -23,6 +23,7 @@ class CoreMLEngine:
     """Core ML through coremltools; loading compiles the package, as an app's first start does."""
 
     name = "coreml"
+    fixes_threads = False
 
     def __init__(self) -> None:
         self._tools: Any = None

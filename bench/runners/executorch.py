@@ -23,6 +23,7 @@ class ExecuTorchEngine:
     """ExecuTorch's portable runtime with XNNPACK, its thread pool set to a fixed size."""
 
     name = "executorch"
+    fixes_threads = True
 
     def __init__(self) -> None:
         self._torch: Any = None

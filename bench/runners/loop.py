@@ -21,9 +21,10 @@ RUNS_BEFORE_MEMORY = 2
 
 
 class Engine(Protocol):
-    """One runtime."""
+    """One runtime; `fixes_threads` says whether it works on as many threads as it is told."""
 
     name: str
+    fixes_threads: bool
 
     def start(self, threads: int, compute_units: str = "all") -> tuple[str, list[str]]:
         """Import the runtime, and fix its threads and, where it has a choice, its processors (Job.compute_units).
@@ -59,10 +60,10 @@ def serve(engine: Engine) -> None:
             channel.send("failed", model=index, message=str(problem))
         except Exception as problem:  # whatever a runtime throws belongs to this model, not to the others
             channel.send("failed", model=index, message=f"{engine.name} refused the model: {_first_line(problem)}")
-    channel.send("done", notes=_time(channel, ready, plan))
+    channel.send("done", notes=_time(engine, channel, ready, plan))
 
 
-def _time(channel: Channel, models: list[Loaded], plan: Plan) -> list[str]:
+def _time(engine: Engine, channel: Channel, models: list[Loaded], plan: Plan) -> list[str]:
     """What the plan's task asks for beyond the check; notes on the threads used."""
     if not models or plan.task not in ("time", "overlap", "sustain"):
         return []
@@ -73,7 +74,8 @@ def _time(channel: Channel, models: list[Loaded], plan: Plan) -> list[str]:
         return []
     for model in models:
         warm_up(channel, model, plan.warmup)
-    return take_turns(channel, models, plan)
+    notes = take_turns(channel, models, plan)
+    return notes if engine.fixes_threads else []
 
 
 def peak_memory_bytes() -> int:

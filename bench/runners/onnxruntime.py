@@ -16,6 +16,7 @@ class OnnxRuntimeEngine:
     """ONNX Runtime with a fixed number of threads, one operator after the other."""
 
     name = "onnxruntime"
+    fixes_threads = True
 
     def __init__(self) -> None:
         self._runtime: Any = None

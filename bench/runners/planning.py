@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
 from pocketgan.bundle import Bundle
@@ -60,19 +60,21 @@ def plan_model(bundle: Bundle, entry: Entry, folder: Path, component_name: str |
 
 
 def model_path(component: Component) -> str:
-    """Path in the bundle of the file that the runtime opens.
+    """Path in the bundle of the file or folder that the runtime opens.
 
     The entry point names it, whole or as it stands in the entry's own folder; a component's only file needs no name.
 
     Raises:
         BundleError: the entry point is none of several files.
     """
-    paths = [file.path for file in component.files]
-    named = [path for path in paths if path == component.entry_point or path.endswith(f"/{component.entry_point}")]
+    files = [PurePosixPath(file.path) for file in component.files]
+    # A package is a folder: every folder above a file counts.
+    there = dict.fromkeys(str(path) for file in files for path in (file, *file.parents))
+    named = [path for path in there if path == component.entry_point or path.endswith(f"/{component.entry_point}")]
     if len(named) == 1:
         return named[0]
-    if len(paths) == 1:
-        return paths[0]
+    if len(files) == 1:
+        return str(files[0])
     raise BundleError(f"component {component.name}: its entry point {component.entry_point} is none of its files")
 
 

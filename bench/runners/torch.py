@@ -17,6 +17,7 @@ class TorchEngine:
     """torch on the CPU with a fixed number of threads, without compiling anything."""
 
     name = "torch"
+    fixes_threads = True
 
     def __init__(self) -> None:
         self._torch: Any = None

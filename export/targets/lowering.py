@@ -2,7 +2,8 @@
 
 Lowering is some forty walks over a graph of a thousand nodes. Here a graph that was walked before is returned as it is
 by a pass that changes no operator; so is one in which a decomposition finds nothing to decompose; nodes share the
-history of the passes that they went through; a forward is compiled when it is called; and the garbage collector waits.
+history of the passes that they went through; a forward is written when it is called; operators are listed once; and the
+garbage collector waits.
 ExecuTorch and torch are pinned to one version each, so their insides are known; a test compares the bytes with those of
 a lowering without all this.
 """
@@ -17,12 +18,13 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-import torch.fx.graph_module
+import torch._export.utils
 import torch.fx.traceback
 from torch import fx
 from torch.export import ExportedProgram
+from torch.fx.graph import _PyTreeCodeGen
 
-_forward_from_src = torch.fx.graph_module._forward_from_src
+_recompile = fx.GraphModule.recompile
 
 
 @contextmanager
@@ -35,7 +37,8 @@ def fast_lowering() -> Iterator[None]:
     try:
         with (
             mock.patch.object(torch.fx.traceback, "copy", shared),
-            mock.patch.object(torch.fx.graph_module, "_forward_from_src", _compiled_when_called),
+            mock.patch.object(fx.GraphModule, "recompile", _recompile_when_called),
+            mock.patch.object(torch._export.utils, "_materialize_cpp_cia_ops", _once()),
             _passes_once(),
             _decompositions_once(),
         ):
@@ -45,16 +48,33 @@ def fast_lowering() -> Iterator[None]:
             gc.enable()
 
 
-def _compiled_when_called(*source: Any, **options: Any) -> Callable[..., Any]:
-    """A graph module's forward: most are replaced by the next pass before anyone calls them."""
-    compiled: list[Callable[..., Any]] = []
+def _once() -> Callable[[], None]:
+    """torch lists the dispatcher's operators anew whenever it decomposes; within one lowering nobody registers any."""
+    listed: list[bool] = []
+    materialize = torch._export.utils._materialize_cpp_cia_ops
 
-    def forward(*arguments: Any, **keywords: Any) -> Any:
-        if not compiled:
-            compiled.append(_forward_from_src(*source, **options))
-        return compiled[0](*arguments, **keywords)
+    def materialize_once() -> None:
+        if not listed:
+            listed.append(True)
+            materialize()
 
-    return forward
+    return materialize_once
+
+
+def _recompile_when_called(module: fx.GraphModule) -> None:
+    """Most forwards are replaced by the next pass before anyone calls them: their code is written at the first call."""
+    if isinstance(module._graph._codegen, _PyTreeCodeGen):
+        module._in_spec = module._graph._codegen.pytree_info.in_spec
+        module._out_spec = module._graph._codegen.pytree_info.out_spec
+    made = type(module)
+
+    def forward(self: fx.GraphModule, *arguments: Any, **keywords: Any) -> Any:
+        _recompile(self)
+        return made.forward(self, *arguments, **keywords)
+
+    if not hasattr(made, "_wrapped_call"):
+        _recompile(module)  # makes the class callable
+    made.forward = forward
 
 
 @contextmanager

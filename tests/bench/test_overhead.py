@@ -59,6 +59,7 @@ import numpy as np
 from pocketgan.bench.runners.loop import serve
 class Busy:
     name = "busy"
+    fixes_threads = True
     def start(self, threads, compute_units="all"):
         return "1", []
     def load(self, model):
