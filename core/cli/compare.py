@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json
+from pocketgan.cli.options import EntryId, Json, parse_share
 
 if TYPE_CHECKING:
     from pocketgan.bench.gate import Judged, Pair
@@ -65,7 +64,7 @@ def compare(
         console.use_json()
     allowed = dict(TOLERANCES) if tolerances is None else read_tolerances(tolerances)
     if max_slowdown is not None:
-        allowed["p50"] = parse_share(max_slowdown)
+        allowed["p50"] = parse_share(max_slowdown, "--max-slowdown")
     kinds = {_kind(operand, store) for operand in (base, candidate)}
     if len(kinds) > 1:
         raise ResultsError("compare takes two bundles, two results files (.jsonl) or two commits, not one of each")
@@ -126,20 +125,6 @@ def _tag_green(candidate: str, store: str | None) -> None:
     assert store is not None
     with Store(store) as opened:
         opened.tag(LAST_GREEN, candidate)
-
-
-def parse_share(text: str) -> float:
-    """`3%` -> 0.03.
-
-    Raises:
-        ResultsError: it is no percentage.
-    """
-    from pocketgan.errors import ResultsError
-
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip())
-    if match is None:
-        raise ResultsError(f"--max-slowdown is a percentage such as 3%, not {text!r}")
-    return float(match[1]) / 100
 
 
 def _payload(pairs: list[Pair], verdict: str) -> dict[str, Any]:

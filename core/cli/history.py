@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, StoreAt
+from pocketgan.cli.options import EntryId, Json, StoreAt, parse_share
 
 if TYPE_CHECKING:
     from pocketgan.bench.changes import Level
@@ -107,12 +107,11 @@ def history(
     """Show where frame times changed over commits: levels, and the commit that each began with."""
     from pocketgan.bench.changes import change_points
     from pocketgan.bench.store import Store
-    from pocketgan.cli.compare import parse_share
     from pocketgan.errors import ResultsError
 
     if json:
         console.use_json()
-    allowed = None if max_slowdown is None else parse_share(max_slowdown)
+    allowed = None if max_slowdown is None else parse_share(max_slowdown, "--max-slowdown")
     with Store(where) as opened:
         found = opened.history(bundle, entry)
     if not found:

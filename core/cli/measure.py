@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json
+from pocketgan.cli.options import EntryId, Json, parse_share
 
 if TYPE_CHECKING:
     from pocketgan.bench.schema.result import Result
@@ -46,6 +46,10 @@ def bench(
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime.")] = 1,
     cold_repeats: Annotated[int, typer.Option("--cold-repeats", min=0, help="Loads in fresh processes, per run.")] = 1,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Go on until the median's 95 % interval is so narrow, such as 1%.")
+    ] = None,
+    most_runs: Annotated[int, typer.Option("--most-runs", min=1, help="Runs at most, with --until.")] = 20,
     out: Annotated[Path, typer.Option("--out", help="Results file; one that is there is continued.")] = Path(
         "results.jsonl"
     ),
@@ -72,6 +76,8 @@ def bench(
         runs,
         seconds,
         gate,
+        None if until is None else parse_share(until, "--until"),
+        most_runs,
     )
     results = measure(bundles, find_device(device), options, out, resume=resume)
     rows = [_row(result) for result in results]
@@ -160,6 +166,7 @@ def _row(result: Result) -> dict[str, Any]:
         "entry": result.job.entry,
         "runtime": result.runtime,
         "session": result.session,
+        "composed": result.composed,
         "fps": frames_per_second(result.frames) if result.frames else None,
         "median_ms": frames and frames.median,
         "p90_ms": frames and frames.p90,
@@ -181,17 +188,18 @@ def _median_ms(times_ns: list[int]) -> float | None:
 
 
 def _bench_text(rows: list[dict[str, Any]], out: Path) -> str:
-    def cell(value: float | None, digits: int) -> str:
-        return "-" if value is None else f"{value:.{digits}f}"
+    from pocketgan.bench.report.labels import significant
+
+    def cell(value: float | None) -> str:
+        return "-" if value is None else significant(value)
 
     cells = [
         (
             row["bundle"],
-            row["entry"],
+            row["entry"] + (" (composed)" if row["composed"] else ""),
             row["runtime"],
-            cell(row["fps"], 1),
-            *(cell(row[key], 2) for key in ("median_ms", "p90_ms", "first_inference_ms", "cold_load_ms")),
-            cell(None if row["memory_bytes"] is None else row["memory_bytes"] / 1e6, 1),
+            *(cell(row[key]) for key in ("fps", "median_ms", "p90_ms", "first_inference_ms", "cold_load_ms")),
+            cell(None if row["memory_bytes"] is None else row["memory_bytes"] / 1e6),
         )
         for row in rows
     ]

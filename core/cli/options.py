@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -20,3 +21,17 @@ StoreAt = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe's field: teacher.steps=50.")
 ]
+
+
+def parse_share(text: str, option: str) -> float:
+    """`3%` -> 0.03.
+
+    Raises:
+        ResultsError: it is no percentage; names the option.
+    """
+    from pocketgan.errors import ResultsError
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip())
+    if match is None:
+        raise ResultsError(f"{option} is a percentage such as 3%, not {text!r}")
+    return float(match[1]) / 100

@@ -124,7 +124,7 @@ def test_results_files_are_compared_too(pocketgan: Command, synthetic: ModuleTyp
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("a.pgb", "b.jsonl"), "two bundles or two results files"),
+        (("a.pgb", "b.jsonl"), "two bundles, two results files"),
         (("a.pgb", "none.pgb"), "there is no such file"),
         (("a.pgb", "a.pgb", "--max-slowdown", "3"), "is a percentage such as 3%"),
         (("a.pgb", "a.pgb", "--entry", "coreml-fp16"), "has no entry coreml-fp16; it has: onnx-fp32"),

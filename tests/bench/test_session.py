@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pocketgan.bench.devices import Tick
@@ -12,6 +14,7 @@ from pocketgan.bench.journal import SampleRow, read_results
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Frame, Result
 from pocketgan.bench.session import JobOptions, measure
+from pocketgan.bench.statistics import frame_times, half_width, percentile_interval
 from pocketgan.bundle import Bundle, open_bundle
 from pocketgan.errors import BundleError, DeviceError
 from pocketgan.manifest import Entry
@@ -171,6 +174,29 @@ def test_a_sustained_session_is_one_run_of_seconds(make_bundle: Callable[..., Pa
     device = FakeDevice()
     (result,) = measure([make_bundle()], device, JobOptions("sustained", duration_s=7), tmp_path / "r.jsonl")
     assert (result.job.iterations, result.job.duration_s, result.job.rounds) == (None, 7, 1)
+
+
+def test_runs_go_on_until_the_median_is_known_well_enough(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    class Noisy(FakeDevice):
+        random = np.random.default_rng(2)
+
+        def run_interleaved(self, work: Sequence[tuple[Bundle, Job]], **options: Any) -> list[Result]:
+            times = (1e7 * self.random.normal(1, 0.02, 20)).astype(int)
+            frames = [Frame(start_ns=0, pre_ns=0, inference_ns=int(time), post_ns=0, round=0) for time in times]
+            return [result.model_copy(update={"frames": frames}) for result in super().run_interleaved(work, **options)]
+
+    device, bundle = Noisy(), make_bundle()
+    options = JobOptions(iterations=40, runs=2, until=0.005, most_runs=40)
+    (result,) = measure([bundle], device, options, tmp_path / "a.jsonl")
+    assert 2 < len(device.turns) < 40
+    assert len(result.frames) == 20 * len(device.turns)
+    assert half_width(percentile_interval(frame_times(result.frames))) <= 0.005
+    device = Noisy()
+    measure([bundle], device, replace(options, most_runs=4), tmp_path / "b.jsonl")
+    assert len(device.turns) == 4
+    device = Noisy()
+    measure([bundle], device, replace(options, until=0.5), tmp_path / "c.jsonl")
+    assert len(device.turns) == 2
 
 
 def test_samples_reach_the_results_file(make_bundle: Callable[..., Path], tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from pocketgan.bench.statistics import (
     Interval,
+    frames_needed,
     frames_per_second,
+    half_width,
     paired_ratio,
     percentile,
     percentile_interval,
@@ -177,3 +179,14 @@ def test_ratio_refuses_rounds_that_do_not_pair() -> None:
 def test_t_quantiles_match_the_printed_table(degrees: int, expected: float) -> None:
     assert student_t_quantile(0.975, degrees) == pytest.approx(expected, abs=5e-5)
     assert student_t_quantile(0.025, degrees) == pytest.approx(-expected, abs=5e-5)
+
+
+def test_frames_needed_for_a_precision_grow_with_its_square() -> None:
+    wide = Interval(10.0, 9.8, 10.2, 0.95)
+    assert half_width(wide) == pytest.approx(0.02)
+    assert frames_needed(wide, 100, 0.01) == 400
+    assert frames_needed(wide, 100, 0.04) == 25
+    assert frames_needed(wide, 100, 0.001) == 1600  # a guess reaches no further
+    assert frames_needed(Interval(10.0, -np.inf, np.inf, 0.95), 3, 0.01) == 8
+    with pytest.raises(ValueError, match="positive"):
+        frames_needed(wide, 100, 0)
