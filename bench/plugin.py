@@ -188,4 +188,5 @@ def _check(bundle: Path, device: str) -> None:
     from pocketgan.bench.devices import find_device
 
     problems = verify_bundle(bundle, find_device(device))
-    assert not problems, problems
+    if problems:
+        pytest.fail("; ".join(problems), pytrace=False)

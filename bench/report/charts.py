@@ -43,7 +43,7 @@ class Series:
 
 def fps_bars(series: Sequence[Series], title: str) -> Markup:
     """Horizontal bars of frames per second from zero, with the 30 and 60 FPS lines and 95 % intervals as whiskers."""
-    widest = max([FRAME_RATES[-1], *(item.fps for item in series)])
+    widest = max([FRAME_RATES[-1], *(item.fps if item.bounds is None else item.bounds[1] for item in series)])
     scale = 78 / widest
     extra = 0 if all(_fits(item.name, item.note) for item in series) else LINE_PX
     row_px = BAR_ROW_PX + extra

@@ -102,12 +102,12 @@ def _clauses(hero: Hero) -> list[str]:
         name = other.name if other.role in other.name else f"{labels.ROLES[other.role]} {other.name}"
         apart = "" if other.result.session == hero.item.result.session else " (measured in another session)"
         clauses.append(f"{labels.times(speed(hero.item) / speed(other))} the {name}{apart}")
-        editor = hero.group.of_role("diffusion")
-        if editor is not None and editor is not other:
-            clauses.append(f"{labels.times(speed(hero.item) / speed(editor))} the {editor.name}")
         mine, theirs = manifest.cost, other.bundle.manifest.cost
         if mine is not None and theirs is not None and mine.macs > 0 and theirs.macs > mine.macs:
             clauses.append(f"{labels.times(theirs.macs / mine.macs)} fewer MACs")
+    editor = hero.group.of_role("diffusion")
+    if hero.item.role == "student" and editor is not None and editor is not other:
+        clauses.append(f"{labels.times(speed(hero.item) / speed(editor))} the {editor.name}")
     if not manifest.trained:
         clauses.append("untrained: latency only")
     elif "l1" in manifest.quality:

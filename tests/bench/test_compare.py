@@ -108,6 +108,23 @@ def test_more_layers_are_a_regression_and_the_same_file_passes(
     assert done.stdout.splitlines()[-1] == "PASS"
 
 
+@pytest.mark.heavy
+def test_one_more_layer_is_found_with_its_ratio_and_the_same_file_passes(
+    pocketgan: Command, make_bundle: Callable[..., Path]
+) -> None:
+    base = make_bundle("main", size=256, layers=10)
+    candidate = make_bundle("candidate", size=256, layers=11)
+    longer, same = (json.loads(pocketgan("compare", base, other, "--json").stdout) for other in (candidate, base))
+    print()
+    for what, found in (("11 layers against 10", longer), ("the same file against itself", same)):
+        interval = f"{found['ci_low']:.3f} to {found['ci_high']:.3f}"
+        print(f"{what}: {found['verdict']}, {found['ratio']:.3f} ({interval})")
+    # A layer's share is not quite a tenth: pictures are converted too.
+    assert longer["verdict"] == "REGRESSION"
+    assert longer["ratio"] == pytest.approx(1.09, abs=0.03)
+    assert same["verdict"] == "PASS"
+
+
 def test_results_files_are_compared_too(pocketgan: Command, synthetic: ModuleType, tmp_path: Path) -> None:
     for name, session in (("student", "monday"), ("teacher", "tuesday")):
         records = [synthetic.bundle(name), synthetic.result(name, "onnx-fp32", session=session)]

@@ -235,3 +235,24 @@ def test_markdown_and_junit_say_the_same() -> None:
     (suite,) = ElementTree.fromstring(junit(compare(_side(), _side(app_build="debug"), tolerances)))
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "0", "3")
     assert "cannot be compared: build: release and debug" in str(suite[0][0].get("message"))
+
+
+def test_components_are_judged_one_by_one() -> None:
+    def side(slower: float) -> Results:
+        found = _side(slower, seed=1)
+        result, (digest, record) = found.results[0], next(iter(found.bundles.items()))
+        entry = record.manifest.entry("onnx-fp32")
+        parts = [entry.components[0].model_copy(update={"name": name}) for name in ("encoder", "denoiser")]
+        manifest = record.manifest.model_copy(update={"entries": [entry.model_copy(update={"components": parts})]})
+        found.bundles[digest] = record.model_copy(update={"manifest": manifest})
+        jobs = [result.job.model_copy(update={"component": name}) for name in ("encoder", "denoiser")]
+        found.results = [result.model_copy(update={"job": job}) for job in jobs]
+        return found
+
+    base, candidate = side(1.0), side(1.0)
+    candidate.results[1] = side(1.2).results[1]
+    pairs = compare(base, candidate, {"p50": 0.03, "size": 0.0})
+    assert [(pair.entry, pair.verdict) for pair in pairs] == [
+        ("onnx-fp32 encoder", Verdict.PASS),
+        ("onnx-fp32 denoiser", Verdict.REGRESSION),
+    ]

@@ -350,3 +350,12 @@ def test_markdown_and_junit_carry_the_same_figures(tmp_path: Path) -> None:
     suites = {suite.get("name"): suite for suite in ElementTree.fromstring(summaries.junit(selection))}
     assert suites["Pixel 8"].attrib == {"name": "Pixel 8", "tests": "7", "failures": "1", "skipped": "0"}
     assert suites["emulator"].get("skipped") == "1"
+
+
+def test_the_headline_sets_the_student_against_the_diffusion_editor_too(tmp_path: Path) -> None:
+    records = [synthetic.bundle("student"), synthetic.bundle("resnet9"), synthetic.result("student", ONNX)]
+    records += [synthetic.bundle("teacher", role="diffusion", trained=False), synthetic.result("resnet9", ONNX)]
+    page = report(tmp_path, [*records, synthetic.result("teacher", ONNX)])
+    assert re.search(r"9\.\d× the unpruned resnet9, 12\.0× fewer MACs, 6\.\d× the teacher", page.text)
+    alone = [synthetic.bundle("teacher", role="diffusion"), synthetic.result("teacher", ONNX)]
+    assert "×" not in report(tmp_path, alone).text.split(" Median frame")[0]
