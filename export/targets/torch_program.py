@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 from pocketgan.errors import require
 from pocketgan.export.canonical import trace
@@ -48,5 +49,8 @@ class TorchProgram:
             node.meta.pop("stack_trace", None)  # has the paths of this machine
             node.meta.pop("nn_module_stack", None)
             node.meta.pop("source_fn_stack", None)
-        torch.export.save(program, folder / PROGRAM)
-        return Exported(PROGRAM, torch.__version__)
+        version = torch.__version__.partition("+")[0]
+        # The file names the version that wrote it; which CUDA that was built for changes nothing.
+        with mock.patch.object(torch, "__version__", version):
+            torch.export.save(program, folder / PROGRAM)
+        return Exported(PROGRAM, version)

@@ -153,7 +153,7 @@ def test_one_thread_is_one_thread_and_more_are_noticed(
     script = (
         "from pocketgan.bench.runners import onnxruntime\n"
         "class Greedy(onnxruntime.OnnxRuntimeEngine):\n"
-        "    def start(self, threads):\n"
+        "    def start(self, threads, compute_units='all'):\n"
         "        return super().start(2)\n"
         "onnxruntime.serve(Greedy())\n"
     )

@@ -118,7 +118,8 @@ def _warmed(model: ModelPlan, seconds: Callable[[int], float], rule: WarmupPlan)
 def test_it_warms_up_until_frames_are_steady(make_bundle: Callable[..., Path]) -> None:
     model, rule = planned(make_bundle()), WarmupPlan(2, window=4, tolerance=0.1, timeout_s=3)
     steady = _warmed(model, lambda number: 2e-3, rule)
-    assert (steady["iterations"], steady["steady"]) == (8, True)
+    assert steady["steady"]
+    assert steady["iterations"] >= 8
     slow_start = _warmed(model, lambda number: 2e-3 * max(1, 8 - number / 4), rule)
     assert slow_start["steady"]
     assert slow_start["iterations"] >= 20
@@ -165,7 +166,7 @@ def test_what_a_runtime_prints_stays_out_of_the_events(make_bundle: Callable[...
         "import os\n"
         "from pocketgan.bench.runners import onnxruntime\n"
         "class Loud(onnxruntime.OnnxRuntimeEngine):\n"
-        "    def start(self, threads):\n"
+        "    def start(self, threads, compute_units='all'):\n"
         "        print('cpuinfo: no midr'); os.write(1, b'native noise\\n')\n"
         "        return super().start(threads)\n"
         "onnxruntime.serve(Loud())\n"
