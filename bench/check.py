@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,16 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from pocketgan.bench.devices import Device
-from pocketgan.bench.runners.loop import Engine
 from pocketgan.bench.runners.picture import is_picture, to_picture, to_tensor
 from pocketgan.bench.runners.planning import computes_on_cpu, plan_model, why_not_here
-from pocketgan.bench.runners.process import REQUIRED_SYSTEMS
+from pocketgan.bench.runners.process import RUNNERS, make_engine
 from pocketgan.bundle import Bundle, open_bundle
-from pocketgan.errors import BundleError, DataError, DeviceError, require
+from pocketgan.errors import BundleError, DataError, DeviceError
 from pocketgan.manifest import Entry, TensorSpec
-
-# In order of preference.
-_RUNTIMES = ("onnxruntime", "executorch", "torch", "coreml", "coreai")
 
 
 def verify_bundle(path: Path, device: Device) -> list[str]:
@@ -63,7 +58,7 @@ def runnable_entry(bundle: Bundle) -> Entry:
     if not entries:
         there = ", ".join(entry.id for entry in bundle.manifest.entries)
         raise BundleError(f"{bundle.path}: no entry that turns pictures into pictures runs here; it has: {there}")
-    return min(entries, key=lambda entry: (_RUNTIMES.index(entry.runtime), entry.precision != "fp32"))
+    return min(entries, key=lambda entry: (list(RUNNERS).index(entry.runtime), entry.precision != "fp32"))
 
 
 def input_size(entry: Entry) -> tuple[int, int]:
@@ -95,7 +90,7 @@ def run_entry(
     expected = (*input_size(chosen), 3)
     with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
         bundle.extract(Path(folder) / "entry", chosen.id)
-        engine = _engine(chosen.runtime)
+        engine = make_engine(chosen.runtime)
         engine.start(threads)
         run = engine.load(plan_model(bundle, chosen, Path(folder) / "entry"))
         for image in images:
@@ -105,32 +100,6 @@ def run_entry(
                 )
             outputs = run({source.name: to_tensor(image, source)})
             yield to_picture(outputs[0], target)
-
-
-def _engine(runtime: str) -> Engine:
-    if runtime == "onnxruntime":
-        from pocketgan.bench.runners.onnxruntime import OnnxRuntimeEngine
-
-        return OnnxRuntimeEngine()
-    if runtime == "torch":
-        require("export", "torch")
-        from pocketgan.bench.runners.torch import TorchEngine
-
-        return TorchEngine()
-    if runtime == "coreml":
-        require("export", "coremltools")
-        from pocketgan.bench.runners.coreml import CoreMLEngine
-
-        return CoreMLEngine()
-    if runtime == "coreai":
-        require("coreai", "coreai")
-        from pocketgan.bench.runners.coreai import CoreAIEngine
-
-        return CoreAIEngine()
-    require("export", "executorch", "torch")
-    from pocketgan.bench.runners.executorch import ExecuTorchEngine
-
-    return ExecuTorchEngine()
 
 
 def _find(bundle: Bundle, entry: Entry | str) -> Entry:
@@ -144,9 +113,8 @@ def _find(bundle: Bundle, entry: Entry | str) -> Entry:
 
 
 def _runs_here(entry: Entry) -> bool:
-    if REQUIRED_SYSTEMS.get(entry.runtime, sys.platform) != sys.platform:
-        return False
-    return entry.runtime in _RUNTIMES and computes_on_cpu(entry) and _maps_pictures(entry)
+    runner = RUNNERS.get(entry.runtime)
+    return runner is not None and runner.fits_system and computes_on_cpu(entry) and _maps_pictures(entry)
 
 
 def _maps_pictures(entry: Entry) -> bool:

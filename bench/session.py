@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,7 @@ from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.runs import composed, joined
 from pocketgan.bench.schema.job import CoolDown, Job, Warmup
 from pocketgan.bench.schema.result import Result
-from pocketgan.bench.statistics import frame_times, half_width, percentile_interval
+from pocketgan.bench.statistics import frame_times, frames_needed, half_width, percentile_interval
 from pocketgan.bundle import Bundle, open_bundle
 from pocketgan.errors import DeviceError
 from pocketgan.manifest import Entry
@@ -105,16 +106,24 @@ def measure(
         todo = [[(bundle, job) for bundle, job in jobs if _key(job) not in done] for jobs in plan]
         planned = [job for jobs in todo[: options.processes] for _, job in jobs]
         steps = sum(job.iterations or round(job.duration_s or 0) for job in planned)
+        wished = f"known to ±{100 * (options.until or 0):g} %"
         with console.progress("measuring", steps) as progress, _told_where(journal_path):
             for number, jobs in enumerate(todo):
-                if number >= options.processes and _precise(done.values(), options.until or 0):
-                    break
+                if options.until is not None and number >= options.processes:
+                    more = _more_runs(done.values(), options.until)
+                    if not more:
+                        break
+                    if number == options.processes:
+                        console.note(f"not yet {wished}: about {more} more runs, {most} in all at most")
                 # Back to front every second time: no group is always the one that finds the device cool.
                 groups = _groups(jobs)
                 for group in groups if number % 2 == 0 else reversed(groups):
                     for result in device.run_interleaved(group, session=session, tick=progress.advance):
                         journal.append_result(result)
                         done[_key(result.job)] = result
+            else:
+                if options.until is not None and _more_runs(done.values(), options.until):
+                    console.note(f"not {wished} after {most} runs; --most-runs allows more")
         found = [
             joined([done[key] for run in range(most) if (key := (bundle.digest, entry, component, run)) in done])
             for bundle, entry, component in entries
@@ -132,13 +141,21 @@ def _told_where(path: Path) -> Iterator[None]:
         raise
 
 
-def _precise(results: Iterable[Result], until: float) -> bool:
-    """Whether the median of every entry is known to ±`until`."""
-    times: dict[tuple[str, str, str | None], list[float]] = {}
+def _more_runs(results: Iterable[Result], until: float) -> int:
+    """How many more runs would bring the median of every entry to ±`until` if they go on as they were, 0 where all are
+    there. What gave no frames has none to wait for."""
+    runs: dict[tuple[str, str, str | None], list[list[int]]] = {}
     for result in results:
-        frames = times.setdefault((result.job.bundle, result.job.entry, result.job.component), [])
-        frames += frame_times(result.frames)
-    return all(not frames or half_width(percentile_interval(frames)) <= until for frames in times.values())
+        job = result.job
+        runs.setdefault((job.bundle, job.entry, job.component), []).append(frame_times(result.frames))
+    more = 0
+    for entry in runs.values():
+        times = [time for run in entry for time in run]
+        interval = percentile_interval(times) if times else None
+        if interval is not None and half_width(interval) > until:
+            needed = frames_needed(interval, len(times), until)
+            more = max(more, 1, math.ceil((needed / len(times) - 1) * len(entry)))
+    return more
 
 
 def _open_all(stack: ExitStack, paths: Sequence[Path]) -> list[Bundle]:

@@ -19,7 +19,8 @@ import numpy as np
 from pocketgan import __version__
 from pocketgan.bundle import pack_folder, record_file, write_manifest
 from pocketgan.errors import BundleError, PocketganError, require
-from pocketgan.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, TensorSpec
+from pocketgan.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest
+from pocketgan.tensors import picture_layout, store_tensor, tensor_spec
 
 Kind = Literal["onnx", "pte", "mlpackage"]
 Dtype = Literal["float32", "float16", "uint8", "int32", "int64"]
@@ -198,7 +199,7 @@ def _dtype(found: Any, known: Mapping[Any, str]) -> str:
 
 def _sample(shape: Shape, dtype: str, value_range: tuple[float, float]) -> np.ndarray:
     """A picture where the input takes one, else seeded noise (zeros for integers, which may be indices)."""
-    layout = _layout(shape)
+    layout = picture_layout(shape)
     if layout is None:
         if dtype.startswith("float"):
             return np.random.default_rng(_SEED).standard_normal(shape).astype(dtype)
@@ -215,13 +216,6 @@ def _picture(height: int, width: int) -> np.ndarray:
 
     coarse = np.random.default_rng(_SEED).integers(0, 256, (max(2, height // 16), max(2, width // 16), 3), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR), np.float64)
-
-
-def _layout(shape: Shape) -> Literal["NCHW", "NHWC"] | None:
-    """Where a batch of one holds three channels, first or last."""
-    if len(shape) != 4 or shape[0] != 1:
-        return None
-    return "NCHW" if shape[1] == 3 else "NHWC" if shape[3] == 3 else None
 
 
 def _check(outputs: Sequence[np.ndarray], file: Path) -> None:
@@ -250,8 +244,8 @@ def _manifest(
         name="model",
         entry_point=f"{home}/{file.name}",
         files=[record_file(folder, one) for one in files],
-        inputs=[_spec(key, value, value_range) for key, value in inputs.items()],
-        outputs=[_spec(key, value, value_range) for key, value in pairs.items()],
+        inputs=[tensor_spec(key, value, value_range) for key, value in inputs.items()],
+        outputs=[tensor_spec(key, value, value_range) for key, value in pairs.items()],
     )
     entry = Entry(
         id=entry_id,
@@ -268,31 +262,8 @@ def _manifest(
     return Manifest(name=name, role="foreign", trained=True, entries=[entry], golden=[sets], created_with=created)
 
 
-def _spec(name: str, value: np.ndarray, value_range: tuple[float, float]) -> TensorSpec:
-    layout = _layout(value.shape)
-    black_to_white = (0.0, 255.0) if value.dtype == np.uint8 else value_range
-    return TensorSpec.model_validate(
-        {
-            "name": name,
-            "shape": list(value.shape),
-            "layout": layout,
-            "dtype": str(value.dtype),
-            "value_range": black_to_white if layout else None,
-            "colour_space": "RGB" if layout else None,
-        }
-    )
-
-
 def _golden(folder: Path, side: str, values: Mapping[str, np.ndarray]) -> list[GoldenTensor]:
-    found = []
-    for index, (name, value) in enumerate(values.items()):
-        path = folder / GOLDEN / GOLDEN / f"{side}{index}.bin"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes())
-        record = record_file(folder, path.relative_to(folder).as_posix())
-        found.append(
-            GoldenTensor.model_validate(
-                {"name": name, "dtype": str(value.dtype), "shape": list(value.shape), "file": record}
-            )
-        )
-    return found
+    return [
+        store_tensor(folder, f"{GOLDEN}/{GOLDEN}/{side}{index}.bin", name, value)
+        for index, (name, value) in enumerate(values.items())
+    ]

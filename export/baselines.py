@@ -1,9 +1,11 @@
-"""Bundles of what users would ship otherwise: unpruned generators, and diffusion editors of several components."""
+"""The bundle of a diffusion editor, which users would ship otherwise: several components, one entry."""
 
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ import numpy as np
 from pocketgan import __version__, console
 from pocketgan.bundle import record_file, write_manifest
 from pocketgan.errors import ExportError
-from pocketgan.export.bundles import must_be_replaceable, write_notice
+from pocketgan.export.bundles import must_be_replaceable, versions, write_notice
 from pocketgan.files import atomic_folder
 from pocketgan.manifest import (
     Component,
@@ -24,14 +26,29 @@ from pocketgan.manifest import (
     GoldenTensor,
     Manifest,
     Parity,
-    TensorSpec,
 )
+from pocketgan.tensors import store_tensor, tensor_spec
 
 if TYPE_CHECKING:
     from pocketgan.export.diffusion import Editor, Part
 
 GOLDEN = "edit"
 PRECISIONS = ("fp32", "fp16")
+PACKAGES = ("diffusers", "onnxruntime", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class _Exported:
+    """A component whose file is written, without its network: what went in, what torch makes of it."""
+
+    name: str
+    file: Path
+    inputs: dict[str, np.ndarray]
+    output: str
+    expected: np.ndarray
+    repeat: int
+    params: int
+    macs: int
 
 
 def diffusion_bundle(editor: Editor, folder: Path, name: str, precision: str = "fp32") -> Manifest:
@@ -43,56 +60,29 @@ def diffusion_bundle(editor: Editor, folder: Path, name: str, precision: str = "
         ExportError: an unknown precision, a component that cannot be expressed, or a folder of something else.
         MissingExtraError: a package is missing.
         ModelError: there are no such weights.
-        ParityError: with real weights, a component does not compute what it computes in torch.
+        ParityError: with real weights, a component does not compute what it computes in torch; or one gives values that
+            are not finite numbers.
         StorageError: the disk is full or read-only.
     """
     from pocketgan.export.diffusion import parts
+    from pocketgan.export.parity import check
 
     if precision not in PRECISIONS:
         raise ExportError(f"a diffusion editor has the precisions {', '.join(PRECISIONS)}, not {precision!r}")
     must_be_replaceable(folder.absolute())
     entry_id = f"onnx-{precision}"
-    components: list[Component] = []
-    tensors: tuple[list[GoldenTensor], list[GoldenTensor]] = ([], [])
-    parities: list[Parity] = []
-    params = macs = 0
+    done: list[tuple[_Exported, Parity]] = []
     with atomic_folder(folder.absolute()) as made, console.progress("export", 4) as progress:
         source = parts(editor)
         while (part := next(source, None)) is not None:
-            console.note(
-                f"{part.name}: {sum(tensor.numel() for tensor in part.module.parameters()) / 1e6:.0f} M parameters"
-            )
-            params += sum(tensor.numel() for tensor in part.module.parameters())
-            macs += part.repeat * _macs(part)
-            outputs = _run_torch(part)
-            home = made / "models" / entry_id / part.name
-            home.mkdir(parents=True)
-            _write_onnx(part, home / "model.onnx", precision)
-            inputs, output, repeat, title = part.inputs, part.output, part.repeat, part.name
+            exported = _export(part, made / "models" / entry_id / part.name, precision)
             del part
             gc.collect()  # torch's copy of the weights goes before the runtime's comes
-            parities.append(_parity(home / "model.onnx", inputs, output, outputs, precision))
-            relative = home.relative_to(made).as_posix()
-            files = sorted(file.relative_to(made).as_posix() for file in home.iterdir())
-            components.append(
-                Component(
-                    name=title,
-                    entry_point=f"{relative}/model.onnx",
-                    files=[record_file(made, file) for file in files],
-                    inputs=[_spec(key, value) for key, value in inputs.items()],
-                    outputs=[_spec(output, outputs)],
-                    repeat=repeat,
-                )
-            )
-            tensors[0].extend(_store(made, key, value) for key, value in inputs.items())
-            tensors[1].append(_store(made, output, outputs))
-            progress.advance(1, title)
+            done.append((exported, _parity(exported, precision)))
+            progress.advance(1, f"{exported.name} of {exported.params / 1e6:.0f} M parameters")
+        worst = min((parity for _, parity in done), key=lambda one: math.inf if one.psnr_db is None else one.psnr_db)
         trained = editor.weights is not None
-        worst = min(parities, key=lambda one: float("inf") if one.psnr_db is None else one.psnr_db)
-        if trained:
-            from pocketgan.export.parity import check
-
-            check(worst, entry_id, trained)
+        check(worst, entry_id, trained)
         entry = Entry(
             id=entry_id,
             target="onnx",
@@ -101,107 +91,79 @@ def diffusion_bundle(editor: Editor, folder: Path, name: str, precision: str = "
             runtime_version=metadata.version("onnxruntime"),
             golden=GOLDEN,
             parity=worst,
-            components=components,
+            components=[_component(made, one) for one, _ in done],
         )
+        macs = sum(one.repeat * one.macs for one, _ in done)
         manifest = Manifest(
             name=name,
             role="diffusion",
             trained=trained,
-            cost=Cost(params=params, macs=macs, macs_by_output=macs),
+            cost=Cost(params=sum(one.params for one, _ in done), macs=macs, macs_by_output=macs),
             diffusion=Diffusion(
                 steps=editor.steps, guidance_passes=editor.guidance_passes, weights=editor.weights or "random"
             ),
             entries=[entry],
-            golden=[GoldenSet(id=GOLDEN, inputs=tensors[0], outputs=tensors[1])],
+            golden=[_golden(made, [one for one, _ in done])],
             licenses=[write_notice(made)],
-            created_with={"pocketgan": __version__, **_versions(("diffusers", "onnxruntime", "torch", "transformers"))},
+            created_with={"pocketgan": __version__, **versions(PACKAGES)},
         )
         write_manifest(made, manifest)
     return manifest
 
 
-def _run_torch(part: Part) -> np.ndarray:
-    import torch
-
-    with torch.no_grad():
-        output: np.ndarray = part.module(*(torch.from_numpy(value) for value in part.inputs.values())).numpy()
-    return output
-
-
-def _macs(part: Part) -> int:
-    """Multiply-adds of one run, counted by torch."""
+def _export(part: Part, home: Path, precision: str) -> _Exported:
+    """Run a component in torch, which counts its multiply-adds, and write its graph, the weights beside it: a single
+    file ends at 2 GiB."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        part.module(*(torch.from_numpy(value) for value in part.inputs.values()))
-    return counter.get_total_flops() // 2
-
-
-def _write_onnx(part: Part, path: Path, precision: str) -> None:
-    """The component's graph, its weights beside it: a single file ends at 2 GiB."""
-    import torch
 
     from pocketgan.export.canonical import trace
     from pocketgan.export.diffusion import HalfInside
     from pocketgan.export.quiet import quiet
     from pocketgan.export.targets.onnx import write_component
 
-    module: torch.nn.Module = part.module
+    module, file = part.module, home / "model.onnx"
+    params = sum(tensor.numel() for tensor in module.parameters())
+    example = tuple(torch.from_numpy(value) for value in part.inputs.values())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        expected: np.ndarray = module(*example).numpy()
     if precision == "fp16":
         module = HalfInside(module.half())
-    example = tuple(torch.from_numpy(value) for value in part.inputs.values())
+    home.mkdir(parents=True)
     with quiet():
-        write_component(trace(module, example), list(part.inputs), [part.output], path)
+        write_component(trace(module, example), list(part.inputs), [part.output], file)
+    macs = counter.get_total_flops() // 2
+    return _Exported(part.name, file, part.inputs, part.output, expected, part.repeat, params, macs)
 
 
-def _parity(path: Path, inputs: dict[str, np.ndarray], output: str, expected: np.ndarray, precision: str) -> Parity:
+def _parity(exported: _Exported, precision: str) -> Parity:
     """Agreement of the file with torch, over the range of the expected values."""
-    import math
+    from pocketgan.export.parity import FLOORS_DB, agreement, onnx_session
 
-    import onnxruntime
+    found = onnx_session(exported.file).run([exported.output], exported.inputs)[0]
+    peak = float(np.ptp(exported.expected)) or 1.0
+    psnr, error = agreement(found, exported.expected, peak, f"ONNX Runtime ({exported.name})")
+    return Parity(psnr_db=psnr, max_abs_error=error, floor_db=FLOORS_DB[precision], runtime="onnxruntime")
 
-    from pocketgan.export.parity import FLOORS_DB
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    found = session.run([output], inputs)[0].astype(np.float64)
-    difference = found - expected.astype(np.float64)
-    if not np.isfinite(difference).all():
-        raise ExportError(f"{path.parent.name} gives values that are not finite numbers")
-    error, peak = float(np.mean(difference**2)), float(np.ptp(expected)) or 1.0
-    return Parity(
-        psnr_db=None if error < peak**2 * 1e-300 else 10 * math.log10(peak**2 / error),
-        max_abs_error=float(np.abs(difference).max()),
-        floor_db=FLOORS_DB[precision],
-        runtime="onnxruntime",
+def _component(folder: Path, exported: _Exported) -> Component:
+    files = sorted(file.relative_to(folder).as_posix() for file in exported.file.parent.iterdir())
+    return Component(
+        name=exported.name,
+        entry_point=exported.file.relative_to(folder).as_posix(),
+        files=[record_file(folder, file) for file in files],
+        inputs=[tensor_spec(name, value) for name, value in exported.inputs.items()],
+        outputs=[tensor_spec(exported.output, exported.expected)],
+        repeat=exported.repeat,
     )
 
 
-def _spec(name: str, value: np.ndarray) -> TensorSpec:
-    picture = value.ndim == 4 and value.shape[1] == 3
-    return TensorSpec.model_validate(
-        {
-            "name": name,
-            "shape": list(value.shape),
-            "layout": "NCHW" if picture else None,
-            "dtype": str(value.dtype),
-            "value_range": (-1.0, 1.0) if picture else None,
-            "colour_space": "RGB" if picture else None,
-        }
+def _golden(folder: Path, components: Sequence[_Exported]) -> GoldenSet:
+    def stored(name: str, value: np.ndarray) -> GoldenTensor:
+        return store_tensor(folder, f"golden/{GOLDEN}/{name}.bin", name, value)
+
+    return GoldenSet(
+        id=GOLDEN,
+        inputs=[stored(name, value) for one in components for name, value in one.inputs.items()],
+        outputs=[stored(one.output, one.expected) for one in components],
     )
-
-
-def _store(folder: Path, name: str, value: np.ndarray) -> GoldenTensor:
-    relative = f"golden/{GOLDEN}/{name}.bin"
-    path = folder / relative
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes())
-    return GoldenTensor.model_validate(
-        {"name": name, "dtype": str(value.dtype), "shape": list(value.shape), "file": record_file(folder, relative)}
-    )
-
-
-def _versions(packages: Sequence[str]) -> dict[str, str]:
-    return {package: metadata.version(package).partition("+")[0] for package in packages}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -238,7 +238,7 @@ class _Plan:
             entries=[self.entries[form] for form in self.forms],
             golden=golden,
             licenses=licenses,
-            created_with={"pocketgan": __version__, **_versions(packages)},
+            created_with={"pocketgan": __version__, **versions(packages)},
         )
 
     def _form(self, form: Asked) -> Path:
@@ -255,16 +255,18 @@ class _Plan:
                 "ios": self.request.ios,
                 "soc": self.request.soc,
                 "trained": self._trained,
-                "versions": _versions(find_target(form[0])[0].packages),
+                "versions": versions(find_target(form[0])[0].packages),
             }
         )
 
 
-def _versions(packages: Sequence[str] | set[str]) -> dict[str, str]:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of packages that made a bundle, without the builds' names."""
     return {package: metadata.version(package).partition("+")[0] for package in sorted(packages)}
 
 
 def write_notice(folder: Path) -> FileRecord:
+    """Put the licence of what pocketgan wrote into a bundle."""
     path = folder / "LICENSES" / "pocketgan.txt"
     path.parent.mkdir()
     path.write_text(NOTICE)

@@ -14,7 +14,8 @@ import numpy as np
 
 from pocketgan.errors import ExportError
 from pocketgan.export.targets.target import INPUT, OUTPUT
-from pocketgan.manifest import GoldenSet, GoldenTensor, TensorSpec
+from pocketgan.manifest import GoldenSet, TensorSpec
+from pocketgan.tensors import store_tensor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -163,16 +164,10 @@ def write_golden(folder: Path, golden: Golden) -> GoldenSet:
     Raises:
         StorageError: the disk is full or read-only.
     """
-    from pocketgan.bundle import record_file
-    from pocketgan.files import write_atomic
-
-    records = []
-    for name, array in ((INPUT, golden.inputs[0]), (OUTPUT, golden.outputs[0])):
-        relative = f"golden/{golden.id}/{name}.bin"
-        dtype: Literal["uint8", "float32"] = "uint8" if array.dtype == np.uint8 else "float32"
-        write_atomic(folder / relative, np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<")).tobytes())
-        shape = [int(size) for size in array.shape]
-        records.append(GoldenTensor(name=name, dtype=dtype, shape=shape, file=record_file(folder, relative)))
+    records = [
+        store_tensor(folder, f"golden/{golden.id}/{name}.bin", name, array)
+        for name, array in ((INPUT, golden.inputs[0]), (OUTPUT, golden.outputs[0]))
+    ]
     return GoldenSet(id=golden.id, inputs=records[:1], outputs=records[1:])
 
 

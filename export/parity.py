@@ -14,6 +14,8 @@ from pocketgan.errors import ParityError
 from pocketgan.manifest import Parity
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
     from pocketgan.export.golden import Golden
 
 FLOORS_DB = {
@@ -41,7 +43,22 @@ def measure(outputs: np.ndarray, golden: Golden, floor_db: float, runtime: str) 
     Raises:
         ParityError: the shapes differ, or an output is not a finite number.
     """
-    expected = golden.outputs
+    psnr, error = agreement(outputs, golden.outputs, golden.peak, runtime)
+    return Parity(
+        psnr_db=psnr,
+        max_abs_error=error,
+        ssim=_ssim(outputs, golden),
+        floor_db=floor_db,
+        runtime=runtime,
+    )
+
+
+def agreement(outputs: np.ndarray, expected: np.ndarray, peak: float, runtime: str) -> tuple[float | None, float]:
+    """PSNR in dB, None where they are equal, and the largest error; `peak` is from black to white.
+
+    Raises:
+        ParityError: the shapes differ, or a value is not a finite number.
+    """
     if outputs.shape != expected.shape:
         raise ParityError(f"the exported file gives shape {outputs.shape}, its source module {expected.shape}")
     difference = outputs.astype(np.float64) - expected.astype(np.float64)
@@ -49,14 +66,8 @@ def measure(outputs: np.ndarray, golden: Golden, floor_db: float, runtime: str) 
         raise ParityError(f"{runtime} or the source module gives values that are not finite numbers")
     error = float(np.mean(difference**2))
     # Below this the ratio itself overflows; it is more than 3000 dB, which no float32 output can tell from equal.
-    psnr = None if error < golden.peak**2 * 1e-300 else 10 * math.log10(golden.peak**2 / error)
-    return Parity(
-        psnr_db=psnr,
-        max_abs_error=float(np.abs(difference).max()),
-        ssim=_ssim(outputs, golden),
-        floor_db=floor_db,
-        runtime=runtime,
-    )
+    psnr = None if error < peak**2 * 1e-300 else 10 * math.log10(peak**2 / error)
+    return psnr, float(np.abs(difference).max())
 
 
 def _ssim(outputs: np.ndarray, golden: Golden) -> float | None:
@@ -108,13 +119,18 @@ def run_file(runtime: str | None, path: Path, inputs: Sequence[np.ndarray]) -> n
     return None if run is None else np.stack([run(image) for image in inputs])
 
 
-def _onnxruntime(path: Path) -> Run:
+def onnx_session(path: Path) -> InferenceSession:
+    """ONNX Runtime on the CPU, one thread, without its warnings."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _onnxruntime(path: Path) -> Run:
+    session = onnx_session(path)
     name = session.get_inputs()[0].name
 
     def run(image: np.ndarray) -> np.ndarray:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -21,14 +19,7 @@ from pocketgan.bench.devices.cool_down import wait_until_cool
 from pocketgan.bench.devices.host import conditions, describe_host
 from pocketgan.bench.devices.recording import Recording, recording, take
 from pocketgan.bench.runners.planning import component_names, computes_on_cpu
-from pocketgan.bench.runners.process import (
-    REQUIRED_MODULES,
-    REQUIRED_SYSTEMS,
-    RUNNERS,
-    STALL_TIMEOUT_S,
-    Event,
-    run_plan,
-)
+from pocketgan.bench.runners.process import RUNNERS, STALL_TIMEOUT_S, Event, run_plan
 from pocketgan.bench.runners.protocol import Plan, WarmupPlan
 from pocketgan.bench.schema.job import CoolDown, Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
@@ -63,12 +54,7 @@ class LocalDevice:
     @cached_property
     def runtimes(self) -> tuple[str, ...]:
         """The runtimes whose Python packages are installed."""
-        return tuple(
-            name
-            for name in RUNNERS
-            if all(find_spec(module) for module in REQUIRED_MODULES[name])
-            and REQUIRED_SYSTEMS.get(name, sys.platform) == sys.platform
-        )
+        return tuple(name for name, runner in RUNNERS.items() if runner.installed)
 
     def describe(self) -> DeviceInfo:
         """See Device."""

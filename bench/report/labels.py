@@ -118,5 +118,6 @@ def decibel(psnr_db: float | None) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """`1 frame`, `2,000 frames`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """`1 frame`, `2,000 frames`, `3 processes`."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"

@@ -19,8 +19,7 @@ from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.bench.statistics import Summary, frame_times, frames_per_second, percentile_interval, summarise
 from pocketgan.errors import ResultsError
 
-# Fewer frames carry no interval; more are thinned to every k-th before resampling, which keeps a report of 100,000
-# frames within seconds and only widens the interval.
+# Fewer frames carry no interval.
 FEWEST_FOR_INTERVAL = 10
 
 
@@ -40,7 +39,8 @@ class Timing:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The result that counts for a job, and its bundle; `timing` is None where it is no performance number.
+    """The result that counts for a job, joined of so many runs, and its bundle; `timing` is None where it is no
+    performance number.
 
     `differences` are the circumstances in which it was measured otherwise than the most of its group, so that it cannot
     be compared with them.
@@ -49,6 +49,7 @@ class Measurement:
     bundle: BundleRecord
     result: Result
     timing: Timing | None
+    runs: int = 1
     differences: tuple[str, ...] = ()
 
     @property
@@ -121,12 +122,23 @@ def select(results: Results) -> Selection:
     for result in results.results:
         if result.job.bundle not in results.bundles:
             raise ResultsError(f"a result of {result.bundle_name} ({result.job.bundle[:12]}) has no bundle record")
-    found = composed([joined(runs) for runs in measurements(results.results)], manifests)
+    measured_runs = measurements(results.results)
+    counts: dict[tuple[object, ...], int] = {}
+    for runs in measured_runs:
+        counts[_identity(runs[0])] = max(len(runs), counts.get(_identity(runs[0]), 0))
+    found = composed([joined(runs) for runs in measured_runs], manifests)
     for result in sorted(found, key=lambda result: result.started_at):
         latest[(result.job.bundle, *_circumstances(result))] = result
-    measured = [Measurement(results.bundles[r.job.bundle], r, _timing(r)) for r in latest.values()]
+    measured = [
+        Measurement(results.bundles[r.job.bundle], r, _timing(r), counts[_identity(r)]) for r in latest.values()
+    ]
     measured.sort(key=_rank)
     return Selection(tuple(measured), tuple(_groups(measured)), len(found) - len(latest))
+
+
+def _identity(result: Result) -> tuple[object, ...]:
+    """The same for all runs and components of a measurement."""
+    return (result.session, result.job.bundle, *_circumstances(result))
 
 
 def _circumstances(result: Result) -> tuple[object, ...]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Measurement
-from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import Conditions, DeviceInfo, Result
 
 
@@ -50,7 +49,7 @@ def _session(items: list[Measurement]) -> Session:
         ),
         ("Runtimes", ", ".join(runtimes)),
         ("Build", ", ".join(_distinct(result.app_build for result in results))),
-        ("Rule", "; ".join(_distinct(_rule(result.job) for result in results))),
+        ("Rule", "; ".join(_distinct(_rule(item) for item in items))),
         (
             "Frames kept",
             _frames(items),
@@ -75,10 +74,14 @@ def _device(device: DeviceInfo) -> str:
     return f"{device.name}{model} ({where}{simulated})"
 
 
-def _rule(job: Job) -> str:
+def _rule(item: Measurement) -> str:
+    job = item.result.job
     length = labels.plural(job.iterations, "frame") if job.iterations is not None else f"{job.duration_s:g} s"
     units = "" if job.compute_units == "all" else f", compute units {job.compute_units}"
-    turns = f" in {labels.plural(job.rounds, 'round')}, models taking turns in each" if job.iterations else ""
+    turns = ""
+    if job.iterations is not None:
+        rounds, processes = labels.plural(job.rounds, "round"), labels.plural(item.runs, "process")
+        turns = f" in {rounds} over {processes}, models taking turns in each"
     return (
         f"{job.mode}: {length}{turns}, after {labels.plural(job.warmup.iterations, 'warm-up frame')} at least, on "
         f"{labels.plural(job.threads, 'thread')}{units}"
@@ -161,25 +164,28 @@ def _commands(items: Sequence[Measurement]) -> tuple[str, ...]:
     bundles = " ".join(_distinct(shlex.quote(f"{item.name}.pgb") for item in items))
     commands = [
         f"pocketgan bench {bundles} {options} --out results.jsonl"
-        for options in _distinct(_options(item.result, items) for item in items)
+        for options in _distinct(_options(item, items) for item in items)
     ]
     return (*commands, "pocketgan report results.jsonl --out report.html")
 
 
-def _options(result: Result, items: Sequence[Measurement]) -> str:
-    """Options of `pocketgan bench` for this result; an entry is named where all jobs were of one."""
-    job = result.job
-    options = [f"--device {result.device.kind}"]
+def _options(measurement: Measurement, items: Sequence[Measurement]) -> str:
+    """Options of `pocketgan bench` for this measurement; an entry is named where all jobs were of one."""
+    job = measurement.result.job
+    options = [f"--device {measurement.result.device.kind}"]
     if len({item.result.job.entry for item in items}) == 1:
         options.append(f"--entry {shlex.quote(job.entry)}")
     options.append(f"--mode {job.mode}")
     if job.iterations is None:
         options.append(f"--seconds {job.duration_s:g}")
     else:
-        options += [f"--iterations {job.iterations}", f"--rounds {job.rounds}"]
-    options += [f"--warmup {job.warmup.iterations}", f"--threads {job.threads}"]
+        options += [f"--iterations {job.iterations}", f"--rounds {job.rounds}", f"--runs {measurement.runs}"]
+    options += [f"--warmup {job.warmup.iterations}", f"--warmup-timeout {job.warmup.timeout_s:g}"]
+    options.append(f"--threads {job.threads}")
     if job.cool_down is not None:
         options.append(f"--cool-down {job.cool_down.timeout_s:g}")
+        if job.cool_down.maximum_temperature_c is not None:
+            options.append(f"--cool-below {job.cool_down.maximum_temperature_c:g}")
     options.append(f"--cold-repeats {job.cold_repeats}")
     return " ".join(options)
 

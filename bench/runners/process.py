@@ -11,33 +11,66 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import IO, Any
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import IO, TYPE_CHECKING, Any
 
 from pocketgan.bench.runners.protocol import Plan, thread_environment
-from pocketgan.errors import DeviceError
+from pocketgan.errors import DeviceError, require
 
+if TYPE_CHECKING:
+    from pocketgan.bench.runners.loop import Engine
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How this host runs a runtime: the class of its engine in the module of the runtime's name, the packages that it
+    imports, the extra that brings them, and the one system that has the runtime where not all do."""
+
+    engine: str
+    packages: tuple[str, ...]
+    extra: str | None = None
+    system: str | None = None
+
+    @property
+    def fits_system(self) -> bool:
+        """Whether this system can have it."""
+        return self.system in (None, sys.platform)
+
+    @property
+    def installed(self) -> bool:
+        """Whether it is here."""
+        return self.fits_system and all(find_spec(package) for package in self.packages)
+
+
+# In the order in which one is preferred.
 RUNNERS = {
-    "onnxruntime": "pocketgan.bench.runners.onnxruntime",
-    "executorch": "pocketgan.bench.runners.executorch",
-    "torch": "pocketgan.bench.runners.torch",
-    "coreai": "pocketgan.bench.runners.coreai",
-    "coreml": "pocketgan.bench.runners.coreml",
+    "onnxruntime": Runner("OnnxRuntimeEngine", ("onnxruntime",)),
+    "executorch": Runner("ExecuTorchEngine", ("executorch", "torch"), "export"),
+    "torch": Runner("TorchEngine", ("torch",), "export"),
+    "coreml": Runner("CoreMLEngine", ("coremltools",), "export", "darwin"),
+    "coreai": Runner("CoreAIEngine", ("coreai",), "coreai"),
 }
-REQUIRED_MODULES = {
-    "onnxruntime": ("onnxruntime",),
-    "executorch": ("executorch", "torch"),
-    "torch": ("torch",),
-    "coreai": ("coreai",),
-    "coreml": ("coremltools",),
-}
-# Where a runtime's package is there but the runtime is not.
-REQUIRED_SYSTEMS = {"coreml": "darwin"}
 # A single load or frame of the slowest models takes tens of seconds on one core; a runner that works says so.
 STALL_TIMEOUT_S = 300.0
 STDERR_LINES = 3
 STDERR_BYTES = 4096
 
 Event = dict[str, Any]
+
+
+def make_engine(runtime: str) -> Engine:
+    """The engine of a runtime, to be used in this process.
+
+    Raises:
+        MissingExtraError: its packages are not installed.
+    """
+    runner = RUNNERS[runtime]
+    if runner.extra is not None:
+        require(runner.extra, *runner.packages)
+    engine: Engine = getattr(import_module(_module(runtime)), runner.engine)()
+    return engine
 
 
 def run_plan(
@@ -55,7 +88,7 @@ def run_plan(
     Raises:
         DeviceError: the runner could not start, died, hung or sent something else than events, with its last lines.
     """
-    command = command or [sys.executable, "-P", "-m", RUNNERS[runtime]]
+    command = command or [sys.executable, "-P", "-m", _module(runtime)]
     environment = {**os.environ, **thread_environment(plan.threads), "PYTHONUNBUFFERED": "1"}
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -70,6 +103,10 @@ def run_plan(
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
+
+
+def _module(runtime: str) -> str:
+    return f"pocketgan.bench.runners.{runtime}"
 
 
 def _send(process: subprocess.Popen[bytes], plan: Plan) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
+import io
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from pocketgan import console
 from pocketgan.bundle import pack_folder, record_file, write_manifest
+from pocketgan.cli import main
 from pocketgan.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, Parity, TensorSpec
 
 MakeBundle = Callable[..., Path]
@@ -160,33 +161,20 @@ def environment() -> dict[str, str]:
     return {**os.environ, "TERM": "dumb"}
 
 
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def pocketgan(environment: dict[str, str], tmp_path: Path) -> Command:
-    """The command line in a process of its own, in the test's folder."""
+def pocketgan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line, in the test's folder and in this process."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pocketgan", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+        command = ["pocketgan", *map(str, arguments)]
+        out, errors = io.StringIO(), io.StringIO()
+        with monkeypatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", command)
+            patch.setenv("TERM", "dumb")
+            with pytest.raises(SystemExit) as end:
+                main()
+            console.use_json(False)
+        return subprocess.CompletedProcess(command, int(end.value.code or 0), out.getvalue(), errors.getvalue())
 
     return run
-
-
-@pytest.fixture(scope="session")
-def noise() -> ModuleType:
-    """The module noise.py beside this file."""
-    return _beside("noise")
-
-
-@pytest.fixture(scope="session")
-def synthetic() -> ModuleType:
-    """The module synthetic_results.py beside this file."""
-    return _beside("synthetic_results")

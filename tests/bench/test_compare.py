@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import synthetic_results as synthetic
 
 from pocketgan.bench.compare import compare_bundles
 from pocketgan.bench.devices.local import LocalDevice
@@ -125,7 +125,7 @@ def test_one_more_layer_is_found_with_its_ratio_and_the_same_file_passes(
     assert same["verdict"] == "PASS"
 
 
-def test_results_files_are_compared_too(pocketgan: Command, synthetic: ModuleType, tmp_path: Path) -> None:
+def test_results_files_are_compared_too(pocketgan: Command, tmp_path: Path) -> None:
     for name, session in (("student", "monday"), ("teacher", "tuesday")):
         records = [synthetic.bundle(name), synthetic.result(name, "onnx-fp32", session=session)]
         synthetic.write_records(tmp_path / f"{name}.jsonl", records)

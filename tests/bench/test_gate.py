@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
+import noise
 import numpy as np
 import pytest
+import synthetic_results as synthetic
 
 from pocketgan.bench.gate import Verdict, compare, decide, read_tolerances
 from pocketgan.bench.journal import BundleRecord, Results, read_results
@@ -24,7 +24,7 @@ TOLERANCE, FRAMES, FIRST = 0.03, 10, 10
 CORRELATIONS = (5, 100)
 
 
-def _turns(noise: ModuleType, rng: np.random.Generator, rounds: int, correlation: float, slower: float) -> Any:
+def _turns(rng: np.random.Generator, rounds: int, correlation: float, slower: float) -> Any:
     """(rounds, 2, FRAMES) milliseconds of base and candidate, which share the machine's drift and begin by turns."""
     times = noise.frame_times(rng, rounds * 2 * FRAMES, correlation).reshape(rounds, 2, FRAMES)
     times[1::2] = times[1::2, ::-1]
@@ -32,42 +32,42 @@ def _turns(noise: ModuleType, rng: np.random.Generator, rounds: int, correlation
     return times
 
 
-def verdict(noise: ModuleType, rng: np.random.Generator, correlation: float, slower: float) -> tuple[Verdict, int]:
+def verdict(rng: np.random.Generator, correlation: float, slower: float) -> tuple[Verdict, int]:
     """What a user gets who measures as many rounds as the gate asks for until it decides, and those rounds."""
-    turns = _turns(noise, rng, FIRST, correlation, slower)
+    turns = _turns(rng, FIRST, correlation, slower)
     while True:
         ratio = paired_ratio(turns[:, 0].tolist(), turns[:, 1].tolist(), confidence=0.99)
         found, needed = decide(ratio, len(turns), 1 + TOLERANCE)
         if needed is None or len(turns) > 2000:
             return found, len(turns)
-        turns = np.concatenate([turns, _turns(noise, rng, needed - len(turns), correlation, slower)])
+        turns = np.concatenate([turns, _turns(rng, needed - len(turns), correlation, slower)])
 
 
-def verdicts(noise: ModuleType, count: int, correlation: float, slower: float) -> tuple[Counter[Verdict], float]:
+def verdicts(count: int, correlation: float, slower: float) -> tuple[Counter[Verdict], float]:
     rng = np.random.default_rng(17)
-    found = [verdict(noise, rng, correlation, slower) for _ in range(count)]
+    found = [verdict(rng, correlation, slower) for _ in range(count)]
     return Counter(one for one, _ in found), float(np.median([rounds for _, rounds in found]))
 
 
 @pytest.mark.parametrize("correlation", CORRELATIONS)
-def test_the_same_model_is_hardly_ever_a_regression(correlation: float, noise: ModuleType) -> None:
-    found, _ = verdicts(noise, 200, correlation, 1.0)
+def test_the_same_model_is_hardly_ever_a_regression(correlation: float) -> None:
+    found, _ = verdicts(200, correlation, 1.0)
     assert found[Verdict.REGRESSION] <= 2
     assert found[Verdict.PASS] >= 198
 
 
 @pytest.mark.parametrize("correlation", CORRELATIONS)
-def test_a_slow_down_is_found_within_the_rounds_that_the_gate_asks_for(correlation: float, noise: ModuleType) -> None:
-    found, _ = verdicts(noise, 100, correlation, 1.05)
+def test_a_slow_down_is_found_within_the_rounds_that_the_gate_asks_for(correlation: float) -> None:
+    found, _ = verdicts(100, correlation, 1.05)
     assert found[Verdict.REGRESSION] >= 95
 
 
 @pytest.mark.heavy
-def test_the_gate_on_thousands_of_comparisons(noise: ModuleType) -> None:
+def test_the_gate_on_thousands_of_comparisons() -> None:
     print(f"\n2,000 simulated comparisons each, tolerance {TOLERANCE:.0%}, turns of {FRAMES} frames")
     for correlation in CORRELATIONS:
         for slower in (1.0, 1.05):
-            found, rounds = verdicts(noise, 2000, correlation, slower)
+            found, rounds = verdicts(2000, correlation, slower)
             wrong, right = (Verdict.REGRESSION, Verdict.PASS) if slower == 1 else (Verdict.PASS, Verdict.REGRESSION)
             print(
                 f"{found[right] / 2000:6.1%} {right}, {found[wrong] / 2000:.2%} {wrong}: {slower - 1:.0%} slower, "
@@ -77,18 +77,6 @@ def test_the_gate_on_thousands_of_comparisons(noise: ModuleType) -> None:
 
 
 # Results as a device gives them.
-
-
-def _load_synthetic() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gate_results", Path(__file__).with_name("synthetic_results.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-synthetic = _load_synthetic()
 
 
 def _side(

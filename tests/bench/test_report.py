@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import synthetic_results as synthetic
 
 from pocketgan.bench.report import summaries, write_report
 from pocketgan.errors import ResultsError
 
-
-def _load_synthetic() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("synthetic_results", Path(__file__).with_name("synthetic_results.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-synthetic = _load_synthetic()
 ONNX = "onnx-fp32"
 VOID = {"meta", "img", "input"}
 LOADING = {"src", "href", "srcset", "xlink:href", "data", "action", "poster", "background"}
@@ -201,7 +187,7 @@ def test_only_the_latest_result_of_a_job_counts(tmp_path: Path) -> None:
 def test_method_gives_the_command_that_repeats_it(tmp_path: Path) -> None:
     text = report(tmp_path, synthetic.usual_records()).text
     assert "pocketgan bench student.pgb teacher.pgb resnet9.pgb --device android --mode latency" in text
-    assert "--iterations 250 --rounds 5 --warmup 5 --threads 4" in text
+    assert "--iterations 250 --rounds 5 --runs 1 --warmup 5 --warmup-timeout 10 --threads 4" in text
 
 
 def test_charts_and_tables_can_be_read_aloud(tmp_path: Path) -> None:

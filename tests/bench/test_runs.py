@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import pytest
+import synthetic_results as synthetic
 
 from pocketgan.bench.runs import joined, measurements, turn_times
 from pocketgan.bench.schema.result import Frame, Result
@@ -13,7 +13,7 @@ from pocketgan.bench.statistics import frame_times, frames_per_second, round_tim
 
 
 @pytest.fixture
-def run(synthetic: ModuleType) -> Any:
+def run() -> Any:
     """Makes one run of two rounds of two frames."""
 
     def make(number: int = 0, name: str = "student", timed: bool = True, **changes: Any) -> Result:

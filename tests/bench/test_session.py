@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -176,7 +177,9 @@ def test_a_sustained_session_is_one_run_of_seconds(make_bundle: Callable[..., Pa
     assert (result.job.iterations, result.job.duration_s, result.job.rounds) == (None, 7, 1)
 
 
-def test_runs_go_on_until_the_median_is_known_well_enough(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
+def test_runs_go_on_until_the_median_is_known_well_enough(
+    make_bundle: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Noisy(FakeDevice):
         random = np.random.default_rng(2)
 
@@ -191,12 +194,17 @@ def test_runs_go_on_until_the_median_is_known_well_enough(make_bundle: Callable[
     assert 2 < len(device.turns) < 40
     assert len(result.frames) == 20 * len(device.turns)
     assert half_width(percentile_interval(frame_times(result.frames))) <= 0.005
+    told = re.search(r"not yet known to ±0.5 %: about (\d+) more runs, 40 in all at most", capsys.readouterr().err)
+    assert told is not None
+    assert len(device.turns) / 3 < 2 + int(told[1]) < len(device.turns) * 3
     device = Noisy()
     measure([bundle], device, replace(options, most_runs=4), tmp_path / "b.jsonl")
     assert len(device.turns) == 4
+    assert "not known to ±0.5 % after 4 runs; --most-runs allows more" in capsys.readouterr().err
     device = Noisy()
     measure([bundle], device, replace(options, until=0.5), tmp_path / "c.jsonl")
     assert len(device.turns) == 2
+    assert "known" not in capsys.readouterr().err
 
 
 def test_samples_reach_the_results_file(make_bundle: Callable[..., Path], tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import synthetic_results as synthetic
 
 pytest.importorskip("sqlalchemy")
 
@@ -28,7 +28,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def written(synthetic: ModuleType, tmp_path: Path) -> Callable[..., Path]:
+def written(tmp_path: Path) -> Callable[..., Path]:
     """Writes a results file of a commit on which the student takes `factor` times as long."""
 
     def write(name: str, factor: float = 1.0, **changes: Any) -> Path:
@@ -70,7 +70,7 @@ def test_unknown_and_doubtful_names_are_refused(written: Callable[..., Path], tm
             store.tag("last-green", "v1")
 
 
-def test_a_broken_file_adds_nothing(written: Callable[..., Path], synthetic: ModuleType, tmp_path: Path) -> None:
+def test_a_broken_file_adds_nothing(written: Callable[..., Path], tmp_path: Path) -> None:
     stray = synthetic.write_records(tmp_path / "stray.jsonl", [synthetic.result("teacher", "onnx-fp32")])
     with Store(str(tmp_path / "store.db")) as store:
         with pytest.raises(ResultsError, match=r"a result of teacher .* has no bundle record"):
@@ -117,7 +117,7 @@ def test_history_shows_the_commit_that_made_it_slower(
 
 
 def test_the_latest_session_of_a_commit_counts_and_emulators_never(
-    written: Callable[..., Path], synthetic: ModuleType, tmp_path: Path
+    written: Callable[..., Path], tmp_path: Path
 ) -> None:
     with Store(str(tmp_path / "store.db")) as store:
         store.add([written("first", 2.0)], "a" * 40)
@@ -152,7 +152,7 @@ def test_commits_are_compared_and_pass_moves_last_green(
 
 
 def test_jsonl_and_parquet_carry_everything_there_and_back(
-    written: Callable[..., Path], pocketgan: Command, synthetic: ModuleType, tmp_path: Path
+    written: Callable[..., Path], pocketgan: Command, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow")
     usual = synthetic.write_records(tmp_path / "usual.jsonl", synthetic.usual_records(count=20))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
+import noise
 import numpy as np
 import pytest
 
@@ -14,7 +13,7 @@ FRAMES = 1000
 CORRELATIONS = (0.001, 0.01, 0.03, 0.1)
 
 
-def covered(noise: ModuleType, sessions: int, correlation: float) -> float:
+def covered(sessions: int, correlation: float) -> float:
     """Share of simulated sessions whose interval holds the median of the process."""
     truth, rng = noise.median_of_process(), np.random.default_rng(11)
     hits = 0
@@ -25,14 +24,14 @@ def covered(noise: ModuleType, sessions: int, correlation: float) -> float:
 
 
 @pytest.mark.parametrize("correlation", CORRELATIONS)
-def test_interval_covers_the_median_of_a_drifting_process(correlation: float, noise: ModuleType) -> None:
-    assert covered(noise, 300, correlation) == pytest.approx(0.95, abs=0.04)
+def test_interval_covers_the_median_of_a_drifting_process(correlation: float) -> None:
+    assert covered(300, correlation) == pytest.approx(0.95, abs=0.04)
 
 
 @pytest.mark.heavy
-def test_interval_covers_it_in_95_of_100_sessions(noise: ModuleType) -> None:
+def test_interval_covers_it_in_95_of_100_sessions() -> None:
     print("\nshare of 4,000 simulated sessions of 1,000 frames whose 95 % interval holds the process's median")
     for correlation in CORRELATIONS:
-        share = covered(noise, 4000, correlation)
+        share = covered(4000, correlation)
         print(f"{share:6.1%}  drifts of {correlation:.1%} of a session")
         assert share == pytest.approx(0.95, abs=0.02)

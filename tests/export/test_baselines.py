@@ -13,6 +13,8 @@ pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
+import torch
+
 from pocketgan.bench.check import verify_bundle
 from pocketgan.bench.devices.local import LocalDevice
 from pocketgan.bench.session import JobOptions, measure
@@ -20,7 +22,7 @@ from pocketgan.bench.statistics import frame_times, percentile
 from pocketgan.bundle import check, open_bundle, pack_folder
 from pocketgan.errors import ExportError, ModelError
 from pocketgan.export.baselines import diffusion_bundle
-from pocketgan.export.diffusion import Editor
+from pocketgan.export.diffusion import TEXT, UNET, VAE, Editor
 
 # Every kind of layer of the real ones, a few channels wide.
 TINY = {
@@ -43,31 +45,54 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A packed editor of two steps, three passes each, of pictures of 64 pixels."""
+def weights(tmp_path_factory):
+    """A folder in diffusers' layout."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(1)
+    UNet2DConditionModel(**{**UNET, **TINY["unet"]}).save_pretrained(folder / "unet")
+    AutoencoderKL(**{**VAE, **TINY["vae"]}).save_pretrained(folder / "vae")
+    CLIPTextModel(CLIPTextConfig(**{**TEXT, **TINY["text_encoder"]})).save_pretrained(folder / "text_encoder")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(weights, tmp_path_factory):
+    """A packed editor of those weights, of two steps with three passes each, of pictures of 64 pixels."""
     folder = tmp_path_factory.mktemp("editor")
-    diffusion_bundle(Editor(64, steps=2, configs=TINY), folder / "bundle", "tiny-editor")
+    diffusion_bundle(Editor(64, steps=2, weights=str(weights)), folder / "bundle", "tiny-editor")
     assert check(folder / "bundle") == []
     pack_folder(folder / "bundle", folder / "editor.pgb")
     return folder / "editor.pgb"
 
 
-def test_an_editor_is_four_components_that_compute_what_torch_computes(tiny):
+def test_an_editor_is_four_components_that_compute_what_torch_computes(tiny, weights):
+    from diffusers import UNet2DConditionModel
+
     with open_bundle(tiny) as bundle:
         manifest = bundle.manifest
+        inputs, outputs = bundle.golden(manifest.entries[0].golden)
     (entry,) = manifest.entries
-    assert (manifest.role, manifest.trained, manifest.diffusion.weights) == ("diffusion", False, "random")
+    assert (manifest.role, manifest.trained, manifest.diffusion.weights) == ("diffusion", True, str(weights))
     assert (manifest.diffusion.steps, manifest.diffusion.guidance_passes) == (2, 3)
     assert {one.name: one.repeat for one in entry.components} == {"text": 1, "encoder": 1, "denoiser": 6, "decoder": 1}
     assert entry.parity.passed
     assert manifest.cost.macs > manifest.cost.params
     assert verify_bundle(tiny, LocalDevice()) == []
+    unet = UNet2DConditionModel.from_pretrained(weights / "unet")
+    given = [torch.from_numpy(inputs[name].copy()) for name in ("sample", "timestep", "encoder_hidden_states")]
+    with torch.no_grad():
+        expected = unet(*given).sample.numpy()
+    np.testing.assert_allclose(outputs["noise"], expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_half_precision_is_half_the_size(tiny, tmp_path):
     manifest = diffusion_bundle(Editor(64, steps=2, configs=TINY), tmp_path / "half", "tiny", "fp16")
     with open_bundle(tiny) as bundle:
         whole = bundle.manifest.entries[0].bytes
+    assert (manifest.trained, manifest.diffusion.weights) == (False, "random")
     assert manifest.entries[0].bytes < 0.6 * whole
     assert manifest.entries[0].parity.psnr_db > 40
 
@@ -100,22 +125,6 @@ def test_what_it_cannot_be_is_one_line(tmp_path):
     with pytest.raises(ModelError, match=r"has no weights of text_encoder that can be loaded.*local folder"):
         diffusion_bundle(Editor(64, weights=str(tmp_path / "empty")), tmp_path / "a", "x")
     assert not (tmp_path / "a").exists()
-
-
-def test_local_weights_are_taken(tmp_path):
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    from pocketgan.export.diffusion import TEXT, UNET, VAE
-
-    UNet2DConditionModel(**{**UNET, **TINY["unet"]}).save_pretrained(tmp_path / "w" / "unet")
-    AutoencoderKL(**{**VAE, **TINY["vae"]}).save_pretrained(tmp_path / "w" / "vae")
-    CLIPTextModel(CLIPTextConfig(**{**TEXT, **TINY["text_encoder"]})).save_pretrained(tmp_path / "w" / "text_encoder")
-    weights = str(tmp_path / "w")
-    manifest = diffusion_bundle(Editor(64, 1, 1, weights), tmp_path / "bundle", "with-weights")
-    assert manifest.trained
-    assert manifest.diffusion.weights == weights
-    assert manifest.entries[0].components[2].repeat == 1
 
 
 def whole_edit_ms(folder, entry, editor, repeats):

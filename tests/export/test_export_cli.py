@@ -50,10 +50,14 @@ def test_all_targets_in_one_go(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_pgb_is_packed_directly(tmp_path):
-    done = _export(tmp_path, "resnet9", "--ngf", "2", "--input", "3x16x16", "--target", "onnx", "--out", "x.pgb")
-    assert done.returncode == 0, done.stderr
-    assert "onnx-fp32" in done.stdout
+def test_a_pgb_is_packed_directly(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["resnet9", "--ngf", "2", "--input", "3x16x16", "--target", "onnx", "--out", "x.pgb"]
+    monkeypatch.setattr(sys, "argv", ["pocketgan", "export", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    assert "onnx-fp32" in capsys.readouterr().out
     assert check(tmp_path / "x.pgb") == []
     assert [path.name for path in tmp_path.iterdir()] == ["x.pgb"]
 

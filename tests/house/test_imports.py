@@ -10,7 +10,7 @@ BASE = {
     f"pocketgan.{name}"
     for name in (
         "archive", "bundle", "bundle_reader", "console", "damage", "errors", "files", "manifest", "manifest_file",
-        "recipe", "sections", "signature", "strict_zip", "torch_program",
+        "recipe", "sections", "signature", "strict_zip", "tensors", "torch_program",
     )
 }  # fmt: skip
 
