@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("executorch")
 
+from pocketgan import console
 from pocketgan.bundle import check
 from pocketgan.cli import main
 
@@ -22,20 +21,29 @@ def net():
 """
 
 
-def _export(folder: Path, *arguments: str, command: tuple[str, ...] = (sys.executable, "-m", "pocketgan")):
-    return subprocess.run([*command, "export", *arguments], cwd=folder, capture_output=True, text=True, timeout=180)
+@pytest.fixture
+def export(tmp_path, monkeypatch, capsys):
+    """`pocketgan export` in the test's folder: exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["pocketgan", "export", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        console.use_json(False)
+        return end.value.code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.mark.slow
-def test_all_targets_in_one_go(tmp_path):
+def test_all_targets_in_one_go(export, tmp_path):
     targets = "onnx,executorch-xnnpack,coreml"
-    script = str(Path(sys.executable).with_name("pocketgan"))
     (tmp_path / "mine.py").write_text(NETWORK)
-    arguments = ("mine:net", "--input", "3x16x16", "--target", targets, "--out", "out", "--json")
-    done = _export(tmp_path, *arguments, command=(script,))
-    assert done.returncode == 0, done.stderr
-    assert all(line.startswith("export: ") for line in done.stderr.splitlines()), done.stderr
-    payload = json.loads(done.stdout)
+    code, out, said = export("mine:net", "--input", "3x16x16", "--target", targets, "--out", "out", "--json")
+    assert code == 0, said
+    assert all(line.startswith("export: ") for line in said.splitlines()), said
+    payload = json.loads(out)
     assert set(payload) == {"onnx-fp32", "executorch-xnnpack-fp32", "coreml-fp16"}
     assert payload["onnx-fp32"]["parity"]["psnr_db"] > 100
     assert payload["onnx-fp32"]["parity"]["max_abs_error"] < 1e-4
@@ -50,14 +58,10 @@ def test_all_targets_in_one_go(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_pgb_is_packed_directly(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    arguments = ["resnet9", "--ngf", "2", "--input", "3x16x16", "--target", "onnx", "--out", "x.pgb"]
-    monkeypatch.setattr(sys, "argv", ["pocketgan", "export", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 0
-    assert "onnx-fp32" in capsys.readouterr().out
+def test_a_pgb_is_packed_directly(export, tmp_path):
+    code, out, said = export("resnet9", "--ngf", "2", "--input", "3x16x16", "--target", "onnx", "--out", "x.pgb")
+    assert code == 0, said
+    assert "onnx-fp32" in out
     assert check(tmp_path / "x.pgb") == []
     assert [path.name for path in tmp_path.iterdir()] == ["x.pgb"]
 
@@ -75,13 +79,9 @@ def test_a_pgb_is_packed_directly(tmp_path, monkeypatch, capsys):
         (("resnet9", "--target", "onnx", "--name", "../x"), "--name takes letters"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(arguments, expected, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["pocketgan", "export", *arguments, "--out", "out"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
-    said = capsys.readouterr().err
+def test_a_mistake_is_one_line_and_exit_code_2(export, arguments, expected, tmp_path):
+    code, _, said = export(*arguments, "--out", "out")
+    assert code == 2
     assert expected in said
     assert len(said.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
