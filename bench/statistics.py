@@ -194,10 +194,10 @@ def paired_ratio(
 
     Each round holds the frame times of one turn; both models' turns of a round lie side by side in time, so that a slow
     spell of the machine cancels. Each round gives one log ratio of medians (or of another percentile, if `percent` says
-    so); the ratio is their Hodges-Lehmann estimate
-    (the median of the means of all pairs of rounds), and Wilcoxon's signed ranks give the interval (exactly: it assumes
-    nothing but that a round is as likely above the truth as below), so that a round that something else spoiled
-    counts little. Too few rounds for the confidence (fewer than 6 for 95 %, 8 for 99 %) leave it open: 0 to infinity.
+    so); the ratio is their Hodges-Lehmann estimate (the median of the means of all pairs of rounds), and Wilcoxon's
+    signed ranks give the interval (exactly: it assumes nothing but that a round is as likely above the truth as below),
+    so that a round that something else spoiled counts little. Too few rounds for the confidence (fewer than 6 for 95 %,
+    8 for 99 %) leave it open: 0 to infinity.
 
     Args:
         base_rounds, candidate_rounds: the same number of rounds, one at least; frames may differ in number.

@@ -53,18 +53,23 @@ class Store:
     """Results by commit; use it in a `with` statement.
 
     Args:
-        where: path of an SQLite file, which is made if it is not there, or a URL of SQLAlchemy's.
+        where: path of an SQLite file, or a URL of SQLAlchemy's.
+        create: make the file if it is not there.
     Raises:
         MissingExtraError: SQLAlchemy is not installed.
-        ResultsError: the database cannot be opened, or is another's.
+        ResultsError: the database cannot be opened, or is another's, or there is none.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, create: bool = True) -> None:
         require("store", "sqlalchemy")
         from sqlalchemy import create_engine
         from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
         self.where = where
+        if not create and "://" not in where and not Path(where).exists():
+            raise ResultsError(
+                f"there is no store {where}; begin one: pocketgan store add results.jsonl --store {where}"
+            )
         try:
             self._engine: Engine = create_engine(where if "://" in where else f"sqlite:///{where}")
             self._tables = _tables()

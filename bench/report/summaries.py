@@ -85,4 +85,5 @@ def _row(item: Measurement) -> tuple[str, ...]:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    plain = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(plain)} |"

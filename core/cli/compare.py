@@ -115,7 +115,7 @@ def _results(operand: str, store: str | None) -> Results:
         return read_results([Path(operand)])
     from pocketgan.bench.store import Store
 
-    with Store(store) as opened:
+    with Store(store, create=False) as opened:
         return opened.results(operand)
 
 
@@ -123,7 +123,7 @@ def _tag_green(candidate: str, store: str | None) -> None:
     from pocketgan.bench.store import LAST_GREEN, Store
 
     assert store is not None
-    with Store(store) as opened:
+    with Store(store, create=False) as opened:
         opened.tag(LAST_GREEN, candidate)
 
 

@@ -12,6 +12,8 @@ from pocketgan.cli.options import EntryId, Json, StoreAt, parse_share
 
 if TYPE_CHECKING:
     from pocketgan.bench.changes import Level
+    from pocketgan.bench.journal import Results
+    from pocketgan.bench.schema.result import Result
     from pocketgan.bench.store import Series
 
 DEFAULT = "pocketgan.db"
@@ -27,23 +29,21 @@ def add(
     json: Json = False,
 ) -> None:
     """Add results under a commit; what is there already is not added twice."""
-    from pocketgan.bench.journal import Results, read_results
     from pocketgan.bench.store import Store, current_commit
+    from pocketgan.errors import ResultsError
 
     if json:
         console.use_json()
-    found = read_results([path for path in results if path.suffix != ".parquet"])
-    name = commit or current_commit()
-    by_commit: dict[str, Results] = {name: found}
-    for path in results:
-        if path.suffix == ".parquet":
-            _add_parquet(path, name, by_commit)
+    by_commit = _by_commit(results)
+    if not by_commit:
+        raise ResultsError(f"{', '.join(map(str, results))}: no results to add")
+    name = commit or (current_commit() if "" in by_commit else "")
     with Store(where) as opened:
-        counts = [opened.add_results(one, of) for of, one in by_commit.items()]
-    added, there = (sum(side) for side in zip(*counts, strict=True))
-    payload = {"store": where, "commit": name, "added": added, "already_there": there}
+        counts = {of or name: opened.add_results(one, of or name) for of, one in by_commit.items()}
+    added, there = (sum(side) for side in zip(*counts.values(), strict=True))
+    payload = {"store": where, "commits": list(counts), "added": added, "already_there": there}
     more = f", {there} were there already" if there else ""
-    console.result(payload, f"{where}: added {added} results of {name[:12]}{more}")
+    console.result(payload, f"{where}: added {added} results of {', '.join(of[:12] for of in counts)}{more}")
 
 
 @store.command()
@@ -58,7 +58,7 @@ def tag(
 
     if json:
         console.use_json()
-    with Store(where) as opened:
+    with Store(where, create=False) as opened:
         opened.tag(name, commit)
     console.result({"store": where, "tag": name, "commit": commit}, f"{where}: {name} is {commit}")
 
@@ -81,7 +81,7 @@ def export(
         console.use_json()
     if out.suffix not in (".jsonl", ".parquet"):
         raise ResultsError(f"--out is a .jsonl or a .parquet file, not {out}")
-    with Store(where) as opened:
+    with Store(where, create=False) as opened:
         if commit is None:
             records = opened.everything()
         else:
@@ -112,7 +112,7 @@ def history(
     if json:
         console.use_json()
     allowed = None if max_slowdown is None else parse_share(max_slowdown, "--max-slowdown")
-    with Store(where) as opened:
+    with Store(where, create=False) as opened:
         found = opened.history(bundle, entry)
     if not found:
         raise ResultsError(f"{where} holds no timed results of that; add some: pocketgan store add results.jsonl")
@@ -124,19 +124,26 @@ def history(
         raise typer.Exit(1)
 
 
-def _add_parquet(path: Path, default: str, by_commit: dict[str, Any]) -> None:
-    """Records go to the commits that the file names; bundles to all of them."""
-    from pocketgan.bench.journal import BundleRecord, Results
+def _by_commit(paths: list[Path]) -> dict[str, Results]:
+    """Results by the commit that their file names, "" where it names none, each with the bundles that it needs."""
+    from pocketgan.bench.journal import BundleRecord, Results, read_results
     from pocketgan.bench.parquet import read_parquet
 
-    records = read_parquet(path)
-    bundles = [record for _, record in records if isinstance(record, BundleRecord)]
+    plain = read_results([path for path in paths if path.suffix != ".parquet"])
+    records: list[tuple[str, BundleRecord | Result]] = [("", bundle) for bundle in plain.bundles.values()]
+    records += [("", result) for result in plain.results]
+    for path in paths:
+        if path.suffix == ".parquet":
+            records += read_parquet(path)
+    everything, found = Results(), dict[str, Results]()
     for commit, record in records:
+        everything.add(record)
         if not isinstance(record, BundleRecord):
-            by_commit.setdefault(commit or default, Results()).add(record)
-    for results in by_commit.values():
-        for bundle in bundles:
-            results.add(bundle)
+            found.setdefault(commit or "", Results()).add(record)
+    for results in found.values():
+        needed = {result.job.bundle for result in results.results}
+        results.bundles = {digest: one for digest, one in everything.bundles.items() if digest in needed}
+    return found
 
 
 def _payload(series: Series, levels: list[Level]) -> dict[str, Any]:

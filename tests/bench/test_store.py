@@ -86,6 +86,16 @@ def test_a_database_that_cannot_be_used_is_one_line(where: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "command", [("history",), ("store", "tag", "green", "abcd"), ("store", "export", "--out", "x.jsonl")]
+)
+def test_reading_makes_no_store(command: tuple[str, ...], pocketgan: Command, tmp_path: Path) -> None:
+    done = pocketgan(*command, "--store", "typo.db")
+    begin = "begin one: pocketgan store add results.jsonl --store typo.db"
+    assert (done.returncode, done.stderr) == (2, f"pocketgan: there is no store typo.db; {begin}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("my notes " * 100)
@@ -163,6 +173,8 @@ def test_jsonl_and_parquet_carry_everything_there_and_back(
         assert done.returncode == 0, done.stderr
     done = pocketgan("store", "add", "all.parquet", "--store", "b.db", "--commit", "unused")
     assert done.returncode == 0, done.stderr
+    with pytest.raises(ResultsError, match="knows no commit or tag unused"), Store(str(tmp_path / "b.db")) as b:
+        b.results("unused")  # the file names its own
     with Store(str(tmp_path / "a.db")) as a, Store(str(tmp_path / "b.db")) as b:
         assert sorted(map(str, a.everything())) == sorted(map(str, b.everything()))
         assert [point.commit for series in b.history("student", "onnx-fp32") for point in series.points] == [
