@@ -12,13 +12,14 @@ from pocketgan.bench.devices import Device
 from pocketgan.bench.runners.picture import is_picture, to_picture, to_tensor
 from pocketgan.bench.runners.planning import computes_on_cpu, plan_model, why_not_here
 from pocketgan.bench.runners.process import RUNNERS, make_engine
+from pocketgan.bench.session import runnable_entries
 from pocketgan.bundle import Bundle, open_bundle
-from pocketgan.errors import BundleError, DataError, DeviceError
+from pocketgan.errors import BundleError, DataError
 from pocketgan.manifest import Entry, TensorSpec
 
 
-def verify_bundle(path: Path, device: Device) -> list[str]:
-    """Run every entry that `device` can run and compare with its golden outputs.
+def verify_bundle(path: Path, device: Device, entry_id: str | None = None) -> list[str]:
+    """Run every entry that `device` can run, or the one of that id, and compare with its golden outputs.
 
     Returns:
         Problems, each beginning with its entry id; empty where all agree.
@@ -27,13 +28,7 @@ def verify_bundle(path: Path, device: Device) -> list[str]:
         DeviceError: the device can run none of its entries.
     """
     with open_bundle(path) as bundle:
-        entries = [entry.id for entry in bundle.manifest.entries if device.runs(entry)]
-        if not entries:
-            there = ", ".join(entry.id for entry in bundle.manifest.entries)
-            raise DeviceError(
-                f"device {device.name} can run none of the entries of {path} ({there}); "
-                f"it runs: {', '.join(device.runtimes) or 'nothing'}"
-            )
+        entries = [entry.id for entry in runnable_entries(bundle, device, entry_id)]
         found = device.check([(bundle, entry) for entry in entries])
     return [f"{entry}: {problem}" for entry, problems in zip(entries, found, strict=True) for problem in problems]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketgan import console
@@ -25,6 +25,15 @@ FRAMES_A_TURN = 10
 Part = tuple[str, str | None]
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What the gate says of two entries, and the runs that it says it of."""
+
+    pair: Pair
+    base: tuple[Result, ...]
+    candidate: tuple[Result, ...]
+
+
 def compare_bundles(
     base: Path,
     candidate: Path,
@@ -33,7 +42,7 @@ def compare_bundles(
     tolerances: Mapping[str, float],
     most_rounds: int,
     journal_path: Path | None = None,
-) -> list[Pair]:
+) -> list[Comparison]:
     """Measure the entries that both bundles have, or each other's only one, and judge them.
 
     `options.rounds` are measured first, then as many more as the gate asks for, up to `most_rounds`. With
@@ -90,7 +99,7 @@ def _decided(
     most_rounds: int,
     session: str,
     journal: Journal | None,
-) -> Pair:
+) -> Comparison:
     records = [BundleRecord(digest=bundle.digest, manifest=bundle.manifest) for bundle, *_ in (base, candidate)]
     runs: tuple[list[Result], list[Result]] = ([], [])
     wanted, rounds = options.rounds, 0
@@ -115,6 +124,6 @@ def _decided(
         pair = judge((runs[0], records[0]), (runs[1], records[1]), tolerances)
         asked_for = [one.rounds for one in pair.metrics if one.rounds is not None]
         if pair.differences or not asked_for or rounds >= most_rounds:
-            return pair
+            return Comparison(pair, tuple(runs[0]), tuple(runs[1]))
         wanted = min(most_rounds, max(asked_for))
         console.note(f"{candidate[1]}: undecided after {rounds} rounds; measuring {wanted - rounds} more")

@@ -84,7 +84,7 @@ class BundleBenchmark:
         from pocketgan.errors import PocketganError
 
         if self.benchmark.disabled:
-            self.benchmark.pedantic(lambda: _check(Path(bundle), device))
+            self.benchmark.pedantic(lambda: _check(Path(bundle), device, entry))
             pytest.skip("pytest-benchmark is switched off: compared with the golden output, not timed")
         options = JobOptions(iterations=iterations, rounds=rounds, runs=runs, threads=threads, entry=entry)
         try:
@@ -108,16 +108,14 @@ class BundleBenchmark:
     ) -> Pair:
         from pocketgan.bench.compare import compare_bundles
         from pocketgan.bench.devices import find_device
-        from pocketgan.bench.journal import read_results
-        from pocketgan.bench.runs import joined, measurements
+        from pocketgan.bench.runs import joined
 
-        tolerances = {"p50": max_slowdown}
-        pairs = compare_bundles(against, bundle, find_device(device), options, tolerances, most_rounds, self.results)
-        _must_be_one([pair.entry for pair in pairs])
-        # The candidate's runs are appended after the base's.
-        self._hand_over(joined(measurements(read_results([self.results]).results)[-1]))
-        _judge(pairs[0])
-        return pairs[0]
+        allowed = {"p50": max_slowdown}
+        found = compare_bundles(against, bundle, find_device(device), options, allowed, most_rounds, self.results)
+        _must_be_one([one.pair.entry for one in found])
+        self._hand_over(joined(found[0].candidate))
+        _judge(found[0].pair)
+        return found[0].pair
 
     def _hand_over(self, result: Result) -> None:
         """Let pytest-benchmark see the frames."""
@@ -183,10 +181,10 @@ def _judge(pair: Pair) -> None:
         pytest.skip(said)
 
 
-def _check(bundle: Path, device: str) -> None:
+def _check(bundle: Path, device: str, entry: str | None) -> None:
     from pocketgan.bench.check import verify_bundle
     from pocketgan.bench.devices import find_device
 
-    problems = verify_bundle(bundle, find_device(device))
+    problems = verify_bundle(bundle, find_device(device), entry)
     if problems:
         pytest.fail("; ".join(problems), pytrace=False)

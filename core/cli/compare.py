@@ -75,7 +75,8 @@ def compare(
 
         options = JobOptions(rounds=rounds, threads=threads, entry=entry)
         paths = Path(base), Path(candidate)
-        pairs = compare_bundles(*paths, find_device(device), options, allowed, max(rounds, most_rounds), out)
+        found = compare_bundles(*paths, find_device(device), options, allowed, max(rounds, most_rounds), out)
+        pairs = [one.pair for one in found]
     else:
         from pocketgan.bench.gate import compare as judge_results
 

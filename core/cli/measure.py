@@ -103,6 +103,7 @@ def devices(json: Json = False) -> None:
 
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .pgb file.")],
+    entry: EntryId = None,
     json: Json = False,
 ) -> None:
     """Run every entry that this host can run and compare it with the golden outputs; exit code 1 if one differs."""
@@ -111,8 +112,8 @@ def verify(
 
     _start(json)
     device = find_device("local")
-    problems = verify_bundle(bundle, device)
-    skipped = left_out(bundle, device)
+    problems = verify_bundle(bundle, device, entry)
+    skipped = left_out(bundle, device) if entry is None else {}
     lines = [f"skipped: {entry}: {reason}" for entry, reason in skipped.items()]
     lines += [f"problem: {problem}" for problem in problems] or ["ok"]
     console.result({"ok": not problems, "problems": problems, "skipped": skipped}, "\n".join(lines))

@@ -57,8 +57,9 @@ class _Steady(LocalDevice):
 
 
 def _judged(device: _Steady, base: Path, candidate: Path, most: int = 500) -> Any:
-    (pair,) = compare_bundles(base, candidate, device, JobOptions(rounds=10), TOLERANCES, most)
-    return pair
+    (found,) = compare_bundles(base, candidate, device, JobOptions(rounds=10), TOLERANCES, most)
+    assert len(found.base) == len(found.candidate) == len(device.asked)
+    return found.pair
 
 
 @pytest.mark.parametrize(

@@ -254,8 +254,10 @@ def test_the_lock_of_a_killed_owner_is_free() -> None:
 
 def test_verify_finds_what_differs_from_golden(make_bundle: Callable[..., Path]) -> None:
     assert verify_bundle(make_bundle("right"), LocalDevice()) == []
-    (problem,) = verify_bundle(make_bundle("wrong", wrong_by=0.2), LocalDevice())
+    (problem,) = verify_bundle(make_bundle("wrong", wrong_by=0.2), LocalDevice(), "onnx-fp32")
     assert problem.startswith("onnx-fp32: wrong output: 20.0 dB")
+    with pytest.raises(DeviceError, match="has no entry onnx-int8; it has: onnx-fp32"):
+        verify_bundle(make_bundle("other"), LocalDevice(), "onnx-int8")
     with pytest.raises(DeviceError, match=r"none of the entries of .*coreml-fp32"):
         verify_bundle(make_bundle("phone", runtime="coreml", target="coreml"), LocalDevice())
 
