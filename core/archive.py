@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,7 @@ def must_look_like_bundle(path: Path) -> None:
     """NotABundleError unless there is a folder with a manifest, or a file that starts as a ZIP does."""
     if path.is_dir():
         if not (path / MANIFEST).is_file():
-            raise NotABundleError(f"{path}: is no bundle: the folder has no {MANIFEST}")
+            raise NotABundleError(f"{path}: is no bundle: the folder has no {MANIFEST}{_how_to_pack(path)}")
         return
     if not path.is_file():
         raise NotABundleError(
@@ -47,7 +48,16 @@ def must_look_like_bundle(path: Path) -> None:
         )
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":
-            raise NotABundleError(f"{path}: is no bundle (a .pgb file is a ZIP)")
+            raise NotABundleError(f"{path}: is no bundle (a .pgb file is a ZIP){_how_to_pack(path)}")
+
+
+def _how_to_pack(path: Path) -> str:
+    """The command, for a model file that can become a bundle."""
+    kind = path.suffix.removeprefix(".")
+    if kind not in ("onnx", "pte", "mlpackage"):
+        return ""
+    file, bundle = shlex.quote(str(path)), shlex.quote(f"{path.stem}.pgb")
+    return f"; make one of it: pocketgan bundle pack --{kind} {file} --out {bundle}"
 
 
 class FolderSource:

@@ -76,6 +76,8 @@ class Editor:
     def __post_init__(self) -> None:
         if self.size % 64 or not 64 <= self.size <= 1024:
             raise ModelError(f"a diffusion editor takes pictures of 64 to 1024 pixels in steps of 64, not {self.size}")
+        if self.weights is not None and "/" not in self.weights.strip("/") and not Path(self.weights).is_dir():
+            raise ModelError(f"there is no folder {self.weights}; a hub's id is owner/name")
 
 
 @dataclass(frozen=True)
@@ -214,9 +216,6 @@ def _made(editor: Editor, folder: str, kind: Any, config: Any, fields: Mapping[s
     fields = {**fields, **(editor.configs or {}).get(folder, {})}
     if editor.weights is None:
         return kind(config(**fields, **options)) if config is not None else kind(**fields)
-    local = Path(editor.weights)
-    if "/" not in editor.weights.strip("/") and not local.is_dir():
-        raise ModelError(f"there is no folder {editor.weights}; a hub's id is owner/name")
     try:
         return kind.from_pretrained(
             editor.weights, subfolder=folder, torch_dtype=torch.float32, use_safetensors=True, **options

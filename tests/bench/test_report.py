@@ -307,14 +307,19 @@ def test_edits_of_several_components_are_composed_and_say_so(tmp_path: Path) -> 
     changes = {"role": "diffusion", "entries": [{**entry, "components": parts}]}
     records = [synthetic.bundle("resnet9", **changes)]
     for name, ms in (("encoder", 20), ("denoiser", 10)):
-        frame = {"start_ns": 0, "pre_ns": 0, "inference_ns": ms * 1_000_000, "post_ns": 0, "round": 0}
-        record = synthetic.result("resnet9", ONNX, frames=[frame] * 12)
+        frame = {"start_ns": 0, "pre_ns": 0, "post_ns": 0, "round": 0}
+        frames = [{**frame, "inference_ns": ms * 1_000_000 + number} for number in range(12)]
+        record = synthetic.result("resnet9", ONNX, frames=frames)
         records.append({**record, "job": {**record["job"], "component": name}})
     page = report(tmp_path, records)
     assert "resnet9 runs at 2.38 FPS" in page.text  # 20 ms + 40 times 10 ms
     assert "an edit of resnet9 is encoder + 40 × denoiser, each timed alone and added up" in page.text
     text = summaries.markdown(summaries.selection_of([tmp_path / "results.jsonl"]))
     assert "| onnx-fp32 (composed) |" in text
+    (item,) = summaries.selection_of([tmp_path / "results.jsonl"]).timed
+    # Each edit goes on where the last one ended: 40 frames of 12 are three times around and the next four.
+    steps = [sum(number % 12 for number in range(first, first + 40)) for first in (0, 40)]
+    assert [frame.inference_ns for frame in item.result.frames[:2]] == [420_000_000 + steps[0], 420_000_001 + steps[1]]
     report(tmp_path, records[:2])
     (item,) = summaries.selection_of([tmp_path / "results.jsonl"]).failed
     assert item.result.errors == ["no frames of the components denoiser, so that no edit can be composed"]

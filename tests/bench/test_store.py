@@ -66,6 +66,9 @@ def test_unknown_and_doubtful_names_are_refused(written: Callable[..., Path], tm
         store.add([written("tuesday")], "abcd2" + "0" * 35)
         with pytest.raises(ResultsError, match="several commits begin with abcd; give more"):
             store.results("abcd")
+        assert store.results("abcd1").results[0].session == "monday"
+        with pytest.raises(ResultsError, match="knows no commit or tag abc;"):  # three letters name too many
+            store.results("abc")
         with pytest.raises(ResultsError, match=r"knows no commit or tag v1; the latest are abcd20000000, abcd10000000"):
             store.tag("last-green", "v1")
 

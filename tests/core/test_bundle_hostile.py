@@ -244,6 +244,15 @@ def test_what_is_no_bundle_at_all_is_said_to_be_none(tmp_path: Path, data: bytes
             read(path)
 
 
+@pytest.mark.parametrize("name", ["my model.onnx", "net.pte", "net.mlpackage"])
+def test_a_model_file_is_told_how_it_becomes_one(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.mkdir() if name.endswith(".mlpackage") else path.write_bytes(b"some graph")
+    kind = name.partition(".")[2]
+    with pytest.raises(BundleError, match=rf"is no bundle.*: pocketgan bundle pack --{kind} .*{name}'? --out "):
+        open_bundle(path)
+
+
 def test_a_zip_without_manifest_is_no_bundle(zip_of) -> None:
     for read in (open_bundle, check):
         with pytest.raises(BundleError, match=r"is no bundle: there is no manifest.json"):
