@@ -262,6 +262,15 @@ def test_verify_finds_what_differs_from_golden(make_bundle: Callable[..., Path])
         verify_bundle(make_bundle("phone", runtime="coreml", target="coreml"), LocalDevice())
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac runs it")
+def test_a_package_of_core_ml_is_never_run_where_there_is_no_core_ml(make_bundle: Callable[..., Path]) -> None:
+    with (
+        open_bundle(make_bundle("phone", runtime="coreml", target="coreml")) as bundle,
+        pytest.raises(BundleError, match="does not turn pictures into pictures on this host"),
+    ):
+        list(run_entry(bundle, "coreml-fp32", [np.zeros((16, 16, 3), np.uint8)]))
+
+
 @pytest.mark.parametrize(
     ("target", "place"),
     [

@@ -15,6 +15,8 @@ import pytest
 import synthetic_results as synthetic
 
 from pocketgan.bench.report import summaries, write_report
+from pocketgan.bench.report.charts import Series
+from pocketgan.bench.report.pareto import Point, best
 from pocketgan.errors import ResultsError
 
 ONNX = "onnx-fp32"
@@ -188,6 +190,23 @@ def test_method_gives_the_command_that_repeats_it(tmp_path: Path) -> None:
     text = report(tmp_path, synthetic.usual_records()).text
     assert "pocketgan bench student.pgb teacher.pgb resnet9.pgb --device android --mode latency" in text
     assert "--iterations 250 --rounds 5 --runs 1 --warmup 5 --warmup-timeout 10 --threads 4" in text
+
+
+def test_method_counts_the_processes_of_a_measurement(tmp_path: Path) -> None:
+    first = synthetic.result("student", ONNX)
+    runs = [{**first, "job": {**first["job"], "run": number}} for number in range(3)]
+    text = report(tmp_path, [synthetic.bundle("student"), *runs]).text
+    assert "--iterations 750 --rounds 15 --runs 3 --warmup 5" in text
+    assert "750 frames in 15 rounds over 3 processes" in text
+
+
+def test_the_front_holds_what_no_other_model_beats() -> None:
+    def point(name: str, fps: float, distance: float) -> Point:
+        return Point(Series(name, "student", fps, None, np.ones(1)), distance)
+
+    fast, good = point("fast", 100, 0.5), point("good", 10, 0.1)
+    beaten, as_fast, as_good = point("beaten", 50, 0.6), point("as fast", 100, 0.6), point("as good", 5, 0.1)
+    assert best([good, beaten, as_good, as_fast, fast]) == [fast, good]
 
 
 def test_charts_and_tables_can_be_read_aloud(tmp_path: Path) -> None:

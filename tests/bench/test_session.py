@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pocketgan.bench.journal import SampleRow, read_results
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Frame, Result
 from pocketgan.bench.session import JobOptions, measure
-from pocketgan.bench.statistics import frame_times, half_width, percentile_interval
+from pocketgan.bench.statistics import frame_times, frames_needed, half_width, percentile_interval
 from pocketgan.bundle import Bundle, open_bundle
 from pocketgan.errors import BundleError, DeviceError
 from pocketgan.manifest import Entry
@@ -196,7 +197,9 @@ def test_runs_go_on_until_the_median_is_known_well_enough(
     assert half_width(percentile_interval(frame_times(result.frames))) <= 0.005
     told = re.search(r"not yet known to ±0.5 %: about (\d+) more runs, 40 in all at most", capsys.readouterr().err)
     assert told is not None
-    assert len(device.turns) / 3 < 2 + int(told[1]) < len(device.turns) * 3
+    early = [time for run in read_results([tmp_path / "a.jsonl"]).results[:2] for time in frame_times(run.frames)]
+    wished = frames_needed(percentile_interval(early), len(early), 0.005)
+    assert int(told[1]) == math.ceil((wished - len(early)) / 20)
     device = Noisy()
     measure([bundle], device, replace(options, most_runs=4), tmp_path / "b.jsonl")
     assert len(device.turns) == 4
