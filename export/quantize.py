@@ -147,11 +147,12 @@ def quantize_pt2e(
 
 
 def _quantised_nodes(graph: torch.fx.GraphModule, layers: Mapping[str, str]) -> Callable[[torch.fx.Node], bool]:
-    """Whether a node of the graph is a quantised layer or the activation behind one; by name, for `quantizer` looks at
-    a copy."""
+    """Whether a node of the graph is a quantised layer, one of its tensors or the activation behind it; by name, for
+    `quantizer` looks at a copy."""
     kept = {layer.node for layer in layers_of(graph) if layers[layer.name] != "fp32"}
+    tensors = {node for layer in kept for node in layer.all_input_nodes if node.op == "get_attr"}
     activations = {node for layer in kept for node in layer.users if node.target in _ACTIVATIONS}
-    names = {node.name for node in kept | activations}
+    names = {node.name for node in kept | tensors | activations}
     return lambda node: node.name in names
 
 
