@@ -172,7 +172,8 @@ def editing(folder, entry, editor):
 
 @pytest.mark.heavy
 def test_a_real_edit_takes_what_the_composed_one_says(tmp_path):
-    """In turns, each composed edit between two real ones, so that what the machine does meanwhile meets both."""
+    """In turns, each composed edit between two real ones, so that what the machine does meanwhile meets both. The first
+    real edit after a composed one is not timed: the weights were evicted, as they are in no app."""
     editor = Editor(256, steps=2)
     manifest = diffusion_bundle(editor, tmp_path / "bundle", "diffusion-2-steps")
     pack_folder(tmp_path / "bundle", tmp_path / "editor.pgb")
@@ -180,9 +181,10 @@ def test_a_real_edit_takes_what_the_composed_one_says(tmp_path):
     edit = editing(tmp_path / "bundle", manifest.entries[0], editor)
     edit()
     real, composed = [edit()], []
-    for turn in range(3):
+    for turn in range(2):
         (result,) = measure([tmp_path / "editor.pgb"], LocalDevice(), options, tmp_path / f"{turn}.jsonl")
         composed.append(percentile(frame_times(result.frames), 50) / 1e6)
+        edit()
         real.append(edit())
     ratio = percentile([one / (sum(pair) / 2) for one, pair in zip(composed, pairwise(real), strict=True)], 50)
     told = ", ".join(f"{ms / 1e3:.2f}" for ms in composed), ", ".join(f"{ms / 1e3:.2f}" for ms in real)
