@@ -66,8 +66,7 @@ def root(
 
 def main() -> None:
     """Run the command line and end the process with the exit code of the design: 0, 1, 2 or 3."""
-    if "--json" in sys.argv:
-        console.use_json()
+    console.use_json("--json" in sys.argv)
     try:
         with storage_errors("the output"):
             code = app(standalone_mode=False)

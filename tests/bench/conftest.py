@@ -7,14 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pocketgan import console
 from pocketgan.bundle import pack_folder, record_file, write_manifest
 from pocketgan.cli import main
 from pocketgan.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, Parity, TensorSpec
@@ -24,11 +23,9 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Locks of tests do not meet those of the user; no test leaves the console in JSON mode."""
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks of tests do not meet those of the user."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    console.use_json(False)
 
 
 def convolution_weights(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +171,6 @@ def pocketgan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
             patch.setenv("TERM", "dumb")
             with pytest.raises(SystemExit) as end:
                 main()
-            console.use_json(False)
         return subprocess.CompletedProcess(command, int(end.value.code or 0), out.getvalue(), errors.getvalue())
 
     return run
