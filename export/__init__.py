@@ -76,6 +76,7 @@ def export(
     from pocketgan.export import parity as measuring
     from pocketgan.export.golden import golden_outputs, seeded_inputs
     from pocketgan.export.quiet import quiet
+    from pocketgan.export.rewrites import rewrites_at
     from pocketgan.export.targets import Form, find_target
 
     started = time.monotonic()
@@ -91,7 +92,7 @@ def export(
         tensors = golden or golden_outputs(model, seeded_inputs(*example[0].shape[1:]))
         golden = tensors.to(io)
         (folder / relative).mkdir(parents=True)
-        wanted = chosen.rewrites if rewrites is None else tuple(rewrites)
+        wanted = rewrites_at(precision, chosen.rewrites) if rewrites is None else tuple(rewrites)
         written = _written_and_run(chosen, model, example, form, folder / relative, tensors, wanted, floor)
     parity = None
     if written.outputs is not None:

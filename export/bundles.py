@@ -30,7 +30,7 @@ from pocketgan.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.training.generators import GeneratorSpec
 
 # Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
-EXPORT_VERSION = 6
+EXPORT_VERSION = 7
 DEFAULT_WORKERS = 2
 # Target, precision and io.
 Asked = tuple[str, str, str]

@@ -22,10 +22,11 @@ from pocketgan.export.rewrites import (
     padding,
     sampling,
     transposed,
+    winograd,
 )
 from pocketgan.export.rewrites.graph import drop_unread
 
-__all__ = ["REWRITES", "rewrite"]
+__all__ = ["REWRITES", "rewrite", "rewrites_at"]
 
 # Each edits the graph where it fits, and returns how often.
 REWRITES: dict[str, Callable[[GraphModule], int]] = {
@@ -40,10 +41,19 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "fold-norms-of-sums": convolutions.fold_norms_of_sums,
     "merge-siblings": branches.merge_siblings,
     "merge-sums": branches.merge_sums,
-    "transposed-as-shuffled": transposed.transposed_as_shuffled,
+    "transposed-as-phases": transposed.transposed_as_phases,
+    "winograd": winograd.winograd,
     "strided-heads-2x2": convolutions.strided_heads_2x2,
     "strided-heads-2x4": convolutions.strided_heads_2x4,
 }
+
+# What takes sums of inputs costs integers and float16 precision.
+_FLOAT32_ALONE = frozenset({"winograd"})
+
+
+def rewrites_at(precision: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of a target's rewrites that are for this precision."""
+    return tuple(name for name in names if precision == "fp32" or name not in _FLOAT32_ALONE)
 
 
 def rewrite(module: nn.Module, example: tuple[Tensor, ...], names: Sequence[str]) -> nn.Module:

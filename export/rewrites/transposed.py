@@ -1,9 +1,8 @@
-"""Transposed convolutions as convolutions and depth to space."""
+"""Transposed convolutions as convolutions."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from pocketgan.export.rewrites.graph import Writer, argument, arguments_of, calls, is_tensor, shape_of, tensor_of
@@ -11,11 +10,12 @@ from pocketgan.export.rewrites.graph import Writer, argument, arguments_of, call
 _aten = torch.ops.aten
 
 
-def transposed_as_shuffled(module: GraphModule) -> int:
-    """A transposed convolution of stride s as a convolution to s * s times the channels, then depth to space.
+def transposed_as_phases(module: GraphModule) -> int:
+    """A transposed convolution of stride s as s * s convolutions, one a phase of the output, and depth to space.
 
-    Output row s * q + r meets input row q - j through tap s * j + r + p, so that each of the s phases r is a
-    convolution with every s-th tap. Only those whose output is s times as large as the input. Returns how many.
+    Output row s * q + r meets input row q - j through tap s * j + r + p (p the padding), so that each phase r has the
+    taps of one residue; there are as many products as before. Only those whose output is s times as large as the
+    input. Returns how many.
     """
     changed = 0
     for node in calls(module, _aten.conv_transpose2d.input):
@@ -24,18 +24,32 @@ def transposed_as_shuffled(module: GraphModule) -> int:
             continue
         stride, padding = settings
         weight = tensor_of(module, arguments_of(node)[1])
-        kernel, before, after = _phases(weight, stride, padding)
-        writer, source = Writer(module, node), arguments_of(node)[0]
-        if before or after:
-            source = writer.call(_aten.constant_pad_nd.default, source, [before, after, before, after], 0.0)
-        bias = argument(node, 2)
-        if bias is not None:
-            bias = writer.tensor(tensor_of(module, bias).repeat_interleave(stride * stride), "bias")
-        spread = writer.tensor(kernel, "phases")
-        mixed = writer.call(_aten.conv2d.default, source, spread, bias)
-        writer.finish(writer.call(_aten.pixel_shuffle.default, mixed, stride))
+        rows, columns = (_phases(size, stride, padding) for size in weight.shape[2:])
+        if not rows or not columns:
+            continue
+        writer, source, bias, found = Writer(module, node), arguments_of(node)[0], argument(node, 2), []
+        for down, above, below in rows:
+            for across, left, right in columns:
+                pads = [left, right, above, below]
+                padded = writer.call(_aten.constant_pad_nd.default, source, pads, 0.0) if any(pads) else source
+                kernel = writer.tensor(weight[:, :, down][:, :, :, across].transpose(0, 1).contiguous(), "phase")
+                shift = None if bias is None else writer.tensor(tensor_of(module, bias), "bias")
+                found.append(writer.call(_aten.conv2d.default, padded, kernel, shift))
+        writer.finish(interleaved(writer, found, stride))
         changed += 1
     return changed
+
+
+def interleaved(writer: Writer, phases: list[Node], stride: int) -> Node:
+    """(n, c, h, w) of each phase, row by row -> (n, c, stride * h, stride * w)."""
+    batch, channels, height, width = shape_of(phases[0])
+    if stride == 2:
+        stacked = writer.call(_aten.stack.default, phases, 2)
+    else:  # delegates take few tensors at once
+        lines = [phases[start : start + stride] for start in range(0, len(phases), stride)]
+        stacked = writer.call(_aten.cat.default, [writer.call(_aten.stack.default, line, 2) for line in lines], 2)
+    flat = writer.call(_aten.reshape.default, stacked, [batch, channels * stride**2, height, width])
+    return writer.call(_aten.pixel_shuffle.default, flat, stride)
 
 
 def _settings(node: Node) -> tuple[int, int] | None:
@@ -49,18 +63,14 @@ def _settings(node: Node) -> tuple[int, int] | None:
     return (stride[0], padding[0]) if after == [size * stride[0] for size in before] else None
 
 
-def _phases(weight: Tensor, stride: int, padding: int) -> tuple[Tensor, int, int]:
-    """(in, out, k, k) -> the kernel (out * s * s, in, K, K) of all phases, and the rows that it needs before and after
-    the input."""
-    inputs, outputs, height, width = weight.shape
-    size = max(height, width)
-    reach = [(tap - phase - padding) // stride for phase in range(stride) for tap in range(size)
-             if (tap - phase - padding) % stride == 0]  # fmt: skip
-    first, last = min(reach), max(reach)
-    kernel = weight.new_zeros(outputs, stride, stride, inputs, last - first + 1, last - first + 1)
-    for top in range(height):
-        row, down = (top - padding) % stride, last - (top - padding) // stride
-        for left in range(width):
-            column, across = (left - padding) % stride, last - (left - padding) // stride
-            kernel[:, row, column, :, down, across] = weight[:, :, top, left].T
-    return kernel.flatten(0, 2), last, -first
+def _phases(size: int, stride: int, padding: int) -> list[tuple[list[int], int, int]]:
+    """Of each phase along one axis, its taps from the first input on and the zeros needed before and after the input;
+    nothing where a phase has no taps, or does not begin or end at the input's edges."""
+    found = []
+    for phase in range(stride):
+        taps = [tap for tap in range(size) if (tap - phase - padding) % stride == 0][::-1]
+        reach = [(tap - phase - padding) // stride for tap in taps]
+        if not taps or reach[0] < 0 or reach[-1] > 0:
+            return []
+        found.append((taps, reach[0], -reach[-1]))
+    return found

@@ -58,7 +58,7 @@ class ExecuTorchXnnpack(ExecuTorch):
     ladder: tuple[str, ...] = ("int8", "fp32")
     default_precision = "fp32"
     checked_by: str | None = "executorch"
-    rewrites: tuple[str, ...] = (*WHOLE, "strided-heads-2x2")
+    rewrites: tuple[str, ...] = (*WHOLE, "transposed-as-phases", "winograd", "strided-heads-2x2")
     relative_time = 6.0
 
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:

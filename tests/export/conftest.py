@@ -17,7 +17,10 @@ nn = torch.nn
 
 @pytest.fixture(scope="session", autouse=True)
 def kept_workers() -> Iterator[None]:
-    """The tests of a process share their export workers, each of which imports torch and the exporters for 10 s."""
+    """The tests of a process share their export workers, each of which imports torch and the exporters for 10 s.
+
+    A worker imports a module of a user's once, so that modules of several tests have several names.
+    """
     kept: list[pool._Worker] = []
     start, end = pool.Pool.__init__, pool.Pool.__exit__
 

@@ -183,16 +183,16 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path):
 
 @pytest.mark.slow
 def test_models_from_functions_are_found_in_the_working_folder(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "here.py").write_text(
         "from torch import nn\ndef net(): return nn.Conv2d(3, 3, 1)\ndef no(): return 5\n"
     )
     monkeypatch.chdir(tmp_path)
-    manifest = export_bundle(_request(tmp_path, model=from_function("mine:net", (3, 8, 12)), role="foreign"), workers=1)
+    manifest = export_bundle(_request(tmp_path, model=from_function("here:net", (3, 8, 12)), role="foreign"), workers=1)
     assert manifest.entries[0].components[0].inputs[0].shape == [1, 3, 8, 12]
     assert manifest.spec is None
-    with pytest.raises(ModelError, match="mine:no returns int"):
+    with pytest.raises(ModelError, match="here:no returns int"):
         export_bundle(
-            _request(tmp_path, "other", model=from_function("mine:no", (3, 8, 12)), role="foreign"), workers=1
+            _request(tmp_path, "other", model=from_function("here:no", (3, 8, 12)), role="foreign"), workers=1
         )
 
 

@@ -13,7 +13,7 @@ nn = torch.nn
 from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export import export  # noqa: E402
 from pocketgan.export.canonical import canonical, trace  # noqa: E402
-from pocketgan.export.rewrites import REWRITES, rewrite  # noqa: E402
+from pocketgan.export.rewrites import REWRITES, rewrite, rewrites_at  # noqa: E402
 from pocketgan.export.targets import TARGETS  # noqa: E402
 from pocketgan.training.generators import build, spec_by_name  # noqa: E402
 
@@ -245,10 +245,10 @@ def test_both_merge_an_incres_generator(liven):
         ("scalars", _Scalars(), _aten.sub.Tensor),
         ("chunks", _Chunks(), _aten.chunk.default),
         ("constants", _Constants(), _aten.linear.default),
-        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 5, 3, output_padding=1, **UP), _aten.conv_transpose2d.input),
-        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 5, 4, bias=False, **UP), _aten.conv_transpose2d.input),
-        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 5, 2, stride=2), _aten.conv_transpose2d.input),
-        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 5, 5, stride=3, padding=1), _aten.conv_transpose2d.input),
+        ("transposed-as-phases", nn.ConvTranspose2d(12, 5, 3, output_padding=1, **UP), _aten.conv_transpose2d.input),
+        ("transposed-as-phases", nn.ConvTranspose2d(12, 5, 4, bias=False, **UP), _aten.conv_transpose2d.input),
+        ("transposed-as-phases", nn.ConvTranspose2d(12, 5, 2, stride=2), _aten.conv_transpose2d.input),
+        ("transposed-as-phases", nn.ConvTranspose2d(12, 5, 5, stride=3, padding=1), _aten.conv_transpose2d.input),
     ],
 )
 @pytest.mark.parametrize("size", [(16, 16), (10, 16), (5, 16)])
@@ -268,8 +268,9 @@ def test_operator_is_rewritten_exactly(settle, name, module, gone, size):
         ("norms", nn.LayerNorm([10, 16])),
         ("nearest-up", _Nearest(nn.ReLU(), factor=(2, 3))),
         ("scalars", nn.ReLU()),
-        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 6, 4, groups=2, **UP)),
-        ("transposed-as-shuffled", nn.ConvTranspose2d(12, 6, 3, **UP)),
+        ("transposed-as-phases", nn.ConvTranspose2d(12, 6, 4, groups=2, **UP)),
+        ("transposed-as-phases", nn.ConvTranspose2d(12, 6, 3, **UP)),
+        ("transposed-as-phases", nn.ConvTranspose2d(12, 6, 1, stride=2, output_padding=1)),
         ("merge-sums", _Nearest(nn.Conv2d(12, 3, 1))),
         ("merge-sums", _Twice()),
         ("merge-siblings", _Nearest(nn.Conv2d(12, 3, 1))),
@@ -279,6 +280,43 @@ def test_what_does_not_fit_stays(name, module):
     example = (torch.randn(1, 12, 10, 16),)
     source, found, _ = _rewritten(module, [name], example)
     assert found is source
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("padding", "size"), [(1, (8, 12)), (0, (10, 14)), ((0, 2), (12, 8))])
+def test_wide_convolution_has_fewer_products(settle, padding, size, bias):
+    module = settle(nn.Conv2d(96, 112, 3, padding=padding, bias=bias))
+    example = (torch.randn(1, 96, *size, generator=torch.Generator().manual_seed(0)),)
+    _, found, psnr = _rewritten(module, ["winograd"], example)
+    assert psnr > 110  # sums of four inputs cost a bit or two of float32
+    assert len(_calls(found, CONVOLUTION, example)) == 4 + 16 + 16
+    products = [[*node.args[1].meta["val"].shape] for node in _calls(found, CONVOLUTION, example)]
+    assert products.count([112, 96, 1, 1]) == 16
+
+
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        (nn.Conv2d(96, 64, 3, padding=1), (16, 16)),
+        (nn.Conv2d(96, 96, 3, padding=1), (15, 16)),
+        (nn.Conv2d(96, 96, 3, padding=1), (4, 8)),
+        (nn.Conv2d(96, 96, 3, padding=1), (128, 128)),
+        (nn.Conv2d(96, 96, 3, padding=1, stride=2), (32, 32)),
+        (nn.Conv2d(96, 96, 3, padding=2, dilation=2), (16, 16)),
+        (nn.Conv2d(192, 192, 3, padding=1, groups=2), (16, 16)),
+        (nn.Conv2d(96, 96, 5, padding=2), (16, 16)),
+    ],
+    ids=["narrow", "odd", "small", "large", "strided", "dilated", "grouped", "5x5"],
+)
+def test_convolutions_that_would_gain_nothing_stay(module, size):
+    source, found, _ = _rewritten(module, ["winograd"], (torch.randn(1, module.in_channels, *size),))
+    assert found is source
+
+
+def test_sums_of_inputs_are_for_float32_alone():
+    names = TARGETS["executorch-xnnpack"].rewrites
+    assert rewrites_at("fp32", names) == names
+    assert set(names) - set(rewrites_at("int8", names)) == {"winograd"}
 
 
 def test_large_mean_costs_a_norm_no_precision():
