@@ -30,7 +30,7 @@ def winograd(module: GraphModule) -> int:
     """
     changed = 0
     for node in calls(module, _aten.conv2d.default):
-        if not _fits(node):
+        if not _fits(module, node):
             continue
         writer = Writer(module, node)
         sides = zip(*[_outputs(writer, row) for row in _products(writer, node)], strict=True)
@@ -40,13 +40,16 @@ def winograd(module: GraphModule) -> int:
     return changed
 
 
-def _fits(node: Node) -> bool:
+def _fits(module: GraphModule, node: Node) -> bool:
     """A wide dense 3x3 convolution to an even number of rows and columns, and enough of them."""
-    if not is_tensor(arguments_of(node)[1]) or shape_of(arguments_of(node)[1])[2:] != [3, 3]:
+    if not is_tensor(arguments_of(node)[1]):
+        return False
+    *channels, tall, broad = tensor_of(module, arguments_of(node)[1]).shape
+    if (tall, broad) != (3, 3):
         return False
     if [argument(node, index, default) for index, default in ((3, [1, 1]), (5, [1, 1]), (6, 1))] != [[1, 1], [1, 1], 1]:
         return False
-    channels, (height, width) = shape_of(arguments_of(node)[1])[:2], shape_of(node)[2:]
+    height, width = shape_of(node)[2:]
     if height % 2 or width % 2 or height * width < _LEAST_PIXELS:
         return False
     return min(channels) >= (_LEAST_CHANNELS if height * width <= _MANY_PIXELS else _LEAST_CHANNELS_THEN)

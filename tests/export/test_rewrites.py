@@ -220,7 +220,7 @@ def test_parallel_convolutions_become_one(settle, name, module, before, after):
 def test_both_merge_an_incres_generator(liven):
     module = liven(build(spec_by_name("incres9", ngf=6, height=16, width=24)), IMAGES)
     # The head's weights are new by then, without what tracing knows of a tensor.
-    names = ["fold-norms-of-sums", "strided-heads-2x4", "merge-siblings", "merge-sums"]
+    names = ["fold-norms-of-sums", "strided-heads-2x4", "merge-siblings", "merge-sums", "winograd"]
     source, found, psnr = _rewritten(module, names)
     assert psnr > EXACT_DB
     assert len(_calls(found, CONVOLUTION)) < len(_calls(source, CONVOLUTION)) - 9 * 4
