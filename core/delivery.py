@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketgan.datasets import load_data
 from pocketgan.errors import RecipeError
+from pocketgan.export import EXPORT_VERSION
 from pocketgan.files import sha256_file
 from pocketgan.pipeline import Context, Stage, read_stage
 from pocketgan.recipe import Recipe
@@ -180,7 +181,7 @@ def make_report(context: Context) -> dict[str, Any]:
 
 
 DELIVERY_STAGES = (
-    Stage("export", 1, export_models, inputs=("data", "teacher", "distill"), slices=("name", "data")),
+    Stage("export", EXPORT_VERSION, export_models, inputs=("data", "teacher", "distill"), slices=("name", "data")),
     Stage("bundle", 1, pack_bundles, inputs=("export",), slices=("name",), outside=_outside_bundle),
     Stage(
         "bench", 1, measure_bundles, inputs=("bundle", "teacher", "distill"), slices=("name",), outside=_outside_bench

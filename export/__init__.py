@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from pocketgan.export.golden import Golden
     from pocketgan.export.targets import Exported, Form, Target
 
-__all__ = ["Artifact", "entry_id", "export"]
+__all__ = ["EXPORT_VERSION", "Artifact", "entry_id", "export"]
+
+# Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
+EXPORT_VERSION = 7
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 from pocketgan import __version__, console
 from pocketgan.bundle import record_file, write_manifest
 from pocketgan.errors import ExportError, PocketganError, storage_errors
-from pocketgan.export import entry_id
+from pocketgan.export import EXPORT_VERSION, entry_id
 from pocketgan.export.golden import Golden, write_golden
 from pocketgan.export.pool import Pool, worker_count
 from pocketgan.export.source import ModelSource, from_file
@@ -29,8 +29,6 @@ from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_f
 from pocketgan.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.training.generators import GeneratorSpec
 
-# Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
-EXPORT_VERSION = 7
 DEFAULT_WORKERS = 2
 # Target, precision and io.
 Asked = tuple[str, str, str]
