@@ -115,6 +115,28 @@ def test_executorch_takes_a_batch_norm_that_cannot_be_folded(settle, tmp_path):
     export(module, "executorch-xnnpack", folder=tmp_path, example=(torch.zeros(1, 3, 8, 8),), trained=True)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_xnnpack_takes_winograd_and_phases_whole(precision, liven, tmp_path):
+    images = torch.rand(8, 3, 8, 12, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 96, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(96, 96, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.ConvTranspose2d(96, 8, 4, stride=2, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.ConvTranspose2d(8, 3, 3, stride=3),
+        torch.nn.Tanh(),
+    )
+    calibration = images.numpy() if precision == "int8" else None
+    options = {"folder": tmp_path, "example": (images[:1],), "calibration": calibration}
+    entry = export(liven(module, images), "executorch-xnnpack", precision, **options).entry
+    assert (entry.delegation.delegated_fraction, entry.delegation.subgraphs) == (1, 1)
+    assert entry.parity.psnr_db > (100 if precision == "fp32" else 25)
+    weights = 4 * sum(parameter.numel() for parameter in module.parameters())
+    assert (entry.bytes > 1.5 * weights) == (precision == "fp32")  # 16 weights for 9
+
+
 def test_coreml_package_computes_in_float16_and_talks_float32(network, example, tmp_path):
     from coremltools.proto import FeatureTypes_pb2, Model_pb2
 
