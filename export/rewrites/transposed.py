@@ -33,6 +33,7 @@ def transposed_as_phases(module: GraphModule) -> int:
                 pads = [left, right, above, below]
                 padded = writer.call(_aten.constant_pad_nd.default, source, pads, 0.0) if any(pads) else source
                 kernel = writer.tensor(weight[:, :, down][:, :, :, across].transpose(0, 1).contiguous(), "phase")
+                # A copy each: a quantiser knows no bias of several.
                 shift = None if bias is None else writer.tensor(tensor_of(module, bias), "bias")
                 found.append(writer.call(_aten.conv2d.default, padded, kernel, shift))
         writer.finish(interleaved(writer, found, stride))
