@@ -44,11 +44,7 @@ def transposed_as_phases(module: GraphModule) -> int:
 def interleaved(writer: Writer, phases: list[Node], stride: int) -> Node:
     """(n, c, h, w) of each phase, row by row -> (n, c, stride * h, stride * w)."""
     batch, channels, height, width = shape_of(phases[0])
-    if stride == 2:
-        stacked = writer.call(_aten.stack.default, phases, 2)
-    else:  # delegates take few tensors at once
-        lines = [phases[start : start + stride] for start in range(0, len(phases), stride)]
-        stacked = writer.call(_aten.cat.default, [writer.call(_aten.stack.default, line, 2) for line in lines], 2)
+    stacked = writer.call(_aten.stack.default, phases, 2)
     flat = writer.call(_aten.reshape.default, stacked, [batch, channels * stride**2, height, width])
     return writer.call(_aten.pixel_shuffle.default, flat, stride)
 
