@@ -13,9 +13,9 @@ from pocketgan.bench.runners.picture import is_picture, to_picture, to_tensor
 from pocketgan.bench.runners.planning import computes_on_cpu, plan_model, why_not_here
 from pocketgan.bench.runners.process import RUNNERS, make_engine
 from pocketgan.bench.session import runnable_entries
-from pocketgan.bundle import Bundle, open_bundle
+from pocketgan.bundle.manifest import Entry, TensorSpec
+from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import BundleError, DataError
-from pocketgan.manifest import Entry, TensorSpec
 
 
 def verify_bundle(path: Path, device: Device, entry_id: str | None = None) -> list[str]:

@@ -14,7 +14,7 @@ from pocketgan.bench.journal import BundleRecord, Journal
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.session import JobOptions, new_session, plan_job, runnable_entries
-from pocketgan.bundle import Bundle, open_bundle
+from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import DeviceError
 
 # Rounds that one process measures; what a process is lucky or unlucky with (where its memory lies) is drawn anew in

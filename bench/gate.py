@@ -24,8 +24,8 @@ from pocketgan.bench.statistics import (
     rounds_needed,
     unpaired_ratio,
 )
+from pocketgan.bundle.manifest import Entry
 from pocketgan.errors import ResultsError
-from pocketgan.manifest import Entry
 
 CONFIDENCE = 0.99
 # What is judged where nobody says otherwise: by how much a metric may grow, as a share; parity may fall, in dB.

@@ -21,8 +21,8 @@ from pydantic import BaseModel, Field, ValidationError
 from pocketgan import console
 from pocketgan.bench.schema.job import SCHEMA_VERSION
 from pocketgan.bench.schema.result import Result
+from pocketgan.bundle.manifest import Manifest, Sha256, Strict
 from pocketgan.errors import ResultsError, storage_errors
-from pocketgan.manifest import Manifest, Sha256, Strict
 
 MAX_SAMPLES = 4
 # How every line of a results file begins, so that half a line can be told from a foreign file.

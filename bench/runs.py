@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pocketgan.bench.schema.result import Frame, MeasuredParity, Memory, Result
 from pocketgan.bench.statistics import round_times
-from pocketgan.manifest import Component, Manifest
+from pocketgan.bundle.manifest import Component, Manifest
 
 NS_PER_MS = 1e6
 

@@ -19,9 +19,9 @@ from pocketgan.bench.runs import composed, joined
 from pocketgan.bench.schema.job import CoolDown, Job, Warmup
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.statistics import frame_times, frames_needed, half_width, percentile_interval
-from pocketgan.bundle import Bundle, open_bundle
+from pocketgan.bundle.manifest import Entry
+from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import DeviceError
-from pocketgan.manifest import Entry
 
 
 @dataclass(frozen=True)

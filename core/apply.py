@@ -11,7 +11,7 @@ from pocketgan import console
 from pocketgan.errors import DataError, ModelError
 
 if TYPE_CHECKING:
-    from pocketgan.recipe import Recipe
+    from pocketgan.recipe.recipe import Recipe
 
 LONGEST_SIDE = 1024  # a phone's photo at full size would need gigabytes in a network made for 256 pixels
 VALIDATION_EVERY = 10
@@ -61,7 +61,7 @@ def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> i
     import torch
     from PIL import Image
 
-    from pocketgan.datasets import validation_images
+    from pocketgan.pipeline.data import validation_images
     from pocketgan.training.data.images import to_pixels, write_image
     from pocketgan.training.data.labels import LabelMaps
     from pocketgan.training.data.unpaired import UnpairedImages
@@ -97,7 +97,7 @@ def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None =
     from PIL import Image
 
     from pocketgan.bench.check import input_size, run_entry, runnable_entry
-    from pocketgan.bundle import open_bundle
+    from pocketgan.bundle.reader import open_bundle
     from pocketgan.errors import BundleError
 
     names = []

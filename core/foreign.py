@@ -17,10 +17,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from pocketgan import __version__
-from pocketgan.bundle import pack_folder, record_file, write_manifest
+from pocketgan.bundle.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest
+from pocketgan.bundle.packing import pack_folder, record_file, write_manifest
+from pocketgan.bundle.tensors import picture_layout, store_tensor, tensor_spec
 from pocketgan.errors import BundleError, PocketganError, require
-from pocketgan.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest
-from pocketgan.tensors import picture_layout, store_tensor, tensor_spec
 
 Kind = Literal["onnx", "pte", "mlpackage"]
 Dtype = Literal["float32", "float16", "uint8", "int32", "int64"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketgan.bundle import record_file
+from pocketgan.bundle.manifest import Component, Entry, Trial
+from pocketgan.bundle.packing import record_file
 from pocketgan.errors import ExportError, PocketganError, storage_errors
-from pocketgan.manifest import Component, Entry, Trial
 
 if TYPE_CHECKING:
     import numpy as np

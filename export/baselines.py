@@ -13,21 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pocketgan import __version__, console
-from pocketgan.bundle import record_file, write_manifest
+from pocketgan.bundle.manifest import Component, Cost, Diffusion, Entry, GoldenSet, GoldenTensor, Manifest, Parity
+from pocketgan.bundle.packing import record_file, write_manifest
+from pocketgan.bundle.tensors import store_tensor, tensor_spec
 from pocketgan.errors import ExportError
 from pocketgan.export.bundles import must_be_replaceable, versions, write_notice
 from pocketgan.files import atomic_folder
-from pocketgan.manifest import (
-    Component,
-    Cost,
-    Diffusion,
-    Entry,
-    GoldenSet,
-    GoldenTensor,
-    Manifest,
-    Parity,
-)
-from pocketgan.tensors import store_tensor, tensor_spec
 
 if TYPE_CHECKING:
     from pocketgan.export.diffusion import Editor, Part

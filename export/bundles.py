@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from pocketgan import __version__, console
-from pocketgan.bundle import record_file, write_manifest
+from pocketgan.bundle.manifest import Cost, Entry, FileRecord, Manifest, Role
+from pocketgan.bundle.packing import record_file, write_manifest
 from pocketgan.errors import ExportError, PocketganError, storage_errors
 from pocketgan.export import EXPORT_VERSION, entry_id
 from pocketgan.export.golden import Golden, write_golden
@@ -26,7 +27,6 @@ from pocketgan.export.source import ModelSource, from_file
 from pocketgan.export.targets import find_target
 from pocketgan.export.worker import ARTIFACT, INPUTS, OUTPUTS, Answer, Task, export_task, golden_task, read_artifact
 from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_file, sha256_json
-from pocketgan.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.training.generators import GeneratorSpec
 
 DEFAULT_WORKERS = 2

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pocketgan.bundle.manifest import GoldenSet, TensorSpec
+from pocketgan.bundle.tensors import store_tensor
 from pocketgan.errors import ExportError
 from pocketgan.export.targets.target import INPUT, OUTPUT
-from pocketgan.manifest import GoldenSet, TensorSpec
-from pocketgan.tensors import store_tensor
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pocketgan.bundle.manifest import Trial
 from pocketgan.errors import ExportError, ParityError
 from pocketgan.export.layers import Layer, layers_of, rounding_noise
 from pocketgan.export.targets import Exported, Form, Target
-from pocketgan.manifest import Trial
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pocketgan.bundle.manifest import Parity
     from pocketgan.export.golden import Golden
-    from pocketgan.manifest import Parity
 
 _BITS = {"4bit": 4, "6bit": 6, "8bit": 8, "int8": 8, "fp16": 16, "fp32": 32}
 # Each layer costs one run on each.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pocketgan.bundle.manifest import Parity
 from pocketgan.errors import ParityError
-from pocketgan.manifest import Parity
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from pocketgan.bundle.manifest import Entry
 from pocketgan.errors import ExportError, PocketganError
 from pocketgan.files import atomic_file, atomic_folder, write_atomic
-from pocketgan.manifest import Entry
 
 Task = dict[str, Any]
 Answer = dict[str, Any]

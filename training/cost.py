@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pocketgan.manifest import Cost
+from pocketgan.bundle.manifest import Cost
 from pocketgan.training.generators import GeneratorSpec, Layer, layers
 
 Convention = Literal["macs_by_output", "macs", "params"]

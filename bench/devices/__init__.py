@@ -11,8 +11,8 @@ from pocketgan.errors import DeviceError
 if TYPE_CHECKING:
     from pocketgan.bench.schema.job import Job
     from pocketgan.bench.schema.result import DeviceInfo, Result
-    from pocketgan.bundle import Bundle
-    from pocketgan.manifest import Entry
+    from pocketgan.bundle.manifest import Entry
+    from pocketgan.bundle.reader import Bundle
 
 KNOWN = ("local",)
 

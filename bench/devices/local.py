@@ -23,10 +23,10 @@ from pocketgan.bench.runners.process import RUNNERS, STALL_TIMEOUT_S, Event, run
 from pocketgan.bench.runners.protocol import Plan, WarmupPlan
 from pocketgan.bench.schema.job import CoolDown, Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
-from pocketgan.bundle import Bundle
+from pocketgan.bundle.manifest import Entry
+from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceError, storage_errors
 from pocketgan.files import cache_folder
-from pocketgan.manifest import Entry
 
 CONDITIONS_INTERVAL_S = 10.0
 TASKS: dict[str, Literal["time", "overlap", "sustain"]] = {

@@ -20,8 +20,8 @@ from pocketgan.bench.schema.result import (
     Result,
     WarmedUp,
 )
-from pocketgan.bundle import Bundle
-from pocketgan.manifest import Entry
+from pocketgan.bundle.manifest import Entry
+from pocketgan.bundle.reader import Bundle
 
 
 @dataclass

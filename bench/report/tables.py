@@ -9,7 +9,7 @@ from statistics import median
 from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Group, Measurement, Selection
-from pocketgan.manifest import Entry
+from pocketgan.bundle.manifest import Entry
 
 UNTRAINED = "untrained: latency only"
 NEEDS_APPLE = "not measured on this device: needs an iPhone or a Mac"

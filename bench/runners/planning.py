@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
-from pocketgan.bundle import Bundle
+from pocketgan.bundle.manifest import Component, Entry, GoldenTensor, TensorSpec
+from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import BundleError
-from pocketgan.manifest import Component, Entry, GoldenTensor, TensorSpec
 
 DEFAULT_FLOOR_DB = 30.0
 # Rounding differs between processors; a model that was exported below its floor is held to what it had, less this.

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import Result
+from pocketgan.bundle.manifest import Manifest
 from pocketgan.files import write_atomic
-from pocketgan.manifest import Manifest
 
 MODELS: dict[str, type[BaseModel]] = {"manifest": Manifest, "job": Job, "result": Result}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pocketgan.manifest import Name, Sha256, Strict
+from pocketgan.bundle.manifest import Name, Sha256, Strict
 
 SCHEMA_VERSION = "1.0"
 # Of the same major version; a reader leaves out what a later minor one added.

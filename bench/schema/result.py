@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pocketgan.bench.schema.job import SCHEMA_VERSION, Job, Version
-from pocketgan.manifest import Delegation, Name, Strict
+from pocketgan.bundle.manifest import Delegation, Name, Strict
 
 Nanoseconds = int
 

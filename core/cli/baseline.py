@@ -62,7 +62,7 @@ def diffusion(
     json: Json = False,
 ) -> None:
     """An InstructPix2Pix editor of Stable Diffusion 1.5's size, in ONNX, component by component."""
-    from pocketgan.bundle import pack_folder
+    from pocketgan.bundle.packing import pack_folder
     from pocketgan.errors import require
 
     if json:

@@ -12,8 +12,8 @@ from pocketgan import console
 from pocketgan.cli.options import EntryId, Json, OutFile, OutFolder
 
 if TYPE_CHECKING:
+    from pocketgan.bundle.manifest import Entry, Manifest
     from pocketgan.foreign import Kind
-    from pocketgan.manifest import Entry, Manifest
 
 bundle = typer.Typer(name="bundle", help="Pack, inspect, verify, sign and unpack bundles (.pgb).", no_args_is_help=True)
 
@@ -44,7 +44,7 @@ def pack(
     json: Json = False,
 ) -> None:
     """Make a .pgb of an unpacked bundle, or of a model from elsewhere, whose golden outputs are computed here."""
-    from pocketgan.bundle import pack_folder
+    from pocketgan.bundle.packing import pack_folder
     from pocketgan.errors import BundleError
 
     _start(json)
@@ -75,8 +75,8 @@ def pack(
 @bundle.command()
 def inspect(path: BundlePath, json: Json = False) -> None:
     """Show what a bundle says of itself; the files' hashes are left to `verify`."""
-    from pocketgan.bundle import open_bundle
-    from pocketgan.signature import signature_of
+    from pocketgan.bundle.reader import open_bundle
+    from pocketgan.bundle.signature import signature_of
 
     _start(json)
     with open_bundle(path) as opened:
@@ -101,9 +101,9 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check every file, hash and the signature; exit code 1 if anything is wrong."""
-    from pocketgan.bundle import check
+    from pocketgan.bundle.packing import check
+    from pocketgan.bundle.signature import read_public_key, verify_signature
     from pocketgan.errors import BundleError
-    from pocketgan.signature import read_public_key, verify_signature
 
     _start(json)
     if public_key:
@@ -128,7 +128,7 @@ def sign(
     json: Json = False,
 ) -> None:
     """Sign a bundle in place; its digest does not change."""
-    from pocketgan.signature import sign as sign_bundle
+    from pocketgan.bundle.signature import sign as sign_bundle
 
     _start(json)
     state = sign_bundle(path, key)
@@ -138,7 +138,7 @@ def sign(
 @bundle.command()
 def unpack(path: BundlePath, out: OutFolder, entry: EntryId = None, json: Json = False) -> None:
     """Write a bundle's files to a new folder; with --entry what that entry needs, which is not a whole bundle."""
-    from pocketgan.bundle import unpack as unpack_bundle
+    from pocketgan.bundle.packing import unpack as unpack_bundle
 
     _start(json)
     unpack_bundle(path, out, entry)

@@ -14,7 +14,7 @@ from pocketgan.errors import ModelError, require
 if TYPE_CHECKING:
     from torch import nn
 
-    from pocketgan.manifest import Cost
+    from pocketgan.bundle.manifest import Cost
     from pocketgan.training.generators import GeneratorSpec
 
 # Written out: importing the generators takes longer than `--help` may. A test compares.
@@ -133,7 +133,7 @@ def search(
     json: Json = False,
 ) -> None:
     """One-step search: prune a teacher to a budget. Writes the student with fresh weights, ready to be distilled."""
-    from pocketgan.compression import Wish, find_student, parse_budget
+    from pocketgan.latency.search import Wish, find_student, parse_budget
     from pocketgan.training import removal
     from pocketgan.training.cost import cost as cost_of
     from pocketgan.training.generators import build

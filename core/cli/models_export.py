@@ -11,7 +11,7 @@ from pocketgan import console
 from pocketgan.cli.options import Json
 
 if TYPE_CHECKING:
-    from pocketgan.manifest import Entry, Role
+    from pocketgan.bundle.manifest import Entry, Role
 
 _TARGETS = "onnx, executorch-xnnpack, executorch-coreml, executorch-vulkan, executorch-qualcomm, coreml, coreai, torch"
 _ROLES: dict[str, Role] = {"file": "student", "spec": "unpruned", "function": "foreign"}
@@ -140,7 +140,7 @@ def bundle_name(name: str | None, model: str) -> str:
 def _pack(folder: Path, out: Path) -> None:
     import shutil
 
-    from pocketgan.bundle import pack_folder
+    from pocketgan.bundle.packing import pack_folder
 
     try:
         pack_folder(folder, out)

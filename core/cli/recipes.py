@@ -25,8 +25,8 @@ def run(
     json: Json = False,
 ) -> None:
     """The whole way from images to a measured bundle; finished stages are skipped, killed ones resumed."""
-    from pocketgan.pipeline import processes
-    from pocketgan.way import run_recipe
+    from pocketgan.pipeline.running import processes
+    from pocketgan.pipeline.way import run_recipe
 
     group = processes()
     console.use_quiet(not group.first)
@@ -37,7 +37,7 @@ def run(
 @recipe.command("list")
 def list_recipes(json: Json = False) -> None:
     """Names of the recipes that come with pocketgan."""
-    from pocketgan.recipe import shipped
+    from pocketgan.recipe.recipe import shipped
 
     summaries = {name: text.splitlines()[0].lstrip("# ") for name, text in shipped().items()}
     console.result({"recipes": summaries}, console.table(["recipe", "what it does"], summaries.items()))
@@ -47,7 +47,7 @@ def list_recipes(json: Json = False) -> None:
 def show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Text of a shipped recipe, to copy and change."""
     from pocketgan.errors import RecipeError
-    from pocketgan.recipe import shipped
+    from pocketgan.recipe.recipe import shipped
 
     recipes = shipped()
     if name not in recipes:
@@ -58,7 +58,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
 @recipe.command("schema")
 def schema() -> None:
     """JSON Schema of recipes, for editors."""
-    from pocketgan.recipe import Recipe
+    from pocketgan.recipe.recipe import Recipe
 
     print(jsonlib.dumps(Recipe.model_json_schema(), indent=2))
 
@@ -66,8 +66,8 @@ def schema() -> None:
 @recipe.command("check")
 def check(source: Source, settings: Settings = None, json: Json = False) -> None:
     """Whether a recipe can run: its fields, its budget, the installed extras."""
-    from pocketgan.recipe import load_recipe
-    from pocketgan.stages import check_before
+    from pocketgan.pipeline.compress import check_before
+    from pocketgan.recipe.recipe import load_recipe
 
     loaded = load_recipe(source, settings or [])
     check_before(loaded)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from pocketgan.bundle.manifest import Delegation
 from pocketgan.errors import require
 from pocketgan.export.canonical import trace
 from pocketgan.export.targets.target import Exported, Form
-from pocketgan.manifest import Delegation
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -17,11 +17,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pocketgan.bundle.manifest import Delegation
 from pocketgan.errors import ExportError, require
 from pocketgan.export.canonical import trace
 from pocketgan.export.targets.executorch import MODEL_FILE, WHOLE, ExecuTorch
 from pocketgan.export.targets.target import Exported, Form
-from pocketgan.manifest import Delegation
 
 if TYPE_CHECKING:
     import numpy as np

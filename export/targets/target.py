@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pocketgan.manifest import Delegation
+from pocketgan.bundle.manifest import Delegation
 
 if TYPE_CHECKING:
     import numpy as np

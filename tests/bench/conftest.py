@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketgan.bundle import pack_folder, record_file, write_manifest
+from pocketgan.bundle.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, Parity, TensorSpec
+from pocketgan.bundle.packing import pack_folder, record_file, write_manifest
 from pocketgan.cli import main
-from pocketgan.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, Parity, TensorSpec
 
 MakeBundle = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]

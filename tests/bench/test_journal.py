@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pocketgan.bench.journal import Journal, SampleRow, read_results
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Frame, Result
-from pocketgan.bundle import open_bundle
+from pocketgan.bundle.manifest import Manifest
+from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import ResultsError, StorageError
-from pocketgan.manifest import Manifest
 
 DEVICE = DeviceInfo(
     name="local", model="m", kind="local", os="Linux", os_build="6", cpu="c", cores=2, memory_bytes=1 << 30

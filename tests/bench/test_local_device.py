@@ -22,9 +22,9 @@ from pocketgan.bench.runners.process import run_plan
 from pocketgan.bench.runners.timing import SHORTEST_THREAD_CHECK_S
 from pocketgan.bench.schema.job import CoolDown, Job, Warmup
 from pocketgan.bench.schema.result import Conditions
-from pocketgan.bundle import open_bundle
+from pocketgan.bundle.manifest import Entry
+from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import BundleError, DataError, DeviceError
-from pocketgan.manifest import Entry
 
 ENTRY = "onnx-fp32"
 

@@ -17,7 +17,7 @@ import synthetic_results as synthetic
 from pocketgan.bench.runners.planning import plan_model
 from pocketgan.bench.runners.process import run_plan
 from pocketgan.bench.runners.protocol import Plan, WarmupPlan, thread_environment
-from pocketgan.bundle import open_bundle
+from pocketgan.bundle.reader import open_bundle
 
 FRAMES_A_TURN, TURNS = 20, 40
 

@@ -23,9 +23,9 @@ from pocketgan.bench.runners.planning import floor_db, plan_model
 from pocketgan.bench.runners.process import Event, run_plan
 from pocketgan.bench.runners.protocol import ModelPlan, Plan, WarmupPlan
 from pocketgan.bench.runners.timing import Loaded, thread_notes, turns, warm_up
-from pocketgan.bundle import open_bundle
+from pocketgan.bundle.manifest import Parity, TensorSpec
+from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import DeviceError
-from pocketgan.manifest import Parity, TensorSpec
 
 
 def planned(path: Path) -> ModelPlan:

@@ -17,9 +17,9 @@ from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Frame, Result
 from pocketgan.bench.session import JobOptions, measure
 from pocketgan.bench.statistics import frame_times, frames_needed, half_width, percentile_interval
-from pocketgan.bundle import Bundle, open_bundle
+from pocketgan.bundle.manifest import Entry
+from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import BundleError, DeviceError
-from pocketgan.manifest import Entry
 
 QUICK = JobOptions(iterations=4, rounds=2, runs=1)
 

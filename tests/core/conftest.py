@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketgan.bundle import pack_folder, record_file, write_manifest
-from pocketgan.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, TensorSpec
+from pocketgan.bundle.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, TensorSpec
+from pocketgan.bundle.packing import pack_folder, record_file, write_manifest
 
 FILES = {
     "models/onnx-fp32/model.onnx": b"weights of the first form",

@@ -16,7 +16,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from pocketgan.bundle import check, open_bundle, pack_folder
+from pocketgan.bundle.packing import check, pack_folder
+from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import ExportError, ModelError
 from pocketgan.export.bundles import BundleRequest, export_bundle, export_bundles
 from pocketgan.export.pool import Pool, worker_count

@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from pocketgan.bundle.manifest import Parity  # noqa: E402
 from pocketgan.errors import ParityError  # noqa: E402
 from pocketgan.export.canonical import canonical, trace  # noqa: E402
 from pocketgan.export.golden import natural_images  # noqa: E402
@@ -15,7 +16,6 @@ from pocketgan.export.mixed import _precisions, _predicted_db, _search, _upgrade
 from pocketgan.export.parity import run_file  # noqa: E402
 from pocketgan.export.rewrites import rewrite  # noqa: E402
 from pocketgan.export.targets import Form, find_target  # noqa: E402
-from pocketgan.manifest import Parity  # noqa: E402
 
 IMAGE = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
 

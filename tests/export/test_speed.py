@@ -277,7 +277,7 @@ def load(file):
 
 
 def test_onnx_runtime_comes_near_the_machines_peak(tmp_path):
-    from pocketgan.microbench import Platform, latency_model
+    from pocketgan.latency.measuring import Platform, latency_model
     from pocketgan.training.hardware import Device, search_for_device
 
     size = 1024

@@ -17,7 +17,7 @@ from pocketgan.cli import models_export  # noqa: E402
 from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export import export  # noqa: E402
 from pocketgan.export.targets import TARGETS, coreml, find_target  # noqa: E402
-from pocketgan.sections import ExportStage  # noqa: E402
+from pocketgan.recipe.sections import ExportStage  # noqa: E402
 from pocketgan.training.generators import build, spec_by_name  # noqa: E402
 
 pytestmark = pytest.mark.slow  # importing the exporters takes 15 s

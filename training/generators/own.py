@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.bundle.manifest import Cost
 from pocketgan.errors import ModelError
 from pocketgan.files import write_atomic
-from pocketgan.manifest import Cost
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""How long a runtime on this device takes for a network: measured, predicted, and searched for."""

@@ -1,0 +1,204 @@
+"""`pocketgan run` as a user runs it: killed at any moment, on several processes, with wrong input."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pocketgan.bundle.packing import check
+from pocketgan.cli import main
+
+COMMAND = [sys.executable, "-m", "pocketgan"]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # equal weights ask for an equal number of threads
+RECIPE = """
+name: tiny
+resolution: 32
+data: {source: builtin, effect: pencil, train_crops: 8, val_crops: 4}
+teacher: {ngf: 12, steps: 12, batch_size: 2, ndf: 4, checkpoint_every: 2, sample_every: 6}
+compress: {budget: 8M, by: macs, least_width: 4}
+distill: {steps: 12, batch_size: 2, checkpoint_every: 2, sample_every: 6}
+"""
+
+
+def run(*arguments, cwd, **more):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, env=ONE_THREAD, **more
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A finished run, and the recipe that it came from."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "tiny.yaml").write_text(RECIPE)
+    done = run("run", "tiny.yaml", "--out", "whole", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_run_tells_its_stages_and_a_second_skips_them_all(undisturbed):
+    folder, payload = undisturbed
+    assert [stage["name"] for stage in payload["stages"]] == ["data", "teacher", "compress", "distill"]
+    started = time.monotonic()
+    again = json.loads(run("run", "tiny.yaml", "--out", "whole", "--json", cwd=folder).stdout)
+    assert all(stage["skipped"] for stage in again["stages"])
+    assert time.monotonic() - started < 30  # the goal of 5 s is measured by make bench
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_in_every_stage_ends_in_the_same_files(undisturbed):
+    folder, _ = undisturbed
+    out, told = folder / "killed", folder / "told.txt"
+    arguments = ["run", "tiny.yaml", "--out", "killed", "--set", "export.targets=[onnx]", "--set", "bundle={}"]
+    under_way = {
+        "teacher": "teacher.partial/checkpoint.safetensors",
+        "distill": "distill.partial/checkpoint.safetensors",
+        "export": "export.partial/**/artifact.json",
+    }
+    for stage, sign in under_way.items():
+        with told.open("a") as errors:
+            process = subprocess.Popen(
+                [*COMMAND, *arguments], cwd=folder, env=ONE_THREAD, stdout=subprocess.DEVNULL, stderr=errors
+            )
+        deadline = time.monotonic() + 240
+        while not list(out.glob(sign)):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (out / stage).exists()
+    finished = run(*arguments, "--json", cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    for stage in ("teacher", "distill"):
+        assert f"{stage}: going on from step" in told.read_text()
+    trained = "distill/generator.safetensors"
+    assert digest(out / trained) == digest(folder / "whole" / trained)
+    bundles = [folder / path for path in json.loads(finished.stdout)["bundles"]]
+    assert [path.stem for path in bundles] == ["tiny-resnet9", "tiny-student", "tiny-teacher"]
+    assert [check(path) for path in bundles] == [[], [], []]
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_leave_one_checkpoint(undisturbed):
+    folder, _ = undisturbed
+    launch = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+        "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "pocketgan",
+        "run", "tiny.yaml", "--out", "two", "--json",
+    ]  # fmt: skip
+    done = subprocess.run(launch, cwd=folder, capture_output=True, text=True, env=ONE_THREAD, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert [stage["name"] for stage in json.loads(done.stdout)["stages"]] == ["data", "teacher", "compress", "distill"]
+    for stage in ("teacher", "distill"):
+        assert len(list((folder / "two" / stage).glob("generator*.safetensors"))) == 1
+        assert len(list((folder / "two" / stage / "tensorboard").iterdir())) == 1
+    assert not list((folder / "two").glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "none.yaml"], "no recipe file none.yaml"),
+        (["run", "tiny.yaml", "--set", "teacher.stepz=1"], "teacher.stepz: unknown key"),
+        (["run", "tiny.yaml", "--set", "compress.budget=900G", "--out", "x"], "not below the teacher"),
+        (["run", "tiny.yaml", "--set", "compress.budget=1K", "--out", "x"], "cannot be reached"),
+        (["run", "tiny.yaml", "--until", "bench", "--out", "x"], "no stage bench"),
+        (["run", "tiny.yaml", "--data", ".", "--out", "x"], "makes its own pairs"),
+        (["run", "facades"], "--data DIR"),
+        (["run", "facades", "--data", "nowhere"], "no data folder"),
+        (["cost", "resnet7"], "no generator is called 'resnet7'"),
+        (["cost", "resnet9", "--input", "3x30x30"], "multiples of 4"),
+        (["cost", "resnet9", "--input", "big"], "3x256x256"),
+        (["cost", "resnet9", "--norm", "group"], "--norm takes batch, batch-plain"),
+        (["cost", "whole/teacher/generator.safetensors", "--ngf", "4"], "go with a generator name"),
+        (["cost", "whole/teacher/generator.safetensors", "--input", "4x32x32"], "takes 3 input channels"),
+        (["search", "resnet9", "--budget", "2G", "--out", "s.safetensors"], "cannot be pruned"),
+        (["search", "incres9", "--budget", "2 Gigs", "--out", "s.safetensors"], "such as 2.6G"),
+        (["search", "incres9", "--budget", "12ms", "--out", "s.safetensors"], "a cost is a number"),
+        (["search", "incres9", "--budget", "12ms", "--by", "latency", "--out", "s.safetensors"], "--target onnx"),
+        (
+            ["search", "incres9", "--budget", "9ms", "--by", "latency", "--target", "coreml", "--out", "s.safetensors"],
+            "on a Mac or a phone",
+        ),
+        (["apply", "none.pgb", ".", "--out", "o"], "no model or bundle"),
+        (["recipe", "show", "dmeo"], "there are cyclegan_cat, demo, facades"),
+        (["pairs", "make", ".", "--concept", "sepia", "--out", "o"], "no filter effect"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(undisturbed, arguments, message, monkeypatch, capsys):
+    folder, _ = undisturbed
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["pocketgan", *arguments])
+    with pytest.raises(SystemExit) as end:  # in this process: importing torch takes longer than most mistakes
+        main()
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len([line for line in said.splitlines() if line.startswith("pocketgan: ")]) == 1
+    assert not [name for name in ("x/teacher", "o", "s.safetensors") if (folder / name).exists()]
+
+
+def test_json_errors_are_one_object(undisturbed):
+    done = run("cost", "resnet7", "--json", cwd=undisturbed[0])
+    assert done.returncode == 2
+    assert "resnet7" in json.loads(done.stdout)["error"]
+
+
+def test_cost_and_search_print_the_keys_of_the_contract(tmp_path):
+    total = json.loads(run("cost", "resnet9", "--json", cwd=tmp_path).stdout)
+    assert total["params"] == pytest.approx(11.378e6, rel=1e-3)
+    assert total["macs"] == pytest.approx(49.55e9, rel=1e-3)
+    assert total["macs_by_output"] == pytest.approx(56.80e9, rel=1e-3)
+    found = json.loads(
+        run("search", "incres9", "--budget", "2.6G", "--out", "s.safetensors", "--json", cwd=tmp_path).stdout
+    )
+    assert {"macs", "macs_by_output", "params", "budget", "seconds", "evaluations"} <= set(found)
+    assert found["macs_by_output"] <= found["budget"] == 2_600_000_000
+
+
+def test_help_imports_no_torch(tmp_path):
+    code = (
+        "import sys; sys.argv = ['pocketgan', '--help']\n"
+        "try:\n import pocketgan.cli; pocketgan.cli.main()\n"
+        "finally:\n print('torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "False False"
+
+
+def test_a_trained_model_is_applied_to_pictures(undisturbed):
+    from PIL import Image
+
+    folder, _ = undisturbed
+    (folder / "mine").mkdir()
+    Image.new("RGB", (50, 37), (200, 10, 10)).save(folder / "mine" / "red.jpg")
+    (folder / "mine" / "notes.txt").write_text("no picture")
+    done = run("apply", "whole/distill/generator.safetensors", "mine", "--out", "after", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "notes.txt" in done.stderr
+    with Image.open(folder / "after" / "red.png") as image:
+        assert image.size == (48, 36)
+
+
+def test_pairs_made_of_own_pictures_train(undisturbed):
+    folder, _ = undisturbed
+    source = folder / "whole" / "data" / "train"
+    done = run("pairs", "make", source, "--concept", "detail", "--size", "32", "--out", "made", "--json", cwd=folder)
+    assert json.loads(done.stdout)["train"] == 7
+    trained = run(
+        "run", "tiny.yaml", "--set", "data={source: folder}", "--data", "made",
+        "--set", "teacher.steps=2", "--until", "teacher",
+        "--out", "own", "--json", cwd=folder,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
