@@ -61,7 +61,7 @@ def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> i
     import torch
     from PIL import Image
 
-    from pocketgan.pipeline.data import validation_images
+    from pocketgan.pipeline.images import validation_images
     from pocketgan.training.data.images import to_pixels, write_image
     from pocketgan.training.data.labels import LabelMaps
     from pocketgan.training.data.unpaired import UnpairedImages

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from pocketgan.bundle.manifest import Cost
+from pocketgan.recipe.choices import Convention
 from pocketgan.training.generators import GeneratorSpec, Layer, layers
 
-Convention = Literal["macs_by_output", "macs", "params"]
 CostFunction = Callable[[GeneratorSpec], float]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-GanMode = Literal["lsgan", "vanilla", "hinge"]
+from pocketgan.recipe.choices import GanMode
 
 
 class AdversarialLoss:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from pocketgan.errors import PocketganError
-
-SimilarityName = Literal["gka", "cka", "ka", "mse"]
+from pocketgan.recipe.choices import Similarity
 
 
 class GlobalKernelAlignment:
@@ -76,7 +74,7 @@ SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def check_batch(similarity: SimilarityName, batch_size: int) -> None:
+def check_batch(similarity: Similarity, batch_size: int) -> None:
     """Raises PocketganError where the similarity carries no signal at that batch size (images a process)."""
     if similarity == "ka" and batch_size < 2:
         raise PocketganError(
@@ -98,7 +96,7 @@ class FeatureDistance(nn.Module):
     """
 
     def __init__(
-        self, similarity: SimilarityName, student: Sequence[int] = (), teacher: Sequence[int] = (), seed: int = 0
+        self, similarity: Similarity, student: Sequence[int] = (), teacher: Sequence[int] = (), seed: int = 0
     ) -> None:
         super().__init__()
         self.similarity = similarity

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pocketgan.bundle.manifest import Name, Sha256, Strict
+from pocketgan.recipe.choices import Mode
 
 SCHEMA_VERSION = "1.0"
 # Of the same major version; a reader leaves out what a later minor one added.
@@ -51,7 +52,7 @@ class Job(Strict):
     bundle: Sha256
     entry: Name
     component: Name | None = None
-    mode: Literal["latency", "throughput", "sustained"] = "latency"
+    mode: Mode = "latency"
     warmup: Warmup = Warmup()
     iterations: int | None = Field(default=50, ge=1)
     duration_s: float | None = Field(default=None, gt=0)

@@ -1,4 +1,4 @@
-"""Bundles (`.pgb`): pack, open, check, unpack. Reading trusts nothing; writing is atomic and reproducible to the byte.
+"""Making bundles (`.pgb`) of folders, and folders of bundles: atomic, and reproducible to the byte.
 
 A bundle is a ZIP (its form: `strict_zip.py`) or the same files in a folder: `manifest.json`, what it lists, and perhaps
 `signature.json`, the only file that it does not list. The SHA-256 of `manifest.json` is the bundle's identity.
@@ -7,57 +7,16 @@ A bundle is a ZIP (its form: `strict_zip.py`) or the same files in a folder: `ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
-from contextlib import closing
 from pathlib import Path
 
-from pocketgan.bundle.damage import DamageError, NotABundleError, must_be_safe, reading
+from pocketgan.bundle.damage import DamageError, must_be_safe, reading
 from pocketgan.bundle.manifest import FileRecord, Manifest
 from pocketgan.bundle.manifest_file import manifest_bytes
-from pocketgan.bundle.reader import Bundle, open_bundle
+from pocketgan.bundle.reader import open_bundle
 from pocketgan.bundle.signature import judge
-from pocketgan.bundle.sources import MANIFEST, SIGNATURE, must_look_like_bundle, open_source
+from pocketgan.bundle.sources import MANIFEST, SIGNATURE
 from pocketgan.errors import BundleError
 from pocketgan.files import sha256_file, write_atomic
-
-__all__ = ["Bundle", "check", "open_bundle", "pack_folder", "record_file", "unpack", "write_manifest"]
-
-
-def check(path: Path) -> list[str]:
-    """Every problem found in the bundle, all hashes and the signature included; empty for a sound one.
-
-    Raises:
-        BundleError: there is nothing at `path` that could be a bundle.
-    """
-    with reading(path):
-        must_look_like_bundle(path)
-    problems: list[str] = []
-    try:
-        with reading(path), closing(open_source(path)) as source:
-            bundle = Bundle(path, source)
-            problems += bundle.listing_problems()
-            problems += _content_problems(bundle, source.sizes.keys())
-            state = judge(bundle.manifest_bytes, bundle.signature_bytes)
-            problems += [state.problem] if state.problem else []
-    except NotABundleError:
-        raise
-    except BundleError as error:
-        problems.append(str(error).removeprefix(f"{path}: "))
-    return problems
-
-
-def _content_problems(bundle: Bundle, there: Collection[str]) -> list[str]:
-    """Listed files that are there, but whose content is not what the manifest says."""
-    problems = []
-    for record in bundle.manifest.files():
-        if record.path not in there:
-            continue
-        try:
-            for _ in bundle.chunks(record.path):
-                pass
-        except BundleError as error:
-            problems.append(str(error).removeprefix(f"{bundle.path}: "))
-    return problems
 
 
 def unpack(path: Path, out: Path, entry: str | None = None) -> None:

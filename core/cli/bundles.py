@@ -101,7 +101,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check every file, hash and the signature; exit code 1 if anything is wrong."""
-    from pocketgan.bundle.packing import check
+    from pocketgan.bundle.check import check
     from pocketgan.bundle.signature import read_public_key, verify_signature
     from pocketgan.errors import BundleError
 

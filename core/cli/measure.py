@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pocketgan import console
 from pocketgan.cli.options import EntryId, Json, parse_share
+from pocketgan.recipe.choices import Mode
 
 if TYPE_CHECKING:
     from pocketgan.bench.schema.result import Result
 
-Mode = Literal["latency", "throughput", "sustained"]
 BundlePaths = Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles (.pgb) to measure side by side.")]
 DeviceName = Annotated[str, typer.Option("--device", help="Where to run; see `pocketgan devices`.")]
 

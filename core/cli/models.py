@@ -144,7 +144,7 @@ def search(
     spec = _spec(teacher, size, ngf, norm)
     module: nn.Module = load_generator(Path(teacher)).module if Path(teacher).is_file() else build(spec, seed)
     answer = find_student(module, spec, wish)
-    found = answer.found
+    found = answer.result
     student_module = removal.inherit(module, spec, found.spec) if inherit else build(found.spec, seed)
     save_generator(out, student_module, found.spec, {"trained": "no"})
     student, before = cost_of(found.spec), cost_of(spec)

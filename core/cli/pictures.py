@@ -36,7 +36,7 @@ def apply(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists and is not an empty folder; choose another --out")
     if recipe is not None:
-        from pocketgan.recipe.recipe import load_recipe
+        from pocketgan.recipe.reading import load_recipe
 
         require("train", "torch", "safetensors")
         if model.suffix != ".safetensors":

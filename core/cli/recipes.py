@@ -25,10 +25,10 @@ def run(
     json: Json = False,
 ) -> None:
     """The whole way from images to a measured bundle; finished stages are skipped, killed ones resumed."""
-    from pocketgan.pipeline.running import processes
+    from pocketgan.pipeline.processes import join_processes
     from pocketgan.pipeline.way import run_recipe
 
-    group = processes()
+    group = join_processes()
     console.use_quiet(not group.first)
     payload, text = run_recipe(source, settings or [], data, out, until, group)
     console.result(payload, text)
@@ -37,7 +37,7 @@ def run(
 @recipe.command("list")
 def list_recipes(json: Json = False) -> None:
     """Names of the recipes that come with pocketgan."""
-    from pocketgan.recipe.recipe import shipped
+    from pocketgan.recipe.reading import shipped
 
     summaries = {name: text.splitlines()[0].lstrip("# ") for name, text in shipped().items()}
     console.result({"recipes": summaries}, console.table(["recipe", "what it does"], summaries.items()))
@@ -47,7 +47,7 @@ def list_recipes(json: Json = False) -> None:
 def show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Text of a shipped recipe, to copy and change."""
     from pocketgan.errors import RecipeError
-    from pocketgan.recipe.recipe import shipped
+    from pocketgan.recipe.reading import shipped
 
     recipes = shipped()
     if name not in recipes:
@@ -66,8 +66,8 @@ def schema() -> None:
 @recipe.command("check")
 def check(source: Source, settings: Settings = None, json: Json = False) -> None:
     """Whether a recipe can run: its fields, its budget, the installed extras."""
-    from pocketgan.pipeline.compress import check_before
-    from pocketgan.recipe.recipe import load_recipe
+    from pocketgan.pipeline.way import check_before
+    from pocketgan.recipe.reading import load_recipe
 
     loaded = load_recipe(source, settings or [])
     check_before(loaded)

@@ -2,7 +2,7 @@
 
 The time of a network is modelled as a sum over its layers of non-negative constants times physical quantities: products
 in the blocks of channels that kernels work in, numbers that come and go, and calls. The constants are fitted to layers
-that were timed alone (`microbench.py`), in the form that the export gives them. `training.search` then sees one more
+that were timed alone (`measuring.py`), in the form that the export gives them. `training.search` then sees one more
 cost function.
 """
 

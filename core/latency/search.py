@@ -4,9 +4,11 @@ device. What needs a latency model gets it here; the searches themselves know on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pocketgan.errors import BudgetError
+from pocketgan.recipe import units
+from pocketgan.recipe.choices import BudgetBy, Widths
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from pocketgan.training.search import SearchResult
 
 LATENCY = "latency"
-BY = ("macs_by_output", "macs", "params", LATENCY)
-WIDTHS = ("1", "4", "8", "16", "auto")
+BY: tuple[str, ...] = get_args(BudgetBy)
+WIDTHS = tuple(map(str, get_args(Widths)))
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Wish:
 
 @dataclass(frozen=True)
 class Student:
-    """What was found, and how long it takes: predicted and measured milliseconds, None without a target."""
+    """What a search gave, and how long it takes: predicted and measured milliseconds, None without a target."""
 
-    found: SearchResult
+    result: SearchResult
     predicted_ms: float | None = None
     measured_ms: float | None = None
 
@@ -67,16 +69,14 @@ def parse_budget(text: str, by: str) -> float:
     Raises:
         BudgetError: the text is something else.
     """
-    from pocketgan.recipe import sections
-
     try:
-        number = sections.parse_budget(text)
+        number = units.parse_budget(text)
     except ValueError as error:
         raise BudgetError(f"--budget: {error}") from error
     assert isinstance(number, int | float)
-    if (by == LATENCY) != isinstance(number, float):
-        expected = "a latency is a time such as 12ms" if by == LATENCY else "a cost is a number such as 2.6G"
-        raise BudgetError(f"--budget: {expected}, not {text!r}")
+    expected = units.budget_mismatch(by, number)
+    if expected is not None:
+        raise BudgetError(f"--budget is {expected} where --by is {by}, not {text!r}")
     return number
 
 
@@ -88,7 +88,8 @@ def find_student(teacher: nn.Module, spec: GeneratorSpec, wish: Wish) -> Student
         ModelError: the network has no scales to prune by.
         DeviceError, ExportError: the target's latency cannot be measured here.
     """
-    from pocketgan.latency.measuring import Platform, latency_model, measure_networks
+    from pocketgan.latency.measuring import latency_model, measure_networks
+    from pocketgan.latency.platform import Platform
     from pocketgan.training.cost import cost_function
     from pocketgan.training.hardware import Device, search_for_device, search_multiples
     from pocketgan.training.search import check_prunable, search
@@ -106,9 +107,9 @@ def find_student(teacher: nn.Module, spec: GeneratorSpec, wish: Wish) -> Student
     unit = " ms" if by_latency else ""
     if wish.widths in (None, "auto"):
         device = Device(model, cost_function("macs") if by_latency else cost)
-        found = search_for_device(teacher, spec, cost, wish.budget, device, wish.least_width, unit)
+        result = search_for_device(teacher, spec, cost, wish.budget, device, wish.least_width, unit)
     elif wish.widths == "1":
-        found = search(teacher, spec, cost, wish.budget, wish.least_width, unit)
+        result = search(teacher, spec, cost, wish.budget, wish.least_width, unit)
     else:
-        found = search_multiples(teacher, spec, cost, wish.budget, int(wish.widths), wish.least_width, unit)
-    return Student(found, model(found.spec), measure_networks([found.spec], platform)[0])
+        result = search_multiples(teacher, spec, cost, wish.budget, int(wish.widths), wish.least_width, unit)
+    return Student(result, model(result.spec), measure_networks([result.spec], platform)[0])

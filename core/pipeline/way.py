@@ -1,4 +1,4 @@
-"""The whole way of a recipe, and what `pocketgan run` says at its end."""
+"""The whole way of a recipe, stage by stage, and what `pocketgan run` says at its end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,32 @@ from typing import Any
 
 from pocketgan import console
 from pocketgan.errors import RecipeError
-from pocketgan.pipeline.compress import TRAINING_STAGES, check_before
-from pocketgan.pipeline.export import DELIVERY_STAGES
-from pocketgan.pipeline.running import Processes, StageReport, read_stage, run_stages
-from pocketgan.recipe.recipe import Recipe, load_recipe
+from pocketgan.pipeline import bench, bundle, compress, data, distill, export, report, teacher
+from pocketgan.pipeline.processes import Processes
+from pocketgan.pipeline.resume import StageReport, run_stages
+from pocketgan.pipeline.stage import facts_of
+from pocketgan.recipe.reading import load_recipe
+from pocketgan.recipe.recipe import Recipe
+
+# In the order in which they run; a recipe's keys are their names.
+STAGES = (
+    data.STAGE, teacher.STAGE, compress.STAGE, distill.STAGE, export.STAGE, bundle.STAGE, bench.STAGE, report.STAGE,
+)  # fmt: skip
+
+
+def check_before(recipe: Recipe) -> None:
+    """Find out now what would only fail after hours: missing extras, an impossible budget, an unknown effect.
+
+    Raises:
+        PocketganError: says what to change.
+    """
+    for stage in STAGES:
+        if stage.name in recipe.stages():
+            stage.check(recipe)
 
 
 def run_recipe(
-    source: str, settings: Sequence[str], data: Path | None, out: Path | None, until: str | None, group: Processes
+    source: str, settings: Sequence[str], folder: Path | None, out: Path | None, until: str | None, group: Processes
 ) -> tuple[dict[str, Any], str]:
     """Run a recipe; returns the JSON object and the text for people.
 
@@ -23,28 +41,28 @@ def run_recipe(
         PocketganError: says what the user must do; finished stages stay.
     """
     recipe = load_recipe(source, settings)
-    if data is not None:
-        recipe = _with_folder(recipe, data)
+    if folder is not None:
+        recipe = _with_folder(recipe, folder)
     run = out or Path("runs") / recipe.name
-    reports = run_stages(recipe, [*TRAINING_STAGES, *DELIVERY_STAGES], run, until, group, check_before)
+    reports = run_stages(recipe, STAGES, run, until, group, check_before)
     return _payload(run, recipe, reports), _text(run, recipe, reports)
 
 
-def _with_folder(recipe: Recipe, data: Path) -> Recipe:
+def _with_folder(recipe: Recipe, folder: Path) -> Recipe:
     if recipe.data is None or recipe.data.source != "folder":
         raise RecipeError(f"--data: the recipe {recipe.name} makes its own pairs; it would need data.source: folder")
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"folder": str(data.resolve())})})
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"folder": str(folder.resolve())})})
 
 
 def _payload(run: Path, recipe: Recipe, reports: Sequence[StageReport]) -> dict[str, Any]:
     bundles = sorted(str(path) for path in (run / "bundle").glob("*.pgb"))
-    report = run / "report" / "report.html"
+    page = run / "report" / report.REPORT
     student = run / "bundle" / f"{recipe.name}-student.pgb"
     return {
         "run": str(run),
         "bundle": str(student) if student.is_file() else None,
         "bundles": bundles,
-        "report": str(report) if report.is_file() else None,
+        "report": str(page) if page.is_file() else None,
         "stages": [{"name": r.name, "skipped": r.skipped, "seconds": round(r.seconds, 3)} for r in reports],
     }
 
@@ -68,7 +86,7 @@ def _text(run: Path, recipe: Recipe, reports: Sequence[StageReport]) -> str:
 
 def _quality(run: Path) -> str:
     """What is known of the pictures on validation images, and how many times fewer MACs the student has."""
-    facts = (read_stage(run, "distill") or read_stage(run, "teacher") or {}).get("facts", {})
+    facts = facts_of(run, "distill") or facts_of(run, "teacher")
     lines = []
     if "to_teacher_l1" in facts:
         lines.append(f"L1 of the student's validation pictures to its teacher's: {facts['to_teacher_l1']:.4f}")
@@ -77,9 +95,8 @@ def _quality(run: Path) -> str:
     elif facts:
         parts = [f"{who} {facts[key]:.4f}" for who, key in _distances(facts) if key in facts]
         lines.append(f"L1 to the target on validation images, on the scale [-1, 1]: {', '.join(parts)}")
-    compress = read_stage(run, "compress")
-    if compress is not None:
-        macs = compress["facts"]
+    macs = facts_of(run, "compress")
+    if macs:
         lines.append(
             f"MACs: student {macs['macs'] / 1e9:.3f} G, teacher {macs['teacher_macs'] / 1e9:.3f} G:"
             f" {macs['teacher_macs'] / macs['macs']:.1f} times fewer"

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+from pocketgan.recipe.choices import BudgetBy, DataKind, Direction, GanMode, Mode, Norm, Similarity, Unknown, Widths
+from pocketgan.recipe.programs import StudentProgramName, TeacherProgramName
+from pocketgan.recipe.units import Budget, budget_mismatch
 
-
-def parse_count(value: object) -> object:
-    """`2.6G` -> 2600000000; numbers stay as they are."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)\s*", value)
-        if not match:
-            raise ValueError(f"expected a number with an optional K, M, G or T such as 2.6G, got {value!r}")
-        return round(float(match[1]) * _UNITS[match[2]])
-    return value
-
-
-def parse_budget(value: object) -> object:
-    """`2.6G` -> 2600000000, `12ms` -> 12.0 milliseconds; numbers stay as they are."""
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", value)):
-        return float(match[1]) * _MILLISECONDS[match[2]]
-    number = parse_count(value)
-    return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-Budget = Annotated[
-    int | float,
-    BeforeValidator(parse_budget),
-    Field(gt=0),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGT]?|us|ms|s)\s*$"},
-            ]
-        }
-    ),
-]
 Steps = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -53,41 +21,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def parse_resolution(value: object) -> int | tuple[int, int]:
-    """256, or [256, 512] for height and width: multiples of 4 from 32 to 4096."""
-    sides = [side for side in (value if isinstance(value, list | tuple) else [value]) if type(side) is int]
-    count = len(value) if isinstance(value, list | tuple) else 1
-    if all(32 <= side <= 4096 and side % 4 == 0 for side in sides) and len(sides) == count:
-        if not isinstance(value, list | tuple):
-            return sides[0]
-        if count == 2:
-            return sides[0], sides[1]
-    raise ValueError(f"expected pixels, a multiple of 4 from 32 to 4096, or [height, width] of them, got {value!r}")
-
-
-_SIDE = {"type": "integer", "minimum": 32, "maximum": 4096, "multipleOf": 4}
-Resolution = Annotated[
-    int | tuple[int, int],
-    BeforeValidator(parse_resolution),
-    WithJsonSchema({"anyOf": [_SIDE, {"type": "array", "items": _SIDE, "minItems": 2, "maxItems": 2}]}),
-]
-
-
 class DataStage(Section):
     """Images to learn from: pairs made from built-in photos by a filter effect, or a folder of the user's."""
 
     source: Literal["builtin", "folder"] = Field(
         "folder", description="photos of installed packages, or a folder of yours"
     )
-    kind: Literal["paired", "unpaired", "label"] = Field(
+    kind: DataKind = Field(
         "paired", description="folder: pairs, two domains without pairs, or label maps with their photos"
     )
     folder: str | None = Field(None, description="the data folder; --data overrides it")
-    direction: Literal["AtoB", "BtoA"] = Field("AtoB", description="AtoB maps A (left half) to B (right half)")
+    direction: Direction = Field("AtoB", description="AtoB maps A (left half) to B (right half)")
     classes: Annotated[int, Field(ge=1, le=255)] | None = Field(
         None, description="label: class indices are 0 to classes - 1; `classes` and 255 are unknown"
     )
-    unknown: Literal["channel", "zero"] = Field(
+    unknown: Unknown = Field(
         "channel", description="label: an unknown pixel has a channel of its own, or is zero in all"
     )
     instance: bool = Field(False, description="label: instance/ holds instance PNGs, whose edges are one more channel")
@@ -112,7 +60,7 @@ class DataStage(Section):
 class Training(Section):
     """What the teacher's and the student's training have in common.
 
-    Defaults are pix2pix's; where the program is another, those of `PROGRAM_DEFAULTS` stand in their place.
+    Defaults are pix2pix's; where the program is another, those of `programs.TEACHER_PROGRAMS` stand in their place.
     """
 
     steps: Steps = Field(description="optimiser steps")
@@ -123,7 +71,7 @@ class Training(Section):
     decay: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="last share of the steps, with rates falling to 0"
     )
-    gan_mode: Literal["hinge", "lsgan", "vanilla"] = Field("hinge", description="cyclegan: lsgan")
+    gan_mode: GanMode = Field("hinge", description="cyclegan: lsgan")
     average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="moving average of the generator's weights"
     )
@@ -132,19 +80,6 @@ class Training(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: Steps = Field(200, description="steps that a kill can cost at most")
     sample_every: Steps = Field(200, description="steps between sample pictures")
-
-
-ProgramName = Literal["pix2pix", "cyclegan", "gaugan"]
-PROGRAM_DEFAULTS: dict[str, dict[str, dict[str, object]]] = {
-    "cyclegan": {
-        "teacher": {"gan_mode": "lsgan"},
-        "distill": {"gan_mode": "lsgan", "lambda_distill": 1.0, "lambda_recon": 5.0},
-    },
-    "gaugan": {
-        stage: {"learning_rate": 1e-4, "discriminator_learning_rate": 4e-4, "adam_betas": (0.0, 0.9)}
-        for stage in ("teacher", "distill")
-    },
-}
 
 
 class TeacherStage(Training):
@@ -157,10 +92,8 @@ class TeacherStage(Training):
     ngf: Annotated[int, Field(ge=2)] | None = Field(
         None, description="channels of the first layer; the paper's where absent"
     )
-    norm: Literal["batch", "batch-plain", "instance", "instance-affine"] | None = Field(
-        None, description="the generator's own where absent"
-    )
-    program: ProgramName = Field("pix2pix", description="cyclegan: unpaired images; gaugan: label maps")
+    norm: Norm | None = Field(None, description="the generator's own where absent")
+    program: TeacherProgramName = Field("pix2pix", description="cyclegan: unpaired images; gaugan: label maps")
     lambda_l1: NotNegative = Field(100.0, description="pix2pix: weight of the distance to the target")
     lambda_cycle: NotNegative = Field(10.0, description="cyclegan: weight of going there and back")
     lambda_identity: NotNegative = Field(0.5, description="cyclegan: weight of the identity loss, times lambda_cycle")
@@ -182,9 +115,7 @@ class CompressStage(Section):
     """One-step search for the student."""
 
     budget: Budget = Field(description="largest cost of the student, such as 2.6G, or 12ms by latency")
-    by: Literal["macs_by_output", "macs", "params", "latency"] = Field(
-        "macs_by_output", description="what the budget counts"
-    )
+    by: BudgetBy = Field("macs_by_output", description="what the budget counts")
     least_width: Annotated[int, Field(ge=1)] = Field(
         16, description="channels that every layer outside the blocks keeps"
     )
@@ -192,14 +123,14 @@ class CompressStage(Section):
         None, description="suit the student to this exported form on this device; by latency needs one"
     )
     threads: Annotated[int, Field(ge=1)] = Field(1, description="threads of the target's runtime")
-    widths: Literal[1, 4, 8, 16, "auto"] | None = Field(
+    widths: Widths | None = Field(
         None, description="multiples of the student's widths; auto: what pays on the target, its default"
     )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if (self.by == "latency") != isinstance(self.budget, float):
-            expected = "a time such as 12ms" if self.by == "latency" else "a number such as 2.6G"
+        expected = budget_mismatch(self.by, self.budget)
+        if expected is not None:
             raise ValueError(f"budget is {expected} where by is {self.by}")
         if self.target is None and (self.by == "latency" or self.widths == "auto"):
             raise ValueError("target is missing: latency and automatic widths need one, such as onnx")
@@ -209,8 +140,8 @@ class CompressStage(Section):
 class DistillStage(Training):
     """Training of the student against the teacher, in the teacher's program."""
 
-    program: Literal["distill"] = "distill"
-    similarity: Literal["gka", "cka", "ka", "mse"] = Field(
+    program: StudentProgramName = "distill"
+    similarity: Similarity = Field(
         "gka", description="of features; ka needs several images a step, mse learns a projection"
     )
     lambda_distill: NotNegative = Field(0.5, description="weight of the features' distance; cyclegan: 1")
@@ -256,7 +187,7 @@ class BenchStage(Section):
     """Measuring of all bundles, interleaved."""
 
     device: str = "local"
-    mode: Literal["latency", "throughput", "sustained"] = "latency"
+    mode: Mode = "latency"
     iterations: Steps = Field(60, description="timed frames of each entry")
     rounds: Steps = Field(12, description="turns that the compared models take")
     runs: Steps = Field(3, description="processes that the turns are split over")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pocketgan.apply import apply_model, apply_to_validation
 from pocketgan.errors import DataError, ModelError
-from pocketgan.recipe.recipe import load_recipe
+from pocketgan.recipe.reading import load_recipe
 from pocketgan.training.data.images import read_image
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.generators.files import save_generator

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from pocketgan.bench.check import verify_bundle
 from pocketgan.bench.devices.local import LocalDevice
 from pocketgan.bench.schema.job import Job
-from pocketgan.bundle.packing import check
+from pocketgan.bundle.check import check
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.cli import app
 from pocketgan.errors import BundleError

@@ -21,7 +21,8 @@ from pocketgan.bench.devices.local import LocalDevice
 from pocketgan.bench.schema.job import Warmup
 from pocketgan.bench.session import JobOptions, measure
 from pocketgan.bench.statistics import frame_times, percentile
-from pocketgan.bundle.packing import check, pack_folder
+from pocketgan.bundle.check import check
+from pocketgan.bundle.packing import pack_folder
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import ExportError, ModelError
 from pocketgan.export.baselines import diffusion_bundle

@@ -16,7 +16,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from pocketgan.bundle.packing import check, pack_folder
+from pocketgan.bundle.check import check
+from pocketgan.bundle.packing import pack_folder
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import ExportError, ModelError
 from pocketgan.export.bundles import BundleRequest, export_bundle, export_bundles

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("executorch")
 
 from pocketgan import console
-from pocketgan.bundle.packing import check
+from pocketgan.bundle.check import check
 from pocketgan.cli import main
 
 NETWORK = """

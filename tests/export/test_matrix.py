@@ -14,7 +14,7 @@ import torch
 
 from pocketgan.bench.check import verify_bundle
 from pocketgan.bench.devices.local import LocalDevice
-from pocketgan.bundle.packing import check
+from pocketgan.bundle.check import check
 from pocketgan.errors import PocketganError
 from pocketgan.export.bundles import BundleRequest, export_bundle
 from pocketgan.export.golden import MOST_PICTURE_CHANNELS, label_maps, natural_images

@@ -12,7 +12,6 @@ import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from pocketgan.errors import DataError
+from pocketgan.recipe.choices import Unknown
 from pocketgan.training.data.folders import (
     SPLITS,
     check_equal_sizes,
@@ -51,7 +51,7 @@ class LabelFormat:
     """
 
     classes: int
-    unknown: Literal["channel", "zero"] = "channel"
+    unknown: Unknown = "channel"
     instance: bool = False
 
     @property

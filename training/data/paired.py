@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
 from pocketgan.errors import DataError
+from pocketgan.recipe.choices import Direction
 from pocketgan.training.data.folders import (
     SPLITS,
     check_equal_sizes,
@@ -30,8 +30,6 @@ from pocketgan.training.data.folders import (
 )
 from pocketgan.training.data.images import list_images, read_image, to_pixels, to_tensor
 from pocketgan.training.data.samples import Crop
-
-Direction = Literal["AtoB", "BtoA"]
 
 
 @dataclass(frozen=True)

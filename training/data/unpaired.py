@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from pocketgan.errors import DataError
+from pocketgan.recipe.choices import Direction
 from pocketgan.training.data.folders import (
     SPLITS,
     check_halves,
@@ -27,7 +28,6 @@ from pocketgan.training.data.folders import (
     holds_images,
 )
 from pocketgan.training.data.images import list_images, read_image, to_pixels, to_tensor
-from pocketgan.training.data.paired import Direction
 from pocketgan.training.data.samples import Crop
 
 SIDES = ("A", "B")

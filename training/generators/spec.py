@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_json
+from pocketgan.recipe.choices import NORMS, Norm
 
-# `batch-plain` and `instance` have neither scale nor shift.
-Norm = Literal["batch", "batch-plain", "instance", "instance-affine"]
-NORMS: tuple[Norm, ...] = get_args(Norm)
+__all__ = ["NORMS", "GeneratorSpec", "Layer", "Norm"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pocketgan.training.losses import AdversarialLoss, GanMode
+from pocketgan.recipe.choices import GanMode
+from pocketgan.training.losses import AdversarialLoss
 from pocketgan.training.programs import Batch, Optimiser, Phase
 
 

@@ -9,8 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pocketgan.training.losses import AdversarialLoss, GanMode
+from pocketgan.recipe.choices import GanMode
+from pocketgan.recipe.sections import DistillStage
+from pocketgan.training.discriminators import PatchDiscriminator
+from pocketgan.training.losses import AdversarialLoss
 from pocketgan.training.programs import Batch, Optimiser, Phase
+from pocketgan.training.programs.adversarial import Adversarial
+from pocketgan.training.programs.method import (
+    DISCRIMINATOR,
+    GENERATOR_BACK,
+    Setting,
+    Task,
+    TeacherMethod,
+    optimiser_of,
+)
 
 POOL_SIZE = 50
 
@@ -133,3 +145,73 @@ class CycleGan:
 
     def output(self, images: Tensor) -> Tensor:
         return self.generator(images)
+
+
+class Unaligned(Adversarial):
+    """The student of a CycleGAN: no pairs, so that the teacher's pictures are its targets.
+
+    Batches hold `input`, an unrelated real `target` for the discriminator, and the `teacher`'s picture of the input.
+
+    Args:
+        discriminator: unconditional, inherited from the teacher.
+        lambda_recon: weight of the L1 distance to the teacher's picture (CAT: 5).
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        gan_mode: GanMode = "lsgan",
+        lambda_recon: float = 5.0,
+        optimiser: Optimiser | None = None,
+        discriminator_learning_rate: float | None = None,
+    ) -> None:
+        super().__init__(generator, discriminator, gan_mode, optimiser, discriminator_learning_rate)
+        self.lambda_recon = lambda_recon
+
+    def judge(self, batch: Batch, fake: Tensor) -> Tensor:
+        return self.adversarial.discriminator(self.discriminator(batch["target"]), self.discriminator(fake.detach()))
+
+    def generator_terms(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        return {
+            "adversarial": self.adversarial.generator(self.discriminator(fake)),
+            "recon": self.lambda_recon * (fake - batch["teacher"]).abs().mean(),
+        }
+
+
+class _Method(TeacherMethod):
+    def discriminator(self, setting: Setting, seed: int) -> nn.Module:
+        """PatchGAN on the output alone."""
+        return PatchDiscriminator(3, setting.stage.ndf, norm="instance", seed=seed)
+
+    def teacher(self, setting: Setting, generator: nn.Module) -> Task:
+        stage, seed = setting.stage, setting.seed
+        back = setting.fresh_generator(seed + 1)
+        judge, judge_back = self.discriminator(setting, seed), self.discriminator(setting, seed + 1)
+        program = CycleGan(
+            generator,
+            back,
+            judge,
+            judge_back,
+            shape=(3, *setting.size),
+            gan_mode=stage.gan_mode,
+            lambda_cycle=stage.lambda_cycle,
+            lambda_identity=stage.lambda_identity,
+            optimiser=optimiser_of(stage),
+            discriminator_learning_rate=stage.discriminator_learning_rate,
+            pool_size=stage.pool_size,
+        )
+        return Task(program, generator, {DISCRIMINATOR: judge, GENERATOR_BACK: back})
+
+    def student(self, setting: Setting, stage: DistillStage, student: nn.Module, judge: nn.Module) -> Unaligned:
+        return Unaligned(
+            student,
+            judge,
+            gan_mode=stage.gan_mode,
+            lambda_recon=stage.lambda_recon,
+            optimiser=optimiser_of(stage),
+            discriminator_learning_rate=stage.discriminator_learning_rate,
+        )
+
+
+METHOD = _Method()

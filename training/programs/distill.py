@@ -1,50 +1,21 @@
-"""Distillation of a pruned student from its teacher (CAT, section 3.3), for all three tasks."""
+"""Distillation of a pruned student from its teacher (CAT, section 3.3), whatever the teacher's program."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pocketgan.training.losses import GanMode
+from pocketgan.recipe.sections import DistillStage
 from pocketgan.training.programs import Batch, Optimiser, Phase
 from pocketgan.training.programs.adversarial import Adversarial
+from pocketgan.training.programs.method import DISCRIMINATOR, Setting, StudentMethod, Task, TeacherMethod
 from pocketgan.training.similarity import FeatureDistance
-
-
-class Unaligned(Adversarial):
-    """The student of a CycleGAN: no pairs, so that the teacher's pictures are its targets.
-
-    Batches hold `input`, an unrelated real `target` for the discriminator, and the `teacher`'s picture of the input.
-
-    Args:
-        discriminator: unconditional, inherited from the teacher.
-        lambda_recon: weight of the L1 distance to the teacher's picture (CAT: 5).
-    """
-
-    def __init__(
-        self,
-        generator: nn.Module,
-        discriminator: nn.Module,
-        gan_mode: GanMode = "lsgan",
-        lambda_recon: float = 5.0,
-        optimiser: Optimiser | None = None,
-        discriminator_learning_rate: float | None = None,
-    ) -> None:
-        super().__init__(generator, discriminator, gan_mode, optimiser, discriminator_learning_rate)
-        self.lambda_recon = lambda_recon
-
-    def judge(self, batch: Batch, fake: Tensor) -> Tensor:
-        return self.adversarial.discriminator(self.discriminator(batch["target"]), self.discriminator(fake.detach()))
-
-    def generator_terms(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
-        return {
-            "adversarial": self.adversarial.generator(self.discriminator(fake)),
-            "recon": self.lambda_recon * (fake - batch["teacher"]).abs().mean(),
-        }
 
 
 class Distill:
@@ -98,3 +69,26 @@ def feature_channels(network: Any, channels: int, height: int, width: int) -> li
     _, features = network.eval().forward_with_features(torch.zeros(1, channels, height, width, device=device))
     network.train(was_training)
     return [feature.shape[1] for feature in features]
+
+
+class _Method(StudentMethod):
+    def task(
+        self,
+        setting: Setting,
+        method: TeacherMethod,
+        stage: DistillStage,
+        student: nn.Module,
+        teacher: nn.Module,
+        inherited: Path,
+    ) -> Task:
+        judge = method.discriminator(setting, setting.seed)
+        judge.load_state_dict(load_file(inherited))
+        distance = FeatureDistance(stage.similarity)
+        if stage.similarity == "mse":
+            ours, theirs = (feature_channels(one, setting.channels, *setting.size) for one in (student, teacher))
+            distance = FeatureDistance("mse", student=ours, teacher=theirs, seed=setting.seed)
+        program = Distill(method.student(setting, stage, student, judge), teacher, distance, stage.lambda_distill)
+        return Task(program, student, {DISCRIMINATOR: judge}, {"teacher": teacher})
+
+
+METHOD = _Method()

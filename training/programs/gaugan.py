@@ -5,9 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pocketgan.training.losses import GanMode, PerceptualLoss, feature_matching
+from pocketgan.recipe.choices import GanMode
+from pocketgan.recipe.sections import DistillStage, TeacherStage, Training
+from pocketgan.training.discriminators import MultiScaleDiscriminator
+from pocketgan.training.losses import PerceptualLoss, feature_matching
 from pocketgan.training.programs import Batch, Optimiser
 from pocketgan.training.programs.adversarial import Adversarial
+from pocketgan.training.programs.method import DISCRIMINATOR, Setting, Task, TeacherMethod, optimiser_of
+from pocketgan.training.vgg import load_vgg
 
 # Two time-scale update rule: the discriminator learns four times as fast.
 GENERATOR_RATE, DISCRIMINATOR_RATE, BETAS = 1e-4, 4e-4, (0.0, 0.9)
@@ -71,3 +76,38 @@ class GauGan(Adversarial):
             [[layer[:count] for layer in scale] for scale in both],
             [[layer[count:] for layer in scale] for scale in both],
         )
+
+
+class _Method(TeacherMethod):
+    def discriminator(self, setting: Setting, seed: int) -> nn.Module:
+        """SPADE's, at two scales, on labels and output."""
+        return MultiScaleDiscriminator(setting.channels + 3, setting.stage.ndf, seed=seed)
+
+    def teacher(self, setting: Setting, generator: nn.Module) -> Task:
+        judge = self.discriminator(setting, setting.seed)
+        return Task(_program(setting, setting.stage, generator, judge), generator, {DISCRIMINATOR: judge})
+
+    def student(self, setting: Setting, stage: DistillStage, student: nn.Module, judge: nn.Module) -> GauGan:
+        return _program(setting, stage, student, judge)
+
+    def check(self, stage: TeacherStage) -> None:
+        if stage.lambda_vgg:
+            load_vgg(stage.vgg_weights)
+
+
+def _program(setting: Setting, stage: Training, generator: nn.Module, judge: nn.Module) -> GauGan:
+    """The student's losses weigh what the teacher's do."""
+    teacher = setting.stage
+    return GauGan(
+        generator,
+        judge,
+        vgg=load_vgg(teacher.vgg_weights) if teacher.lambda_vgg else None,
+        gan_mode=stage.gan_mode,
+        lambda_feature=teacher.lambda_feature,
+        lambda_vgg=teacher.lambda_vgg,
+        optimiser=optimiser_of(stage),
+        discriminator_learning_rate=stage.discriminator_learning_rate,
+    )
+
+
+METHOD = _Method()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pocketgan.training.losses import GanMode
+from pocketgan.recipe.choices import GanMode
+from pocketgan.recipe.sections import DistillStage
+from pocketgan.training.discriminators import PatchDiscriminator
 from pocketgan.training.programs import Batch, Optimiser
 from pocketgan.training.programs.adversarial import Adversarial
+from pocketgan.training.programs.method import DISCRIMINATOR, Setting, Task, TeacherMethod, optimiser_of
 
 
 class Pix2Pix(Adversarial):
@@ -41,3 +44,34 @@ class Pix2Pix(Adversarial):
             "adversarial": self.adversarial.generator(scores),
             "l1": self.lambda_l1 * (fake - batch["target"]).abs().mean(),
         }
+
+
+class _Method(TeacherMethod):
+    def discriminator(self, setting: Setting, seed: int) -> nn.Module:
+        """PatchGAN on input and output."""
+        return PatchDiscriminator(setting.channels + 3, setting.stage.ndf, seed=seed)
+
+    def teacher(self, setting: Setting, generator: nn.Module) -> Task:
+        stage, judge = setting.stage, self.discriminator(setting, setting.seed)
+        program = Pix2Pix(
+            generator,
+            judge,
+            gan_mode=stage.gan_mode,
+            lambda_l1=stage.lambda_l1,
+            optimiser=optimiser_of(stage),
+            discriminator_learning_rate=stage.discriminator_learning_rate,
+        )
+        return Task(program, generator, {DISCRIMINATOR: judge})
+
+    def student(self, setting: Setting, stage: DistillStage, student: nn.Module, judge: nn.Module) -> Pix2Pix:
+        return Pix2Pix(
+            student,
+            judge,
+            gan_mode=stage.gan_mode,
+            lambda_l1=stage.lambda_recon,
+            optimiser=optimiser_of(stage),
+            discriminator_learning_rate=stage.discriminator_learning_rate,
+        )
+
+
+METHOD = _Method()

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pocketgan.bundle.packing import check, unpack
+from pocketgan.bundle.check import check
+from pocketgan.bundle.packing import unpack
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import BundleError
 

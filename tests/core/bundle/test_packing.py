@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pocketgan.bundle.check import check
 from pocketgan.bundle.manifest_file import read_manifest
-from pocketgan.bundle.packing import check, pack_folder, record_file, unpack, write_manifest
+from pocketgan.bundle.packing import pack_folder, record_file, unpack, write_manifest
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import BundleError, StorageError
 

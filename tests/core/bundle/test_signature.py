@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pocketgan.bundle.packing import check, pack_folder, unpack
+from pocketgan.bundle.check import check
+from pocketgan.bundle.packing import pack_folder, unpack
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.bundle.signature import sign, verify_signature
 from pocketgan.errors import BundleError

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pocketgan import cli, console
+from pocketgan.bundle.check import check
 from pocketgan.bundle.manifest import Cost, Delegation, Parity
-from pocketgan.bundle.packing import check, write_manifest
+from pocketgan.bundle.packing import write_manifest
 from pocketgan.bundle.reader import open_bundle
 
 Run = Callable[..., tuple[int, str, str]]

@@ -9,14 +9,9 @@ torch = pytest.importorskip("torch")
 
 from pocketgan.errors import BudgetError, DeviceError, ModelError  # noqa: E402
 from pocketgan.latency import measuring  # noqa: E402
-from pocketgan.latency.measuring import (  # noqa: E402
-    Platform,
-    latency_model,
-    layer_points,
-    measure_networks,
-    time_modules,
-    whole_network,
-)
+from pocketgan.latency.measuring import latency_model, measure_networks, time_modules  # noqa: E402
+from pocketgan.latency.platform import Platform  # noqa: E402
+from pocketgan.latency.points import layer_points, whole_network  # noqa: E402
 from pocketgan.latency.prediction import Unit, fit, units  # noqa: E402
 from pocketgan.latency.search import Wish, find_student, parse_budget  # noqa: E402
 from pocketgan.training.cost import cost  # noqa: E402
@@ -147,9 +142,9 @@ def test_search_by_latency_keeps_the_predicted_budget(device, monkeypatch):
     model = latency_model(SPEC, Platform("onnx"))
     budget = 0.2 * model(SPEC)
     student = find_student(build(SPEC), SPEC, Wish("latency", budget, target="onnx"))
-    assert 0.97 * budget <= student.predicted_ms == student.found.cost == model(student.found.spec) <= budget
+    assert 0.97 * budget <= student.predicted_ms == student.result.cost == model(student.result.spec) <= budget
     assert student.measured_ms == 1.5
-    assert student.found.rule
+    assert student.result.rule
     with pytest.raises(BudgetError, match=r"smallest cost is [\d.]+ ms"):
         find_student(build(SPEC), SPEC, Wish("latency", budget / 1e3, target="onnx"))
 

@@ -9,7 +9,8 @@ import torch
 
 from pocketgan.export import export
 from pocketgan.export.targets import find_target
-from pocketgan.latency.measuring import Platform, latency_model, measure_networks
+from pocketgan.latency.measuring import latency_model, measure_networks
+from pocketgan.latency.platform import Platform
 from pocketgan.training.cost import cost, cost_function
 from pocketgan.training.generators import build, scales, spec_by_name
 from pocketgan.training.hardware import Device, search_for_device

@@ -11,9 +11,11 @@ from PIL import Image
 from safetensors import safe_open
 
 from pocketgan.errors import ModelError, PocketganError, RecipeError
-from pocketgan.pipeline.compress import TRAINING_STAGES, check_before
-from pocketgan.pipeline.running import OneProcess, read_stage, run_stages
-from pocketgan.recipe.recipe import load_recipe
+from pocketgan.pipeline.processes import OneProcess
+from pocketgan.pipeline.resume import run_stages
+from pocketgan.pipeline.stage import read_stage
+from pocketgan.pipeline.way import STAGES, check_before
+from pocketgan.recipe.reading import load_recipe
 from pocketgan.training.generators.files import load_generator
 
 COMMON = """
@@ -73,7 +75,7 @@ def train(tmp_path):
 
     def run(text, data=None):
         recipe = write(tmp_path, text, *([f"data.folder={data}"] if data else []))
-        run_stages(recipe, TRAINING_STAGES, tmp_path / "run", None, OneProcess(), check_before)
+        run_stages(recipe, STAGES, tmp_path / "run", None, OneProcess(), check_before)
         return tmp_path / "run"
 
     return run

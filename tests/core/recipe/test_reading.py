@@ -5,9 +5,10 @@ import pytest
 import yaml
 
 from pocketgan.errors import BudgetError, PocketganError, RecipeError
-from pocketgan.pipeline.compress import check_before
-from pocketgan.recipe.recipe import Recipe, load_recipe, shipped
-from pocketgan.recipe.sections import parse_count
+from pocketgan.pipeline.way import check_before
+from pocketgan.recipe.reading import load_recipe, shipped
+from pocketgan.recipe.recipe import Recipe
+from pocketgan.recipe.units import parse_count
 
 GOOD = """name: x
 resolution: 64

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from pocketgan.errors import PocketganError
-from pocketgan.pipeline.running import OneProcess, Stage, run_stages
+from pocketgan.pipeline.processes import OneProcess
+from pocketgan.pipeline.resume import run_stages
+from pocketgan.pipeline.stage import Stage
 from pocketgan.recipe.recipe import Recipe
 
 RECIPE = Recipe.model_validate(

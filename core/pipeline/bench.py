@@ -1,0 +1,52 @@
+"""The stage `bench`: all bundles measured in turns on the recipe's device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pocketgan.pipeline.roles import bundle_name, roles, trained_in
+from pocketgan.pipeline.samples import read_samples
+from pocketgan.pipeline.stage import Context, Stage, facts_of
+from pocketgan.recipe.recipe import Recipe
+
+RESULTS = "results.jsonl"
+
+
+def _outside(recipe: Recipe, run: Path) -> Any:
+    """What the device is."""
+    from pocketgan.bench.devices import find_device
+
+    assert recipe.bench is not None
+    return find_device(recipe.bench.device).describe().model_dump(mode="json")
+
+
+def _measure_bundles(context: Context) -> dict[str, Any]:
+    from pocketgan.bench.devices import find_device
+    from pocketgan.bench.journal import SampleRow
+    from pocketgan.bench.schema.job import Warmup
+    from pocketgan.bench.session import JobOptions, measure
+
+    recipe, stage = context.recipe, context.recipe.bench
+    assert stage is not None
+    digests = facts_of(context.run, "bundle")
+    samples = {}
+    for role in roles(recipe):
+        made_by, digest = trained_in(role), digests.get(bundle_name(recipe, role))
+        if made_by is not None and digest is not None:
+            samples[digest] = [SampleRow(**row) for row in read_samples(context.run / made_by)]
+    options = JobOptions(
+        mode=stage.mode,
+        iterations=stage.iterations,
+        rounds=stage.rounds,
+        warmup=Warmup(iterations=stage.warmup_iterations),
+        threads=stage.threads,
+        runs=stage.runs,
+        duration_s=stage.duration_s,
+    )
+    bundles = [context.run / "bundle" / f"{bundle_name(recipe, role)}.pgb" for role in roles(recipe)]
+    results = measure(bundles, find_device(stage.device), options, context.folder / RESULTS, samples, resume=True)
+    return {"results": len(results), "errors": [error for result in results for error in result.errors]}
+
+
+STAGE = Stage("bench", 1, _measure_bundles, inputs=("bundle", "teacher", "distill"), slices=("name",), outside=_outside)

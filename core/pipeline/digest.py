@@ -1,0 +1,74 @@
+"""What the outcome of a stage depends on, as one digest.
+
+It covers the stage's slice of the recipe, the content hashes of its inputs and the stage's own version. Fields of the
+recipe that have their default stay out, so that a field which a later version adds changes no digest; a default that
+changes raises the versions of the stages that it concerns.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pocketgan.errors import PocketganError
+from pocketgan.files import sha256_file, sha256_json
+from pocketgan.pipeline.stage import STAGE_FILE, Stage, read_stage
+from pocketgan.recipe.recipe import Recipe
+
+# The fields that a recipe had when digests held all of them, defaults too. Nothing is ever added here.
+_TRAINING = (
+    "steps", "batch_size", "learning_rate", "discriminator_learning_rate", "adam_betas", "decay", "gan_mode",
+    "average_decay", "load_scale", "flip", "precision", "checkpoint_every", "sample_every",
+)  # fmt: skip
+_EARLIER_FIELDS: dict[str, tuple[str, ...]] = {
+    "data": (
+        "source", "kind", "folder", "direction", "classes", "unknown", "instance", "effect", "train_crops", "val_crops",
+    ),
+    "teacher": (
+        *_TRAINING, "generator", "ngf", "norm", "program", "lambda_l1", "lambda_cycle", "lambda_identity", "pool_size",
+        "lambda_feature", "lambda_vgg", "vgg_weights", "ndf",
+    ),
+    "compress": ("budget", "by", "least_width", "target", "threads", "widths"),
+    "distill": (*_TRAINING, "program", "similarity", "lambda_distill", "lambda_recon"),
+    "export": ("targets", "precisions", "io", "ios", "workers"),
+    "bundle": ("sign_with",),
+    "bench": (
+        "device", "mode", "iterations", "rounds", "runs", "duration_s", "warmup_iterations", "threads",
+    ),
+    "report": ("title",),
+}  # fmt: skip
+
+
+def stage_digests(recipe: Recipe, stage: Stage, run: Path) -> list[str]:
+    """The digest of a stage, and the one that an earlier version of pocketgan gave to the same work, if it could.
+
+    Raises:
+        PocketganError: a stage whose files it reads has not run.
+    """
+    sections = {stage.name, *stage.slices} & set(recipe.stages())
+    settings = recipe.model_dump(mode="json", include={stage.name, *stage.slices}, exclude_defaults=True)
+    rest = {
+        "stage": stage.name,
+        "version": stage.version_for(recipe),
+        "seed": recipe.seed,
+        "resolution": recipe.resolution,
+        "inputs": {name: _content(run, name) for name in stage.inputs if name in recipe.stages()},
+        "outside": stage.outside(recipe, run),
+    }
+    digests = [sha256_json({**rest, "form": 2, "recipe": settings})]
+    if all(set(settings.get(name) or {}) <= set(_EARLIER_FIELDS.get(name, ())) for name in sections):
+        whole = recipe.model_dump(mode="json", include={stage.name, *stage.slices})
+        for name in sections:
+            whole[name] = {key: value for key, value in whole[name].items() if key in _EARLIER_FIELDS[name]}
+        digests.append(sha256_json({**rest, "recipe": whole}))
+    return digests
+
+
+def _content(run: Path, name: str) -> dict[str, str]:
+    """Hashes of a stage's files as they are now, so that a file that the user replaced counts."""
+    record: dict[str, Any] | None = read_stage(run, name)
+    if record is None:
+        raise PocketganError(
+            f"the stage {name} has left no {STAGE_FILE} in {run / name}; run the recipe from the start"
+        )
+    return {path: sha256_file(run / name / path) for path in sorted(record["outputs"]) if (run / name / path).is_file()}

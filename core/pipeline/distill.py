@@ -1,0 +1,61 @@
+"""The stage `distill`: the student, trained against its teacher."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pocketgan.pipeline.networks import GENERATOR, STUDENT
+from pocketgan.pipeline.processes import world_size
+from pocketgan.pipeline.stage import Context, Stage
+from pocketgan.pipeline.teacher import outside_training, teacher_method, teacher_setting
+from pocketgan.pipeline.training import file_of_spec, train
+from pocketgan.recipe.programs import STUDENT_PROGRAMS
+from pocketgan.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pocketgan.training.programs.method import StudentMethod
+
+
+def _method(recipe: Recipe) -> StudentMethod:
+    assert recipe.distill is not None
+    return import_module(STUDENT_PROGRAMS[recipe.distill.program].module).METHOD
+
+
+def _check(recipe: Recipe) -> None:
+    from pocketgan.training.similarity import check_batch
+
+    stage = recipe.distill
+    assert stage is not None
+    check_batch(stage.similarity, stage.batch_size // world_size())
+
+
+def _distill_student(context: Context) -> dict[str, Any]:
+    from pocketgan.training.generators.files import load_generator
+    from pocketgan.training.programs.method import DISCRIMINATOR
+
+    recipe, stage = context.recipe, context.recipe.distill
+    assert stage is not None
+    teacher = load_generator(context.run / "teacher" / GENERATOR)
+    student = load_generator(context.run / "compress" / STUDENT)
+    task = _method(recipe).task(
+        teacher_setting(recipe),
+        teacher_method(recipe),
+        stage,
+        student=student.module,
+        teacher=teacher.module,
+        inherited=context.run / "teacher" / f"{DISCRIMINATOR}.safetensors",
+    )
+    return train(context, stage, task, file_of_spec(student.module, student.spec))
+
+
+STAGE = Stage(
+    "distill",
+    1,
+    _distill_student,
+    inputs=("data", "teacher", "compress"),
+    slices=("data", "teacher"),
+    outside=outside_training,
+    check=_check,
+    parallel=True,
+)

@@ -1,0 +1,163 @@
+"""Which images a recipe's data set holds, and how the stages after `data` read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketgan.errors import DataError
+from pocketgan.recipe.recipe import Recipe
+from pocketgan.recipe.sections import DataStage, Training
+
+if TYPE_CHECKING:
+    from pocketgan.training.data.labels import LabelFormat
+    from pocketgan.training.data.samples import Pictures
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split, by their file names relative to the data set's folder.
+
+    Attributes:
+        items: the files of every pair or scene.
+        domains: of unpaired images instead, by side ("A", "B"): every image's file, and which half of it ("" for all).
+    """
+
+    items: Sequence[Sequence[str]] = ()
+    domains: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+
+    def to_json(self) -> Any:
+        return self.domains or self.items
+
+    @staticmethod
+    def from_json(value: Any) -> Split:
+        return Split(domains=value) if isinstance(value, dict) else Split(items=value)
+
+    def count(self) -> int | dict[str, int]:
+        """How many there are, by side where they are unpaired."""
+        return {side: len(images) for side, images in self.domains.items()} if self.domains else len(self.items)
+
+    def files(self) -> set[str]:
+        """Names of all files."""
+        halves = (image for images in self.domains.values() for image, _ in images)
+        return {name for item in self.items for name in item} | set(halves)
+
+
+@dataclass(frozen=True)
+class ImageIndex:
+    """`index.json` of the data stage.
+
+    Attributes:
+        splits: by name, train and val.
+        root: the folder that holds the files; None where the data stage made them, in its own folder.
+        files: by name, (SHA-256, size, time of change) of what the user's folder holds (`training.data.folders`).
+    """
+
+    splits: Mapping[str, Split]
+    root: str | None = None
+    files: dict[str, list[Any]] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        splits = {name: split.to_json() for name, split in self.splits.items()}
+        return json.dumps({"root": self.root, "splits": splits, "files": self.files}, indent=1)
+
+    @staticmethod
+    def read(run: Path) -> ImageIndex:
+        """The index of a run whose data stage has finished."""
+        value = json.loads((run / "data" / INDEX).read_text())
+        splits = {name: Split.from_json(split) for name, split in value["splits"].items()}
+        return ImageIndex(splits, value["root"], value["files"])
+
+
+def find_splits(stage: DataStage, root: Path) -> dict[str, Split]:
+    """The images of a user's folder by split, each looked at once.
+
+    Raises:
+        DataError: the folder or its images cannot be used.
+    """
+    from pocketgan.training.data.labels import find_scenes
+    from pocketgan.training.data.paired import find_pairs
+    from pocketgan.training.data.unpaired import find_domains
+
+    def relative(paths: Iterable[Path]) -> list[str]:
+        return [path.relative_to(root).as_posix() for path in paths]
+
+    if stage.kind == "unpaired":
+        return {
+            split: Split(
+                domains={
+                    side: [[*relative([image.path]), image.half] for image in images] for side, images in sides.items()
+                }
+            )
+            for split, sides in find_domains(root).items()
+        }
+    items: Mapping[str, Any] = find_pairs(root) if stage.kind == "paired" else find_scenes(root, label_format(stage))
+    return {split: Split([relative(item.files()) for item in of_split]) for split, of_split in items.items()}
+
+
+def label_format(stage: DataStage) -> LabelFormat:
+    """How the recipe's label maps become channels."""
+    from pocketgan.training.data.labels import LabelFormat
+
+    assert stage.classes is not None
+    return LabelFormat(stage.classes, stage.unknown, stage.instance)
+
+
+def load_images(
+    recipe: Recipe,
+    run: Path,
+    split: str,
+    load_scale: float = 1.0,
+    flip: bool = False,
+    size: tuple[int, int] | None = None,
+) -> Pictures:
+    """The images of a split that the data stage left, at the recipe's size unless told otherwise."""
+    assert recipe.data is not None
+    index = ImageIndex.read(run)
+    root = run / "data" if index.root is None else Path(index.root)
+    return _pictures(recipe.data, root, index.splits[split], size or recipe.size, load_scale, flip)
+
+
+def training_images(recipe: Recipe, run: Path, stage: Training) -> tuple[Pictures, Pictures]:
+    """Training images, augmented as the stage says, and validation images."""
+    train = load_images(recipe, run, "train", load_scale=stage.load_scale, flip=stage.flip)
+    return train, load_images(recipe, run, "val")
+
+
+def validation_images(recipe: Recipe, root: Path) -> Pictures:
+    """The validation images of a folder that the recipe could learn from, at its size.
+
+    Raises:
+        DataError: the folder cannot be used, or the recipe reads none.
+    """
+    stage = recipe.data
+    if stage is None or stage.source != "folder":
+        raise DataError(f"the recipe {recipe.name} reads no folder of images; name one that does, such as facades")
+    return _pictures(stage, root, find_splits(stage, root)["val"], recipe.size)
+
+
+def _pictures(
+    stage: DataStage, root: Path, split: Split, size: tuple[int, int], load_scale: float = 1.0, flip: bool = False
+) -> Pictures:
+    """The images of one split, whose names are relative to `root`."""
+    from pocketgan.training.data.labels import LabelMaps, Scene
+    from pocketgan.training.data.paired import Pair, PairedImages
+    from pocketgan.training.data.unpaired import Image, UnpairedImages
+
+    if stage.kind == "unpaired":
+        domains = {
+            side: [Image(root / name, half) for name, half in images]  # type: ignore[arg-type]  # as it was written
+            for side, images in split.domains.items()
+        }
+        return UnpairedImages(domains, stage.direction, size, load_scale, flip)
+    if stage.kind == "label":
+        scenes = [Scene(*(root / name for name in names)) for names in split.items]
+        return LabelMaps(scenes, label_format(stage), size, load_scale, flip)
+    pairs = [Pair(*(root / name for name in names)) for names in split.items]
+    direction = stage.direction if stage.source == "folder" else "AtoB"
+    return PairedImages(pairs, direction, size, load_scale, flip)

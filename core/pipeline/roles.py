@@ -1,0 +1,23 @@
+"""The bundles that a run makes: their roles, and their names."""
+
+from __future__ import annotations
+
+from pocketgan.bundle.manifest import Role
+from pocketgan.pipeline.networks import unpruned_name
+from pocketgan.recipe.recipe import Recipe
+
+
+def roles(recipe: Recipe) -> list[Role]:
+    """Whose bundles the run makes; the student's first, where there is one."""
+    both: list[Role] = ["teacher", "unpruned"]
+    return ["student", *both] if recipe.distill is not None else both
+
+
+def bundle_name(recipe: Recipe, role: Role) -> str:
+    """The bundle's name, in the file's and in reports."""
+    return f"{recipe.name}-{unpruned_name(recipe) if role == 'unpruned' else role}"
+
+
+def trained_in(role: Role) -> str | None:
+    """The stage that trained the network of that role; None for the unpruned one."""
+    return {"student": "distill", "teacher": "teacher"}.get(role)

@@ -1,0 +1,62 @@
+"""Sample pictures of a training: an overview while it runs, and the rows that the report shows."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+    from pocketgan.training.data.samples import Pictures
+    from pocketgan.training.programs import Program
+
+SAMPLE_ROWS = 4
+
+
+def overview(program: Program, val: Pictures, device: torch.device) -> np.ndarray:
+    """input | target | output of the first validation images."""
+    from pocketgan.training.data.images import grid
+
+    rows = []
+    for index in range(min(SAMPLE_ROWS, len(val))):
+        pair = val.whole(index)
+        rows.append([*_columns(val, {**pair, "output": program.output(pair["input"][None].to(device))[0]}).values()])
+    return grid(rows)
+
+
+def _columns(val: Pictures, images: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Pixels of a row of pictures; an unpaired target is unrelated and left out."""
+    from pocketgan.training.data.images import to_pixels
+
+    shown = {name: image for name, image in images.items() if val.paired or name != "target"}
+    return {name: val.view(image) if name == "input" else to_pixels(image) for name, image in shown.items()}
+
+
+def write_samples(folder: Path, val: Pictures, networks: Mapping[str, nn.Module]) -> None:
+    """`rows/<i>/<column>.png` for the report."""
+    import torch
+
+    from pocketgan.training.data.images import write_image
+
+    for row in range(min(SAMPLE_ROWS, len(val))):
+        # Spread over the validation set, one further each time: built-in crops go round the photos.
+        images = val.whole((row * len(val) // SAMPLE_ROWS + row) % len(val))
+        with torch.no_grad():
+            for name, network in networks.items():
+                device = next(network.parameters()).device
+                images[name] = network(images["input"][None].to(device))[0]
+        for name, pixels in _columns(val, images).items():
+            write_image(folder / "rows" / str(row) / f"{name}.png", pixels)
+
+
+def read_samples(folder: Path) -> list[dict[str, str]]:
+    """The rows that a training stage left, PNG in base64 by column."""
+    rows = []
+    for row in sorted((folder / "rows").glob("*")):
+        rows.append({p.stem: base64.b64encode(p.read_bytes()).decode() for p in sorted(row.glob("*.png"))})
+    return rows

@@ -1,0 +1,25 @@
+"""The words that a recipe may use for a choice and that the code behind it takes, each said once."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+# How images lie in a data folder: pairs, two domains without pairs, or label maps with their photos.
+DataKind = Literal["paired", "unpaired", "label"]
+# AtoB maps A (left half) to B (right half).
+Direction = Literal["AtoB", "BtoA"]
+# What stands for an unknown pixel of a label map: a channel of its own, or zero in all.
+Unknown = Literal["channel", "zero"]
+# Of generators; `batch-plain` and `instance` have neither scale nor shift.
+Norm = Literal["batch", "batch-plain", "instance", "instance-affine"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
+GanMode = Literal["hinge", "lsgan", "vanilla"]
+# Of teacher's and student's features.
+Similarity = Literal["gka", "cka", "ka", "mse"]
+# What a budget counts: executed MACs, MACs with transposed convolutions by their output, parameters, or milliseconds.
+Convention = Literal["macs_by_output", "macs", "params"]
+BudgetBy = Literal["macs_by_output", "macs", "params", "latency"]
+# Multiples of a student's widths; `auto`: those that pay on the target.
+Widths = Literal[1, 4, 8, 16, "auto"]
+# How frames are measured: one after the other, overlapping, or without a pause for a time.
+Mode = Literal["latency", "throughput", "sustained"]

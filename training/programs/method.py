@@ -1,0 +1,103 @@
+"""How a recipe's programs are made: what a program's own file says beside the program itself.
+
+Every file of a program ends with its `METHOD`; `recipe/programs.py` is the table that names the files.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pocketgan.recipe.sections import DistillStage, TeacherStage, Training
+from pocketgan.training.programs import Optimiser, Program
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pocketgan.training.programs.adversarial import Adversarial
+
+DISCRIMINATOR = "discriminator"
+# A second generator, from the target's domain to the input's.
+GENERATOR_BACK = "generator_back"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a teacher is trained for, and its student after it.
+
+    Attributes:
+        stage: the recipe's section `teacher`.
+        channels: of the generator's input.
+        size: (height, width) of the images in pixels.
+        seed: of the recipe.
+        fresh_generator: makes another generator of the teacher's architecture from a seed.
+    """
+
+    stage: TeacherStage
+    channels: int
+    size: tuple[int, int]
+    seed: int
+    fresh_generator: Callable[[int], nn.Module]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A program, the generator that it trains, and what else of it is kept.
+
+    Attributes:
+        kept: networks that are written beside the generator when the training is over, by file name without suffix.
+        shown: networks whose pictures stand beside the generator's in samples.
+    """
+
+    program: Program
+    generator: nn.Module
+    kept: Mapping[str, nn.Module]
+    shown: Mapping[str, nn.Module] = field(default_factory=dict)
+
+
+class TeacherMethod(ABC):
+    """A value of `teacher.program`."""
+
+    @abstractmethod
+    def discriminator(self, setting: Setting, seed: int) -> nn.Module:
+        """A fresh discriminator, which the student's starts from when it is trained."""
+
+    @abstractmethod
+    def teacher(self, setting: Setting, generator: nn.Module) -> Task:
+        """The program around a fresh generator."""
+
+    @abstractmethod
+    def student(self, setting: Setting, stage: DistillStage, student: nn.Module, judge: nn.Module) -> Adversarial:
+        """The student's program for the same task, without its distillation."""
+
+    def check(self, stage: TeacherStage) -> None:  # noqa: B027 most need nothing
+        """Raises PocketganError where something that the losses need is not there."""
+
+
+class StudentMethod(ABC):
+    """A value of `distill.program`."""
+
+    @abstractmethod
+    def task(
+        self,
+        setting: Setting,
+        method: TeacherMethod,
+        stage: DistillStage,
+        student: nn.Module,
+        teacher: nn.Module,
+        inherited: Path,
+    ) -> Task:
+        """The program that trains `student` against `teacher`.
+
+        Args:
+            setting, method: those of the teacher's training.
+            inherited: file of the teacher's discriminator.
+        """
+
+
+def optimiser_of(stage: Training) -> Optimiser:
+    """Adam as the recipe's section says; the networks are filled in by the program."""
+    return Optimiser((), stage.learning_rate, stage.adam_betas, stage.decay)
