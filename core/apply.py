@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +11,44 @@ import numpy as np
 
 from pocketgan import console
 from pocketgan.errors import DataError, ModelError
+from pocketgan.files import atomic_folder
 
 if TYPE_CHECKING:
     from pocketgan.recipe.recipe import Recipe
 
 LONGEST_SIDE = 1024  # a phone's photo at full size would need gigabytes in a network made for 256 pixels
 VALIDATION_EVERY = 10
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder for pictures that takes the place of `out` only if the block succeeds.
+
+    Raises:
+        DataError: `out` holds something already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not an empty folder; choose another --out")
+    with atomic_folder(out) as folder:
+        yield folder
+
+
+def apply_to_folder(model: Path, images: Path, out: Path, entry: str | None, recipe: Recipe | None) -> list[Path]:
+    """Run a model file or a bundle on pictures, or on the validation images of a recipe's data folder.
+
+    Raises:
+        DataError, ModelError, BundleError: the model or the pictures cannot be used, or `out` holds something.
+    """
+    if not model.exists():
+        raise ModelError(f"there is no model or bundle {model}")
+    if recipe is not None and model.suffix != ".safetensors":
+        raise ModelError(f"--recipe goes with a model file (.safetensors), not with {model}")
+    with new_folder(out) as folder:
+        if recipe is not None:
+            names = apply_to_validation(model, recipe, images, folder)
+        else:
+            names = (apply_model if model.suffix == ".safetensors" else apply_bundle)(model, images, folder, entry)
+    return [out / name for name in names]
 
 
 def apply_model(model: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:
@@ -49,15 +83,18 @@ def apply_model(model: Path, images: Path, out: Path, entry: str | None = None) 
     return names
 
 
-def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> int:
+def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> list[str]:
     """Run a model file on the validation images of a recipe's data folder, at the recipe's size.
 
     Writes `output/N.png` and `target/N.png`, and where the input is a label map `label/N.png` (class indices). Returns
-    the number of outputs. Unpaired targets are the validation images of the other domain.
+    the names of the outputs. Unpaired targets are the validation images of the other domain.
 
     Raises:
         DataError, ModelError: the folder or the model cannot be used, or they do not fit each other.
     """
+    from pocketgan.errors import require
+
+    require("train", "torch", "safetensors")
     import torch
     from PIL import Image
 
@@ -89,7 +126,7 @@ def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> i
                 (out / "label").mkdir(exist_ok=True)
                 Image.fromarray(images.indices(pair["input"])).save(out / "label" / name)
             bar.advance()
-    return outputs
+    return [f"output/{index:05d}.png" for index in range(outputs)]
 
 
 def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:

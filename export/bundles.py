@@ -22,7 +22,7 @@ from pocketgan.bundle.packing import record_file, write_manifest
 from pocketgan.errors import ExportError, PocketganError, storage_errors
 from pocketgan.export import EXPORT_VERSION, entry_id
 from pocketgan.export.golden import Golden, write_golden
-from pocketgan.export.pool import Pool, worker_count
+from pocketgan.export.pool import Pool, ThisProcess, worker_count
 from pocketgan.export.source import ModelSource, from_file
 from pocketgan.export.targets import find_target
 from pocketgan.export.worker import ARTIFACT, INPUTS, OUTPUTS, Answer, Task, export_task, golden_task, read_artifact
@@ -30,6 +30,10 @@ from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_f
 from pocketgan.training.generators import GeneratorSpec
 
 DEFAULT_WORKERS = 2
+# Targets whose libraries must not be loaded into a user's process.
+WORKERS_ONLY = {
+    "executorch-qualcomm": "its libraries change how torch computes; give the network as package.module:function"
+}
 # Target, precision and io.
 Asked = tuple[str, str, str]
 NOTICE = """The files below models/ were written by pocketgan, which is free software under the Apache License 2.0.
@@ -114,7 +118,7 @@ def _export_forms(plans: Sequence[_Plan], workers: int) -> None:
     count = sum(len(plan.forms) for plan in plans)
     with (
         console.progress("export", count) as progress,
-        Pool(worker_count(workers, max(count, len(plans)))) as pool,
+        _pool(plans, workers) as pool,
     ):
         pool.run([(plan.request.name, plan.golden_task()) for plan in plans], lambda i, a: plans[i].take_golden(a))
         jobs = [(plan, form) for plan in plans for form in plan.forms]
@@ -128,6 +132,14 @@ def _export_forms(plans: Sequence[_Plan], workers: int) -> None:
             progress.advance(1, f"{plan.request.name} {entry_id(*form)} in {answer['seconds']:.0f} s")
 
         pool.run([(f"{plan.request.name} {entry_id(*form)}", plan.export_task(form)) for plan, form in missing], done)
+
+
+def _pool(plans: Sequence[_Plan], workers: int) -> Pool | ThisProcess:
+    """Workers; this process where it alone has a model."""
+    if any(plan.source.kind == "module" for plan in plans):
+        return ThisProcess()
+    forms = sum(len(plan.forms) for plan in plans)
+    return Pool(worker_count(workers, max(forms, len(plans))))
 
 
 def must_be_replaceable(folder: Path) -> None:
@@ -158,6 +170,8 @@ class _Plan:
         self.forms: list[Asked] = [(*pair, io) for pair in dict.fromkeys(chosen) for io in request.io]
         for target, *_ in self.forms:
             find_target(target)[0].check_installed()
+            if self.source.kind == "module" and target in WORKERS_ONLY:
+                raise ExportError(f"{target} is exported in a process of its own: {WORKERS_ONLY[target]}")
         self.entries: dict[Asked, Entry] = {}
         self.layers = 1
         self._identity = ""

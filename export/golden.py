@@ -6,6 +6,7 @@ There are two contracts of what goes in and comes out of an exported file: a ten
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +27,12 @@ _SETS = {"tensor": "nchw-float32", "image": "nhwc-uint8"}
 SEED = 20_240_229
 # Red, green, blue and a mask; a label map has one channel a class.
 MOST_PICTURE_CHANNELS = 4
+
+
+def check_contracts(io: Sequence[str]) -> None:
+    """Raises ExportError where one is no contract."""
+    if not io or not set(io) <= set(IO):
+        raise ExportError(f"--io is {' or '.join(IO)}, or both with a comma between, not {','.join(io)!r}")
 
 
 @dataclass(frozen=True)

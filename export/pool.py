@@ -22,8 +22,8 @@ from typing import IO
 import psutil
 
 from pocketgan import errors
-from pocketgan.errors import ExportError, PocketganError
-from pocketgan.export.worker import Answer, Task
+from pocketgan.errors import ExportError, MissingExtraError, PocketganError
+from pocketgan.export.worker import Answer, Task, run_task
 
 # Peak of a worker that has imported all exporters and lowers a full-size generator: 1.3 GB measured.
 WORKER_BYTES = 1_500_000_000
@@ -73,6 +73,29 @@ class Pool:
             index, name, answer = answers.get()
             if "error" in answer:
                 raise _exception(name, answer)
+            on_done(index, answer)
+
+
+class ThisProcess:
+    """Carries out tasks here, for models that no other process can load."""
+
+    def __enter__(self) -> ThisProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing was started."""
+
+    def run(self, tasks: Sequence[tuple[str, Task]], on_done: Callable[[int, Answer], None]) -> None:
+        """As a Pool's, one after the other."""
+        for index, (name, task) in enumerate(tasks):
+            try:
+                answer = run_task(task)
+            except MissingExtraError:
+                raise
+            except PocketganError as error:
+                raise type(error)(f"{name}: {error}") from error
             on_done(index, answer)
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import functools
 import json
 import re
+import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from pocketgan.training.generators import GeneratorSpec
 
 Shape = tuple[int, int, int]
+Kind = Literal["file", "spec", "function", "module"]
+# Modules of this process that are in use, by the value of their source.
+_HELD: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -39,17 +45,24 @@ class ModelSource:
     """What to load; made by the functions below.
 
     Attributes:
-        value: the file's path, the spec as JSON, or `package.module:function`.
+        value: the file's path, the spec as JSON, `package.module:function`, or a module's key in this process.
         shape: (channels, height, width) of the input; None where the spec says it.
         search_path: folders in which a function's package is looked for.
         weights: of a function's module, a `.safetensors` file; those that it returns where None.
     """
 
-    kind: Literal["file", "spec", "function"]
+    kind: Kind
     value: str
     shape: Shape | None = None
     search_path: tuple[str, ...] = ()
     weights: str | None = None
+
+    @property
+    def called(self) -> str:
+        """What people call it."""
+        if self.kind == "spec":
+            return str(json.loads(self.value)["family"])
+        return self.value.partition("#")[0] if self.kind == "module" else self.value
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -87,6 +100,24 @@ def from_function(name: str, shape: Shape, weights: Path | None = None) -> Model
     return ModelSource("function", name, shape, tuple(dict.fromkeys(folders)), path)
 
 
+@contextmanager
+def held_module(module: nn.Module, shape: Shape | None) -> Iterator[ModelSource]:
+    """A module of this process, which can only be loaded here and while the context is open.
+
+    Raises:
+        ModelError: the shape of its input is missing.
+    """
+    name = type(module).__name__
+    if shape is None:
+        raise ModelError(f"{name} needs its input's shape: input=(3, 256, 256)")
+    key = f"{name}#{secrets.token_hex(8)}"
+    _HELD[key] = module
+    try:
+        yield ModelSource("module", key, shape)
+    finally:
+        del _HELD[key]
+
+
 def parse_shape(text: str) -> Shape:
     """`3x256x256` -> (3, 256, 256).
 
@@ -99,19 +130,26 @@ def parse_shape(text: str) -> Shape:
     return int(match[1]), int(match[2]), int(match[3])
 
 
-def parse_source(text: str, shape: Shape | None = None, ngf: int | None = None) -> ModelSource:
+def parse_source(text: str, shape: Shape | None = None, ngf: int | None = None, norm: str | None = None) -> ModelSource:
     """What a user calls a model: a model file, a generator name, or `package.module:function` (with its input shape).
+
+    Args:
+        ngf, norm: of a generator's name; the paper's where None.
 
     Raises:
         ModelError: it is none of them, or the shape is missing or does not fit.
     """
     from pocketgan.training.generators import NAMES, spec_by_name
+    from pocketgan.training.generators.spec import NORMS
 
+    if norm is not None and norm not in NORMS:
+        raise ModelError(f"--norm takes {', '.join(NORMS)}, not {norm!r}")
     if text in NAMES:
         channels, height, width = shape or (None, None, None)
-        return from_spec(spec_by_name(text, ngf=ngf, height=height, width=width, input_channels=channels))
-    if ngf is not None:
-        raise ModelError(f"--ngf goes with a generator name ({', '.join(NAMES)}), not with {text}")
+        spec = spec_by_name(text, ngf=ngf, norm=norm, height=height, width=width, input_channels=channels)
+        return from_spec(spec)
+    if ngf is not None or norm is not None:
+        raise ModelError(f"--ngf and --norm go with a generator name ({', '.join(NAMES)}), not with {text}")
     path = Path(text)
     if path.is_file() or text.endswith(".safetensors"):
         if not path.is_file():
@@ -135,7 +173,7 @@ def source_spec(source: ModelSource) -> GeneratorSpec | None:
     from pocketgan.training.generators import GeneratorSpec
     from pocketgan.training.generators.files import read_spec
 
-    if source.kind == "function":
+    if source.kind in ("function", "module"):
         return None
     spec = GeneratorSpec.from_json(json.loads(source.value)) if source.kind == "spec" else read_spec(Path(source.value))
     if source.shape is None:
@@ -154,13 +192,20 @@ def source_shape(source: ModelSource) -> Shape:
     return source.shape
 
 
-@functools.lru_cache(maxsize=2)
 def load_source(source: ModelSource) -> LoadedModel:
     """Load the module; the last two stay in memory.
 
     Raises:
         ModelError: the file, spec or function cannot be used.
     """
+    if source.kind == "module":
+        assert source.shape is not None
+        return LoadedModel(_HELD[source.value], source.shape)
+    return _load(source)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(source: ModelSource) -> LoadedModel:
     from pocketgan.training.generators import build
     from pocketgan.training.generators.files import load_generator
     from pocketgan.training.generators.own import call_function, load_weights

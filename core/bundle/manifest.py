@@ -19,7 +19,8 @@ _PART = r"/[A-Za-z0-9_]([A-Za-z0-9_.+@ -]*[A-Za-z0-9_+@-])?"
 RelativePath = Annotated[str, Field(max_length=512, pattern=f"^(models|golden|LICENSES)({_PART})+$")]
 # Int64 in Swift, Long in Kotlin.
 Count = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Dimension = Annotated[int, Field(gt=0, le=1 << 20)]
 Shape = Annotated[list[Dimension], Field(max_length=16)]
 

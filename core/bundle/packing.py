@@ -7,6 +7,9 @@ A bundle is a ZIP (its form: `strict_zip.py`) or the same files in a folder: `ma
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pocketgan.bundle.damage import DamageError, must_be_safe, reading
@@ -49,6 +52,21 @@ def pack_folder(folder: Path, out: Path) -> str:
             raise BundleError(f"{folder}: {problem}; delete {SIGNATURE} and sign the bundle again")
         bundle.write(out, bundle.signature_bytes)
         return bundle.digest
+
+
+@contextmanager
+def packed(out: Path) -> Iterator[Path]:
+    """Yield a folder beside `out` for an unpacked bundle, which is packed there if the block succeeds.
+
+    Raises:
+        BundleError, StorageError: as `pack_folder`.
+    """
+    folder = out.with_name(f".{out.name}.unpacked")
+    try:
+        yield folder
+        pack_folder(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> str:

@@ -55,7 +55,7 @@ def pack(
     if folder is not None:
         digest = pack_folder(folder, out)
     else:
-        from pocketgan.cli.models_export import bundle_name
+        from pocketgan.bundle.naming import bundle_name
         from pocketgan.foreign import pack_foreign
 
         kind, file = given[0]

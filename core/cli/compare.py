@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,6 @@ from pocketgan.cli.options import EntryId, Json, parse_share
 
 if TYPE_CHECKING:
     from pocketgan.bench.gate import Judged, Pair
-    from pocketgan.bench.journal import Results
 
 Operand = Annotated[
     str, typer.Argument(help="A bundle (.pgb), measured now, a results file (.jsonl), or with --store a commit or tag.")
@@ -55,80 +55,36 @@ def compare(
     json: Json = False,
 ) -> None:
     """Say whether CANDIDATE is slower than BASE: PASS (exit code 0), REGRESSION (1), NOISY or INCOMPARABLE (3)."""
-    from pocketgan.bench.gate import TOLERANCES, read_tolerances, worst
+    from pocketgan import api
+    from pocketgan.bench.gate import read_tolerances
     from pocketgan.bench.report import verdicts
-    from pocketgan.errors import ResultsError
     from pocketgan.files import append_text, write_atomic
 
     if json:
         console.use_json()
-    allowed = dict(TOLERANCES) if tolerances is None else read_tolerances(tolerances)
-    if max_slowdown is not None:
-        allowed["p50"] = parse_share(max_slowdown, "--max-slowdown")
-    kinds = {_kind(operand, store) for operand in (base, candidate)}
-    if len(kinds) > 1:
-        raise ResultsError("compare takes two bundles, two results files (.jsonl) or two commits, not one of each")
-    if kinds == {"bundle"}:
-        from pocketgan.bench.compare import compare_bundles
-        from pocketgan.bench.devices import find_device
-        from pocketgan.bench.session import JobOptions
-
-        options = JobOptions(rounds=rounds, threads=threads, entry=entry)
-        paths = Path(base), Path(candidate)
-        found = compare_bundles(*paths, find_device(device), options, allowed, max(rounds, most_rounds), out)
-        pairs = [one.pair for one in found]
-    else:
-        from pocketgan.bench.gate import compare as judge_results
-
-        pairs = judge_results(_results(base, store), _results(candidate, store), allowed)
-        pairs = [pair for pair in pairs if entry is None or pair.entry == entry]
-        if not pairs:
-            raise ResultsError(f"the results share no entry {entry}")
-    verdict = worst([pair.verdict for pair in pairs])
+    decision = api.compare(
+        base,
+        candidate,
+        max_slowdown=None if max_slowdown is None else parse_share(max_slowdown, "--max-slowdown"),
+        tolerances=None if tolerances is None else read_tolerances(tolerances),
+        device=device,
+        entry=entry,
+        rounds=rounds,
+        most_rounds=most_rounds,
+        threads=threads,
+        out=out,
+        store=store,
+    )
+    verdict, pairs = decision.verdict, decision.pairs
     if markdown is not None:
         append_text(markdown, verdicts.markdown(pairs, verdict))
     if junit is not None:
         write_atomic(junit, verdicts.junit(pairs))
-    if kinds == {"reference"} and verdict == "PASS":
-        _tag_green(candidate, store)
     console.result(_payload(pairs, verdict), "\n".join([*_text(pairs), verdict]))
     raise typer.Exit(EXIT_CODES.get(verdict, UNDECIDED))
 
 
-def _kind(operand: str, store: str | None) -> str:
-    """Raises ResultsError where it is no file and there is no store to look in."""
-    from pocketgan.errors import ResultsError
-
-    path = Path(operand)
-    if path.suffix == ".jsonl":
-        return "results"
-    if path.suffix == ".pgb" or path.exists():
-        return "bundle"
-    if store is None:
-        raise ResultsError(f"there is no file {operand}; a commit or a tag needs --store")
-    return "reference"
-
-
-def _results(operand: str, store: str | None) -> Results:
-    if store is None or _kind(operand, store) == "results":
-        from pocketgan.bench.journal import read_results
-
-        return read_results([Path(operand)])
-    from pocketgan.bench.store import Store
-
-    with Store(store, create=False) as opened:
-        return opened.results(operand)
-
-
-def _tag_green(candidate: str, store: str | None) -> None:
-    from pocketgan.bench.store import LAST_GREEN, Store
-
-    assert store is not None
-    with Store(store, create=False) as opened:
-        opened.tag(LAST_GREEN, candidate)
-
-
-def _payload(pairs: list[Pair], verdict: str) -> dict[str, Any]:
+def _payload(pairs: Sequence[Pair], verdict: str) -> dict[str, Any]:
     rows = [
         {
             "bundle": pair.bundle,
@@ -165,7 +121,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _text(pairs: list[Pair]) -> list[str]:
+def _text(pairs: Sequence[Pair]) -> list[str]:
     from pocketgan.bench.report.verdicts import COLUMNS, remarks, rows
 
     found: list[str] = []

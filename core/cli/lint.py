@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pocketgan import console
 
 if TYPE_CHECKING:
     from pocketgan.export.lint import Fall, Reading
-    from pocketgan.export.source import ModelSource
 
 _NARROWEST, _WIDEST = 60, 120
 _INDENT = "    "
@@ -24,18 +23,23 @@ _CAVEATS = {
 }
 
 
-def show_lint(source: ModelSource, targets: Sequence[str]) -> None:
-    """Read the model for every target, and show what was found.
+def show_lint(model: str, shape: tuple[int, int, int] | None, ngf: int | None, target: str) -> None:
+    """Read the model for every target (with commas between), and show what was found.
 
     Raises:
         PocketganError: the model cannot be loaded or traced, or nothing is known of a target.
     """
+    from pocketgan.errors import require
+
+    require("export", "torch", "safetensors")
     import torch
 
     from pocketgan.export.lint import lint
-    from pocketgan.export.source import load_source
+    from pocketgan.export.source import load_source, parse_source
+    from pocketgan.export.targets import pairs
 
-    loaded = load_source(source)
+    targets = list(dict.fromkeys(name for name, _ in pairs(target.split(","), None)))
+    loaded = load_source(parse_source(model, shape, ngf))
     example = (torch.zeros(1, *loaded.shape),)
     found = {}
     with console.progress("lint", len(targets)) as progress:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +15,7 @@ from pocketgan.cli.options import EntryId, Json, parse_share
 from pocketgan.recipe.choices import Mode
 
 if TYPE_CHECKING:
-    from pocketgan.bench.schema.result import Result
+    from pocketgan.bench.measured import Measured
 
 BundlePaths = Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles (.pgb) to measure side by side.")]
 DeviceName = Annotated[str, typer.Option("--device", help="Where to run; see `pocketgan devices`.")]
@@ -57,33 +59,34 @@ def bench(
     json: Json = False,
 ) -> None:
     """Measure bundles: frame times, loads, memory; entries of the same id take turns so that they compare."""
-    from pocketgan.bench.devices import find_device
+    from pocketgan import api
     from pocketgan.bench.schema.job import CoolDown, Warmup
-    from pocketgan.bench.session import JobOptions, measure
 
     _start(json)
     gate = None
     if cool_down or cool_below is not None:
         gate = CoolDown(maximum_temperature_c=cool_below, timeout_s=cool_down or CoolDown().timeout_s)
-    options = JobOptions(
-        mode,
-        iterations,
-        rounds,
-        Warmup(iterations=warmup, timeout_s=warmup_timeout),
-        threads,
-        cold_repeats,
-        entry,
-        runs,
-        seconds,
-        gate,
-        None if until is None else parse_share(until, "--until"),
-        most_runs,
+    rows = api.bench(
+        bundles,
+        device=device,
+        entry=entry,
+        mode=mode,
+        iterations=iterations,
+        rounds=rounds,
+        runs=runs,
+        seconds=seconds,
+        warmup=Warmup(iterations=warmup, timeout_s=warmup_timeout),
+        cool_down=gate,
+        threads=threads,
+        cold_repeats=cold_repeats,
+        until=None if until is None else parse_share(until, "--until"),
+        most_runs=most_runs,
+        out=out,
+        resume=resume,
     )
-    results = measure(bundles, find_device(device), options, out, resume=resume)
-    rows = [_row(result) for result in results]
-    payload = {"results": str(out), "device": device, "measured": rows}
+    payload = {"results": str(out), "device": device, "measured": [_figures(row) for row in rows]}
     console.result(payload, _bench_text(rows, out))
-    if any(row["fps"] is None for row in rows):
+    if any(row.fps is None for row in rows):
         raise typer.Exit(1)
 
 
@@ -107,17 +110,15 @@ def verify(
     json: Json = False,
 ) -> None:
     """Run every entry that this host can run and compare it with the golden outputs; exit code 1 if one differs."""
-    from pocketgan.bench.check import left_out, verify_bundle
-    from pocketgan.bench.devices import find_device
+    from pocketgan import api
 
     _start(json)
-    device = find_device("local")
-    problems = verify_bundle(bundle, device, entry)
-    skipped = left_out(bundle, device) if entry is None else {}
-    lines = [f"skipped: {entry}: {reason}" for entry, reason in skipped.items()]
-    lines += [f"problem: {problem}" for problem in problems] or ["ok"]
-    console.result({"ok": not problems, "problems": problems, "skipped": skipped}, "\n".join(lines))
-    if problems:
+    answer = api.verify(bundle, entry=entry)
+    lines = [f"skipped: {entry}: {reason}" for entry, reason in answer.skipped.items()]
+    lines += [f"problem: {problem}" for problem in answer.problems] or ["ok"]
+    payload = {"ok": answer.ok, "problems": list(answer.problems), "skipped": dict(answer.skipped)}
+    console.result(payload, "\n".join(lines))
+    if not answer.ok:
         raise typer.Exit(1)
 
 
@@ -135,11 +136,11 @@ def report(
     json: Json = False,
 ) -> None:
     """Make one self-contained HTML page of results files."""
-    from pocketgan.bench.report import write_report
+    from pocketgan import api
     from pocketgan.files import append_text, write_atomic
 
     _start(json)
-    page = write_report(results, out)
+    page = api.report(results, out)
     if markdown is not None or junit is not None:
         from pocketgan.bench.report import summaries
 
@@ -156,39 +157,12 @@ def _start(json: bool) -> None:
         console.use_json()
 
 
-def _row(result: Result) -> dict[str, Any]:
-    """What `bench` shows of a result; null where it was not measured. Times in milliseconds."""
-    from pocketgan.bench.statistics import frame_times, frames_per_second, summarise
-
-    frames = summarise(frame_times(result.frames)) if result.frames else None
-    return {
-        "bundle": result.bundle_name,
-        "digest": result.job.bundle,
-        "entry": result.job.entry,
-        "runtime": result.runtime,
-        "session": result.session,
-        "composed": result.composed,
-        "fps": frames_per_second(result.frames) if result.frames else None,
-        "median_ms": frames and frames.median,
-        "p90_ms": frames and frames.p90,
-        "p99_ms": frames and frames.p99,
-        "first_inference_ms": _median_ms(result.first_inference_ns),
-        "cold_load_ms": _median_ms(result.cold_load_ns),
-        "warm_load_ms": _median_ms(result.warm_load_ns),
-        "memory_bytes": result.memory.peak_bytes if result.memory else None,
-        "runtime_memory_bytes": result.memory.runtime_bytes if result.memory else None,
-        "parity_psnr_db": result.parity.psnr_db if result.parity else None,
-        "errors": result.errors,
-    }
+def _figures(row: Measured) -> dict[str, Any]:
+    """Everything but the raw samples, which are in the results file."""
+    return {field.name: getattr(row, field.name) for field in fields(row) if field.name != "result"}
 
 
-def _median_ms(times_ns: list[int]) -> float | None:
-    from pocketgan.bench.statistics import summarise
-
-    return summarise(times_ns).median if times_ns else None
-
-
-def _bench_text(rows: list[dict[str, Any]], out: Path) -> str:
+def _bench_text(rows: Sequence[Measured], out: Path) -> str:
     from pocketgan.bench.report.labels import significant
 
     def cell(value: float | None) -> str:
@@ -196,15 +170,15 @@ def _bench_text(rows: list[dict[str, Any]], out: Path) -> str:
 
     cells = [
         (
-            row["bundle"],
-            row["entry"] + (" (composed)" if row["composed"] else ""),
-            row["runtime"],
-            *(cell(row[key]) for key in ("fps", "median_ms", "p90_ms", "first_inference_ms", "cold_load_ms")),
-            cell(None if row["memory_bytes"] is None else row["memory_bytes"] / 1e6),
+            row.bundle,
+            row.entry + (" (composed)" if row.composed else ""),
+            row.runtime,
+            *map(cell, (row.fps, row.median_ms, row.p90_ms, row.first_inference_ms, row.cold_load_ms)),
+            cell(None if row.memory_bytes is None else row.memory_bytes / 1e6),
         )
         for row in rows
     ]
-    problems = [f"{row['bundle']} {row['entry']}: {problem}" for row in rows for problem in row["errors"]]
+    problems = [f"{row.bundle} {row.entry}: {problem}" for row in rows for problem in row.errors]
     return "\n".join(
         [
             console.table(COLUMNS, cells),

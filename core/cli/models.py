@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,10 +12,8 @@ from pocketgan.cli.options import Json, OutFile
 from pocketgan.errors import ModelError, require
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from pocketgan.bundle.manifest import Cost
-    from pocketgan.training.generators import GeneratorSpec
+    from pocketgan.latency.search import SearchedStudent
+    from pocketgan.models import ModelCost
 
 # Written out: importing the generators takes longer than `--help` may. A test compares.
 NAMES = (
@@ -43,64 +41,31 @@ def cost(
     json: Json = False,
 ) -> None:
     """Parameters and MACs of a generator, true and as papers count them."""
-    from pocketgan.training.cost import cost as cost_of
-    from pocketgan.training.cost import cost_by_layer
-    from pocketgan.training.generators import check
+    from pocketgan import api
 
-    if ":" in model and not Path(model).exists():
-        _cost_of_own(model, size)
-        return
-    spec = _spec(model, size, ngf, norm)
-    check(spec)
-    total = cost_of(spec)
-    rows = cost_by_layer(spec) if verbose else []
-    payload = {
-        **total.model_dump(),
-        "input": [spec.input_channels, spec.height, spec.width],
-        **(
-            {
-                "layers": [
-                    {"name": r.layer.name, "params": r.params, "macs": r.macs, "macs_by_output": r.macs_by_output}
-                    for r in rows
-                ]
-            }
-            if verbose
-            else {}
-        ),
-    }
-    lines = [
-        _total(total),
-        f"at batch 1, input {spec.input_channels}x{spec.height}x{spec.width}",
-    ]
-    if verbose:
-        cells = [(r.layer.name, r.params, f"{r.macs / 1e6:.2f}", f"{r.macs_by_output / 1e6:.2f}") for r in rows]
+    answer = api.cost(model, input=size_of(size), ngf=ngf, norm=norm)
+    payload: dict[str, Any] = {**answer.total.model_dump(), "input": list(answer.input)}
+    lines = [*_total(answer), f"at batch 1, input {'x'.join(map(str, answer.input))}"]
+    if not answer.layers:
+        lines[-1] += "; counted while it ran; FFTs and recurrent cells count nothing"
+    elif verbose:
+        payload["layers"] = [
+            {"name": row.layer.name, "params": row.params, "macs": row.macs, "macs_by_output": row.macs_by_output}
+            for row in answer.layers
+        ]
+        cells = [
+            (r.layer.name, r.params, f"{r.macs / 1e6:.2f}", f"{r.macs_by_output / 1e6:.2f}") for r in answer.layers
+        ]
         lines = [console.table(["layer", "params", "MACs (M)", "by output (M)"], cells), "", *lines]
     console.result(payload, "\n".join(lines))
 
 
-def _cost_of_own(function: str, size: str | None) -> None:
-    """Cost of the module that `package.module:function` returns, measured; there are no layers to list."""
-    require("train", "torch", "safetensors")
-    from pocketgan.training.generators.own import call_function, measured_cost
-
-    if size is None:
-        raise ModelError(f"{function} needs its input's shape: --input 3x256x256")
-    shape = _parse_size(size)
-    total = measured_cost(call_function(function), shape)
-    console.result(
-        {**total.model_dump(), "input": list(shape)},
-        f"{_total(total)}\nat batch 1, input {size}; counted while it ran; FFTs and recurrent cells count nothing",
-    )
-
-
-def _total(total: Cost) -> str:
-    return "\n".join(
-        [
-            f"params          {total.params / 1e6:10.3f} M",
-            f"MACs            {total.macs / 1e9:10.3f} G   executed",
-            f"MACs by output  {total.macs_by_output / 1e9:10.3f} G   as papers count transposed convolutions",
-        ]
-    )
+def _total(cost: ModelCost) -> list[str]:
+    return [
+        f"params          {cost.params / 1e6:10.3f} M",
+        f"MACs            {cost.macs / 1e9:10.3f} G   executed",
+        f"MACs by output  {cost.macs_by_output / 1e9:10.3f} G   as papers count transposed convolutions",
+    ]
 
 
 def search(
@@ -133,58 +98,58 @@ def search(
     json: Json = False,
 ) -> None:
     """One-step search: prune a teacher to a budget. Writes the student with fresh weights, ready to be distilled."""
-    from pocketgan.latency.search import Wish, find_student, parse_budget
-    from pocketgan.training import removal
-    from pocketgan.training.cost import cost as cost_of
-    from pocketgan.training.generators import build
-    from pocketgan.training.generators.files import load_generator, save_generator
+    from pocketgan import api
 
-    limit = parse_budget(budget, by)
-    wish = Wish(by, limit, least_width, widths, target, threads, refresh)
-    spec = _spec(teacher, size, ngf, norm)
-    module: nn.Module = load_generator(Path(teacher)).module if Path(teacher).is_file() else build(spec, seed)
-    answer = find_student(module, spec, wish)
-    found = answer.result
-    student_module = removal.inherit(module, spec, found.spec) if inherit else build(found.spec, seed)
-    save_generator(out, student_module, found.spec, {"trained": "no"})
-    student, before = cost_of(found.spec), cost_of(spec)
+    student = api.search(
+        teacher,
+        budget,
+        out=out,
+        by=by,
+        target=target,
+        threads=threads,
+        widths=widths,
+        least_width=least_width,
+        input=size_of(size),
+        ngf=ngf,
+        norm=norm,
+        seed=seed,
+        inherit=inherit,
+        refresh=refresh,
+    )
     payload = {
-        **student.model_dump(),
-        "budget": limit,
+        **student.cost.model_dump(),
+        "budget": student.budget,
         "by": by,
-        "seconds": found.seconds,
-        "evaluations": found.evaluations,
-        "rule": found.rule,
-        "predicted_ms": answer.predicted_ms,
-        "measured_ms": answer.measured_ms,
+        "seconds": student.seconds,
+        "evaluations": student.evaluations,
+        "rule": student.rule,
+        "predicted_ms": student.predicted_ms,
+        "measured_ms": student.measured_ms,
         "path": str(out),
     }
-    notes = []
-    if answer.predicted_ms is not None and answer.measured_ms is not None:
-        notes.append(
-            f"{target}, {threads} thread{'s' if threads > 1 else ''}: {answer.predicted_ms:.2f} ms predicted, "
-            f"{answer.measured_ms:.2f} ms measured"
+    console.result(payload, _search_text(student, target, threads))
+
+
+def _search_text(student: SearchedStudent, target: str | None, threads: int) -> str:
+    before, after = student.teacher_cost, student.cost
+    rows = [
+        (name, f"{a / 1e6:,.2f} M", f"{b / 1e6:,.2f} M", f"{a / b:.1f}")
+        for name, a, b in (
+            ("params", before.params, after.params),
+            ("MACs", before.macs, after.macs),
+            ("MACs by output", before.macs_by_output, after.macs_by_output),
         )
-    if found.rule:
-        notes.append(f"chosen: {found.rule}")
-    text = "\n".join(
-        [
-            console.table(
-                ["", "teacher", "student", "times fewer"],
-                [
-                    (name, f"{a / 1e6:,.2f} M", f"{b / 1e6:,.2f} M", f"{a / b:.1f}")
-                    for name, a, b in (
-                        ("params", before.params, student.params),
-                        ("MACs", before.macs, student.macs),
-                        ("MACs by output", before.macs_by_output, student.macs_by_output),
-                    )
-                ],
-            ),
-            *notes,
-            f"found in {found.seconds * 1e3:.0f} ms with {found.evaluations} evaluations; written to {out}",
-        ]
-    )
-    console.result(payload, text)
+    ]
+    lines = [console.table(["", "teacher", "student", "times fewer"], rows)]
+    if student.predicted_ms is not None and student.measured_ms is not None:
+        lines.append(
+            f"{target}, {threads} thread{'s' if threads > 1 else ''}: {student.predicted_ms:.2f} ms predicted, "
+            f"{student.measured_ms:.2f} ms measured"
+        )
+    if student.rule:
+        lines.append(f"chosen: {student.rule}")
+    took = f"found in {student.seconds * 1e3:.0f} ms with {student.evaluations} evaluations"
+    return "\n".join([*lines, f"{took}; written to {student.path}"])
 
 
 def import_checkpoint(
@@ -208,7 +173,7 @@ def import_checkpoint(
 
     if levels is not None and family != "gaugan":
         raise ModelError(f"--levels goes with gaugan; the shapes of {family} tell theirs")
-    channels, *pixels = _parse_size(size) if size else (None,)
+    channels, *pixels = size_of(size) or (None,)
     imported = read(file, family, (pixels[0], pixels[1]) if pixels else None, levels)
     spec = imported.spec
     if channels not in (None, spec.input_channels):
@@ -226,30 +191,8 @@ def import_checkpoint(
     console.result(payload, text)
 
 
-def _spec(model: str, size: str | None, ngf: int | None, norm: str | None) -> GeneratorSpec:
-    """The spec of a model file or a generator name, at the wanted input size."""
-    require("train", "torch", "safetensors")
-    from pocketgan.training.generators import spec_by_name
-    from pocketgan.training.generators.files import read_spec
-    from pocketgan.training.generators.spec import NORMS
+def size_of(text: str | None) -> tuple[int, int, int] | None:
+    """`--input 3x256x256` -> (3, 256, 256), None where it is not given."""
+    from pocketgan.export.source import parse_shape
 
-    channels, height, width = _parse_size(size) if size else (None, None, None)
-    if Path(model).suffix == ".safetensors":
-        if ngf is not None or norm is not None:
-            raise ModelError(f"--ngf and --norm go with a generator name; {model} has its own widths and norm")
-        spec = read_spec(Path(model))
-        if channels not in (None, spec.input_channels):
-            raise ModelError(f"{model} takes {spec.input_channels} input channels, --input says {channels}")
-        return spec.at(height or spec.height, width or spec.width)
-    if norm is not None and norm not in NORMS:
-        raise ModelError(f"--norm takes {', '.join(NORMS)}, not {norm!r}")
-    return spec_by_name(model, ngf=ngf, norm=norm, height=height, width=width, input_channels=channels)
-
-
-def _parse_size(size: str) -> tuple[int, int, int]:
-    """`3x256x256` -> (3, 256, 256)."""
-    parts = size.lower().split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
-        raise ModelError(f"--input takes channels x height x width such as 3x256x256, not {size!r}")
-    channels, height, width = map(int, parts)
-    return channels, height, width
+    return None if text is None else parse_shape(text)

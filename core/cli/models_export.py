@@ -11,10 +11,9 @@ from pocketgan import console
 from pocketgan.cli.options import Json
 
 if TYPE_CHECKING:
-    from pocketgan.bundle.manifest import Entry, Role
+    from pocketgan.bundle.manifest import Entry
 
 _TARGETS = "onnx, executorch-xnnpack, executorch-coreml, executorch-vulkan, executorch-qualcomm, coreml, coreai, torch"
-_ROLES: dict[str, Role] = {"file": "student", "spec": "unpruned", "function": "foreign"}
 
 
 def export(
@@ -59,100 +58,46 @@ def export(
     json: Json = False,
 ) -> None:
     """Export a model to runtime files, and measure each against the model."""
-    from pocketgan.errors import ExportError, require
+    from pocketgan import api
+    from pocketgan.cli.models import size_of
+    from pocketgan.errors import ExportError
 
     if json:
         console.use_json()
-    require("export", "torch", "safetensors")
-    from pocketgan.export.bundles import BundleRequest, export_bundle
-    from pocketgan.export.calibration import load_calibration
-    from pocketgan.export.source import parse_shape, parse_source, source_shape, source_spec
-    from pocketgan.export.targets import pairs
-    from pocketgan.training.cost import cost
-
-    wanted = pairs(target.split(","), None if precision is None else precision.split(","))
-    called = bundle_name(name, model)
-    source = parse_source(model, None if input is None else parse_shape(input), ngf)
     if lint:
         from pocketgan.cli.lint import show_lint
 
-        show_lint(source, list(dict.fromkeys(name for name, _ in wanted)))
+        show_lint(model, size_of(input), ngf, target)
         return
     if out is None:
         raise ExportError("export writes a bundle: say where with --out FOLDER or --out FILE.pgb (--lint writes none)")
-    spec = source_spec(source)
-    packed = out.suffix == ".pgb"
-    folder = out.with_name(f".{out.name}.unpacked") if packed else out
-    request = BundleRequest(
-        model=source,
-        folder=folder,
-        name=called,
-        role=_ROLES[source.kind],
-        targets=wanted,
-        io=contracts(io),
-        cost=None if spec is None else cost(spec),
-        calibration=None if calibration is None else load_calibration(calibration, source_shape(source)),
+    written = api.export(
+        model,
+        target,
+        out,
+        precisions=precision,
+        input=size_of(input),
+        ngf=ngf,
+        name=name,
+        io=io,
+        calibration=calibration,
         ios=ios,
         soc=soc,
         floor=floor,
+        workers=workers,
     )
-    manifest = export_bundle(request, workers)
-    if packed:
-        _pack(folder, out)
-    rows = [_row(entry) for entry in manifest.entries]
+    entries = written.manifest.entries
     columns = ("entry", "bytes", "parity", "max error", "delegated", "subgraphs")
-    payload = {entry.id: _summary(entry, folder, out) for entry in manifest.entries}
-    trade_offs = [_trade_off(entry) for entry in manifest.entries if entry.trade_off]
-    console.result(payload, "\n".join([console.table(columns, rows), *trade_offs, str(out)]))
+    trade_offs = [_trade_off(entry) for entry in entries if entry.trade_off]
+    payload = {entry.id: _summary(entry, out) for entry in entries}
+    console.result(payload, "\n".join([console.table(columns, map(_row, entries)), *trade_offs, str(out)]))
 
 
-def contracts(text: str) -> list[str]:
-    """`image,tensor` -> ["image", "tensor"].
-
-    Raises:
-        ExportError: it names something else.
-    """
-    from pocketgan.errors import ExportError
-    from pocketgan.export.golden import IO
-
-    found = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    if not set(found) <= set(IO):
-        raise ExportError(f"--io is {' or '.join(IO)}, or both with a comma between, not {text!r}")
-    return found
-
-
-def bundle_name(name: str | None, model: str) -> str:
-    """What the user said, or the model's last name; a bundle takes letters, digits, '.', '_' and '-'."""
-    import re
-
-    from pocketgan.errors import ExportError
-
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
-        raise ExportError(
-            f"--name takes letters, digits, '.', '_' and '-', and starts with one of the first two, not {name!r}"
-        )
-    if name is not None:
-        return name
-    last = model.rpartition(":")[2] if ":" in model else Path(model).name.removesuffix(".safetensors")
-    return re.sub(r"[^A-Za-z0-9._-]", "-", last).lstrip("._-")[:128] or "model"
-
-
-def _pack(folder: Path, out: Path) -> None:
-    import shutil
-
-    from pocketgan.bundle.packing import pack_folder
-
-    try:
-        pack_folder(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _summary(entry: Entry, folder: Path, out: Path) -> dict[str, Any]:
+def _summary(entry: Entry, out: Path) -> dict[str, Any]:
     point = entry.components[0].entry_point
     parity, delegation = entry.parity, entry.delegation
     return {
-        "path": str(out if folder != out else folder / point),
+        "path": str(out if out.suffix == ".pgb" else out / point),
         "bytes": entry.bytes,
         "parity": None
         if parity is None

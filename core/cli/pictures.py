@@ -9,7 +9,7 @@ import typer
 
 from pocketgan import console
 from pocketgan.cli.options import EntryId, Json, OutFolder, Settings
-from pocketgan.errors import DataError, ModelError, require
+from pocketgan.errors import DataError, require
 
 
 def apply(
@@ -28,26 +28,15 @@ def apply(
 
     With --recipe, OUT/output, OUT/target (and OUT/label) hold what `pocketgan quality` compares.
     """
-    from pocketgan.apply import apply_bundle, apply_model, apply_to_validation
-    from pocketgan.files import atomic_folder
+    from pocketgan import api
 
-    if not model.exists():
-        raise ModelError(f"there is no model or bundle {model}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not an empty folder; choose another --out")
-    if recipe is not None:
-        from pocketgan.recipe.reading import load_recipe
-
-        require("train", "torch", "safetensors")
-        if model.suffix != ".safetensors":
-            raise ModelError(f"--recipe goes with a model file (.safetensors), not with {model}")
-        with atomic_folder(out) as folder:
-            count = apply_to_validation(model, load_recipe(recipe, settings or []), images, folder)
+    known = None if recipe is None else api.load_recipe(recipe, settings or [])
+    pictures = api.apply(model, images, out, entry=entry, recipe=known)
+    if known is not None:
+        count = len(pictures)
         console.result({"out": str(out), "images": count}, f"{count} validation images written to {out}/output")
         return
-    with atomic_folder(out) as folder:
-        work = apply_model if model.suffix == ".safetensors" else apply_bundle
-        names = work(model, images, folder, entry)
+    names = [path.name for path in pictures]
     console.result({"out": str(out), "images": names}, f"{len(names)} pictures written to {out}")
 
 
@@ -69,15 +58,12 @@ def make(
     json: Json = False,
 ) -> None:
     """Make side-by-side pairs of your pictures, ready for `pocketgan run RECIPE --data DIR`."""
-    from pocketgan.apply import make_pairs
-    from pocketgan.files import atomic_folder
+    from pocketgan.apply import make_pairs, new_folder
 
     require("train", "cv2", "torch")
     if teacher != "filters":
         raise DataError(f"no teacher is called {teacher!r}; there is: filters")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not an empty folder; choose another --out")
-    with atomic_folder(out) as folder:
+    with new_folder(out) as folder:
         counts = make_pairs(images, concept, folder, size)
     console.result(
         {"out": str(out), **counts}, f"{counts['train']} training and {counts['val']} validation pairs in {out}"

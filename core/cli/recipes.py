@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pocketgan import console
 from pocketgan.cli.options import Json, Settings
+
+if TYPE_CHECKING:
+    from pocketgan.pipeline.way import RunSummary
 
 recipe = typer.Typer(name="recipe", help="Recipes: list, show, check, and their JSON Schema.", no_args_is_help=True)
 
@@ -25,13 +28,53 @@ def run(
     json: Json = False,
 ) -> None:
     """The whole way from images to a measured bundle; finished stages are skipped, killed ones resumed."""
-    from pocketgan.pipeline.processes import join_processes
-    from pocketgan.pipeline.way import run_recipe
+    from pocketgan import api
+    from pocketgan.pipeline.processes import is_first
 
-    group = join_processes()
-    console.use_quiet(not group.first)
-    payload, text = run_recipe(source, settings or [], data, out, until, group)
-    console.result(payload, text)
+    console.use_quiet(not is_first())
+    summary = api.run(api.load_recipe(source, settings or []), out=out, data=data, until=until)
+    payload = {
+        "run": str(summary.run),
+        "bundle": None if summary.bundle is None else str(summary.bundle),
+        "bundles": list(map(str, summary.bundles)),
+        "report": None if summary.report is None else str(summary.report),
+        "stages": [{"name": r.name, "skipped": r.skipped, "seconds": round(r.seconds, 3)} for r in summary.stages],
+    }
+    console.result(payload, _text(summary))
+
+
+def _text(summary: RunSummary) -> str:
+    rows = [(r.name, "skipped" if r.skipped else "done", f"{r.seconds:.1f}") for r in summary.stages]
+    lines = [console.table(["stage", "", "seconds"], rows)]
+    quality = _quality(summary)
+    if quality:
+        lines += ["", *quality]
+    lines += ["", *(f"bundle: {path}" for path in summary.bundles)]
+    if summary.report is not None:
+        lines.append(f"report: {summary.report.resolve()}")
+    return "\n".join(lines)
+
+
+def _quality(summary: RunSummary) -> list[str]:
+    """What is known of the pictures on validation images, and how many times fewer MACs the student has."""
+    facts = summary.facts("distill") or summary.facts("teacher")
+    lines = []
+    if "to_teacher_l1" in facts:
+        lines.append(f"L1 of the student's validation pictures to its teacher's: {facts['to_teacher_l1']:.4f}")
+    elif "cycle_l1" in facts:
+        lines.append(f"L1 of validation images to themselves, there and back: {facts['cycle_l1']:.4f}")
+    elif facts:
+        own = "student" if "teacher_l1" in facts else "teacher"
+        columns = ((own, "l1"), ("teacher", "teacher_l1"), ("input itself", "identity_l1"))
+        parts = [f"{who} {facts[key]:.4f}" for who, key in columns if key in facts]
+        lines.append(f"L1 to the target on validation images, on the scale [-1, 1]: {', '.join(parts)}")
+    macs = summary.facts("compress")
+    if macs:
+        lines.append(
+            f"MACs: student {macs['macs'] / 1e9:.3f} G, teacher {macs['teacher_macs'] / 1e9:.3f} G:"
+            f" {macs['teacher_macs'] / macs['macs']:.1f} times fewer"
+        )
+    return lines
 
 
 @recipe.command("list")

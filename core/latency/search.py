@@ -4,15 +4,18 @@ device. What needs a latency model gets it here; the searches themselves know on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from pocketgan.errors import BudgetError
+from pocketgan.errors import BudgetError, ModelError
 from pocketgan.recipe import units
 from pocketgan.recipe.choices import BudgetBy, Widths
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from pocketgan.bundle.manifest import Cost
+    from pocketgan.export.source import ModelSource
     from pocketgan.training.generators import GeneratorSpec
     from pocketgan.training.search import SearchResult
 
@@ -55,6 +58,31 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class SearchedStudent:
+    """A student as it is handed to users.
+
+    Attributes:
+        spec: its architecture.
+        cost, teacher_cost: at the spec's size.
+        budget: in the unit of what it counts; milliseconds for a latency.
+        seconds, evaluations, rule: of the search (`training.search.SearchResult`).
+        predicted_ms, measured_ms: of a frame on the target; None without one.
+        path: the file that holds it; None where none was written.
+    """
+
+    spec: GeneratorSpec
+    cost: Cost
+    teacher_cost: Cost
+    budget: float
+    seconds: float
+    evaluations: int
+    rule: str
+    predicted_ms: float | None
+    measured_ms: float | None
+    path: Path | None
+
+
+@dataclass(frozen=True)
 class Student:
     """What a search gave, and how long it takes: predicted and measured milliseconds, None without a target."""
 
@@ -78,6 +106,43 @@ def parse_budget(text: str, by: str) -> float:
     if expected is not None:
         raise BudgetError(f"--budget is {expected} where --by is {by}, not {text!r}")
     return number
+
+
+def search_student(
+    source: ModelSource, wish: Wish, out: Path | None, seed: int = 0, inherit: bool = False
+) -> SearchedStudent:
+    """Prune what `source` holds (a generator's spec becomes a fresh, seeded network) and write the student.
+
+    Raises:
+        BudgetError, ModelError, DeviceError, ExportError: as `find_student`; or the source is no generator of ours.
+    """
+    from pocketgan.export.source import source_spec
+    from pocketgan.training import removal
+    from pocketgan.training.cost import cost
+    from pocketgan.training.generators import build
+    from pocketgan.training.generators.files import load_generator, save_generator
+
+    spec = source_spec(source)
+    if spec is None:
+        raise ModelError(f"{source.called} cannot be pruned: pocketgan does not know its layers")
+    module = load_generator(Path(source.value)).module if source.kind == "file" else build(spec, seed)
+    student = find_student(module, spec, wish)
+    result = student.result
+    if out is not None:
+        pruned = removal.inherit(module, spec, result.spec) if inherit else build(result.spec, seed)
+        save_generator(out, pruned, result.spec, {"trained": "no"})
+    return SearchedStudent(
+        spec=result.spec,
+        cost=cost(result.spec),
+        teacher_cost=cost(spec),
+        budget=wish.budget,
+        seconds=result.seconds,
+        evaluations=result.evaluations,
+        rule=result.rule,
+        predicted_ms=student.predicted_ms,
+        measured_ms=student.measured_ms,
+        path=out,
+    )
 
 
 def find_student(teacher: nn.Module, spec: GeneratorSpec, wish: Wish) -> Student:

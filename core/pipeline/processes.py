@@ -49,6 +49,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_first() -> bool:
+    """Whether this process is the one that speaks, before the group has met."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def join_processes() -> Processes:
     """The group that this process belongs to."""
     return LaunchedProcesses() if world_size() > 1 else OneProcess()

@@ -117,7 +117,7 @@ def test_two_processes_train_together_and_leave_one_checkpoint(undisturbed):
         (["run", "tiny.yaml", "--data", ".", "--out", "x"], "makes its own pairs"),
         (["run", "facades"], "--data DIR"),
         (["run", "facades", "--data", "nowhere"], "no data folder"),
-        (["cost", "resnet7"], "no generator is called 'resnet7'"),
+        (["cost", "resnet7"], "there is no model 'resnet7'"),
         (["cost", "resnet9", "--input", "3x30x30"], "multiples of 4"),
         (["cost", "resnet9", "--input", "big"], "3x256x256"),
         (["cost", "resnet9", "--norm", "group"], "--norm takes batch, batch-plain"),

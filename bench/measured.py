@@ -1,0 +1,73 @@
+"""What was measured of an entry, in the figures that people ask for first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pocketgan.bench.schema.result import Result
+from pocketgan.bench.statistics import frame_times, frames_per_second, summarise
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of one Result; None where it was not measured.
+
+    Attributes:
+        bundle, digest, entry: what ran.
+        fps: frames per second, 1 / median of pre + inference + post.
+        median_ms, p90_ms, p99_ms: of a whole frame.
+        first_inference_ms, cold_load_ms, warm_load_ms: medians of their repeats.
+        memory_bytes: peak of the process; `runtime_memory_bytes` what the runtime itself says.
+        parity_psnr_db: of the device's output; None where it is equal to the last bit, too.
+        composed: the frame is put together from the times of an entry's components.
+        errors: what went wrong; empty where nothing did.
+        result: the raw samples.
+    """
+
+    bundle: str
+    digest: str
+    entry: str
+    runtime: str
+    session: str
+    composed: bool
+    fps: float | None
+    median_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    first_inference_ms: float | None
+    cold_load_ms: float | None
+    warm_load_ms: float | None
+    memory_bytes: int | None
+    runtime_memory_bytes: int | None
+    parity_psnr_db: float | None
+    errors: tuple[str, ...]
+    result: Result
+
+
+def measured(result: Result) -> Measured:
+    """The figures of a result."""
+    frames = summarise(frame_times(result.frames)) if result.frames else None
+    return Measured(
+        bundle=result.bundle_name,
+        digest=result.job.bundle,
+        entry=result.job.entry,
+        runtime=result.runtime,
+        session=result.session,
+        composed=result.composed,
+        fps=frames_per_second(result.frames) if result.frames else None,
+        median_ms=frames.median if frames else None,
+        p90_ms=frames.p90 if frames else None,
+        p99_ms=frames.p99 if frames else None,
+        first_inference_ms=_median_ms(result.first_inference_ns),
+        cold_load_ms=_median_ms(result.cold_load_ns),
+        warm_load_ms=_median_ms(result.warm_load_ns),
+        memory_bytes=result.memory.peak_bytes if result.memory else None,
+        runtime_memory_bytes=result.memory.runtime_bytes if result.memory else None,
+        parity_psnr_db=result.parity.psnr_db if result.parity else None,
+        errors=tuple(result.errors),
+        result=result,
+    )
+
+
+def _median_ms(times_ns: list[int]) -> float | None:
+    return summarise(times_ns).median if times_ns else None

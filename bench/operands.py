@@ -1,0 +1,78 @@
+"""The two sides of a comparison: bundles, results files, or commits in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pocketgan.bench.gate import Pair, Verdict, worst
+from pocketgan.bench.gate import compare as judge_results
+from pocketgan.bench.journal import Results, read_results
+from pocketgan.bench.session import JobOptions
+from pocketgan.errors import ResultsError
+
+
+def judge_operands(
+    base: str,
+    candidate: str,
+    tolerances: Mapping[str, float],
+    *,
+    device: str,
+    options: JobOptions,
+    most_rounds: int,
+    out: Path | None,
+    store: str | None,
+) -> list[Pair]:
+    """The pairs of two sides of one kind. Of two commits that pass, the candidate becomes the store's last green one.
+
+    Args:
+        device, options, most_rounds, out: how bundles are measured; `options.entry` restricts all kinds.
+    Raises:
+        BundleError, DeviceError, ResultsError: the sides differ in kind, cannot be read or measured, or share no entry.
+    """
+    kinds = {_kind(operand, store) for operand in (base, candidate)}
+    if len(kinds) > 1:
+        raise ResultsError("compare takes two bundles, two results files (.jsonl) or two commits, not one of each")
+    if kinds == {"bundle"}:
+        from pocketgan.bench.compare import compare_bundles
+        from pocketgan.bench.devices import find_device
+
+        sides = Path(base), Path(candidate)
+        return [one.pair for one in compare_bundles(*sides, find_device(device), options, tolerances, most_rounds, out)]
+    pairs = judge_results(_results(base, store), _results(candidate, store), tolerances)
+    pairs = [pair for pair in pairs if options.entry in (None, pair.entry)]
+    if not pairs:
+        raise ResultsError(f"the results share no entry {options.entry}")
+    if kinds == {"reference"} and worst([pair.verdict for pair in pairs]) == Verdict.PASS:
+        _tag_green(candidate, store)
+    return pairs
+
+
+def _kind(operand: str, store: str | None) -> Literal["bundle", "results", "reference"]:
+    """Raises ResultsError where it is no file and there is no store to look in."""
+    path = Path(operand)
+    if path.suffix == ".jsonl":
+        return "results"
+    if path.suffix == ".pgb" or path.exists():
+        return "bundle"
+    if store is None:
+        raise ResultsError(f"there is no file {operand}; a commit or a tag needs --store")
+    return "reference"
+
+
+def _results(operand: str, store: str | None) -> Results:
+    if store is None or _kind(operand, store) == "results":
+        return read_results([Path(operand)])
+    from pocketgan.bench.store import Store
+
+    with Store(store, create=False) as opened:
+        return opened.results(operand)
+
+
+def _tag_green(candidate: str, store: str | None) -> None:
+    from pocketgan.bench.store import LAST_GREEN, Store
+
+    assert store is not None
+    with Store(store, create=False) as opened:
+        opened.tag(LAST_GREEN, candidate)

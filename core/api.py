@@ -1,0 +1,442 @@
+"""What the commands do, as plain functions for notebooks and programs: `from pocketgan import api`.
+
+Parts are imported when a function that needs them is called; a part that is not installed is a `MissingExtraError` that
+names the extra. Every mistake that a caller can make is a `PocketganError` of one line (`pocketgan.errors`). Long work
+shows its progress on standard error, in a notebook below the cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pocketgan.bench.gate import Pair, Verdict
+    from pocketgan.bench.measured import Measured
+    from pocketgan.bench.schema.job import CoolDown, Warmup
+    from pocketgan.bundle.manifest import Manifest, Role
+    from pocketgan.bundle.reader import Bundle
+    from pocketgan.latency.search import SearchedStudent
+    from pocketgan.models import Model, ModelCost
+    from pocketgan.pipeline.way import RunSummary
+    from pocketgan.recipe.choices import Mode
+    from pocketgan.recipe.recipe import Recipe
+
+__all__ = [
+    "ExportedBundle", "GateDecision", "Verification", "apply", "bench", "compare", "cost", "export", "load_recipe",
+    "open_bundle", "report", "run", "search", "verify",
+]  # fmt: skip
+
+FilePath = str | PathLike[str]
+# Of the bundle that `export` makes, by where the model came from.
+_ROLES: dict[str, Role] = {"file": "student", "spec": "unpruned", "function": "foreign", "module": "foreign"}
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ExportedBundle:
+    """What `export` wrote.
+
+    Attributes:
+        path: the `.pgb` file, or the folder of the unpacked bundle.
+        manifest: what it says of itself: entries with bytes, parity and delegation.
+    """
+
+    path: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether a bundle's entries compute what their golden outputs say.
+
+    Attributes:
+        problems: each beginning with its entry's id; empty where all agree.
+        skipped: entries that the device cannot run, by id, with the reason.
+    """
+
+    problems: tuple[str, ...]
+    skipped: Mapping[str, str]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """What `compare` says.
+
+    Attributes:
+        verdict: PASS, REGRESSION, NOISY or INCOMPARABLE; the worst of the pairs.
+        pairs: one for each entry that both sides have, with its metrics.
+    """
+
+    verdict: Verdict
+    pairs: tuple[Pair, ...]
+
+
+def cost(model: Model, *, input: Shape | None = None, ngf: int | None = None, norm: str | None = None) -> ModelCost:
+    """Parameters and MACs of a generator at batch 1, true and as papers count them.
+
+    Args:
+        model: a generator's name, a model file, `package.module:function`, a spec, or a module.
+        input: (channels, height, width); the paper's size, or the file's, where None. A module needs it.
+        ngf, norm: of a generator's name; the paper's where None.
+    Raises:
+        ModelError: the model cannot be used, or does not take that input.
+    """
+    from pocketgan.errors import require
+
+    require("train", "torch", "safetensors")
+    from pocketgan.models import cost_of, find_source
+
+    with ExitStack() as stack:
+        return cost_of(find_source(stack, model, input, ngf, norm))
+
+
+def search(
+    teacher: Model,
+    budget: str | float,
+    *,
+    out: FilePath | None = None,
+    by: str = "macs_by_output",
+    target: str | None = None,
+    threads: int = 1,
+    widths: str | None = None,
+    least_width: int = 16,
+    input: Shape | None = None,
+    ngf: int | None = None,
+    norm: str | None = None,
+    seed: int = 0,
+    inherit: bool = False,
+    refresh: bool = False,
+) -> SearchedStudent:
+    """One-step search (CAT): prune a teacher to a budget.
+
+    Args:
+        teacher: a model file, or a generator's name or spec (fresh, seeded).
+        budget: largest cost of the student, such as "2.6G", or "12ms" by latency.
+        out: file of the student, ready to be distilled; none is written where None.
+        by: macs_by_output (the papers' count), macs, params or latency.
+        target: suit the student to this exported form on this device, such as onnx.
+        threads: of the target's runtime.
+        widths: multiples of 1, 4, 8 or 16, or "auto": what pays on the target, its default.
+        least_width: channels that layers outside of the blocks keep.
+        seed: of fresh weights.
+        inherit: keep the teacher's surviving weights; fresh ones otherwise.
+        refresh: time the device's layers again.
+    Raises:
+        BudgetError: the budget is none, or out of reach.
+        ModelError: the teacher cannot be used or pruned.
+        DeviceError, ExportError: the target's latency cannot be measured here.
+    """
+    from pocketgan.errors import require
+
+    require("train", "torch", "safetensors")
+    from pocketgan.latency.search import Wish, parse_budget, search_student
+    from pocketgan.models import find_source
+
+    limit = parse_budget(str(budget), by)
+    wish = Wish(by, limit, least_width=least_width, widths=widths, target=target, threads=threads, refresh=refresh)
+    with ExitStack() as stack:
+        source = find_source(stack, teacher, input, ngf, norm)
+        return search_student(source, wish, None if out is None else Path(out), seed=seed, inherit=inherit)
+
+
+def export(
+    model: Model,
+    targets: str | Sequence[str],
+    out: FilePath,
+    *,
+    precisions: str | Sequence[str] | None = None,
+    input: Shape | None = None,
+    ngf: int | None = None,
+    name: str | None = None,
+    io: str | Sequence[str] = "tensor",
+    calibration: FilePath | np.ndarray | None = None,
+    ios: int | None = None,
+    soc: str | None = None,
+    floor: float | None = None,
+    workers: int = 2,
+) -> ExportedBundle:
+    """Export a model to runtime files, each measured against the model, as one bundle.
+
+    Args:
+        model: a model file, a generator's name or spec, `package.module:function`, or a module, which is not changed.
+        targets: such as "onnx" or ["onnx", "coreml"].
+        out: a `.pgb` file, or the folder of the unpacked bundle; whole or not there.
+        precisions: each where a target has it; each target's own default where None.
+        input: (channels, height, width); a module or a function needs it.
+        name: of the bundle; the model's where None.
+        io: "tensor" (NCHW float32 in [-1, 1]), "image" (uint8 RGB in and out), or both.
+        calibration: real inputs for integer activations: a folder, or (n, c, h, w) float32 in [-1, 1].
+        ios: oldest iOS for Core ML.
+        soc: Qualcomm's name of the phone's chip.
+        floor: parity in dB below which an entry is refused; each precision's own where None.
+        workers: exporting processes at most. A module is exported in this one.
+    Raises:
+        ExportError: a target or precision is unknown, or cannot express the model.
+        ModelError: the model cannot be used.
+        ParityError: a trained model's file does not compute what the model computes.
+    """
+    from pocketgan.errors import require
+
+    require("export", "torch", "safetensors")
+    from pocketgan.bundle.naming import bundle_name
+    from pocketgan.bundle.packing import packed
+    from pocketgan.export.bundles import BundleRequest, export_bundle
+    from pocketgan.export.calibration import load_calibration
+    from pocketgan.export.golden import check_contracts
+    from pocketgan.export.source import source_shape
+    from pocketgan.export.targets import pairs
+    from pocketgan.models import cost_of, find_source
+
+    path, forms, contracts = Path(out), pairs(_list(targets), precisions and _list(precisions)), _list(io)
+    check_contracts(contracts)
+    with ExitStack() as stack:
+        source = find_source(stack, model, input, ngf)
+        if isinstance(calibration, str | PathLike):
+            calibration = load_calibration(Path(calibration), source_shape(source))
+        folder = stack.enter_context(packed(path)) if path.suffix == ".pgb" else path
+        request = BundleRequest(
+            model=source,
+            folder=folder,
+            name=bundle_name(name, str(model) if isinstance(model, str | PathLike) else source.called),
+            role=_ROLES[source.kind],
+            targets=forms,
+            io=contracts,
+            cost=cost_of(source).total,
+            calibration=calibration,
+            ios=ios,
+            soc=soc,
+            floor=floor,
+        )
+        manifest = export_bundle(request, workers)
+    return ExportedBundle(path, manifest)
+
+
+def open_bundle(path: FilePath) -> Bundle:
+    """Open a `.pgb` file or an unpacked bundle; use it in a `with` statement.
+
+    Raises:
+        BundleError: there is no bundle, or it is damaged, hostile, incomplete or of a newer format.
+    """
+    from pocketgan.bundle import reader
+
+    return reader.open_bundle(Path(path))
+
+
+def verify(bundle: FilePath, *, entry: str | None = None, device: str = "local") -> Verification:
+    """Run every entry that the device can run, or one, and compare it with its golden outputs.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        DeviceError: the device can run none of its entries.
+    """
+    from pocketgan.bench.check import left_out, verify_bundle
+    from pocketgan.bench.devices import find_device
+
+    path, where = Path(bundle), find_device(device)
+    problems = verify_bundle(path, where, entry)
+    return Verification(tuple(problems), left_out(path, where) if entry is None else {})
+
+
+def bench(
+    bundles: FilePath | Sequence[FilePath],
+    *,
+    device: str = "local",
+    entry: str | None = None,
+    mode: Mode = "latency",
+    iterations: int = 60,
+    rounds: int = 12,
+    runs: int = 3,
+    seconds: float = 60,
+    warmup: Warmup | None = None,
+    cool_down: CoolDown | None = None,
+    threads: int = 1,
+    cold_repeats: int = 1,
+    until: float | None = None,
+    most_runs: int = 20,
+    out: FilePath = "results.jsonl",
+    resume: bool = False,
+) -> list[Measured]:
+    """Measure bundles: frame times, loads, memory. Entries of the same id take turns, so that they compare.
+
+    Args:
+        bundles: one or several.
+        entry: one entry alone, such as onnx-fp32.
+        mode: frame by frame, frames that overlap ("throughput"), or without a pause for `seconds` ("sustained").
+        iterations: timed frames of each entry.
+        rounds: turns that the frames are split into.
+        runs: processes that the turns are split over.
+        warmup: five frames at least, then until they are steady, where None.
+        cool_down: wait before each run until the device is cool.
+        threads: of the runtime.
+        cold_repeats: loads in fresh processes, per run.
+        until: go on until the median's 95 % interval is so narrow, such as 0.01, `most_runs` at most.
+        out: results file with all raw samples; one that is there is continued.
+        resume: take over the runs that `out` already holds.
+    Returns:
+        What was measured of each bundle and entry, its raw `result` included.
+    Raises:
+        BundleError: a bundle is damaged.
+        DeviceError: the device is unknown or locked, or can run nothing of a bundle.
+        ResultsError, StorageError: the results file is foreign or broken, or cannot be written.
+    """
+    from pocketgan.bench.devices import find_device
+    from pocketgan.bench.measured import measured
+    from pocketgan.bench.schema.job import Warmup
+    from pocketgan.bench.session import JobOptions, measure
+
+    options = JobOptions(
+        mode=mode,
+        iterations=iterations,
+        rounds=rounds,
+        warmup=warmup or Warmup(),
+        threads=threads,
+        cold_repeats=cold_repeats,
+        entry=entry,
+        runs=runs,
+        duration_s=seconds,
+        cool_down=cool_down,
+        until=until,
+        most_runs=most_runs,
+    )
+    paths = [Path(path) for path in ([bundles] if isinstance(bundles, str | PathLike) else bundles)]
+    return [measured(result) for result in measure(paths, find_device(device), options, Path(out), resume=resume)]
+
+
+def compare(
+    base: FilePath,
+    candidate: FilePath,
+    *,
+    max_slowdown: float | None = None,
+    tolerances: Mapping[str, float] | None = None,
+    device: str = "local",
+    entry: str | None = None,
+    rounds: int = 10,
+    most_rounds: int = 160,
+    threads: int = 1,
+    out: FilePath | None = None,
+    store: str | None = None,
+) -> GateDecision:
+    """Say whether `candidate` is slower than `base`.
+
+    Args:
+        base, candidate: two bundles, measured now in turns; two results files; or, with `store`, two commits or tags.
+        max_slowdown: how much slower passes, such as 0.03, which is what None stands for.
+        tolerances: by metric (`bench.gate.METRICS`), instead of the medians' alone.
+        rounds: turns of each bundle before the first look, and `most_rounds` at most.
+        out: results file to append what was measured to.
+        store: where commits and tags are looked up (`pocketgan store`).
+    Raises:
+        BundleError, DeviceError, ResultsError: the two cannot be measured or read, or share no entry.
+    """
+    from pocketgan.bench.gate import TOLERANCES, worst
+    from pocketgan.bench.operands import judge_operands
+    from pocketgan.bench.session import JobOptions
+
+    allowed = dict(TOLERANCES if tolerances is None else tolerances)
+    if max_slowdown is not None:
+        allowed["p50"] = max_slowdown
+    pairs = judge_operands(
+        str(base),
+        str(candidate),
+        allowed,
+        device=device,
+        options=JobOptions(rounds=rounds, threads=threads, entry=entry),
+        most_rounds=max(rounds, most_rounds),
+        out=None if out is None else Path(out),
+        store=store,
+    )
+    return GateDecision(worst([pair.verdict for pair in pairs]), tuple(pairs))
+
+
+def report(results: FilePath | Sequence[FilePath], out: FilePath = "report.html", *, title: str | None = None) -> Path:
+    """Make one self-contained HTML page of results files, and return its path.
+
+    Raises:
+        ResultsError: a file is missing, broken or foreign, or there is no result in any.
+    """
+    from pocketgan.bench.report import write_report
+
+    paths = [Path(path) for path in ([results] if isinstance(results, str | PathLike) else results)]
+    return write_report(paths, Path(out), title)
+
+
+def load_recipe(source: FilePath, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a file, or by the name of a shipped one.
+
+    Args:
+        settings: overrides such as "teacher.steps=50".
+    Raises:
+        RecipeError: names file, line, field and what was expected, one line a problem.
+    """
+    from pocketgan.recipe import reading
+
+    return reading.load_recipe(str(source), settings)
+
+
+def run(
+    recipe: Recipe | FilePath,
+    *,
+    out: FilePath | None = None,
+    data: FilePath | None = None,
+    until: str | None = None,
+) -> RunSummary:
+    """The whole way from images to a measured bundle; finished stages are skipped, killed ones resumed.
+
+    Args:
+        recipe: a recipe, its file, or the name of a shipped one.
+        out: run directory; `runs/NAME` where None.
+        data: folder of images, for a recipe that reads one.
+        until: stop after this stage.
+    Raises:
+        PocketganError: says what to do; finished stages stay.
+    """
+    from pocketgan.pipeline.way import run_recipe, with_folder
+
+    known = load_recipe(recipe) if isinstance(recipe, str | PathLike) else recipe
+    if data is not None:
+        known = with_folder(known, Path(data))
+    return run_recipe(known, Path("runs") / known.name if out is None else Path(out), until)
+
+
+def apply(
+    model: FilePath,
+    images: FilePath,
+    out: FilePath,
+    *,
+    entry: str | None = None,
+    recipe: Recipe | FilePath | None = None,
+) -> list[Path]:
+    """See what a model does to pictures: one PNG a picture, in a new folder.
+
+    Args:
+        model: a model file, or a bundle.
+        images: a folder of pictures, or one picture.
+        entry: of a bundle; the one that runs best here where None.
+        recipe: `images` is its data folder: the validation images are taken, and written to `output/`, their targets to
+            `target/`, class maps to `label/`, as `pocketgan quality` compares them.
+    Returns:
+        The pictures that the model made.
+    Raises:
+        DataError, ModelError, BundleError: the model or the pictures cannot be used, or `out` is not empty.
+    """
+    from pocketgan.apply import apply_to_folder
+
+    known = load_recipe(recipe) if isinstance(recipe, str | PathLike) else recipe
+    return apply_to_folder(Path(model), Path(images), Path(out), entry, known)
+
+
+def _list(value: str | Sequence[str]) -> list[str]:
+    """ "a,b" and ["a", "b"] -> ["a", "b"]."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return [part.strip() for part in parts]
