@@ -11,9 +11,7 @@ import typer
 from pocketgan import console
 from pocketgan.cli.options import Json
 
-baseline = typer.Typer(
-    name="baseline", help="Make a bundle of what users would ship otherwise, to measure beside.", no_args_is_help=True
-)
+baseline = typer.Typer(name="baseline", help="Bundles of what you would ship otherwise.", no_args_is_help=True)
 Out = Annotated[Path, typer.Option("--out", help="Bundle to write (.pgb); it appears whole or not at all.")]
 
 
@@ -28,7 +26,10 @@ def unpruned(
     input: Annotated[str | None, typer.Option("--input", help="Another input size, such as 3x256x256.")] = None,
     json: Json = False,
 ) -> None:
-    """The full generator of a paper, fresh: what its pruned student is to be faster than."""
+    """The full generator of a paper, fresh.
+
+    It is what its pruned student is to be faster than.
+    """
     from pocketgan.cli.models_export import export
     from pocketgan.errors import ModelError, require
 
@@ -61,7 +62,10 @@ def diffusion(
     precision: Annotated[str, typer.Option("--precision", help="fp32 or fp16.")] = "fp32",
     json: Json = False,
 ) -> None:
-    """An InstructPix2Pix editor of Stable Diffusion 1.5's size, in ONNX, component by component."""
+    """An editor of Stable Diffusion 1.5's size.
+
+    InstructPix2Pix, in ONNX, component by component.
+    """
     from pocketgan.bundle.packing import pack_folder
     from pocketgan.errors import require
 

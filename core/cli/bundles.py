@@ -43,7 +43,10 @@ def pack(
     ] = "-1,1",
     json: Json = False,
 ) -> None:
-    """Make a .pgb of an unpacked bundle, or of a model from elsewhere, whose golden outputs are computed here."""
+    """Make a .pgb of a folder, or of a model from elsewhere.
+
+    The golden outputs of such a model are computed here.
+    """
     from pocketgan.bundle.packing import pack_folder
     from pocketgan.errors import BundleError
 
@@ -74,7 +77,10 @@ def pack(
 
 @bundle.command()
 def inspect(path: BundlePath, json: Json = False) -> None:
-    """Show what a bundle says of itself; the files' hashes are left to `verify`."""
+    """Show what a bundle says of itself.
+
+    The files' hashes are left to `verify`.
+    """
     from pocketgan.bundle.reader import open_bundle
     from pocketgan.bundle.signature import signature_of
 
@@ -100,7 +106,10 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check every file, hash and the signature; exit code 1 if anything is wrong."""
+    """Check every file, hash and the signature.
+
+    Exit code 1 if anything is wrong.
+    """
     from pocketgan.bundle.check import check
     from pocketgan.bundle.signature import read_public_key, verify_signature
     from pocketgan.errors import BundleError
@@ -137,7 +146,10 @@ def sign(
 
 @bundle.command()
 def unpack(path: BundlePath, out: OutFolder, entry: EntryId = None, json: Json = False) -> None:
-    """Write a bundle's files to a new folder; with --entry what that entry needs, which is not a whole bundle."""
+    """Write a bundle's files to a new folder.
+
+    With --entry what that entry needs, which is not a whole bundle.
+    """
     from pocketgan.bundle.packing import unpack as unpack_bundle
 
     _start(json)

@@ -54,7 +54,10 @@ def compare(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say whether CANDIDATE is slower than BASE: PASS (exit code 0), REGRESSION (1), NOISY or INCOMPARABLE (3)."""
+    """Say whether CANDIDATE is slower than BASE.
+
+    PASS (exit code 0), REGRESSION (1), NOISY or INCOMPARABLE (3).
+    """
     from pocketgan import api
     from pocketgan.bench.gate import read_tolerances
     from pocketgan.bench.report import verdicts

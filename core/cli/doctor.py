@@ -7,7 +7,10 @@ from pocketgan.cli.options import Json
 
 
 def doctor(json: Json = False) -> None:
-    """What this machine can train, export and run, and how to get the rest."""
+    """What this machine can train, export and run.
+
+    And how to get the rest.
+    """
     from pocketgan.doctor import findings
 
     found = findings()

@@ -28,7 +28,10 @@ def add(
     commit: Annotated[str | None, typer.Option("--commit", help="What was measured; this folder's by default.")] = None,
     json: Json = False,
 ) -> None:
-    """Add results under a commit; what is there already is not added twice."""
+    """Add results under a commit.
+
+    What is there already is not added twice.
+    """
     from pocketgan.bench.store import Store, current_commit
     from pocketgan.errors import ResultsError
 
@@ -104,7 +107,10 @@ def history(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show where frame times changed over commits: levels, and the commit that each began with."""
+    """Show where frame times changed over commits.
+
+    Levels, and the commit that each began with.
+    """
     from pocketgan.bench.changes import change_points
     from pocketgan.bench.store import Store
     from pocketgan.errors import ResultsError

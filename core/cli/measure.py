@@ -58,7 +58,10 @@ def bench(
     resume: Annotated[bool, typer.Option("--resume", help="Skip what the results file already holds.")] = False,
     json: Json = False,
 ) -> None:
-    """Measure bundles: frame times, loads, memory; entries of the same id take turns so that they compare."""
+    """Measure bundles: frame times, loads, memory.
+
+    Entries of the same id take turns, so that they compare.
+    """
     from pocketgan import api
     from pocketgan.bench.schema.job import CoolDown, Warmup
 
@@ -91,7 +94,7 @@ def bench(
 
 
 def devices(json: Json = False) -> None:
-    """List the devices that can measure, and the runtimes that each can use."""
+    """List the devices that can measure, and their runtimes."""
     from pocketgan.bench.devices import all_devices
 
     _start(json)
@@ -109,7 +112,10 @@ def verify(
     entry: EntryId = None,
     json: Json = False,
 ) -> None:
-    """Run every entry that this host can run and compare it with the golden outputs; exit code 1 if one differs."""
+    """Compare what entries compute with their golden outputs.
+
+    Runs every entry that this host can run; exit code 1 if one differs.
+    """
     from pocketgan import api
 
     _start(json)

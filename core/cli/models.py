@@ -40,7 +40,10 @@ def cost(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="One row per layer.")] = False,
     json: Json = False,
 ) -> None:
-    """Parameters and MACs of a generator, true and as papers count them."""
+    """Parameters and MACs of a generator.
+
+    MACs are true ones, and as papers count them.
+    """
     from pocketgan import api
 
     answer = api.cost(model, input=size_of(size), ngf=ngf, norm=norm)
@@ -165,7 +168,10 @@ def import_checkpoint(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Read weights of the pix2pix/CycleGAN, pix2pixHD and SPADE projects. Writes a model file."""
+    """Read weights of public projects.
+
+    Those of pix2pix and CycleGAN, pix2pixHD, and SPADE. Writes a model file.
+    """
     require("train", "torch", "safetensors")
     from pocketgan.training.cost import cost as cost_of
     from pocketgan.training.generators.files import save_generator

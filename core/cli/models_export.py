@@ -57,7 +57,10 @@ def export(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Export a model to runtime files, and measure each against the model."""
+    """Export a model to runtime files, each measured.
+
+    Parity is measured against the model itself.
+    """
     from pocketgan import api
     from pocketgan.cli.models import size_of
     from pocketgan.errors import ExportError

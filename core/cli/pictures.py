@@ -24,8 +24,9 @@ def apply(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """See what a model does to your own pictures: one PNG per picture.
+    """See what a model does to your own pictures.
 
+    One PNG per picture.
     With --recipe, OUT/output, OUT/target (and OUT/label) hold what `pocketgan quality` compares.
     """
     from pocketgan import api
@@ -57,7 +58,10 @@ def make(
     size: Annotated[int, typer.Option("--size", help="Height and width of each picture, in pixels.")] = 256,
     json: Json = False,
 ) -> None:
-    """Make side-by-side pairs of your pictures, ready for `pocketgan run RECIPE --data DIR`."""
+    """Make side-by-side pairs of your pictures.
+
+    They are ready for `pocketgan run RECIPE --data DIR`.
+    """
     from pocketgan.apply import make_pairs, new_folder
 
     require("train", "cv2", "torch")

@@ -65,7 +65,10 @@ def quality(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the subsets that KID draws.")] = 0,
     json: Json = False,
 ) -> None:
-    """FID, KID (clean-fid), LPIPS and mIoU of a folder of images."""
+    """FID, KID, LPIPS and mIoU of a folder of images.
+
+    FID and KID are clean-fid's.
+    """
     require("quality", "torch", "torchvision", "cleanfid", "lpips", "scipy", "safetensors")
     from pocketgan.doctor import check_torch_pair
 

@@ -27,7 +27,10 @@ def run(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """The whole way from images to a measured bundle; finished stages are skipped, killed ones resumed."""
+    """The whole way from images to a measured bundle.
+
+    Finished stages are skipped, killed ones resumed.
+    """
     from pocketgan import api
     from pocketgan.pipeline.processes import is_first
 
@@ -108,7 +111,10 @@ def schema() -> None:
 
 @recipe.command("check")
 def check(source: Source, settings: Settings = None, json: Json = False) -> None:
-    """Whether a recipe can run: its fields, its budget, the installed extras."""
+    """Whether a recipe can run.
+
+    Its fields, its budget, the installed extras.
+    """
     from pocketgan.pipeline.way import check_before
     from pocketgan.recipe.reading import load_recipe
 

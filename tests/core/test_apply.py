@@ -42,7 +42,7 @@ def test_pairs_become_outputs_and_targets_of_equal_names(model, tmp_path):
         for index in range(count):
             picture(tmp_path / "data" / split / f"{index}.png", (32, 64), index)
     recipe = load_recipe("facades", ["resolution=32"])
-    assert apply_to_validation(model, recipe, tmp_path / "data", tmp_path / "out") == 3
+    assert len(apply_to_validation(model, recipe, tmp_path / "data", tmp_path / "out")) == 3
     assert names(tmp_path / "out/output") == names(tmp_path / "out/target") == ["00000.png", "00001.png", "00002.png"]
     whole = read_image(tmp_path / "data/val/1.png")
     assert (read_image(tmp_path / "out/target/00001.png") == whole[:, :32]).all()  # BtoA: the left half is the target
@@ -54,7 +54,7 @@ def test_unpaired_targets_are_all_images_of_the_other_domain(model, tmp_path):
             for index in range(count):
                 picture(tmp_path / "data" / f"{split}{side}" / f"{index}.png", (32, 32), index)
     recipe = load_recipe("cyclegan_cat", ["resolution=32"])
-    assert apply_to_validation(model, recipe, tmp_path / "data", tmp_path / "out") == 2
+    assert len(apply_to_validation(model, recipe, tmp_path / "data", tmp_path / "out")) == 2
     assert len(names(tmp_path / "out/output")) == 2
     assert len(names(tmp_path / "out/target")) == 4
 

@@ -155,9 +155,9 @@ def test_search_by_macs_for_a_target_is_no_slower_than_the_plain_one(device, mon
     plain = find_student(build(SPEC), SPEC, Wish("macs", budget))
     suited = find_student(build(SPEC), SPEC, Wish("macs", budget, target="onnx"))
     assert plain.predicted_ms is None
-    assert not plain.found.rule
-    assert suited.found.cost <= budget
-    assert suited.predicted_ms <= latency_model(SPEC, Platform("onnx"))(plain.found.spec)
+    assert not plain.result.rule
+    assert suited.result.cost <= budget
+    assert suited.predicted_ms <= latency_model(SPEC, Platform("onnx"))(plain.result.spec)
 
 
 @pytest.mark.parametrize(
