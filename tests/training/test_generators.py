@@ -13,7 +13,8 @@ from pocketgan.cli import models
 from pocketgan.errors import ModelError
 from pocketgan.training.cost import cost, cost_by_layer
 from pocketgan.training.generators import NAMES, GeneratorSpec, build, prunable, spec_by_name, vanishing
-from pocketgan.training.generators.files import load_generator, save_generator
+from pocketgan.training.generators.branches import BRANCHES
+from pocketgan.training.generators.files import load_generator, read_spec, save_generator
 
 # Facts of the papers and of their code: name, options, parameters, MACs executed and counted by output.
 ANCHORS = [
@@ -24,6 +25,7 @@ ANCHORS = [
     ("pix2pixhd", {"height": 256, "width": 512}, 182.5e6, None, 151.3e9),
     ("gaugan", {}, 93.05e6, None, 281.3e9),
     ("incres9", {}, 8.14e6, 36.24e9, 43.49e9),
+    ("incres-spade", {}, 55.59e6, 109.77e9, 109.77e9),  # CAT's own teacher: its code, counted
 ]
 
 
@@ -33,6 +35,43 @@ def test_costs_are_those_of_the_papers(name, options, params, macs, macs_by_outp
     assert total.params == pytest.approx(params, rel=4e-3)  # as many digits as are printed
     assert macs is None or total.macs == pytest.approx(macs, rel=4e-3)  # as many digits as are printed
     assert total.macs_by_output == pytest.approx(macs_by_output, rel=4e-3)  # as many digits as are printed
+
+
+def described_incres_spade():
+    """Parameters and MACs of CAT's IncRes-SPADE at 36x256x512, by arithmetic from its description alone."""
+    labels, stream, pixels = 36, [64 * k for k in (16, 16, 16, 16, 8, 4, 2, 1)], (256 >> 6) * (512 >> 6)
+
+    def branches(inputs, hidden, outputs, second_norm):
+        """Six: conv k, norm, conv k; conv 1, norm, depthwise conv k, norm, conv 1. All convolutions have a bias."""
+        params = macs = 0
+        for k in (1, 3, 5):
+            plain = inputs * hidden * k**2 + hidden * outputs * k**2
+            depthwise = inputs * hidden + hidden * k**2 + hidden * outputs
+            params += plain + hidden + 2 * hidden + outputs
+            params += depthwise + hidden + 2 * hidden + hidden + second_norm * 2 * hidden + outputs
+            macs += plain + depthwise
+        return params, macs
+
+    first = labels * stream[0] * 9
+    params, macs = first + stream[0] + 2 * stream[0], first * pixels  # bias, scale and shift
+    doublings = (0, 1, 1, 1, 1, 1, 1)  # in front of every block but the first: six
+    for inputs, outputs, doubling in zip(stream, stream[1:], doublings, strict=False):
+        pixels *= 4**doubling
+        inner = branches(inputs, min(inputs, outputs) // 6, outputs, second_norm=False)
+        spade = branches(labels, 128 // 6, 2 * inputs, second_norm=True)
+        shortcut = 0 if inputs == outputs else inputs * outputs
+        params += inner[0] + spade[0] + shortcut + (2 * inputs if shortcut else 0)
+        macs += (inner[1] + spade[1] + shortcut) * pixels
+    assert pixels == 256 * 512
+    last = stream[-1] * 3 * 9
+    return params + last + 3, macs + last * pixels
+
+
+def test_incres_spade_is_what_its_description_says():
+    params, macs = described_incres_spade()
+    assert (round(params / 1e6, 2), round(macs / 1e9, 2)) == (55.59, 109.77)
+    total = cost(spec_by_name("incres-spade"))
+    assert (total.params, total.macs, total.macs_by_output) == (params, macs, macs)
 
 
 def small(name, norm=None):
@@ -136,6 +175,40 @@ def test_a_block_without_branches_is_the_identity():
     assert build(spec).blocks[0](x) is x
 
 
+@pytest.mark.parametrize("stage", ["middle0", "up1"])
+def test_an_incres_spade_block_without_branches_is_its_shortcut(stage):
+    spec = spec_by_name("incres-spade", ngf=6, height=64, width=64)
+    block = build(spec.with_widths({name: 0 for name in spec.widths if name.startswith(f"{stage}.")})).stages[stage]
+    x, labels = torch.randn(1, 96 if stage == "middle0" else 48, 8, 8), torch.randn(1, 36, 64, 64)
+    if stage == "middle0":
+        assert block(x, labels) is x
+    else:
+        assert torch.equal(block(x, labels), block.shortcut(block.shortcut_norm(x)))
+        assert block.shortcut.bias is None
+
+
+def test_an_incres_spade_without_branches_is_its_norm():
+    spec = spec_by_name("incres-spade", ngf=6, height=64, width=64)
+    gone = {name: 0 for name in spec.widths if name.startswith("head.spade.")}
+    spade = build(spec.with_widths(gone)).stages["head"].spade
+    x = torch.randn(2, 96, 4, 4)
+    assert torch.equal(spade(x, torch.randn(2, 36, 64, 64)), torch.nn.BatchNorm2d(96, affine=False)(x))
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance-affine"])
+def test_the_scales_of_incres_spade_are_those_that_cat_has(norm):
+    spec = spec_by_name("incres-spade", ngf=6, height=128, width=128, norm=norm)
+    scaled = {name for name, module in build(spec).named_modules() if getattr(module, "weight", None) is not None}
+    scaled = {name for name in scaled if name.endswith("norm")}
+    first = {name for name in scaled if name.endswith("first.norm")}
+    in_spade = {name for name in scaled if ".spade.modulation." in name and name.endswith("depthwise.norm")}
+    shortcuts = {f"stages.up{i}.shortcut_norm" for i in range(4)}
+    assert (len(first), len(in_spade)) == (7 * 2 * 6, 7 * 3)
+    assert scaled == {"fc_norm"} | first | in_spade | shortcuts
+    assert len(prunable(spec)) == 1 + len(first)
+    assert "up0" not in prunable(spec)
+
+
 def test_incres_features_are_those_that_the_paper_distils():
     spec = spec_by_name("incres9", ngf=8, height=32, width=48)
     output, features = build(spec).eval().forward_with_features(torch.zeros(2, 3, 32, 48))
@@ -162,6 +235,17 @@ def test_model_files_bring_back_the_same_network(tmp_path):
     assert loaded.spec == spec
     assert loaded.trained
     assert torch.equal(loaded.module(x), module(x))
+
+
+def test_a_file_of_the_earlier_incres_spade_says_what_to_do(tmp_path):
+    spec = spec_by_name("incres-spade", ngf=6, height=64, width=64)
+    earlier = spec.with_widths({f"up{i}.spade_shortcut.{branch}": 21 for i in range(4) for branch in BRANCHES})
+    save_generator(tmp_path / "m.safetensors", build(spec), earlier, {"trained": "yes"})
+    for read in (load_generator, read_spec):
+        with pytest.raises(
+            ModelError, match=r"^\S*m\.safetensors: .*earlier form of incres-spade.*: train it again[^\n]*$"
+        ):
+            read(tmp_path / "m.safetensors")
 
 
 def test_files_that_are_no_models_are_named(tmp_path):

@@ -43,7 +43,11 @@ def with_zeroed_channels(module, spec, pruned):
 
 
 @pytest.mark.parametrize(
-    ("name", "norm"), [*((name, "batch") for name in NAMES if name != "resnet9-bn"), ("resnet6", "instance-affine")]
+    ("name", "norm"),
+    [
+        *((name, "batch") for name in NAMES if name != "resnet9-bn"),
+        *((name, "instance-affine") for name in ("resnet6", "incres-spade")),
+    ],
 )
 def test_a_pruned_network_computes_what_the_teacher_computes_without_those_channels(name, norm):
     spec = spec_by_name(name, ngf=6, norm=norm)
@@ -69,14 +73,24 @@ def test_a_pruned_network_computes_what_the_teacher_computes_without_those_chann
     assert all(torch.equal(before[key], value) for key, value in teacher.state_dict().items())
 
 
-def test_all_branches_of_a_block_may_go():
-    spec = spec_by_name("incres9", ngf=6, height=32, width=32)
-    pruned = spec.with_widths({name: 0 for name in vanishing(spec) if name.startswith(("block1.", "block9."))})
+@pytest.mark.parametrize(
+    ("name", "owners"),
+    [
+        ("incres9", ("block1.", "block9.")),
+        # A block that keeps the width, one that changes it, and the SPADE of a block that stays.
+        ("incres-spade", ("middle0.", "up1.", "head.spade.")),
+    ],
+)
+def test_all_branches_of_a_block_may_go(name, owners):
+    spec = spec_by_name(name, ngf=6)
+    spec = spec.at(*(128, 128) if name == "incres-spade" else (32, 32))
+    pruned = spec.with_widths({width: 0 for width in vanishing(spec) if width.startswith(owners)})
     teacher = trained(spec)
     student = inherit(teacher, spec, pruned).double()
-    x = torch.randn(1, 3, 32, 32).double()
+    x = torch.randn(1, spec.input_channels, spec.height, spec.width).double()
     with torch.no_grad():
         assert torch.allclose(student(x), with_zeroed_channels(teacher, spec, pruned)(x), atol=1e-5)
+        assert student(x).std() > 1e-3
 
 
 def test_the_largest_scales_survive_in_their_old_order_and_of_equal_ones_the_last():

@@ -56,7 +56,14 @@ def test_every_family_is_searched_within_any_budget_that_can_be_reached(name, da
 
 
 @pytest.mark.parametrize(
-    ("name", "budget"), [("incres-spade", 5.6e9), ("gaugan", 30e9), ("unet256", 1.2e9), ("mobile-resnet9", 4e9)]
+    ("name", "budget"),
+    [
+        ("incres-spade", 5.52e9),  # CAT's two students, its table 1
+        ("incres-spade", 29.9e9),
+        ("gaugan", 30e9),
+        ("unet256", 1.2e9),
+        ("mobile-resnet9", 4e9),
+    ],
 )
 def test_paper_sized_networks_land_within_3_percent_below_their_budget(name, budget):
     spec = spec_by_name(name, norm="batch")

@@ -54,6 +54,14 @@ _PRESETS = {
 }
 NAMES = tuple(_PRESETS)
 
+# What the names of a family's widths held in an earlier form and hold no more, and what to say of such a network.
+_EARLIER = {
+    "incres_spade": (
+        ".spade_shortcut.",
+        "this is the earlier form of incres-spade, which is not CAT's: train again, or use the pocketgan that wrote it",
+    )
+}
+
 
 def spec_by_name(
     name: str,
@@ -107,6 +115,9 @@ def check(spec: GeneratorSpec) -> None:
         )
     known = family.widths(2, spec.blocks, spec.levels)
     if unknown := sorted(spec.widths.keys() - known.keys()):
+        mark, message = _EARLIER.get(spec.family, ("", ""))
+        if mark and any(mark in name for name in unknown):
+            raise ModelError(message)
         raise ModelError(f"{spec.family} has no widths called {', '.join(unknown)}")
     may_vanish = set(family.vanishing(spec))
     missing = [name for name in known if name not in spec.widths or (name not in may_vanish and spec.widths[name] < 1)]

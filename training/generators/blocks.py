@@ -25,20 +25,25 @@ def has_scale(norm: Norm) -> bool:
     return norm in ("batch", "instance-affine")
 
 
+def without_scale(norm: Norm) -> Norm:
+    """The norm of that kind that has neither scale nor shift."""
+    return "batch-plain" if norm.startswith("batch") else "instance"
+
+
 def has_bias(norm: Norm) -> bool:
     """Convolutions have a bias only in front of instance norm (pix2pix)."""
     return norm.startswith("instance")
 
 
 class ConvNormReLU(nn.Module):
-    """Convolution, norm, ReLU; reflection padding in front where `reflect` is given."""
+    """Convolution, norm, ReLU; reflection padding in front where `reflect` is given, a leaky ReLU where `slope` is."""
 
-    def __init__(self, conv: nn.Module, norm: Norm, channels: int, reflect: int = 0) -> None:
+    def __init__(self, conv: nn.Module, norm: Norm, channels: int, reflect: int = 0, slope: float = 0.0) -> None:
         super().__init__()
         self.pad = nn.ReflectionPad2d(reflect) if reflect else nn.Identity()
         self.conv = conv
         self.norm = make_norm(norm, channels)
-        self.act = nn.ReLU(inplace=True)
+        self.act = nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.norm(self.conv(self.pad(x))))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pocketgan.errors import ModelError
 from pocketgan.files import write_atomic
-from pocketgan.training.generators import build
+from pocketgan.training.generators import build, check
 from pocketgan.training.generators.spec import GeneratorSpec
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def load_generator(path: Path) -> LoadedGenerator:
     """Read a model file.
 
     Raises:
-        ModelError: the file is missing, no safetensors file, has no spec, or its tensors do not fit the spec.
+        ModelError: the file is missing, no safetensors file, has no spec or one that this version cannot build, or its
+            tensors do not fit the spec.
     """
     import torch
 
@@ -93,4 +94,9 @@ def _read(path: Path, with_tensors: bool) -> tuple[GeneratorSpec, dict[str, str]
         raise ModelError(f"{path} is not a readable .safetensors file: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} holds tensors but no pocketgan spec; it was not written by pocketgan") from error
-    return GeneratorSpec.from_json(stored), metadata, tensors
+    spec = GeneratorSpec.from_json(stored)
+    try:
+        check(spec)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    return spec, metadata, tensors

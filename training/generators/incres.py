@@ -12,12 +12,20 @@ from pocketgan.training.generators.blocks import (
     frame_grid,
     frame_layers,
     frame_widths,
+    has_bias,
     make_norm,
     norm_layer,
     residual_name,
 )
-from pocketgan.training.generators.branches import BRANCHES, Branches, branch_deciders, branch_layers, branch_widths
-from pocketgan.training.generators.spec import GeneratorSpec, Layer
+from pocketgan.training.generators.branches import (
+    BRANCHES,
+    Branches,
+    BranchForm,
+    branch_deciders,
+    branch_layers,
+    branch_widths,
+)
+from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
 
 grid = frame_grid
 
@@ -29,13 +37,17 @@ def widths(ngf: int, blocks: int, levels: int) -> dict[str, int]:
     return {**frame_widths(ngf, levels), **inner}
 
 
+def _form(norm: Norm) -> BranchForm:
+    return BranchForm(norm, depthwise_norm=norm, bias=has_bias(norm), reflect=True)
+
+
 class IncResBlock(nn.Module):
     """x + norm(sum of the branches); the identity where all branches are gone."""
 
     def __init__(self, spec: GeneratorSpec, index: int) -> None:
         super().__init__()
         residual = spec.widths[residual_name(spec)]
-        self.branches = Branches(spec, f"block{index}", residual, residual, reflect=True)
+        self.branches = Branches(spec, f"block{index}", residual, residual, _form(spec.norm))
         self.norm = make_norm(spec.norm, residual) if self.branches else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,7 +64,8 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
 
 def _block_layers(spec: GeneratorSpec, index: int, pixels: int) -> Iterator[Layer]:
     path, residual = f"blocks.{index - 1}", residual_name(spec)
-    rows = list(branch_layers(spec, f"{path}.branches", f"block{index}", residual, residual, pixels))
+    branches, width = f"{path}.branches", f"block{index}"
+    rows = list(branch_layers(spec, branches, width, residual, residual, pixels, _form(spec.norm)))
     yield from rows
     if rows:
         yield norm_layer(f"{path}.norm", spec.norm, spec.widths[residual], pixels, residual)

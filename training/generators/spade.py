@@ -1,13 +1,13 @@
 """GauGAN's generator (Park et al. 2019): label maps modulate a stack of residual blocks through SPADE norms.
 
 Its normalisations have no scales (norm `batch-plain`), so that nothing can be pruned. With norm `batch` they have, and
-the first map, the maps shared inside SPADE and the last map get norms of their own: then every width can be searched,
-as CAT does for its IncRes generator (which is `incres_spade`).
+the first map, the maps shared inside SPADE and the last map get norms of their own: then every width can be searched.
+CAT's own generator for label maps stands in the same frame (`incres_spade`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -116,17 +116,19 @@ class SpadeBlock(nn.Module):
 class SpadeGenerator(nn.Module):
     """forward: one-hot labels and edges (n, input_channels, h, w) -> (n, output_channels, h, w) in [-1, 1].
 
-    h and w are multiples of 2 ** levels.
+    h and w are multiples of 2 ** levels. `last_norm` stands in front of the last activation.
     """
 
-    def __init__(self, spec: GeneratorSpec, make_block: Callable[[GeneratorSpec, str], nn.Module]) -> None:
+    def __init__(
+        self, spec: GeneratorSpec, make_block: Callable[[GeneratorSpec, str], nn.Module], last_norm: nn.Module
+    ) -> None:
         super().__init__()
         w = spec.widths
         self.levels, self.first_step = spec.levels, 2**spec.levels
         self.fc = nn.Conv2d(spec.input_channels, w["fc"], 3, padding=1)
         self.fc_norm = make_norm(spec.norm, w["fc"]) if has_scale(spec.norm) else nn.Identity()
         self.stages = nn.ModuleDict({stage: make_block(spec, stage) for stage in STAGES})
-        self.last_norm = make_norm(spec.norm, w["up3"]) if has_scale(spec.norm) else nn.Identity()
+        self.last_norm = last_norm
         self.grow = nn.Upsample(scale_factor=2)
         self.head = nn.Conv2d(w["up3"], spec.output_channels, 3, padding=1)
 
@@ -153,30 +155,32 @@ def grows(stage: str, levels: int) -> bool:
 
 
 def build(spec: GeneratorSpec) -> SpadeGenerator:
-    return SpadeGenerator(spec, SpadeBlock)
+    last_norm = make_norm(spec.norm, spec.widths["up3"]) if has_scale(spec.norm) else nn.Identity()
+    return SpadeGenerator(spec, SpadeBlock, last_norm)
 
 
 def generator_layers(
-    spec: GeneratorSpec, block_layers: Callable[[GeneratorSpec, str, int], Iterator[Layer]]
+    spec: GeneratorSpec,
+    block_layers: Callable[[GeneratorSpec, str, int], Iterator[Layer]],
+    last_norm: Sequence[Layer],
 ) -> Iterator[Layer]:
     """The rows of a SpadeGenerator; `block_layers(spec, stage, pixels)` gives those of one block."""
     full = spec.height * spec.width
-    pixels, scaled = full // 4**spec.levels, has_scale(spec.norm)
+    pixels = full // 4**spec.levels
     yield Layer("fc", "conv", spec.input_channels, spec.widths["fc"], pixels, pixels, 3, bias=True, writes="fc")
-    if scaled:
+    if has_scale(spec.norm):
         yield norm_layer("fc_norm", spec.norm, spec.widths["fc"], pixels, "fc")
     for stage in STAGES:
         if grows(stage, spec.levels):
             pixels *= 4
         yield from block_layers(spec, stage, pixels)
-    last = spec.widths["up3"]
-    if scaled:
-        yield norm_layer("last_norm", spec.norm, last, full, "up3")
-    yield Layer("head", "conv", last, spec.output_channels, full, full, 3, bias=True, reads=("up3",))
+    yield from last_norm
+    yield Layer("head", "conv", spec.widths["up3"], spec.output_channels, full, full, 3, bias=True, reads=("up3",))
 
 
 def layers(spec: GeneratorSpec) -> Iterator[Layer]:
-    return generator_layers(spec, _block_layers)
+    last_norm = norm_layer("last_norm", spec.norm, spec.widths["up3"], spec.height * spec.width, "up3")
+    return generator_layers(spec, _block_layers, [last_norm] if has_scale(spec.norm) else [])
 
 
 def _block_layers(spec: GeneratorSpec, stage: str, pixels: int) -> Iterator[Layer]:
@@ -211,15 +215,10 @@ def _spade_layers(spec: GeneratorSpec, stage: str, name: str, on: str, pixels: i
         yield Layer(f"{modulation}.{part}", "conv", shared, c, pixels, pixels, 3, 1, True, (width,), on)
 
 
-def stream_deciders() -> dict[str, str]:
-    """Norms that decide about the residual stream: its own first and last, and those on the next stage's shortcut."""
-    between = {f"up{i}": f"stages.up{i + 1}.spade_shortcut.norm" for i in range(3)}
-    return {"fc": "fc_norm", **between, "up3": "last_norm"}
-
-
 def deciders(spec: GeneratorSpec) -> dict[str, str]:
-    """By width, the norm whose scales decide about it."""
-    found = stream_deciders()
+    """By width, the norm whose scales decide about it; for the stream its first, its last, and those on shortcuts."""
+    between = {f"up{i}": f"stages.up{i + 1}.spade_shortcut.norm" for i in range(3)}
+    found = {"fc": "fc_norm", **between, "up3": "last_norm"}
     for stage in STAGES:
         found[f"{stage}.inner"] = f"stages.{stage}.spade1.norm"
         found |= {f"{stage}.{name}": f"stages.{stage}.{name}.modulation.norm" for name in spades(stage)}
