@@ -13,6 +13,7 @@ nn = torch.nn
 from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export import export  # noqa: E402
 from pocketgan.export.canonical import canonical, trace  # noqa: E402
+from pocketgan.export.golden import label_maps  # noqa: E402
 from pocketgan.export.rewrites import REWRITES, rewrite, rewrites_at  # noqa: E402
 from pocketgan.export.targets import TARGETS  # noqa: E402
 from pocketgan.training.generators import build, spec_by_name  # noqa: E402
@@ -331,6 +332,17 @@ def test_large_mean_costs_a_norm_no_precision():
 def test_generators_compute_the_same_in_every_targets_form(target, name, liven):
     module = liven(build(spec_by_name(name, ngf=6, height=16, width=24)), IMAGES)
     _, found, psnr = _rewritten(module, TARGETS[target].rewrites)
+    assert psnr > EXACT_DB
+    if TARGETS[target].rewrites:
+        assert not _calls(found, torch.ops.aten.batch_norm.default)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_incres_spade_computes_the_same_in_every_targets_form(target, liven):
+    maps = torch.from_numpy(label_maps(36, 64, 128))
+    moved = torch.cat([maps.roll((8 * number, 12 * number), (2, 3)) for number in range(8)])
+    module = liven(build(spec_by_name("incres-spade", ngf=6, height=64, width=128)), moved)
+    _, found, psnr = _rewritten(module, TARGETS[target].rewrites, (maps,))
     assert psnr > EXACT_DB
     if TARGETS[target].rewrites:
         assert not _calls(found, torch.ops.aten.batch_norm.default)
