@@ -10,12 +10,13 @@ import numpy as np
 
 from pocketgan.bench.devices import Device
 from pocketgan.bench.runners.picture import is_picture, to_picture, to_tensor
-from pocketgan.bench.runners.planning import computes_on_cpu, plan_model, why_not_here
-from pocketgan.bench.runners.process import RUNNERS, make_engine
+from pocketgan.bench.runners.planning import plan_model, why_not_here
+from pocketgan.bench.runners.process import make_engine
 from pocketgan.bench.session import runnable_entries
 from pocketgan.bundle.manifest import Entry, TensorSpec
 from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import BundleError, DataError
+from pocketgan.targets import RUNTIMES, runs_on_host
 
 
 def verify_bundle(path: Path, device: Device, entry_id: str | None = None) -> list[str]:
@@ -53,7 +54,7 @@ def runnable_entry(bundle: Bundle) -> Entry:
     if not entries:
         there = ", ".join(entry.id for entry in bundle.manifest.entries)
         raise BundleError(f"{bundle.path}: no entry that turns pictures into pictures runs here; it has: {there}")
-    return min(entries, key=lambda entry: (list(RUNNERS).index(entry.runtime), entry.precision != "fp32"))
+    return min(entries, key=lambda entry: (list(RUNTIMES).index(entry.runtime), entry.precision != "fp32"))
 
 
 def input_size(entry: Entry) -> tuple[int, int]:
@@ -108,8 +109,10 @@ def _find(bundle: Bundle, entry: Entry | str) -> Entry:
 
 
 def _runs_here(entry: Entry) -> bool:
-    runner = RUNNERS.get(entry.runtime)
-    return runner is not None and runner.fits_system and computes_on_cpu(entry) and _maps_pictures(entry)
+    runtime = RUNTIMES.get(entry.runtime)
+    if runtime is None or not runtime.fits_system:
+        return False
+    return runs_on_host(entry.target, entry.runtime) and _maps_pictures(entry)
 
 
 def _maps_pictures(entry: Entry) -> bool:

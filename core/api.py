@@ -195,8 +195,8 @@ def export(
     from pocketgan.export.calibration import load_calibration
     from pocketgan.export.golden import check_contracts
     from pocketgan.export.source import source_shape
-    from pocketgan.export.targets import pairs
     from pocketgan.models import cost_of, find_source
+    from pocketgan.targets import pairs
 
     path, forms, contracts = Path(out), pairs(_list(targets), precisions and _list(precisions)), _list(io)
     check_contracts(contracts)

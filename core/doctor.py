@@ -12,22 +12,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketgan.errors import PocketganError
+from pocketgan.errors import ExportError, PocketganError
+from pocketgan.targets import RUNTIMES, TARGETS, Runtime, TargetFacts
 
 _PARTS = (
     ("train", "train and search", ("torch", "accelerate", "safetensors", "tensorboard", "cv2", "skimage", "sklearn")),
-    ("export", "export to ONNX", ("torch", "onnx", "onnxscript")),
-    ("export", "export to ExecuTorch", ("torch", "executorch")),
-    ("export", "export to Core ML", ("torch", "coremltools")),
-    ("coreai", "export to Core AI", ("torch", "coreai", "coreai_torch")),
     ("quality", "measure FID, KID, LPIPS and mIoU", ("torch", "torchvision", "cleanfid", "lpips", "scipy")),
-    ("", "measure ONNX entries", ("onnxruntime",)),
-    ("export", "measure ExecuTorch entries", ("executorch",)),
-    ("", "sign bundles", ("cryptography",)),
+    (None, "sign bundles", ("cryptography",)),
 )
-
-
-_SDK = "QNN_SDK_ROOT"
 
 
 @dataclass(frozen=True)
@@ -50,18 +42,11 @@ def findings() -> list[Finding]:
         Finding("cores", True, f"{os.cpu_count()}"),
         Finding("free disk", True, f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB here"),
     ]
-    for extra, what, modules in _PARTS:
-        missing = [module for module in modules if importlib.util.find_spec(module) is None]
-        install = f"pip install 'pocketgan[{extra}]'" if extra else "pip install --force-reinstall pocketgan"
-        found.append(
-            Finding(what, not missing, f"missing {', '.join(missing)}: {install}" if missing else _versions(modules))
-        )
-    sdk = _qualcomm_problem()
-    found.append(Finding("export to Qualcomm's delegate", sdk is None, sdk or f"with the SDK at {os.environ[_SDK]}"))
+    found += [_packages(what, extra, modules) for extra, what, modules in _PARTS]
+    found += [_target(facts) for facts in TARGETS.values()]
+    found += [_runtime(runtime) for runtime in RUNTIMES.values()]
     pair = _pair_problem()
     found.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
-    on_mac = sys.platform == "darwin"
-    found.append(Finding("run Core ML entries", on_mac, "on this Mac" if on_mac else "needs a Mac or an iPhone"))
     return found
 
 
@@ -72,15 +57,29 @@ def check_torch_pair() -> None:
         raise PocketganError(problem)
 
 
-def _qualcomm_problem() -> str | None:
-    """What is missing; `pocketgan.export.targets.executorch_qualcomm` looks closer, and imports torch."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return "Qualcomm's SDK runs on Linux x86-64 only"
-    if not os.environ.get(_SDK):
-        return f"install Qualcomm's AI Engine Direct SDK (QNN) and set {_SDK} to its folder"
-    if importlib.util.find_spec("cpuinfo") is None:
-        return "missing cpuinfo: pip install 'pocketgan[qualcomm]'"
-    return None
+def _packages(what: str, extra: str | None, modules: tuple[str, ...]) -> Finding:
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    install = "pip install --force-reinstall pocketgan" if extra is None else f"pip install 'pocketgan[{extra}]'"
+    detail = f"missing {', '.join(missing)}: {install}" if missing else _versions(modules)
+    return Finding(what, not missing, detail)
+
+
+def _target(facts: TargetFacts) -> Finding:
+    what = f"export to {facts.label}"
+    if facts.sdk is not None:
+        try:
+            facts.sdk()
+        except ExportError as problem:
+            return Finding(what, False, str(problem))
+    return _packages(what, facts.extra, facts.modules)
+
+
+def _runtime(runtime: Runtime) -> Finding:
+    what = f"measure {runtime.label} entries"
+    if not runtime.fits_system:
+        place = next(facts.place for facts in TARGETS.values() if facts.runtime == runtime.name)
+        return Finding(what, False, f"needs {place}")
+    return _packages(what, runtime.extra, runtime.modules)
 
 
 def _pair_problem() -> str | None:

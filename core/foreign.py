@@ -20,7 +20,8 @@ from pocketgan import __version__
 from pocketgan.bundle.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest
 from pocketgan.bundle.packing import pack_folder, record_file, write_manifest
 from pocketgan.bundle.tensors import picture_layout, store_tensor, tensor_spec
-from pocketgan.errors import BundleError, PocketganError, require
+from pocketgan.errors import BundleError, PocketganError
+from pocketgan.targets import PORTABLE, RUNTIMES, TARGETS, runs_on_host
 
 Kind = Literal["onnx", "pte", "mlpackage"]
 Dtype = Literal["float32", "float16", "uint8", "int32", "int64"]
@@ -32,13 +33,7 @@ _SEED = 7
 _ONNX_TYPES = {"float": "float32", "float16": "float16", "uint8": "uint8", "int32": "int32", "int64": "int64"}
 # As torch numbers them.
 _TORCH_TYPES = {0: "uint8", 3: "int32", 4: "int64", 5: "float16", 6: "float32"}
-_BACKENDS = {
-    "XnnpackBackend": "executorch-xnnpack",
-    "CoreMLBackend": "executorch-coreml",
-    "VulkanBackend": "executorch-vulkan",
-    "QnnBackend": "executorch-qualcomm",
-}
-_PORTABLE = "executorch-portable"
+_BACKENDS = {facts.delegate: facts.name for facts in TARGETS.values() if facts.delegate is not None}
 
 
 @dataclass(frozen=True)
@@ -128,14 +123,14 @@ def _onnx(file: Path, input_shape: Shape | None) -> _Model:
 
 
 def _pte(file: Path, input_shape: Shape | None) -> _Model:
-    require("export", "torch", "executorch")
+    RUNTIMES["executorch"].check_installed()
     import torch
     from executorch.exir._serialize._program import deserialize_pte_binary
     from executorch.extension.pybindings import _portable_lib
 
     plan = deserialize_pte_binary(file.read_bytes()).program.execution_plan[0]
-    targets = {_BACKENDS.get(delegate.id, f"executorch-{delegate.id}") for delegate in plan.delegates} or {_PORTABLE}
-    if targets - {_PORTABLE, "executorch-xnnpack"}:
+    targets = {_BACKENDS.get(delegate.id, f"executorch-{delegate.id}") for delegate in plan.delegates} or {PORTABLE}
+    if not all(runs_on_host(target, "executorch") for target in targets):
         raise BundleError(f"{file.name} is for {', '.join(sorted(targets))}, which this host cannot run")
     program = _portable_lib._load_program(str(file))
     method = program.load_method("forward")
@@ -154,7 +149,7 @@ def _pte(file: Path, input_shape: Shape | None) -> _Model:
 
 
 def _mlpackage(package: Path, input_shape: Shape | None) -> _Model:
-    require("export", "torch", "coremltools")
+    TARGETS["coreml"].check_installed()
     from pocketgan.export.mil import Program
 
     program = Program.read(package)

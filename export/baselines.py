@@ -17,15 +17,16 @@ from pocketgan.bundle.manifest import Component, Cost, Diffusion, Entry, GoldenS
 from pocketgan.bundle.packing import record_file, write_manifest
 from pocketgan.bundle.tensors import store_tensor, tensor_spec
 from pocketgan.errors import ExportError
-from pocketgan.export.bundles import must_be_replaceable, versions, write_notice
+from pocketgan.export.bundles import must_be_replaceable, write_notice
 from pocketgan.files import atomic_folder
+from pocketgan.targets import TARGETS, versions
 
 if TYPE_CHECKING:
     from pocketgan.export.diffusion import Editor, Part
 
 GOLDEN = "edit"
 PRECISIONS = ("fp32", "fp16")
-PACKAGES = ("diffusers", "onnxruntime", "torch", "transformers")
+PACKAGES = ("diffusers", "transformers", *TARGETS["onnx"].packages)
 
 
 @dataclass(frozen=True)

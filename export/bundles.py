@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from pocketgan.export.source import ModelSource, from_file
 from pocketgan.export.targets import find_target
 from pocketgan.export.worker import ARTIFACT, INPUTS, OUTPUTS, Answer, Task, export_task, golden_task, read_artifact
 from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_file, sha256_json
+from pocketgan.targets import versions
 from pocketgan.training.generators import GeneratorSpec
 
 DEFAULT_WORKERS = 2
@@ -270,11 +270,6 @@ class _Plan:
                 "versions": versions(find_target(form[0])[0].packages),
             }
         )
-
-
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Of packages that made a bundle, without the builds' names."""
-    return {package: metadata.version(package).partition("+")[0] for package in sorted(packages)}
 
 
 def write_notice(folder: Path) -> FileRecord:

@@ -17,12 +17,11 @@ from pocketgan.bundle.manifest import GoldenSet, TensorSpec
 from pocketgan.bundle.tensors import store_tensor
 from pocketgan.errors import ExportError
 from pocketgan.export.targets.target import INPUT, OUTPUT
+from pocketgan.targets import IO
 
 if TYPE_CHECKING:
     from torch import nn
 
-# float32 NCHW in [-1, 1]; uint8 NHWC, RGB in [0, 255], as cameras give and screens take it.
-IO = ("tensor", "image")
 _SETS = {"tensor": "nchw-float32", "image": "nhwc-uint8"}
 SEED = 20_240_229
 # Red, green, blue and a mask; a label map has one channel a class.

@@ -18,8 +18,8 @@ from pocketgan.bench.devices import Tick
 from pocketgan.bench.devices.cool_down import wait_until_cool
 from pocketgan.bench.devices.host import conditions, describe_host
 from pocketgan.bench.devices.recording import Recording, recording, take
-from pocketgan.bench.runners.planning import component_names, computes_on_cpu
-from pocketgan.bench.runners.process import RUNNERS, STALL_TIMEOUT_S, Event, run_plan
+from pocketgan.bench.runners.planning import component_names
+from pocketgan.bench.runners.process import STALL_TIMEOUT_S, Event, run_plan
 from pocketgan.bench.runners.protocol import Plan, WarmupPlan
 from pocketgan.bench.schema.job import CoolDown, Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
@@ -27,6 +27,7 @@ from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceError, storage_errors
 from pocketgan.files import cache_folder
+from pocketgan.targets import RUNTIMES, runs_on_host
 
 CONDITIONS_INTERVAL_S = 10.0
 TASKS: dict[str, Literal["time", "overlap", "sustain"]] = {
@@ -54,7 +55,7 @@ class LocalDevice:
     @cached_property
     def runtimes(self) -> tuple[str, ...]:
         """The runtimes whose Python packages are installed."""
-        return tuple(name for name, runner in RUNNERS.items() if runner.installed)
+        return tuple(name for name, runtime in RUNTIMES.items() if runtime.installed)
 
     def describe(self) -> DeviceInfo:
         """See Device."""
@@ -62,7 +63,7 @@ class LocalDevice:
 
     def runs(self, entry: Entry) -> bool:
         """Entries of a runtime that is installed and whose target computes on a CPU."""
-        return entry.runtime in self.runtimes and computes_on_cpu(entry)
+        return entry.runtime in self.runtimes and runs_on_host(entry.target, entry.runtime)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RUNTIMES = {
-    "onnxruntime": "ONNX Runtime",
-    "executorch": "ExecuTorch",
-    "coreml": "Core ML",
-    "coreai": "Core AI",
-    "torch": "PyTorch",
-}
+from pocketgan.targets import RUNTIMES
+
 ROLES = {
     "student": "student",
     "teacher": "teacher",
@@ -59,7 +54,7 @@ def quality_order(keys: set[str]) -> list[str]:
 
 def runtime_name(runtime: str) -> str:
     """The runtime as its makers write it."""
-    return RUNTIMES.get(runtime, runtime)
+    return RUNTIMES[runtime].label if runtime in RUNTIMES else runtime
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -10,9 +10,10 @@ from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Group, Measurement, Selection
 from pocketgan.bundle.manifest import Entry
+from pocketgan.targets import APPLE, place_of
 
 UNTRAINED = "untrained: latency only"
-NEEDS_APPLE = "not measured on this device: needs an iPhone or a Mac"
+NEEDS_APPLE = f"not measured on this device: needs {APPLE}"
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def _measured_cell(bundle: BundleRecord, entry: Entry, selection: Selection) -> 
         return Cell("error", "see the top", bad=True)
     if any(item.result.device.simulated for item in of_entry):
         return Cell("simulated only", "no performance number")
-    if any(name in (entry.runtime, entry.target.split("-")[-1]) for name in ("coreml", "coreai")):
+    if place_of(entry.target) == APPLE:
         return Cell(NEEDS_APPLE)
     return Cell("not measured")
 

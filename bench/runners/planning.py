@@ -9,20 +9,11 @@ from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
 from pocketgan.bundle.manifest import Component, Entry, GoldenTensor, TensorSpec
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import BundleError
+from pocketgan.targets import place_of
 
 DEFAULT_FLOOR_DB = 30.0
 # Rounding differs between processors; a model that was exported below its floor is held to what it had, less this.
 BELOW_FLOOR_MARGIN_DB = 3.0
-# ExecuTorch targets that compute on a CPU; the others need an accelerator that a host's runtime does not have.
-_EXECUTORCH_HERE = ("xnnpack", "portable")
-# Where the entries of a target run that no host runs.
-_APPLE, _ANDROID = "an iPhone or a Mac", "an Android phone"
-_PLACES = {"coreml": _APPLE, "coreai": _APPLE, "vulkan": _ANDROID, "qualcomm": _ANDROID}
-
-
-def computes_on_cpu(entry: Entry) -> bool:
-    """Whether a host that has the entry's runtime can run it."""
-    return entry.runtime != "executorch" or any(name in entry.target for name in _EXECUTORCH_HERE)
 
 
 def component_names(entry: Entry) -> list[str | None]:
@@ -32,7 +23,7 @@ def component_names(entry: Entry) -> list[str | None]:
 
 def why_not_here(entry: Entry) -> str:
     """Why a host leaves an entry out, for people."""
-    place = next((place for name, place in _PLACES.items() if name in entry.target), None)
+    place = place_of(entry.target)
     if place is not None:
         return f"it runs on {place}"
     return f"the runtime {entry.runtime} is not installed here"

@@ -11,46 +11,24 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any
 
 from pocketgan.bench.runners.protocol import Plan, thread_environment
-from pocketgan.errors import DeviceError, require
+from pocketgan.errors import DeviceError
+from pocketgan.targets import RUNTIMES
 
 if TYPE_CHECKING:
     from pocketgan.bench.runners.loop import Engine
 
 
-@dataclass(frozen=True)
-class Runner:
-    """How this host runs a runtime: the class of its engine in the module of the runtime's name, the packages that it
-    imports, the extra that brings them, and the one system that has the runtime where not all do."""
-
-    engine: str
-    packages: tuple[str, ...]
-    extra: str | None = None
-    system: str | None = None
-
-    @property
-    def fits_system(self) -> bool:
-        """Whether this system can have it."""
-        return self.system in (None, sys.platform)
-
-    @property
-    def installed(self) -> bool:
-        """Whether it is here."""
-        return self.fits_system and all(find_spec(package) for package in self.packages)
-
-
-# In the order in which one is preferred.
-RUNNERS = {
-    "onnxruntime": Runner("OnnxRuntimeEngine", ("onnxruntime",)),
-    "executorch": Runner("ExecuTorchEngine", ("executorch", "torch"), "export"),
-    "torch": Runner("TorchEngine", ("torch",), "export"),
-    "coreml": Runner("CoreMLEngine", ("coremltools",), "export", "darwin"),
-    "coreai": Runner("CoreAIEngine", ("coreai",), "coreai"),
+# The class of each runtime's engine, in the module of the runtime's name.
+_ENGINES = {
+    "onnxruntime": "OnnxRuntimeEngine",
+    "executorch": "ExecuTorchEngine",
+    "torch": "TorchEngine",
+    "coreml": "CoreMLEngine",
+    "coreai": "CoreAIEngine",
 }
 # A single load or frame of the slowest models takes tens of seconds on one core; a runner that works says so.
 STALL_TIMEOUT_S = 300.0
@@ -66,10 +44,8 @@ def make_engine(runtime: str) -> Engine:
     Raises:
         MissingExtraError: its packages are not installed.
     """
-    runner = RUNNERS[runtime]
-    if runner.extra is not None:
-        require(runner.extra, *runner.packages)
-    engine: Engine = getattr(import_module(_module(runtime)), runner.engine)()
+    RUNTIMES[runtime].check_installed()
+    engine: Engine = getattr(import_module(_module(runtime)), _ENGINES[runtime])()
     return engine
 
 

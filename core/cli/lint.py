@@ -36,7 +36,7 @@ def show_lint(model: str, shape: tuple[int, int, int] | None, ngf: int | None, t
 
     from pocketgan.export.lint import lint
     from pocketgan.export.source import load_source, parse_source
-    from pocketgan.export.targets import pairs
+    from pocketgan.targets import pairs
 
     targets = list(dict.fromkeys(name for name, _ in pairs(target.split(","), None)))
     loaded = load_source(parse_source(model, shape, ngf))

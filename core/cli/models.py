@@ -10,6 +10,7 @@ import typer
 from pocketgan import console
 from pocketgan.cli.options import Json, OutFile
 from pocketgan.errors import ModelError, require
+from pocketgan.targets import TIMED
 
 if TYPE_CHECKING:
     from pocketgan.latency.search import SearchedStudent
@@ -82,7 +83,7 @@ def search(
     ] = "macs_by_output",
     target: Annotated[
         str | None,
-        typer.Option("--target", help="Suit the student to this exported form on this device, such as onnx."),
+        typer.Option("--target", help=f"Suit the student to this exported form on this device: {' or '.join(TIMED)}."),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the target's runtime.")] = 1,
     widths: Annotated[

@@ -9,18 +9,19 @@ import typer
 
 from pocketgan import console
 from pocketgan.cli.options import Json
+from pocketgan.targets import CALIBRATED, DEFAULT_SOC, IOS, PRECISIONS, TARGETS
 
 if TYPE_CHECKING:
     from pocketgan.bundle.manifest import Entry
-
-_TARGETS = "onnx, executorch-xnnpack, executorch-coreml, executorch-vulkan, executorch-qualcomm, coreml, coreai, torch"
 
 
 def export(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model file, a generator name, or package.module:function.")
     ],
-    target: Annotated[str, typer.Option("--target", help=f"Comma-separated: {_TARGETS}.", show_default=False)],
+    target: Annotated[
+        str, typer.Option("--target", help=f"Comma-separated: {', '.join(TARGETS)}.", show_default=False)
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the unpacked bundle, or a .pgb file; whole or not there.")
     ] = None,
@@ -28,8 +29,8 @@ def export(
         str | None,
         typer.Option(
             "--precision",
-            help="Comma-separated: fp32, fp16, int8, w8a8 (Core ML), 8bit, 6bit, 4bit, int4, mixed (least for "
-            "--floor); each target's own default if left out.",
+            help=f"Comma-separated: {', '.join(PRECISIONS)} (mixed: the least that meets --floor); each target's own "
+            "default if left out.",
         ),
     ] = None,
     input: Annotated[
@@ -39,14 +40,17 @@ def export(
     name: Annotated[str | None, typer.Option("--name", help="Name of the bundle; the model's if left out.")] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option("--calibration", help="Folder of real inputs, for int8, w8a8 and mixed: photos, class maps."),
+        typer.Option("--calibration", help=f"Folder of real inputs, for {', '.join(CALIBRATED)}: photos, class maps."),
     ] = None,
-    ios: Annotated[int | None, typer.Option("--ios", help="Oldest iOS for Core ML: 16, 17 or 18.")] = None,
+    ios: Annotated[
+        int | None, typer.Option("--ios", help=f"Oldest iOS for Core ML: {', '.join(map(str, IOS))}.")
+    ] = None,
     io: Annotated[
         str, typer.Option("--io", help="tensor (NCHW float in [-1, 1]), image (uint8 RGB in and out), or both.")
     ] = "tensor",
     soc: Annotated[
-        str | None, typer.Option("--soc", help="Chip for executorch-qualcomm, such as SM8750; SM8650 if left out.")
+        str | None,
+        typer.Option("--soc", help=f"Chip for executorch-qualcomm, such as SM8750; {DEFAULT_SOC} if left out."),
     ] = None,
     floor: Annotated[float | None, typer.Option("--floor", help="Parity floor in dB, for every entry.")] = None,
     workers: Annotated[

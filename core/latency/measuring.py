@@ -14,9 +14,10 @@ import numpy as np
 from pocketgan import console
 from pocketgan.errors import DeviceError
 from pocketgan.latency.cache import TimesCache
-from pocketgan.latency.platform import LAYERS_PER_SHAPE, Platform, check_platform
+from pocketgan.latency.platform import Platform, check_platform
 from pocketgan.latency.points import layer_network, layer_points, whole_network
 from pocketgan.latency.prediction import LatencyModel, fit
+from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +40,7 @@ def latency_model(spec: GeneratorSpec, platform: Platform, refresh: bool = False
     """
     check_platform(platform)
     cache = TimesCache(platform, refresh)
-    layers = layer_points(spec, LAYERS_PER_SHAPE[platform.target])
+    layers = layer_points(spec, TARGETS[platform.target].layers_per_shape)
     missing = [layer for layer in layers if layer not in cache.times]
     if missing:
         console.note(

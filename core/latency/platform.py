@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 from pocketgan.errors import DeviceError
+from pocketgan.targets import TIMED, find_facts, versions
 
 CACHE_FORMAT = 2
-# The targets whose layers can be timed here, with the micro-benchmarks of each shape of layer: more where a kind has
-# few shapes, fewer where it has many.
-LAYERS_PER_SHAPE = {"onnx": 6, "executorch-xnnpack": 4}
 
 
 @dataclass(frozen=True)
@@ -23,9 +20,7 @@ class Platform:
 
     @property
     def runtime(self) -> str:
-        from pocketgan.export.targets import find_target
-
-        return find_target(self.target)[0].runtime
+        return find_facts(self.target)[0].runtime
 
     def identity(self) -> dict[str, Any]:
         """All that times depend on but the network."""
@@ -39,7 +34,7 @@ class Platform:
             "target": target.name,
             "precision": precision,
             "rewrites": list(target.rewrites),
-            "versions": {package: metadata.version(package) for package in target.packages},
+            "versions": versions(target.packages),
             "threads": self.threads,
         }
 
@@ -47,13 +42,12 @@ class Platform:
 def check_platform(platform: Platform) -> None:
     """Raises ExportError or DeviceError where this host cannot time the target."""
     from pocketgan.bench.devices.local import LocalDevice
-    from pocketgan.export.targets import find_target
 
-    target, _ = find_target(platform.target)
-    if target.name not in LAYERS_PER_SHAPE:
+    target, _ = find_facts(platform.target)
+    if target.name not in TIMED:
         raise DeviceError(
             f"latency on {target.name} can be measured on a Mac or a phone only, not on this host; "
-            f"here --target takes {', '.join(LAYERS_PER_SHAPE)}"
+            f"here --target takes {', '.join(TIMED)}"
         )
     target.check_installed()
     if target.runtime not in LocalDevice().runtimes:

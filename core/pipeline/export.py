@@ -12,6 +12,7 @@ from pocketgan.pipeline.networks import GENERATOR, input_shape, unpruned_name, u
 from pocketgan.pipeline.roles import bundle_name, roles, trained_in
 from pocketgan.pipeline.stage import Context, Stage, facts_of
 from pocketgan.recipe.recipe import Recipe
+from pocketgan.targets import TARGETS, pairs
 
 if TYPE_CHECKING:
     from pocketgan.bundle.manifest import Cost, Role
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 def _check(recipe: Recipe) -> None:
     require("export", "torch")
-    from pocketgan.export.targets import TARGETS, pairs
-
     assert recipe.export is not None
     for name in recipe.export.targets:
         TARGETS[name].check_installed()
@@ -48,7 +47,6 @@ def _unpruned_file(context: Context) -> Path:
 def _request(context: Context, role: Role) -> BundleRequest:
     from pocketgan.export.bundles import BundleRequest
     from pocketgan.export.calibration import MOST_IMAGES
-    from pocketgan.export.targets import pairs
     from pocketgan.training.data.samples import batch
 
     recipe = context.recipe
@@ -58,7 +56,7 @@ def _request(context: Context, role: Role) -> BundleRequest:
     made_by = trained_in(role)
     targets = pairs(stage.targets, stage.precisions)
     calibration = None
-    if any(precision in ("int8", "w8a8", "mixed") for _, precision in targets):
+    if any(precision in TARGETS[target].calibrated for target, precision in targets):
         photos = load_images(recipe, context.run, "train", size=size)
         spread = range(0, len(photos), -(-len(photos) // MOST_IMAGES))
         calibration = batch([photos.whole(index) for index in spread])["input"].numpy()

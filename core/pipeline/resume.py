@@ -7,7 +7,6 @@ at every stage; parallel stages run on all of them, the others on the first.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shutil
 import time
@@ -23,21 +22,11 @@ from pocketgan.pipeline.digest import stage_digests
 from pocketgan.pipeline.processes import Processes
 from pocketgan.pipeline.stage import STAGE_FILE, Context, Stage, read_stage
 from pocketgan.recipe.recipe import Recipe
+from pocketgan.targets import TARGETS, versions
 
 # What a killed stage of the same work is known by.
 _MARKER = "digest"
-_LIBRARIES = (
-    "torch",
-    "accelerate",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "executorch",
-    "coremltools",
-    "coreai-core",
-    "coreai-torch",
-    "opencv-python-headless",
-)
+_LIBRARIES = {"accelerate", "numpy", "opencv-python-headless"}.union(*(facts.packages for facts in TARGETS.values()))
 
 
 @dataclass(frozen=True)
@@ -136,20 +125,10 @@ def _finish(
         "version": stage.version_for(recipe),
         "seed": recipe.seed,
         "seconds": round(seconds, 3),
-        "versions": {"pocketgan": __version__, **_versions()},
+        # Recorded, never digested: an upgrade does not repeat a training.
+        "versions": {"pocketgan": __version__, **versions(_LIBRARIES)},
         "outputs": {path.relative_to(partial).as_posix(): sha256_file(path) for path in files},
         "facts": facts,
     }
     write_atomic(partial / STAGE_FILE, json.dumps(record, indent=2))
     replace_folder(partial, final)
-
-
-def _versions() -> dict[str, str]:
-    """Recorded, never digested: an upgrade does not repeat a training."""
-    installed = {}
-    for name in _LIBRARIES:
-        try:
-            installed[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return installed

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pocketgan.recipe.choices import BudgetBy, DataKind, Direction, GanMode, Mode, Norm, Similarity, Unknown, Widths
 from pocketgan.recipe.programs import StudentProgramName, TeacherProgramName
 from pocketgan.recipe.units import Budget, budget_mismatch
+from pocketgan.targets import IO, IOS, PRECISIONS, TARGETS, TIMED
+
+if TYPE_CHECKING:
+    TargetName = str
+    TimedTarget = str
+    Precision = str
+    Contract = str
+    Ios = int
+else:  # messages and the JSON Schema name what the table holds
+    TargetName = Literal[tuple(TARGETS)]
+    TimedTarget = Literal[TIMED]
+    Precision = Literal[PRECISIONS]
+    Contract = Literal[IO]
+    Ios = Literal[IOS]
 
 Steps = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -119,7 +133,7 @@ class CompressStage(Section):
     least_width: Annotated[int, Field(ge=1)] = Field(
         16, description="channels that every layer outside the blocks keeps"
     )
-    target: Literal["onnx", "executorch-xnnpack"] | None = Field(
+    target: TimedTarget | None = Field(
         None, description="suit the student to this exported form on this device; by latency needs one"
     )
     threads: Annotated[int, Field(ge=1)] = Field(1, description="threads of the target's runtime")
@@ -153,25 +167,14 @@ class DistillStage(Training):
 class ExportStage(Section):
     """Runtime files of the student, the teacher and the unpruned ResNet-9."""
 
-    targets: list[
-        Literal[
-            "onnx",
-            "executorch-xnnpack",
-            "executorch-coreml",
-            "executorch-vulkan",
-            "executorch-qualcomm",
-            "torch",
-            "coreml",
-            "coreai",
-        ]
-    ] = Field(default=["onnx", "executorch-xnnpack", "coreml"], min_length=1)
-    precisions: list[Literal["fp32", "fp16", "int8", "w8a8", "8bit", "6bit", "4bit", "int4", "mixed"]] | None = Field(
+    targets: list[TargetName] = Field(default=["onnx", "executorch-xnnpack", "coreml"], min_length=1)
+    precisions: list[Precision] | None = Field(
         None, min_length=1, description="each where the target has it; each target's own default where absent"
     )
-    io: list[Literal["tensor", "image"]] = Field(
+    io: list[Contract] = Field(
         default=["tensor"], min_length=1, description="tensors in [-1, 1], or pixels (uint8 RGB), in and out"
     )
-    ios: Literal[16, 17, 18] | None = Field(None, description="oldest iOS; as each precision needs where absent")
+    ios: Ios | None = Field(None, description="oldest iOS; as each precision needs where absent")
     workers: Annotated[int, Field(ge=1, le=64)] | None = Field(
         None, description="processes; as memory and cores allow where absent"
     )

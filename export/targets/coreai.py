@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from pocketgan.errors import require
 from pocketgan.export.canonical import trace
-from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form
+from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
+from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,23 +25,13 @@ MINIMUM_OS = "iOS 27"
 _NO_DATE = "19700101T000000Z"
 
 
-class CoreAI:
+class CoreAI(Target):
     """One `model.aimodel` with float32 input and output, which computes in its precision."""
 
-    name = "coreai"
-    precisions: tuple[str, ...] = ("fp32", "fp16")
-    ladder: tuple[str, ...] = ()
-    default_precision = "fp16"
-    runtime = "coreai"
-    checked_by: str | None = "coreai"
-    packages: tuple[str, ...] = ("torch", "coreai-core", "coreai-torch")
+    facts = TARGETS["coreai"]
     # The converter keeps padding, norms and attention as operators of its own; other rewrites cannot be timed here.
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
     relative_time = 2.0
-
-    def check_installed(self) -> None:
-        """See Target."""
-        require("coreai", "torch", "coreai", "coreai_torch")
 
     def minimum_os(self, form: Form) -> str | None:
         """See Target."""

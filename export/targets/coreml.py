@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pocketgan.errors import ExportError, require
 from pocketgan.export.canonical import trace
-from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form
+from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
 from pocketgan.files import sha256_file
+from pocketgan.targets import IOS, TARGETS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,13 +22,12 @@ PACKAGE = "model.mlpackage"
 PACKAGE_MANIFEST = "Manifest.json"
 DATA = "Data"
 MODEL = "Data/com.apple.CoreML/model.mlmodel"
-# Deployment targets, and the precisions that the first does not have.
-IOS = (16, 17, 18)
+# Precisions that the oldest system of IOS does not have.
 LEAST_IOS = {"int4": 18, "w8a8": 17}
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pocketgan/mlpackage")
 
 
-class CoreML:
+class CoreML(Target):
     """One `model.mlpackage`: an ML program with float32 input and output, or with images (CVPixelBuffer).
 
     fp32 computes in float32, all others in float16, their weights as the precision says: int8 per output channel,
@@ -35,19 +35,9 @@ class CoreML:
     8 bits too, calibrated.
     """
 
-    name = "coreml"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "w8a8", "8bit", "6bit", "4bit", "int4", "mixed")
-    default_precision = "fp16"
-    ladder: tuple[str, ...] = ("4bit", "6bit", "8bit", "fp16")
-    runtime = "coreml"
-    checked_by: str | None = "coreml"
-    packages: tuple[str, ...] = ("torch", "coremltools")
+    facts = TARGETS["coreml"]
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
     relative_time = 2.0
-
-    def check_installed(self) -> None:
-        """See Target."""
-        require("export", "torch", "coremltools")
 
     def minimum_os(self, form: Form) -> str | None:
         """See Target."""
@@ -62,7 +52,7 @@ class CoreML:
         from pocketgan.export.pixels import Levels
         from pocketgan.export.quantize import compress_coreml
 
-        if form.precision == "w8a8":
+        if form.precision in self.facts.calibrated:
             require("export", "executorch")
             from pocketgan.export.targets.coreml_quantizer import quantize_activations
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from pocketgan.bundle.manifest import Delegation
-from pocketgan.errors import require
 from pocketgan.export.canonical import trace
-from pocketgan.export.targets.target import Exported, Form
+from pocketgan.export.targets.target import Exported, Form, Target
+from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,16 +33,8 @@ WHOLE: tuple[str, ...] = (
 )
 
 
-class ExecuTorch:
+class ExecuTorch(Target):
     """What the targets of ExecuTorch's backends have in common: one `model.pte`."""
-
-    ladder: tuple[str, ...] = ()
-    runtime = "executorch"
-    packages: tuple[str, ...] = ("torch", "executorch")
-
-    def check_installed(self) -> None:
-        """See Target."""
-        require("export", "torch", "executorch")
 
     def minimum_os(self, form: Form) -> str | None:
         """None: it depends on the ExecuTorch that the app brings."""
@@ -53,11 +45,7 @@ class ExecuTorchXnnpack(ExecuTorch):
     """One `model.pte`; what XNNPACK does not take runs on ExecuTorch's portable kernels. int8 and mixed are
     calibrated."""
 
-    name = "executorch-xnnpack"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "mixed")
-    ladder: tuple[str, ...] = ("int8", "fp32")
-    default_precision = "fp32"
-    checked_by: str | None = "executorch"
+    facts = TARGETS["executorch-xnnpack"]
     rewrites: tuple[str, ...] = (*WHOLE, "transposed-as-phases", "winograd", "strided-heads-2x2")
     relative_time = 6.0
 
@@ -71,7 +59,7 @@ class ExecuTorchXnnpack(ExecuTorch):
 
         if form.precision == "fp16":
             module = Half(module)
-        elif form.precision in ("int8", "mixed"):
+        elif form.precision in self.facts.calibrated:
             module = _quantised(module, example, form)
         module, example = in_contract(module, example, form.io)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from pocketgan.errors import require
 from pocketgan.export.targets import payload
 from pocketgan.export.targets.coreml import normalise, oldest_ios
 from pocketgan.export.targets.executorch import ExecuTorch, write_program
 from pocketgan.export.targets.target import Exported, Form
 from pocketgan.files import sha256_file
+from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,17 +34,9 @@ class ExecuTorchCoreML(ExecuTorch):
     Parity is measured on that ML program, where the whole graph is in one.
     """
 
-    name = "executorch-coreml"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
-    default_precision = "fp16"
-    checked_by: str | None = "executorch-coreml"
-    packages: tuple[str, ...] = ("torch", "executorch", "coremltools")
+    facts = TARGETS["executorch-coreml"]
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
     relative_time = 3.0
-
-    def check_installed(self) -> None:
-        """See Target."""
-        require("export", "torch", "executorch", "coremltools")
 
     def minimum_os(self, form: Form) -> str | None:
         """See Target."""
@@ -55,7 +47,7 @@ class ExecuTorchCoreML(ExecuTorch):
         from pocketgan.export.pixels import in_contract
         from pocketgan.export.targets.coreml_quantizer import quantize_activations
 
-        if form.precision == "int8":
+        if form.precision in self.facts.calibrated:
             module = quantize_activations(module, example, form)
         module, example = in_contract(module, example, form.io)
         # Not within fast_lowering(): the ML program's input would have another name, and it saves a second at most.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketgan.bundle.manifest import Delegation
-from pocketgan.errors import ExportError, require
+from pocketgan.errors import ExportError
 from pocketgan.export.canonical import trace
 from pocketgan.export.targets.executorch import MODEL_FILE, WHOLE, ExecuTorch
 from pocketgan.export.targets.target import Exported, Form
+from pocketgan.targets import DEFAULT_SOC, QNN_LIBRARIES, QNN_VARIABLE, TARGETS, qualcomm_sdk
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,29 +31,20 @@ if TYPE_CHECKING:
 COMMAND = (sys.executable, "-P", "-m", "pocketgan.export.targets.qualcomm_lowering")
 # What the parent hands over, and what comes back beside the program, in one folder.
 REQUEST, PROGRAM, CALIBRATION, DELEGATION = "request.json", "program.pt2", "calibration.npy", "delegation.json"
-SDK_VARIABLE, SDK_LIBRARIES, SDK_PYTHON = "QNN_SDK_ROOT", "lib/x86_64-linux-clang", "lib/python"
+# Python modules in Qualcomm's SDK.
+_SDK_PYTHON = "lib/python"
 # Chips of phones, by Qualcomm's numbers: Snapdragon 888, 8 Gen 1, 8+ Gen 1, 8 Gen 2, 8 Gen 3, 8 Elite, 8 Gen 5,
 # 8 Elite Gen 5.
 SOCS = ("SM8350", "SM8450", "SM8475", "SM8550", "SM8650", "SM8750", "SM8845", "SM8850")
-DEFAULT_SOC = "SM8650"
 _WITHOUT_FLOAT16 = ("SM8350",)
 
 
 class ExecuTorchQualcomm(ExecuTorch):
     """One `model.pte` compiled for one chip (`Form.soc`). fp16 computes in float16; int8 is calibrated."""
 
-    name = "executorch-qualcomm"
-    precisions: tuple[str, ...] = ("fp16", "int8")
-    default_precision = "fp16"
-    checked_by: str | None = None
+    facts = TARGETS["executorch-qualcomm"]
     rewrites: tuple[str, ...] = WHOLE
     relative_time = 12.0
-
-    def check_installed(self) -> None:
-        """See Target."""
-        super().check_installed()
-        sdk_root()
-        require("qualcomm", "cpuinfo", "requests")
 
     def minimum_os(self, form: Form) -> str | None:
         """None: it depends on the ExecuTorch that the app brings."""
@@ -67,35 +58,13 @@ class ExecuTorchQualcomm(ExecuTorch):
         from pocketgan.export.quantize import must_be_calibrated
 
         soc = _soc(form)
-        images = must_be_calibrated(form) if form.precision == "int8" else None
+        images = must_be_calibrated(form) if form.precision in self.facts.calibrated else None
         module, example = in_contract(module, example, form.io)
         if images is not None and form.io == "image":
             images = pixels(images)
-        program, delegation = lower(trace(module, example), soc, images, sdk_root())
+        program, delegation = lower(trace(module, example), soc, images, qualcomm_sdk())
         (folder / MODEL_FILE).write_bytes(program)
         return Exported(MODEL_FILE, f"{metadata.version('executorch')} for {soc}", delegation)
-
-
-def sdk_root() -> Path:
-    """Folder of Qualcomm's SDK.
-
-    Raises:
-        ExportError: there is none, or it does not run on this host; says what to install and which variable to set.
-    """
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise ExportError("executorch-qualcomm is lowered on Linux x86-64 only: Qualcomm's libraries run nowhere else")
-    value = os.environ.get(SDK_VARIABLE)
-    if not value:
-        raise ExportError(
-            "executorch-qualcomm needs Qualcomm's AI Engine Direct SDK (QNN): install it from Qualcomm and set "
-            f"{SDK_VARIABLE} to its folder"
-        )
-    if not (Path(value) / SDK_LIBRARIES / "libQnnHtp.so").is_file():
-        raise ExportError(
-            f"{SDK_VARIABLE} is {value}, which holds no {SDK_LIBRARIES}/libQnnHtp.so: set it to the folder of "
-            "Qualcomm's AI Engine Direct SDK (QNN)"
-        )
-    return Path(value)
 
 
 def _soc(form: Form) -> str:
@@ -155,7 +124,7 @@ def _environment(sdk: Path) -> dict[str, str]:
 
     return {
         **os.environ,
-        SDK_VARIABLE: str(sdk),
-        "LD_LIBRARY_PATH": first("LD_LIBRARY_PATH", sdk / SDK_LIBRARIES),
-        "PYTHONPATH": first("PYTHONPATH", sdk / SDK_PYTHON),
+        QNN_VARIABLE: str(sdk),
+        "LD_LIBRARY_PATH": first("LD_LIBRARY_PATH", sdk / QNN_LIBRARIES),
+        "PYTHONPATH": first("PYTHONPATH", sdk / _SDK_PYTHON),
     }

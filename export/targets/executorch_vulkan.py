@@ -11,6 +11,7 @@ from unittest import mock
 
 from pocketgan.export.targets.executorch import WHOLE, ExecuTorch, write_program
 from pocketgan.export.targets.target import Exported, Form
+from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,10 +23,7 @@ class ExecuTorchVulkan(ExecuTorch):
     No parity here: ExecuTorch's Python package has no Vulkan runtime.
     """
 
-    name = "executorch-vulkan"
-    precisions: tuple[str, ...] = ("fp32", "fp16")
-    default_precision = "fp16"
-    checked_by: str | None = None
+    facts = TARGETS["executorch-vulkan"]
     rewrites: tuple[str, ...] = WHOLE
     relative_time = 6.0
 

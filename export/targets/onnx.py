@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from pocketgan.errors import require
 from pocketgan.export.canonical import trace
-from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form
+from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
+from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,22 +24,12 @@ _REGISTRIES: dict[int, Any] = {}
 MODEL_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx.data"
 
 
-class Onnx:
+class Onnx(Target):
     """One `model.onnx`; int8 and mixed are QDQ, calibrated."""
 
-    name = "onnx"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8", "mixed")
-    ladder: tuple[str, ...] = ("int8", "fp32")
-    default_precision = "fp32"
-    runtime = "onnxruntime"
-    checked_by: str | None = "onnxruntime"
-    packages: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
+    facts = TARGETS["onnx"]
     rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums", "strided-heads-2x4")
     relative_time = 1.0
-
-    def check_installed(self) -> None:
-        """See Target."""
-        require("export", "torch", "onnx", "onnxscript", "onnxruntime")
 
     def minimum_os(self, form: Form) -> str | None:
         """None: it depends on the ONNX Runtime that the app brings."""
@@ -59,7 +49,7 @@ class Onnx:
             module = Half(module)
         module, example = in_contract(module, example, form.io)
         model = converted(module, example)
-        if form.precision in ("int8", "mixed"):
+        if form.precision in self.facts.calibrated:
             images = must_be_calibrated(form)
             kept = nodes_in_float(model, form.layers or {})
             quantize_onnx(model, path, pixels(images) if form.io == "image" else images, kept)

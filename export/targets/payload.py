@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pocketgan.errors import ExportError
+from pocketgan.targets import TARGETS
 
-BACKEND = "CoreMLBackend"
+BACKEND = TARGETS["executorch-coreml"].delegate
 # What the delegate expects in its folder.
 FOLDER, PACKAGE, NOTES = "lowered_module", "model.mlpackage", "metadata.json"
 _FILE, _FOLDER = 0, 1

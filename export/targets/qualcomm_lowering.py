@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pocketgan.export.targets.executorch import MODEL_FILE, delegation_of
-from pocketgan.export.targets.executorch_qualcomm import CALIBRATION, DELEGATION, PROGRAM, REQUEST, sdk_root
+from pocketgan.export.targets.executorch_qualcomm import CALIBRATION, DELEGATION, PROGRAM, REQUEST
+from pocketgan.targets import qualcomm_sdk
 
 
 def lower(folder: Path) -> None:
@@ -21,7 +22,7 @@ def lower(folder: Path) -> None:
     Raises:
         ExportError: the SDK is not set; without it, importing the backend would download one.
     """
-    sdk_root()
+    qualcomm_sdk()
     import numpy as np
     import torch
     from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset

@@ -1,13 +1,15 @@
-"""What a target is: its name, what it can be asked for, and how it writes its files."""
+"""What a target is: what it is asked for, and how it writes its files."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pocketgan.bundle.manifest import Delegation
+from pocketgan.targets import TargetFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,51 +48,60 @@ class Exported:
     delegation: Delegation | None = None
 
 
-class Target(Protocol):
-    """One exported form.
+class Target(ABC):
+    """One exported form: how its files are written, and what is known of it.
 
     Attributes:
-        name: the target's name, everywhere.
-        precisions, default_precision: what it can be asked for.
-        ladder: what mixed precision chooses from for each layer, the least precise first; empty where it cannot.
-        runtime: what loads its files (`manifest.Entry.runtime`).
-        checked_by: what computes its outputs on this host, for parity (`parity.run_file`); None where nothing does.
-        packages: distributions whose version decides about its bytes.
+        facts: its row of `pocketgan.targets`.
         rewrites: the exact rewrites that make its files faster, by measurement, in the order of their application.
         relative_time: how long it takes, roughly, ONNX being 1.
+        name, precisions, ladder, runtime, checked_by, packages: the facts'.
     """
 
-    name: str
-    precisions: tuple[str, ...]
-    default_precision: str
-    ladder: tuple[str, ...]
-    runtime: str
-    checked_by: str | None
-    packages: tuple[str, ...]
+    facts: TargetFacts
     rewrites: tuple[str, ...]
     relative_time: float
 
+    @property
+    def name(self) -> str:
+        return self.facts.name
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        return self.facts.precisions
+
+    @property
+    def ladder(self) -> tuple[str, ...]:
+        return self.facts.ladder
+
+    @property
+    def runtime(self) -> str:
+        return self.facts.runtime
+
+    @property
+    def checked_by(self) -> str | None:
+        return self.facts.checked_by
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return self.facts.packages
+
     def check_installed(self) -> None:
-        """Find out whether this host can write its files; nothing heavy is imported.
+        """See TargetFacts."""
+        self.facts.check_installed()
 
-        Raises:
-            MissingExtraError: a package is missing; names the extra that brings it.
-            ExportError: something else is missing; says what to install.
-        """
-        ...
-
+    @abstractmethod
     def minimum_os(self, form: Form) -> str | None:
         """The oldest system that takes the file; None where the file itself sets no limit.
 
         Raises:
             ExportError: the form asks for a system that its precision does not run on.
         """
-        ...
 
+    @abstractmethod
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """Write the files of a canonical module, which is not changed, to the empty `folder`.
 
         Raises:
             ExportError: the form lacks what its precision needs.
         """
-        ...

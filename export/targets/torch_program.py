@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from pocketgan.errors import require
 from pocketgan.export.canonical import trace
-from pocketgan.export.targets.target import Exported, Form
+from pocketgan.export.targets.target import Exported, Form, Target
+from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,23 +16,13 @@ if TYPE_CHECKING:
 PROGRAM = "model.pt2"
 
 
-class TorchProgram:
+class TorchProgram(Target):
     """One `model.pt2` with float32 inside."""
 
-    name = "torch"
-    precisions: tuple[str, ...] = ("fp32",)
-    ladder: tuple[str, ...] = ()
-    default_precision = "fp32"
-    runtime = "torch"
-    checked_by: str | None = "torch"
-    packages: tuple[str, ...] = ("torch",)
+    facts = TARGETS["torch"]
     # As it was written: what the rewrites are worth is read off against it.
     rewrites: tuple[str, ...] = ()
     relative_time = 1.0
-
-    def check_installed(self) -> None:
-        """See Target."""
-        require("export", "torch")
 
     def minimum_os(self, form: Form) -> str | None:
         """None: it is for hosts."""

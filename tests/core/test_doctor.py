@@ -4,7 +4,7 @@ import importlib.machinery
 
 import pytest
 
-from pocketgan import doctor
+from pocketgan import doctor, targets
 from pocketgan.errors import MissingExtraError, PocketganError, require
 
 
@@ -45,6 +45,7 @@ def test_matching_and_missing_builds_pass(monkeypatch, tmp_path, torch, vision):
     ("module", "what", "extra"),
     [
         ("executorch", "export to ExecuTorch", "export"),
+        ("executorch", "measure ExecuTorch entries", "export"),
         ("coreai", "export to Core AI", "coreai"),
         ("cleanfid", "measure FID, KID, LPIPS and mIoU", "quality"),
     ],
@@ -56,3 +57,21 @@ def test_a_missing_part_names_the_extra(monkeypatch, tmp_path, module, what, ext
     assert f"pip install 'pocketgan[{extra}]'" in finding.detail
     with pytest.raises(MissingExtraError, match=rf"pocketgan\[{extra}\]"):
         require(extra, module)
+
+
+def test_a_missing_sdk_names_the_variable_to_set(monkeypatch):
+    monkeypatch.setattr(targets.sys, "platform", "linux")
+    monkeypatch.setattr(targets.platform, "machine", lambda: "x86_64")
+    monkeypatch.delenv("QNN_SDK_ROOT", raising=False)
+    finding = next(f for f in doctor.findings() if f.what == "export to Qualcomm's delegate")
+    assert not finding.ok
+    assert "set QNN_SDK_ROOT to its folder" in finding.detail
+
+
+@pytest.mark.parametrize(("system", "detail"), [("linux", "needs an iPhone or a Mac"), ("darwin", "coremltools")])
+def test_core_ml_is_measured_on_a_mac_alone(monkeypatch, system, detail):
+    pytest.importorskip("coremltools")
+    monkeypatch.setattr(targets.sys, "platform", system)
+    finding = next(f for f in doctor.findings() if f.what == "measure Core ML entries")
+    assert finding.ok == (system == "darwin")
+    assert detail in finding.detail

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
+pytest.importorskip("coremltools")
+pytest.importorskip("executorch")
 
 from pocketgan.bundle.check import check
 from pocketgan.bundle.packing import pack_folder
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import ExportError, ModelError
-from pocketgan.export.bundles import BundleRequest, export_bundle, export_bundles
+from pocketgan.export.bundles import BundleRequest, _Plan, export_bundle, export_bundles
 from pocketgan.export.pool import Pool, worker_count
 from pocketgan.export.source import from_function, from_spec, parse_source
 from pocketgan.export.worker import read_artifact
@@ -109,6 +112,32 @@ def test_an_export_that_fails_before_its_first_form_leaves_nothing(tmp_path):
     with pytest.raises(ExportError, match=r"tiny onnx-int8"):
         export_bundle(_request(tmp_path, targets=[("onnx", "fp32"), ("onnx", "int8")]), workers=1)
     assert (tmp_path / ".tiny.work/entries/onnx-fp32").is_dir()  # finished, for the next attempt
+
+
+@pytest.mark.parametrize(
+    ("target", "package"),
+    [
+        ("onnx", "onnx-ir"),
+        ("executorch-xnnpack", "torchao"),
+        ("executorch-coreml", "torchao"),
+        ("coreml", "torchao"),
+        ("coreml", "executorch"),
+        ("coreml", "scikit-learn"),
+    ],
+)
+def test_a_finished_form_does_not_outlive_an_upgrade_of_what_made_it(target, package, tmp_path, monkeypatch):
+    plan = _Plan(_request(tmp_path, targets=[(target, None)]))
+    (form,) = plan.forms
+    model = plan._form(form) / "models/onnx-fp32/model.onnx"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"12345")
+    (plan._form(form) / "artifact.json").write_text(json.dumps({"digest": plan._digest(form), "entry": ENTRY}))
+    assert plan.take_finished(form)
+    installed = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "99" if name == package else installed(name))
+    assert not plan.take_finished(form)
+    monkeypatch.setattr(metadata, "version", lambda name: "99" if name == "numpy" else installed(name))
+    assert plan.take_finished(form)
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "other digest", "no json"])

@@ -16,8 +16,9 @@ from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export import export  # noqa: E402
 from pocketgan.export.canonical import trace  # noqa: E402
 from pocketgan.export.targets import find_target  # noqa: E402
-from pocketgan.export.targets.executorch_qualcomm import lower, sdk_root  # noqa: E402
+from pocketgan.export.targets.executorch_qualcomm import lower  # noqa: E402
 from pocketgan.export.targets.target import Form  # noqa: E402
+from pocketgan.targets import qualcomm_sdk  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Qualcomm's SDK runs on Linux x86-64 only")
 TARGET, _ = find_target("executorch-qualcomm")
@@ -74,12 +75,12 @@ def test_without_the_sdk_one_line_says_what_to_install_and_set(monkeypatch, tmp_
 def test_a_variable_that_names_another_folder_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("QNN_SDK_ROOT", str(tmp_path))
     with pytest.raises(ExportError, match=r"holds no lib/x86_64-linux-clang/libQnnHtp\.so"):
-        sdk_root()
+        qualcomm_sdk()
 
 
 @pytest.mark.parametrize("images", [None, np.zeros((8, 1, 3, 4, 4), np.float32)], ids=["fp16", "int8"])
 def test_the_other_process_gets_the_graph_the_chip_and_the_images(images, program, sdk):
-    data, delegation = lower(program, "SM8750", images, sdk_root(), (sys.executable, "-c", LOWERING))
+    data, delegation = lower(program, "SM8750", images, qualcomm_sdk(), (sys.executable, "-c", LOWERING))
     seen = json.loads(data)
     assert (seen["soc"], seen["int8"]) == ("SM8750", images is not None)
     if images is None:

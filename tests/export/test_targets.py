@@ -175,7 +175,7 @@ def test_coreml_is_evaluated_on_any_host(network, example, tmp_path):
 
 
 def test_help_and_recipes_name_every_target_and_precision():
-    """They spell them out, since neither imports the exporters."""
+    """Both read the table, of which `tests/core/test_targets.py` says that it lists the exporters."""
     stage = ExportStage.model_fields
     assert set(get_args(get_args(stage["targets"].annotation)[0])) == set(TARGETS)
     optional = get_args(stage["precisions"].annotation)[0]

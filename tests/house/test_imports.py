@@ -6,7 +6,7 @@ import sys
 import grimp
 import pytest
 
-BASE = ("errors", "console", "files", "torch_program", "bundle", "recipe")
+BASE = ("errors", "console", "files", "targets", "torch_program", "bundle", "recipe")
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,10 @@ def test_the_base_imports_only_itself(graph):
         assert imported == base(imported), name
 
 
+def test_the_table_of_targets_imports_nothing_but_errors(graph):
+    assert graph.find_modules_directly_imported_by("pocketgan.targets") == {"pocketgan.errors"}
+
+
 def test_training_imports_only_the_base(graph):
     imported = imports_of(graph, "pocketgan.training")
     assert imported == base(imported)
@@ -61,6 +65,8 @@ def test_latency_is_below_the_pipeline_and_the_pipeline_below_the_command_line(g
     [
         "pocketgan.bundle.reader",
         "pocketgan.recipe.reading",
+        "pocketgan.targets",
+        "pocketgan.doctor",
         "pocketgan.pipeline.way",
         "pocketgan.cli",
         "pocketgan.bench.session",
