@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketgan.bench.devices import Device
+from pocketgan.bench.devices.device import Device
+from pocketgan.bench.jobs import runnable_entries
 from pocketgan.bench.runners.picture import is_picture, to_picture, to_tensor
 from pocketgan.bench.runners.planning import plan_model, why_not_here
 from pocketgan.bench.runners.process import make_engine
-from pocketgan.bench.session import runnable_entries
 from pocketgan.bundle.manifest import Entry, TensorSpec
 from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import BundleError, DataError

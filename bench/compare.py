@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketgan import console
-from pocketgan.bench.devices import Device
+from pocketgan.bench.devices.device import Device
 from pocketgan.bench.gate import Pair, judge
+from pocketgan.bench.jobs import JobOptions, plan_job, runnable_entries
 from pocketgan.bench.journal import BundleRecord, Journal
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.schema.result import Result
-from pocketgan.bench.session import JobOptions, new_session, plan_job, runnable_entries
+from pocketgan.bench.session import new_session
 from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import DeviceError
 
@@ -63,7 +64,16 @@ def compare_bundles(
                 journal.append_bundle(bundle.digest, bundle.manifest)
         session = new_session()
         return [
-            _decided((one, *sides[0]), (other, *sides[1]), device, options, tolerances, most_rounds, session, journal)
+            _decided(
+                (one, *sides[0]),
+                (other, *sides[1]),
+                device,
+                options,
+                tolerances=tolerances,
+                most_rounds=most_rounds,
+                session=session,
+                journal=journal,
+            )
             for sides in matched
         ]
 
@@ -95,6 +105,7 @@ def _decided(
     candidate: tuple[Bundle, str, str | None],
     device: Device,
     options: JobOptions,
+    *,
     tolerances: Mapping[str, float],
     most_rounds: int,
     session: str,

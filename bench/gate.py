@@ -227,7 +227,7 @@ def _numbered(times_ns: Sequence[int]) -> Turns:
 def _time(metric: str, base: Turns, candidate: Turns, took_turns: bool, tolerance: float | None) -> Judged:
     percent = 90 if metric == "p90" else 50
     if not base or not candidate:
-        return Judged(metric, None, None, None, tolerance, _unmeasured(tolerance))
+        return _unmeasured(metric, None, None, tolerance)
     series = [[time for turn in side.values() for time in turn] for side in (base, candidate)]
     shared = [name for name in base if name in candidate]
     if took_turns:
@@ -235,13 +235,14 @@ def _time(metric: str, base: Turns, candidate: Turns, took_turns: bool, toleranc
     else:
         ratio = unpaired_ratio(series[0], series[1], CONFIDENCE, percent)
     verdict, needed = (None, None) if tolerance is None else decide(ratio, len(shared), 1 + tolerance)
-    middle = [percentile(one, percent) for one in series]
-    return Judged(metric, middle[0], middle[1], ratio, tolerance, verdict, needed)
+    before, after = (percentile(one, percent) for one in series)
+    return Judged(metric, before, after, ratio=ratio, tolerance=tolerance, verdict=verdict, rounds=needed)
 
 
-def _unmeasured(tolerance: float | None) -> Verdict | None:
-    """Something to be judged that was not measured decides nothing."""
-    return None if tolerance is None else Verdict.INCOMPARABLE
+def _unmeasured(metric: str, base: float | None, candidate: float | None, tolerance: float | None) -> Judged:
+    """Something to be judged that was not measured, on one side or both, decides nothing."""
+    verdict = None if tolerance is None else Verdict.INCOMPARABLE
+    return Judged(metric, base, candidate, ratio=None, tolerance=tolerance, verdict=verdict)
 
 
 def _size(entry: Entry, result: Result) -> float:
@@ -257,20 +258,21 @@ def _peak(result: Result) -> float | None:
 def _amount(metric: str, base: float | None, candidate: float | None, tolerance: float | None) -> Judged:
     """Bytes, which are what they are."""
     if base is None or candidate is None or base <= 0:
-        return Judged(metric, base, candidate, None, tolerance, _unmeasured(tolerance))
+        return _unmeasured(metric, base, candidate, tolerance)
     ratio = candidate / base
     verdict = None
     if tolerance is not None:
         verdict = Verdict.REGRESSION if ratio > 1 + tolerance else Verdict.PASS
-    return Judged(metric, base, candidate, Interval(ratio, ratio, ratio, 1.0), tolerance, verdict)
+    exact = Interval(ratio, ratio, ratio, 1.0)
+    return Judged(metric, base, candidate, ratio=exact, tolerance=tolerance, verdict=verdict)
 
 
 def _parity(base: Result, candidate: Result, tolerance: float | None) -> Judged:
     """dB; equal outputs are infinitely near."""
     if base.parity is None or candidate.parity is None:
-        return Judged("parity", None, None, None, tolerance, _unmeasured(tolerance))
+        return _unmeasured("parity", None, None, tolerance)
     before, after = (math.inf if one.psnr_db is None else one.psnr_db for one in (base.parity, candidate.parity))
     verdict = None
     if tolerance is not None:
         verdict = Verdict.REGRESSION if after < before - tolerance else Verdict.PASS
-    return Judged("parity", before, after, None, tolerance, verdict)
+    return Judged("parity", before, after, ratio=None, tolerance=tolerance, verdict=verdict)

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pocketgan.bench.gate import Pair, Verdict, worst
 from pocketgan.bench.gate import compare as judge_results
+from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.journal import Results, read_results
-from pocketgan.bench.session import JobOptions
 from pocketgan.errors import ResultsError
 
 

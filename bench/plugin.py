@@ -22,8 +22,8 @@ import pytest
 
 if TYPE_CHECKING:
     from pocketgan.bench.gate import Pair
+    from pocketgan.bench.jobs import JobOptions
     from pocketgan.bench.schema.result import Result
-    from pocketgan.bench.session import JobOptions
 
 FIXTURE = "bundle_benchmark"
 
@@ -80,7 +80,7 @@ class BundleBenchmark:
         Returns:
             The Result, or what the gate says.
         """
-        from pocketgan.bench.session import JobOptions
+        from pocketgan.bench.jobs import JobOptions
         from pocketgan.errors import PocketganError
 
         if self.benchmark.disabled:
@@ -90,7 +90,9 @@ class BundleBenchmark:
         try:
             if against is None:
                 return self._measure(Path(bundle), device, options)
-            return self._compare(Path(bundle), Path(against), device, options, max_slowdown, most_rounds)
+            return self._compare(
+                Path(bundle), Path(against), device, options, max_slowdown=max_slowdown, most_rounds=most_rounds
+            )
         except PocketganError as error:
             pytest.fail(str(error), pytrace=False)
 
@@ -104,14 +106,21 @@ class BundleBenchmark:
         return found[0]
 
     def _compare(
-        self, bundle: Path, against: Path, device: str, options: JobOptions, max_slowdown: float, most_rounds: int
+        self, bundle: Path, against: Path, device: str, options: JobOptions, *, max_slowdown: float, most_rounds: int
     ) -> Pair:
         from pocketgan.bench.compare import compare_bundles
         from pocketgan.bench.devices import find_device
         from pocketgan.bench.runs import joined
 
-        allowed = {"p50": max_slowdown}
-        found = compare_bundles(against, bundle, find_device(device), options, allowed, most_rounds, self.results)
+        found = compare_bundles(
+            against,
+            bundle,
+            find_device(device),
+            options,
+            tolerances={"p50": max_slowdown},
+            most_rounds=most_rounds,
+            journal_path=self.results,
+        )
         _must_be_one([one.pair.entry for one in found])
         self._hand_over(joined(found[0].candidate))
         _judge(found[0].pair)

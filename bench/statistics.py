@@ -89,7 +89,15 @@ def summarise(times_ns: Sequence[float]) -> Summary:
         raise ValueError("a summary of nothing")
     ms = np.asarray(times_ns, dtype=np.float64) / NS_PER_MS
     median, p90, p99 = (float(value) for value in np.percentile(ms, [50, 90, 99]))
-    return Summary(len(ms), float(ms.mean()), median, p90, p99, float(ms.min()), float(ms.max()))
+    return Summary(
+        count=len(ms),
+        mean=float(ms.mean()),
+        median=median,
+        p90=p90,
+        p99=p99,
+        minimum=float(ms.min()),
+        maximum=float(ms.max()),
+    )
 
 
 def round_times(frames: Sequence[TimedFrame]) -> dict[int, list[int]]:

@@ -291,9 +291,10 @@ def bench(
         ResultsError, StorageError: the results file is foreign or broken, or cannot be written.
     """
     from pocketgan.bench.devices import find_device
+    from pocketgan.bench.jobs import JobOptions
     from pocketgan.bench.measured import measured
     from pocketgan.bench.schema.job import Warmup
-    from pocketgan.bench.session import JobOptions, measure
+    from pocketgan.bench.session import measure
 
     options = JobOptions(
         mode=mode,
@@ -340,8 +341,8 @@ def compare(
         BundleError, DeviceError, ResultsError: the two cannot be measured or read, or share no entry.
     """
     from pocketgan.bench.gate import TOLERANCES, worst
+    from pocketgan.bench.jobs import JobOptions
     from pocketgan.bench.operands import judge_operands
-    from pocketgan.bench.session import JobOptions
 
     allowed = dict(TOLERANCES if tolerances is None else tolerances)
     if max_slowdown is not None:

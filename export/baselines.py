@@ -109,10 +109,10 @@ def _export(part: Part, home: Path, precision: str) -> _Exported:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from pocketgan.export.canonical import trace
     from pocketgan.export.diffusion import HalfInside
     from pocketgan.export.quiet import quiet
     from pocketgan.export.targets.onnx import write_component
+    from pocketgan.export.tracing import trace
 
     module, file = part.module, home / "model.onnx"
     params = sum(tensor.numel() for tensor in module.parameters())
@@ -125,7 +125,16 @@ def _export(part: Part, home: Path, precision: str) -> _Exported:
     with quiet():
         write_component(trace(module, example), list(part.inputs), [part.output], file)
     macs = counter.get_total_flops() // 2
-    return _Exported(part.name, file, part.inputs, part.output, expected, part.repeat, params, macs)
+    return _Exported(
+        name=part.name,
+        file=file,
+        inputs=part.inputs,
+        output=part.output,
+        expected=expected,
+        repeat=part.repeat,
+        params=params,
+        macs=macs,
+    )
 
 
 def _parity(exported: _Exported, precision: str) -> Parity:

@@ -19,7 +19,7 @@ from pocketgan import __version__, console
 from pocketgan.bundle.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.bundle.packing import record_file, write_manifest
 from pocketgan.errors import ExportError, PocketganError, storage_errors
-from pocketgan.export import EXPORT_VERSION, entry_id
+from pocketgan.export.entry import EXPORT_VERSION, entry_id
 from pocketgan.export.golden import Golden, write_golden
 from pocketgan.export.pool import Pool, ThisProcess, worker_count
 from pocketgan.export.source import ModelSource, from_file

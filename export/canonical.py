@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from pocketgan.errors import ExportError
-from pocketgan.export.unsupported import forward_failure
+from pocketgan.export.tracing import trace
 
 _CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv_transpose2d.input)
 _BATCH_NORM = torch.ops.aten.batch_norm.default
@@ -53,34 +52,6 @@ def canonical(module: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
             _fold(pair)
             copied.set_submodule(pair.norm_name, nn.Identity())
     return copied.eval()
-
-
-def trace(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
-    """The module's graph with static shapes.
-
-    Raises:
-        ExportError: the module cannot take the example, or its forward cannot be traced.
-    """
-    try:
-        with torch.no_grad():
-            program = torch.export.export(module, example)
-    except Exception as error:  # torch.export raises whatever the module's own code does
-        shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in example)
-        raise ExportError(
-            f"{_name_of(module)} cannot be traced with an input of {shapes}: {forward_failure(error, module)}"
-        ) from error
-    # Slices that take everything become aliases, which Core ML's converter does not know.
-    for node in program.graph.find_nodes(op="call_function", target=torch.ops.aten.alias.default):
-        if any(reader.op == "output" for reader in node.users):
-            continue  # the signature names it
-        node.replace_all_uses_with(node.args[0])
-        program.graph.erase_node(node)
-    program.graph_module.recompile()
-    return program
-
-
-def _name_of(module: nn.Module) -> str:
-    return type(module.network if isinstance(module, _Named) else module).__name__
 
 
 @dataclass(frozen=True)

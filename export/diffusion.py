@@ -106,30 +106,39 @@ def parts(editor: Editor) -> Iterator[Part]:
         random.standard_normal(shape).astype(np.float32) for shape in ((1, 4, side, side), (1, TOKENS, WIDTH))
     )
     tokens = random.integers(0, 1000, (1, TOKENS))
-    yield _part("text", editor, _TextEncoder, {"input_ids": tokens}, "prompt_embeds", 1)
+    yield _part("text", editor, _TextEncoder, inputs={"input_ids": tokens}, output="prompt_embeds")
     picture = natural_images(3, editor.size, editor.size)
-    yield _part("encoder", editor, _Encoder, {"image": picture}, "image_latents", 1)
+    yield _part("encoder", editor, _Encoder, inputs={"image": picture}, output="image_latents")
     denoised = {
         "sample": np.concatenate([latents, latents[:, ::-1]], 1),
         "timestep": np.array([500], np.int64),
         "encoder_hidden_states": embeddings,
     }
-    yield _part("denoiser", editor, _Denoiser, denoised, "noise", editor.steps * editor.guidance_passes)
-    yield _part("decoder", editor, _Decoder, {"latents": latents * np.float32(SCALE)}, "edited", 1)
+    yield _part(
+        "denoiser",
+        editor,
+        _Denoiser,
+        inputs=denoised,
+        output="noise",
+        repeat=editor.steps * editor.guidance_passes,
+    )
+    yield _part("decoder", editor, _Decoder, inputs={"latents": latents * np.float32(SCALE)}, output="edited")
 
 
 def _part(
     name: str,
     editor: Editor,
     wrapper: Callable[[Editor], nn.Module],
+    *,
     inputs: dict[str, np.ndarray],
     output: str,
-    repeat: int,
+    repeat: int = 1,
 ) -> Part:
     torch.manual_seed(SEED)
     with quiet():
         module = wrapper(editor).eval().requires_grad_(False)
-    return Part(name, module, {key: np.ascontiguousarray(value) for key, value in inputs.items()}, output, repeat)
+    contiguous = {key: np.ascontiguousarray(value) for key, value in inputs.items()}
+    return Part(name, module, contiguous, output=output, repeat=repeat)
 
 
 class _TextEncoder(nn.Module):

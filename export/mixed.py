@@ -42,6 +42,7 @@ def export_mixed(
     module: nn.Module,
     example: tuple[Tensor, ...],
     form: Form,
+    *,
     golden: Golden,
     folder: Path,
     floor_db: float,
@@ -56,8 +57,8 @@ def export_mixed(
         ExportError: this host cannot run the target's files, or the network has no layer with weights.
         ParityError: not even the highest precision meets the floor.
     """
-    from pocketgan.export.canonical import trace
     from pocketgan.export.parity import measure, run_file
+    from pocketgan.export.tracing import trace
 
     contract = golden.to(form.io)
     graph = trace(module, example).module(check_guards=False)

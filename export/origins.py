@@ -61,7 +61,7 @@ def operator(node: Node) -> str:
 
 def error_origin(error: BaseException, module: nn.Module) -> Origin:
     """The innermost part of `module` whose forward an error came out of, and the user's line in it."""
-    names = {id(part): (name, type(part).__name__) for name, part in _without_wrapper(module).named_modules()}
+    names = {id(part): (name, type(part).__name__) for name, part in without_wrapper(module).named_modules()}
     found, code = None, ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         owner = frame.f_locals.get("self")
@@ -94,6 +94,7 @@ def failing_node(error: BaseException) -> Any | None:
     return found
 
 
-def _without_wrapper(module: nn.Module) -> nn.Module:
+def without_wrapper(module: nn.Module) -> nn.Module:
+    """The user's module inside of `canonical`'s, or the module itself."""
     inner = getattr(module, "network", None)
     return inner if type(module).__name__ == "_Named" and isinstance(inner, nn.Module) else module

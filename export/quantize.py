@@ -129,7 +129,7 @@ def quantize_pt2e(
     """
     from torchao.quantization.pt2e import quantize_pt2e as pt2e
 
-    from pocketgan.export.canonical import trace
+    from pocketgan.export.tracing import trace
 
     graph = trace(module, example).module()
     assert isinstance(graph, torch.fx.GraphModule)

@@ -1,9 +1,8 @@
-"""Says in one line what of a model cannot be exported, and where in the model it is."""
+"""Says in one line what of a traced model a target cannot express, and where in the model it is."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,36 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from pocketgan.export.origins import chain, error_origin, failing_node, operator, origin
+from pocketgan.export.origins import chain, failing_node, operator, origin
+from pocketgan.export.tracing import one_line, trace
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-# What torch.export raises where Python asks for the value of a tensor that tracing does not know.
-_BY_VALUE = ("GuardOnDataDependentSymNode", "UserError", "Unsupported", "DataDependentOutputException")
 # What ExecuTorch's runtime answers for a program with an operator that it has no kernel for.
 _MISSING_KERNEL = "0x:14"
 _LIBRARIES = {"onnx": "torch.onnx", "coreml": "coremltools"}
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error that says something, for people."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300].rstrip('.')}" if lines else type(error).__name__
-
-
-def forward_failure(error: BaseException, module: nn.Module) -> str:
-    """Why `module`, as the user wrote it, did not run or could not be traced."""
-    place = error_origin(error, module)
-    if type(error).__name__ in _BY_VALUE:
-        subject = f"{place.path} ({place.kind})" if place.path else "it"
-        code = f" ({place.code})" if place.code else ""
-        return f"{subject} decides by the values of a tensor{code}; decide by shapes, or use torch.where"
-    wanted = _inputs_of(module)
-    if isinstance(error, TypeError) and place.path == "" and len(wanted) != 1:
-        return f"it takes {len(wanted)} inputs ({', '.join(wanted)}); generators are exported with one image"
-    inside = f", in {place}" if str(place) else ""
-    return f"{one_line(error)}{inside}"
 
 
 def converter_failure(
@@ -53,8 +31,6 @@ def converter_failure(
     Args:
         file: the target's file, where it was written and did not run.
     """
-    from pocketgan.export.canonical import trace
-
     if file is not None and _MISSING_KERNEL not in str(error):
         return one_line(error)
     program = trace(module, example)
@@ -79,8 +55,6 @@ def converter_failure(
 def place_of(error: BaseException, module: nn.Module, example: tuple[Tensor, ...]) -> str:
     """`, in blocks.0 (Block)` for an error about Core ML's operation `(name_cast_fp16)` of a canonical module; empty
     for others."""
-    from pocketgan.export.canonical import trace
-
     named = re.search(r"Core ML's operation .*\((\w+)\)", str(error))
     if named is None:
         return ""
@@ -103,16 +77,6 @@ def depends_on_values(node: object) -> bool:
     parts = value if isinstance(value, tuple | list) else (value,)
     sizes = [size for part in parts if isinstance(part, Tensor) for size in part.shape]
     return any(isinstance(size, torch.SymInt) for size in sizes)
-
-
-def _inputs_of(module: nn.Module) -> list[str]:
-    """What forward must be given."""
-    try:
-        parameters = inspect.signature(module.forward).parameters.values()
-    except (TypeError, ValueError):
-        return ["image"]
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [one.name for one in parameters if one.kind in kinds and one.default is inspect.Parameter.empty]
 
 
 def _kinds(error: BaseException) -> str:

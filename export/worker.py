@@ -125,7 +125,7 @@ def _golden(task: Task) -> Answer:
 def _export(task: Task) -> Answer:
     import torch
 
-    from pocketgan.export import export
+    from pocketgan.export.entry import export
     from pocketgan.export.golden import Golden
     from pocketgan.export.source import ModelSource, load_source
 

@@ -72,7 +72,7 @@ def search_multiples(
 
     Other arguments and errors are those of `search.search`.
     """
-    return _Search(teacher, spec, cost, budget, least_width, unit).best([_Rule(multiple)], None)
+    return _Search(teacher, spec, cost, budget, least_width=least_width, unit=unit).best([_Rule(multiple)], None)
 
 
 def search_for_device(
@@ -88,7 +88,7 @@ def search_for_device(
 
     Other arguments and errors are those of `search.search`.
     """
-    search = _Search(teacher, spec, cost, budget, least_width, unit)
+    search = _Search(teacher, spec, cost, budget, least_width=least_width, unit=unit)
     counts = BRANCHES if search.has_branches else (None,)
     return search.best([_Rule(multiple, count) for multiple in MULTIPLES for count in counts], device)
 
@@ -118,7 +118,7 @@ class _Search:
     """What all candidates of one search share."""
 
     def __init__(
-        self, teacher: nn.Module, spec: GeneratorSpec, cost: Cost, budget: float, least_width: int, unit: str
+        self, teacher: nn.Module, spec: GeneratorSpec, cost: Cost, budget: float, *, least_width: int, unit: str
     ) -> None:
         check_prunable(spec)
         self._started = time.perf_counter()
@@ -149,7 +149,14 @@ class _Search:
         fit = [row for row in found if self._kept_scale(row.spec) >= enough and self._cost(row.spec) >= close]
         chosen = fit[0] if device is None else max(fit, key=lambda row: device.rate(row.spec))
         cost, seconds = self._cost(chosen.spec), time.perf_counter() - self._started
-        return SearchResult(chosen.spec, cost, chosen.threshold, self._evaluations, seconds, str(chosen.rule))
+        return SearchResult(
+            chosen.spec,
+            cost,
+            chosen.threshold,
+            evaluations=self._evaluations,
+            seconds=seconds,
+            rule=str(chosen.rule),
+        )
 
     def _cost(self, spec: GeneratorSpec) -> float:
         self._evaluations += 1

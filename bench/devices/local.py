@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pocketgan.bench.devices import Tick
 from pocketgan.bench.devices.cool_down import wait_until_cool
+from pocketgan.bench.devices.device import Tick
 from pocketgan.bench.devices.host import conditions, describe_host
 from pocketgan.bench.devices.recording import Recording, recording, take
 from pocketgan.bench.runners.planning import component_names
@@ -141,12 +141,12 @@ class LocalDevice:
         plan = Plan(
             TASKS[job.mode],
             tuple(run.model for run in runs),
-            job.threads,
-            WarmupPlan(**job.warmup.model_dump()),
-            job.iterations or 0,
-            job.rounds,
-            job.duration_s or 0.0,
-            job.compute_units,
+            threads=job.threads,
+            warmup=WarmupPlan(**job.warmup.model_dump()),
+            iterations=job.iterations or 0,
+            rounds=job.rounds,
+            duration_s=job.duration_s or 0.0,
+            compute_units=job.compute_units,
         )
         self._run(runs, plan, tick)
         for run in runs:

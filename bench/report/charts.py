@@ -83,8 +83,9 @@ def latency_distributions(series: Sequence[Series], title: str) -> Markup:
 
 def svg(height: float, title: str, summary: str, parts: Sequence[Markup]) -> Markup:
     return Markup(
-        '<svg class="chart" role="img" width="100%" height="{}" aria-label="{}: {}"><title>{}: {}</title>{}</svg>'
-    ).format(math.ceil(height), title, summary, title, summary, Markup("").join(parts))
+        '<svg class="chart" role="img" width="100%" height="{height}" aria-label="{title}: {summary}">'
+        "<title>{title}: {summary}</title>{parts}</svg>"
+    ).format(height=math.ceil(height), title=title, summary=summary, parts=Markup("").join(parts))
 
 
 def _bar(item: Series, y: float, extra: float, scale: float) -> Markup:

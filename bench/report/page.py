@@ -137,7 +137,11 @@ def _series(group: Group) -> list[charts.Series]:
         notes += ["not comparable"] if item.differences else []
         timing = item.timing
         note = " · ".join(notes)
-        found.append(charts.Series(item.name, item.role, timing.fps, timing.bounds, timing.times_ms, note))
+        found.append(
+            charts.Series(
+                item.name, item.role, fps=timing.fps, bounds=timing.bounds, times_ms=timing.times_ms, note=note
+            )
+        )
     return found
 
 

@@ -137,7 +137,15 @@ def _prepare(engine: Engine, channel: Channel, index: int, plan: ModelPlan) -> L
     picture_input = next((tensor for tensor in plan.inputs if needs_conversion(tensor)), None)
     picture_output = next((i for i, tensor in enumerate(plan.outputs) if needs_conversion(tensor)), None)
     picture = None if picture_input is None else to_picture(inputs[picture_input.name], picture_input)
-    return Loaded(index, plan, run, inputs, picture_input, picture, picture_output)
+    return Loaded(
+        index,
+        plan,
+        run,
+        inputs,
+        picture_input=picture_input,
+        picture=picture,
+        picture_output=picture_output,
+    )
 
 
 def _golden(tensor: TensorPlan) -> np.ndarray:

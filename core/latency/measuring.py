@@ -113,7 +113,7 @@ def _exported(module: nn.Module, shape: tuple[int, int, int], target: str, folde
     import torch
 
     from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
-    from pocketgan.export import export
+    from pocketgan.export.entry import export
     from pocketgan.export.golden import golden_outputs, write_golden
 
     folder.mkdir(parents=True)

@@ -23,9 +23,10 @@ def _outside(recipe: Recipe, run: Path) -> Any:
 
 def _measure_bundles(context: Context) -> dict[str, Any]:
     from pocketgan.bench.devices import find_device
+    from pocketgan.bench.jobs import JobOptions
     from pocketgan.bench.journal import SampleRow
     from pocketgan.bench.schema.job import Warmup
-    from pocketgan.bench.session import JobOptions, measure
+    from pocketgan.bench.session import measure
 
     recipe, stage = context.recipe, context.recipe.bench
     assert stage is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketgan.errors import require
-from pocketgan.export import EXPORT_VERSION
+from pocketgan.export.entry import EXPORT_VERSION
 from pocketgan.pipeline.images import load_images
 from pocketgan.pipeline.networks import GENERATOR, input_shape, unpruned_name, unpruned_spec
 from pocketgan.pipeline.roles import bundle_name, roles, trained_in

@@ -14,9 +14,9 @@ from torch.fx import Node
 from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
 from torch.fx.passes.operator_support import OperatorSupportBase
 
-from pocketgan.export.canonical import trace
 from pocketgan.export.lint.reading import Left, Reading, grouped, left
 from pocketgan.export.origins import operator
+from pocketgan.export.tracing import trace
 
 ACCELERATOR = "Neural Engine"
 _ISSUES = "https://github.com/apple/coremltools/issues"

@@ -13,10 +13,10 @@ from unittest import mock
 from torch import Tensor, nn
 from torch.fx import Node
 
-from pocketgan.export.canonical import trace
 from pocketgan.export.lint.reading import Reading, grouped, left
 from pocketgan.export.targets import executorch_coreml, executorch_vulkan
 from pocketgan.export.targets.target import Form
+from pocketgan.export.tracing import trace
 from pocketgan.export.unsupported import has_kernel
 
 

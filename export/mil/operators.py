@@ -89,8 +89,9 @@ def conv(
     groups: Tensor | int = 1,
 ) -> Tensor:
     stride, dilation = _pair(strides), _pair(dilations)
-    before_after = _padding(x, weight.shape[2:], stride, dilation, pad_type, pad)
-    return functional.conv2d(functional.pad(x, before_after), weight, bias, stride, 0, dilation, int(groups))
+    before_after = _padding(x, weight.shape[2:], stride, dilation, pad_type=pad_type, pad=pad)
+    padded = functional.pad(x, before_after)
+    return functional.conv2d(padded, weight, bias, stride=stride, dilation=dilation, groups=int(groups))
 
 
 @_operator
@@ -108,7 +109,7 @@ def conv_transpose(
     """The whole of the transposed convolution, cut (or, where more is asked for, grown by its bias) to size."""
     if pad_type not in ("valid", "custom"):
         raise ValueError(f"pad_type {pad_type!r}")
-    whole = functional.conv_transpose2d(x, weight, None, _pair(strides), 0, 0, int(groups), _pair(dilations))
+    whole = functional.conv_transpose2d(x, weight, stride=_pair(strides), groups=int(groups), dilation=_pair(dilations))
     top, bottom, left, right = _ints(pad) if pad is not None and pad_type == "custom" else (0, 0, 0, 0)
     if output_shape is not None:
         height, width = _ints(output_shape)[-2:]
@@ -184,7 +185,7 @@ def batch_norm(
     beta: Tensor | None = None,
     epsilon: Tensor | float = 1e-5,
 ) -> Tensor:
-    return functional.batch_norm(x, mean, variance, gamma, beta, False, 0.0, float(epsilon))
+    return functional.batch_norm(x, mean, variance, weight=gamma, bias=beta, eps=float(epsilon))
 
 
 @_operator
@@ -267,7 +268,7 @@ def avg_pool(
     pad: Tensor | None = None, exclude_padding_from_average: Any = False, ceil_mode: Any = False,
 ) -> Tensor:  # fmt: skip
     kernel, stride = _ints(kernel_sizes), _pair(strides)
-    before_after = _padding(x, kernel, stride, [1, 1], pad_type, pad)
+    before_after = _padding(x, kernel, stride, [1, 1], pad_type=pad_type, pad=pad)
     padded = functional.avg_pool2d(functional.pad(x, before_after), kernel, stride, ceil_mode=bool(ceil_mode))
     if not bool(exclude_padding_from_average):
         return padded
@@ -281,7 +282,7 @@ def max_pool(
     pad: Tensor | None = None, ceil_mode: Any = False,
 ) -> Tensor:  # fmt: skip
     kernel, stride = _ints(kernel_sizes), _pair(strides)
-    before_after = _padding(x, kernel, stride, [1, 1], pad_type, pad)
+    before_after = _padding(x, kernel, stride, [1, 1], pad_type=pad_type, pad=pad)
     padded = functional.pad(x, before_after, value=-math.inf)
     return functional.max_pool2d(padded, kernel, stride, ceil_mode=bool(ceil_mode))
 
@@ -315,7 +316,7 @@ def _resolved(x: Tensor, shape: list[int]) -> list[int]:
 
 
 def _padding(
-    x: Tensor, kernel: Sequence[int], stride: list[int], dilation: list[int], pad_type: str, pad: Tensor | None
+    x: Tensor, kernel: Sequence[int], stride: list[int], dilation: list[int], *, pad_type: str, pad: Tensor | None
 ) -> list[int]:
     """torch's order: left, right, top, bottom."""
     if pad_type == "valid":

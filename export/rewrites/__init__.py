@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from pocketgan.errors import ExportError
-from pocketgan.export.canonical import trace
 from pocketgan.export.rewrites import (
     arithmetic,
     attention,
@@ -25,6 +24,7 @@ from pocketgan.export.rewrites import (
     winograd,
 )
 from pocketgan.export.rewrites.graph import drop_unread
+from pocketgan.export.tracing import trace
 
 __all__ = ["REWRITES", "rewrite", "rewrites_at"]
 

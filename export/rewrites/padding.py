@@ -24,13 +24,13 @@ def reflection_pads(module: GraphModule) -> int:
         rank = len(shape_of(source))
         for pair in range(len(pads) // 2):
             before, after = pads[2 * pair : 2 * pair + 2]
-            padded = _pad(writer, padded, rank - 1 - pair, before, after, mode == "reflect")
+            padded = _pad(writer, padded, rank - 1 - pair, before, after, reflect=mode == "reflect")
         writer.finish(padded)
         changed += 1
     return changed
 
 
-def _pad(writer: Writer, source: Node, dim: int, before: int, after: int, reflect: bool) -> Node:
+def _pad(writer: Writer, source: Node, dim: int, before: int, after: int, *, reflect: bool) -> Node:
     last = shape_of(source)[dim] - 1
     first = [step if reflect else 0 for step in range(before, 0, -1)]
     end = [last - step if reflect else last for step in range(1, after + 1)]

@@ -1,4 +1,4 @@
-"""What a generator can be exported to. A target says what it is; `export` in the package above drives it."""
+"""What a generator can be exported to. A target says what it is; `entry.export` drives it."""
 
 from __future__ import annotations
 

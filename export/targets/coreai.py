@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from pocketgan.export.canonical import trace
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
+from pocketgan.export.tracing import trace
 from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:

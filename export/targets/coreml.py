@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketgan.errors import ExportError, require
-from pocketgan.export.canonical import trace
 from pocketgan.export.targets.target import INPUT, OUTPUT, Exported, Form, Target
+from pocketgan.export.tracing import trace
 from pocketgan.files import sha256_file
 from pocketgan.targets import IOS, TARGETS
 

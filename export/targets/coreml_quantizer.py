@@ -13,9 +13,9 @@ from unittest import mock
 
 import torch
 
-from pocketgan.export.canonical import trace
 from pocketgan.export.quantize import must_be_calibrated, quantize_pt2e
 from pocketgan.export.targets.target import Form
+from pocketgan.export.tracing import trace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

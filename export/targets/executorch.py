@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from pocketgan.bundle.manifest import Delegation
-from pocketgan.export.canonical import trace
 from pocketgan.export.targets.target import Exported, Form, Target
+from pocketgan.export.tracing import trace
 from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from pocketgan.bundle.manifest import Delegation
 from pocketgan.errors import ExportError
-from pocketgan.export.canonical import trace
 from pocketgan.export.targets.executorch import MODEL_FILE, WHOLE, ExecuTorch
 from pocketgan.export.targets.target import Exported, Form
+from pocketgan.export.tracing import trace
 from pocketgan.targets import DEFAULT_SOC, QNN_LIBRARIES, QNN_VARIABLE, TARGETS, qualcomm_sdk
 
 if TYPE_CHECKING:

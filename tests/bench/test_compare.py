@@ -16,8 +16,8 @@ import synthetic_results as synthetic
 from pocketgan.bench.compare import compare_bundles
 from pocketgan.bench.devices.local import LocalDevice
 from pocketgan.bench.gate import TOLERANCES, Verdict
+from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.schema.result import Frame, Result
-from pocketgan.bench.session import JobOptions
 from pocketgan.errors import DeviceError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,7 +57,7 @@ class _Steady(LocalDevice):
 
 
 def _judged(device: _Steady, base: Path, candidate: Path, most: int = 500) -> Any:
-    (found,) = compare_bundles(base, candidate, device, JobOptions(rounds=10), TOLERANCES, most)
+    (found,) = compare_bundles(base, candidate, device, JobOptions(rounds=10), tolerances=TOLERANCES, most_rounds=most)
     assert len(found.base) == len(found.candidate) == len(device.asked)
     return found.pair
 

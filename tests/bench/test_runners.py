@@ -50,7 +50,15 @@ def run_script(script: str, **options: object) -> list[Event]:
 
 
 def test_plan_survives_the_pipe(make_bundle: Callable[..., Path]) -> None:
-    plan = Plan("time", (planned(make_bundle()),), 2, WarmupPlan(3, 4, 0.1, 2.0), 40, 5, 1.5)
+    plan = Plan(
+        "time",
+        (planned(make_bundle()),),
+        threads=2,
+        warmup=WarmupPlan(3, 4, 0.1, 2.0),
+        iterations=40,
+        rounds=5,
+        duration_s=1.5,
+    )
     assert Plan.from_line(plan.to_line()) == plan
 
 
@@ -114,7 +122,7 @@ def warmed(make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) ->
 
         monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter_ns=lambda: int(now[0])))
         ears = _Ears()
-        warm_up(ears, Loaded(0, model, run, {}, None, None, None), rule)  # type: ignore[arg-type]
+        warm_up(ears, Loaded(0, model, run, {}, picture_input=None, picture=None, picture_output=None), rule)  # type: ignore[arg-type]
         (event,) = ears.events
         assert event["iterations"] == calls[0]
         assert event["duration_ns"] == int(now[0])

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketgan.bench.devices import Tick
+from pocketgan.bench.devices.device import Tick
+from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.journal import SampleRow, read_results
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Frame, Result
-from pocketgan.bench.session import JobOptions, measure
+from pocketgan.bench.session import measure
 from pocketgan.bench.statistics import frame_times, frames_needed, half_width, percentile_interval
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle, open_bundle

@@ -132,7 +132,7 @@ def test_a_network_that_breaks_down_in_this_process_is_said_in_one_line(tmp_path
 
 
 def test_the_commands_defaults_are_the_apis():
-    from pocketgan.bench.session import JobOptions
+    from pocketgan.bench.jobs import JobOptions
     from pocketgan.cli.measure import bench
 
     options = {field.name: field.default for field in fields(JobOptions)} | {"seconds": JobOptions.duration_s}

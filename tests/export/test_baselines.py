@@ -18,8 +18,9 @@ import torch
 
 from pocketgan.bench.check import verify_bundle
 from pocketgan.bench.devices.local import LocalDevice
+from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.schema.job import Warmup
-from pocketgan.bench.session import JobOptions, measure
+from pocketgan.bench.session import measure
 from pocketgan.bench.statistics import frame_times, percentile
 from pocketgan.bundle.check import check
 from pocketgan.bundle.packing import pack_folder

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("coreai_torch", reason="needs the extra coreai")
 
 from pocketgan.errors import MissingExtraError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.parity import run_file  # noqa: E402
 from pocketgan.export.targets import find_target  # noqa: E402
 
@@ -27,7 +27,7 @@ def asset(tmp_path_factory):
     """A whole export in a process of its own: the entry's folder, and what the process said."""
     folder = tmp_path_factory.mktemp("coreai") / "bundle"
     code = (
-        "import sys, torch; from pathlib import Path; from pocketgan.export import export\n"
+        "import sys, torch; from pathlib import Path; from pocketgan.export.entry import export\n"
         "torch.manual_seed(0)\n"
         "network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.InstanceNorm2d(4), torch.nn.Tanh())\n"
         "entry = export(network, 'coreai', 'fp32', folder=Path(sys.argv[1]), example=(torch.zeros(1, 3, 16, 16),),"

@@ -12,8 +12,8 @@ pytest.importorskip("executorch")
 pytest.importorskip("coremltools")
 
 from pocketgan.errors import ExportError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
 from pocketgan.export.canonical import canonical  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.golden import natural_images  # noqa: E402
 from pocketgan.export.parity import run_file  # noqa: E402
 from pocketgan.export.targets import payload  # noqa: E402

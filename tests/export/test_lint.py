@@ -16,7 +16,7 @@ from torch import nn  # noqa: E402
 from pocketgan import cli, console  # noqa: E402
 from pocketgan.cli.lint import _page  # noqa: E402
 from pocketgan.errors import ExportError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.lint import lint  # noqa: E402
 from pocketgan.export.lint.coreml import KNOWN_FALLS  # noqa: E402
 from pocketgan.export.lint.executorch import READERS  # noqa: E402

@@ -11,8 +11,9 @@ pytest.importorskip("executorch")
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
 
-from pocketgan.export.canonical import canonical, trace
+from pocketgan.export.canonical import canonical
 from pocketgan.export.targets.lowering import fast_lowering
+from pocketgan.export.tracing import trace
 
 
 def _lowered(program):

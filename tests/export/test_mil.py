@@ -15,9 +15,10 @@ from coremltools.converters.mil import Builder  # noqa: E402
 from coremltools.proto import Model_pb2  # noqa: E402
 
 from pocketgan.errors import ExportError, ParityError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
-from pocketgan.export.canonical import canonical, trace  # noqa: E402
+from pocketgan.export.canonical import canonical  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.mil import Program, run_package  # noqa: E402
+from pocketgan.export.tracing import trace  # noqa: E402
 
 pytestmark = pytest.mark.slow  # importing coremltools takes seconds
 

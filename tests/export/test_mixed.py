@@ -9,13 +9,14 @@ torch = pytest.importorskip("torch")
 
 from pocketgan.bundle.manifest import Parity  # noqa: E402
 from pocketgan.errors import ParityError  # noqa: E402
-from pocketgan.export.canonical import canonical, trace  # noqa: E402
+from pocketgan.export.canonical import canonical  # noqa: E402
 from pocketgan.export.golden import natural_images  # noqa: E402
 from pocketgan.export.layers import layers_of, owners, rounding_noise  # noqa: E402
 from pocketgan.export.mixed import _precisions, _predicted_db, _search, _upgrades  # noqa: E402
 from pocketgan.export.parity import run_file  # noqa: E402
 from pocketgan.export.rewrites import rewrite  # noqa: E402
 from pocketgan.export.targets import Form, find_target  # noqa: E402
+from pocketgan.export.tracing import trace  # noqa: E402
 
 IMAGE = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
 

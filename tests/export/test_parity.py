@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from pocketgan.errors import ParityError
-from pocketgan.export import export
+from pocketgan.export.entry import export
 from pocketgan.export.golden import Golden, golden_outputs, natural_images, seeded_inputs
 from pocketgan.export.parity import check, measure
 

@@ -15,8 +15,8 @@ from pocketgan.bench.devices.local import LocalDevice  # noqa: E402
 from pocketgan.bundle.packing import check  # noqa: E402
 from pocketgan.bundle.reader import open_bundle  # noqa: E402
 from pocketgan.errors import ExportError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
 from pocketgan.export.bundles import BundleRequest, export_bundle  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.golden import Golden, natural_images, on_levels, pixels  # noqa: E402
 from pocketgan.export.source import from_spec  # noqa: E402
 from pocketgan.training.generators import GeneratorSpec, resnet  # noqa: E402

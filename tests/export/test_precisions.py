@@ -13,7 +13,7 @@ pytest.importorskip("executorch")
 onnx = pytest.importorskip("onnx")
 
 from pocketgan.errors import ExportError, ParityError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.golden import natural_images  # noqa: E402
 from pocketgan.export.mil import Program  # noqa: E402
 from pocketgan.export.targets import TARGETS  # noqa: E402

@@ -13,11 +13,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("executorch")
 
 from pocketgan.errors import ExportError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
-from pocketgan.export.canonical import trace  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.targets import find_target  # noqa: E402
 from pocketgan.export.targets.executorch_qualcomm import lower  # noqa: E402
 from pocketgan.export.targets.target import Form  # noqa: E402
+from pocketgan.export.tracing import trace  # noqa: E402
 from pocketgan.targets import qualcomm_sdk  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Qualcomm's SDK runs on Linux x86-64 only")

@@ -11,11 +11,12 @@ torch = pytest.importorskip("torch")
 nn = torch.nn
 
 from pocketgan.errors import ExportError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
-from pocketgan.export.canonical import canonical, trace  # noqa: E402
+from pocketgan.export.canonical import canonical  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.golden import label_maps  # noqa: E402
 from pocketgan.export.rewrites import REWRITES, rewrite, rewrites_at  # noqa: E402
 from pocketgan.export.targets import TARGETS  # noqa: E402
+from pocketgan.export.tracing import trace  # noqa: E402
 from pocketgan.training.generators import build, spec_by_name, vanishing  # noqa: E402
 
 EXACT_DB = 126.0

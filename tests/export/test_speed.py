@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("executorch")
 
 from pocketgan.bench.runners.protocol import thread_environment  # noqa: E402
-from pocketgan.export import export  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.golden import natural_images  # noqa: E402
 from pocketgan.export.quiet import quiet  # noqa: E402
 from pocketgan.export.rewrites import rewrites_at  # noqa: E402

@@ -15,7 +15,7 @@ onnx = pytest.importorskip("onnx")
 
 from pocketgan.cli import models_export  # noqa: E402
 from pocketgan.errors import ExportError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.targets import TARGETS, coreml, find_target  # noqa: E402
 from pocketgan.recipe.sections import ExportStage  # noqa: E402
 from pocketgan.training.generators import build, spec_by_name  # noqa: E402

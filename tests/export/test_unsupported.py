@@ -12,7 +12,7 @@ pytest.importorskip("onnxscript")
 from torch import nn  # noqa: E402
 
 from pocketgan.errors import ExportError, ModelError  # noqa: E402
-from pocketgan.export import export  # noqa: E402
+from pocketgan.export.entry import export  # noqa: E402
 from pocketgan.export.unsupported import place_of  # noqa: E402
 from pocketgan.training.generators import NAMES, build, spec_by_name  # noqa: E402
 

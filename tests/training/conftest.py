@@ -39,10 +39,17 @@ def assert_resumes_bit_for_bit(tmp_path):
     def check(make, data, **more):
         whole, first, second = make(0), make(0), make(9)
         options = FitOptions(5, 2, seed=3, checkpoint_every=2, sample_every=100, **more)
-        fit(whole, data, options, tmp_path / "whole", "whole", Accelerator(cpu=True))
+        fit(whole, data, options, tmp_path / "whole", label="whole", accelerator=Accelerator(cpu=True))
         with pytest.raises(StopError):
-            fit(kill_in_the_fourth_step(first), data, options, tmp_path / "killed", "killed", Accelerator(cpu=True))
-        fit(second, data, options, tmp_path / "killed", "killed", Accelerator(cpu=True))
+            fit(
+                kill_in_the_fourth_step(first),
+                data,
+                options,
+                tmp_path / "killed",
+                label="killed",
+                accelerator=Accelerator(cpu=True),
+            )
+        fit(second, data, options, tmp_path / "killed", label="killed", accelerator=Accelerator(cpu=True))
         expected, found = state(whole), state(second)
         assert expected.keys() == found.keys()
         assert [key for key in expected if not torch.equal(expected[key], found[key])] == []

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from pocketgan.errors import ModelError, PocketganError, StorageError
-from pocketgan.training import fit as fitting
+from pocketgan.training import state
 from pocketgan.training.checkpoint import load_checkpoint, save_checkpoint
 from pocketgan.training.discriminators import PatchDiscriminator
 from pocketgan.training.fit import CHECKPOINT, FitOptions, fit
@@ -50,16 +50,16 @@ def options(steps, **more):
 def test_a_resumed_training_equals_an_undisturbed_one_bit_for_bit(
     assert_resumes_bit_for_bit, monkeypatch, decay, layout
 ):
-    monkeypatch.setattr(fitting, "memory_format", lambda device: layout)
+    monkeypatch.setattr(state, "memory_format", lambda device: layout)
     assert_resumes_bit_for_bit(program, Colours(), average_decay=decay)
 
 
 def test_the_layout_of_tensors_in_memory_changes_nothing_but_rounding(tmp_path, monkeypatch):
     results = []
     for layout in (torch.contiguous_format, torch.channels_last):
-        monkeypatch.setattr(fitting, "memory_format", lambda device, layout=layout: layout)
+        monkeypatch.setattr(state, "memory_format", lambda device, layout=layout: layout)
         made = program()
-        fit(made, Colours(), options(2), tmp_path / str(layout), "t", Accelerator(cpu=True))
+        fit(made, Colours(), options(2), tmp_path / str(layout), label="t", accelerator=Accelerator(cpu=True))
         results.append({key: value.float() for key, value in made.generator.state_dict().items()})
     # Adam's first steps have the size of the rate wherever a gradient is not zero.
     assert all(torch.allclose(results[0][k], results[1][k], atol=4e-3) for k in results[0])
@@ -73,7 +73,7 @@ def test_training_brings_the_loss_down_and_writes_scalars_and_samples(tmp_path):
     source, target = pair["input"][None], pair["target"][None]
     before = (made.generator.train()(source) - target).abs().mean().item()
     picture = lambda p: np.zeros((8, 8, 3), np.uint8)  # noqa: E731
-    fit(made, Colours(), options(40), tmp_path, "t", Accelerator(cpu=True), picture)
+    fit(made, Colours(), options(40), tmp_path, label="t", accelerator=Accelerator(cpu=True), picture=picture)
     assert (made.generator(source) - target).abs().mean().item() < 0.8 * before
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert (tmp_path / "samples" / "step_000040.png").is_file()
@@ -102,7 +102,7 @@ def test_a_diverged_training_says_so(tmp_path):
             return {name: value * float("nan") for name, value in super().sample(index, random).items()}
 
     with pytest.raises(ModelError, match="diverged"):
-        fit(program(), Broken(), options(2), tmp_path, "t", Accelerator(cpu=True))
+        fit(program(), Broken(), options(2), tmp_path, label="t", accelerator=Accelerator(cpu=True))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
@@ -110,7 +110,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
         num_processes = 3
 
     with pytest.raises(PocketganError, match="multiple of 3"):
-        fit(program(), Colours(), options(2), tmp_path, "t", Three())
+        fit(program(), Colours(), options(2), tmp_path, label="t", accelerator=Three())
 
 
 def test_a_checkpoint_that_does_not_fit_counts_as_none(tmp_path):

@@ -62,7 +62,7 @@ def test_search_for_a_device_never_exceeds_its_budget_and_lands_close_below(shar
     module, spec = teacher(seed=seed)
     count = cost_function(by)
     budget = count(spec) * share
-    found = search_for_device(module, spec, count, budget, Device(blocked_ms, count), LEAST)
+    found = search_for_device(module, spec, count, budget, Device(blocked_ms, count), least_width=LEAST)
     assert CLOSE * budget <= found.cost == count(found.spec) <= budget
     assert all(width <= spec.widths[name] for name, width in found.spec.widths.items())
 
@@ -76,7 +76,7 @@ def test_every_family_is_searched_for_a_device_within_its_budget(name, share, se
     least = {n: 0 if n in gone else min(LEAST, spec.widths[n]) for n in prunable(spec)}
     smallest, whole = MACS(spec.with_widths(least)), MACS(spec)
     budget = smallest + (whole - 1 - smallest) * share
-    found = search_for_device(module, spec, MACS, budget, DEVICE, LEAST)
+    found = search_for_device(module, spec, MACS, budget, DEVICE, least_width=LEAST)
     assert found.cost == MACS(found.spec) <= budget
     assert found.cost >= min(CLOSE * budget, search(module, spec, MACS, budget, LEAST).cost)
     assert all(least.get(n, spec.widths[n]) <= width <= spec.widths[n] for n, width in found.spec.widths.items())
@@ -87,7 +87,7 @@ def test_every_family_is_searched_for_a_device_within_its_budget(name, share, se
 def test_multiples_keep_the_budget_too(share, multiple, seed):
     module, spec = teacher(seed=seed)
     budget = MACS(spec) * share
-    found = search_multiples(module, spec, MACS, budget, multiple, LEAST)
+    found = search_multiples(module, spec, MACS, budget, multiple, least_width=LEAST)
     assert CLOSE * budget <= found.cost <= budget
 
 
@@ -117,7 +117,9 @@ def test_every_block_keeps_a_branch_that_sees_neighbours():
 
 def test_result_depends_on_nothing_but_its_question():
     module, spec = teacher()
-    results = [search_for_device(module, spec, MACS, MACS(spec) * 0.3, DEVICE, LEAST).spec for _ in range(2)]
+    results = [
+        search_for_device(module, spec, MACS, MACS(spec) * 0.3, DEVICE, least_width=LEAST).spec for _ in range(2)
+    ]
     assert results[0] == results[1]
 
 
@@ -135,14 +137,14 @@ def test_a_latency_budget_is_kept_and_filled():
 def test_networks_without_branches_are_pruned_too(name):
     size = 128 if name == "unet128" else 64
     spec = spec_by_name(name, ngf=16, height=size, width=size, norm="batch")
-    found = search_for_device(build(spec), spec, MACS, MACS(spec) * 0.5, DEVICE, LEAST)
+    found = search_for_device(build(spec), spec, MACS, MACS(spec) * 0.5, DEVICE, least_width=LEAST)
     assert 0.9 * 0.5 * MACS(spec) < found.cost <= 0.5 * MACS(spec)
 
 
 def test_what_cannot_be_reached_says_so_in_the_budgets_unit():
     module, spec = teacher()
     with pytest.raises(BudgetError, match=r"0\.01 ms cannot be reached.*smallest cost is [\d.]+ ms"):
-        search_for_device(module, spec, blocked_ms, 0.01, Device(blocked_ms, MACS), LEAST, " ms")
+        search_for_device(module, spec, blocked_ms, 0.01, Device(blocked_ms, MACS), least_width=LEAST, unit=" ms")
     plain = spec_by_name("resnet9", ngf=4, height=32, width=32)
     with pytest.raises(ModelError, match="no scales"):
         search_for_device(build(plain), plain, MACS, 1, DEVICE)

@@ -75,7 +75,7 @@ def patch(channels, seed, norm="batch"):
 def cyclegan(seed, pool_size=3):
     spec = spec_by_name("resnet6", ngf=4, norm="instance-affine", height=32, width=32)
     judges = patch(3, seed, "instance"), patch(3, seed + 1, "instance")
-    return CycleGan(build(spec, seed), build(spec, seed + 1), *judges, (3, 32, 32), pool_size=pool_size)
+    return CycleGan(build(spec, seed), build(spec, seed + 1), *judges, shape=(3, 32, 32), pool_size=pool_size)
 
 
 def gaugan(seed):
@@ -91,14 +91,16 @@ def aligned(seed, similarity="gka"):
 
 
 def unaligned(seed):
-    return Distill(Unaligned(build(SMALL, seed), patch(3, seed)), build(SPEC, 5), FeatureDistance("gka"), 1.0)
+    return Distill(
+        Unaligned(build(SMALL, seed), patch(3, seed)), build(SPEC, 5), FeatureDistance("gka"), lambda_distill=1.0
+    )
 
 
 def spade_student(seed):
     task = GauGan(
         build(SMALL_SPADE, seed), MultiScaleDiscriminator(FORM.channels + 3, 4, layers=3, seed=seed), Features()
     )
-    return Distill(task, build(SPADE, 5), FeatureDistance("gka"), 0.5)
+    return Distill(task, build(SPADE, 5), FeatureDistance("gka"), lambda_distill=0.5)
 
 
 PROGRAMS = {
@@ -188,7 +190,14 @@ def test_gaugan_learns_grey_values_from_labels(tmp_path):
     before = terms_of(program, batch)["generator"]
     assert set(before) == {"adversarial", "feature", "vgg"}
     distance = (program.generator(batch["input"]) - batch["target"]).abs().mean().item()
-    fit(program, Maps(), FitOptions(40, 2, 0, sample_every=100), tmp_path, "gaugan", Accelerator(cpu=True))
+    fit(
+        program,
+        Maps(),
+        FitOptions(40, 2, 0, sample_every=100),
+        tmp_path,
+        label="gaugan",
+        accelerator=Accelerator(cpu=True),
+    )
     assert (program.generator.train()(batch["input"]) - batch["target"]).abs().mean().item() < 0.8 * distance
 
 

@@ -96,8 +96,9 @@ def turns(program, plain, folder: Path):
         yield from losses(batch)
 
     program.losses = timed
-    steps = TURNS + 2
-    fit(program, Images(), FitOptions(steps, 1, 0, 10**6, 10**6, 1), folder, "throughput", Accelerator(cpu=True))
+    rarely = 10**6
+    options = FitOptions(TURNS + 2, 1, seed=0, checkpoint_every=rarely, sample_every=rarely, log_every=1)
+    fit(program, Images(), options, folder, label="throughput", accelerator=Accelerator(cpu=True))
     thread.shutdown()
     whole = np.diff(marks)
     return [(float(a - b), b) for a, b in list(zip(whole, pauses[:-1], strict=True))[1:]]

@@ -53,7 +53,8 @@ class Crop:
         height, width = size
         tall, wide = round(height * load_scale), round(width * load_scale)
         top, left = int(random.integers(0, tall - height + 1)), int(random.integers(0, wide - width + 1))
-        return cls(size, tall, wide, top, left, flip and bool(random.integers(0, 2)))
+        mirror = flip and bool(random.integers(0, 2))
+        return cls(size, tall, wide, top=top, left=left, mirror=mirror)
 
     @classmethod
     def whole(cls, size: tuple[int, int]) -> Crop:

@@ -87,13 +87,13 @@ def spec_by_name(
     return GeneratorSpec(
         preset.family,
         _family(preset.family).widths(ngf, preset.blocks, preset.levels),
-        norm or preset.norm,
-        preset.blocks,
-        preset.levels,
-        input_channels or preset.channels,
-        output_channels,
-        height or preset.height,
-        width or preset.width,
+        norm=norm or preset.norm,
+        blocks=preset.blocks,
+        levels=preset.levels,
+        input_channels=input_channels or preset.channels,
+        output_channels=output_channels,
+        height=height or preset.height,
+        width=width or preset.width,
     )
 
 

@@ -132,7 +132,7 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
 
     def framed(name: str, kind: str, reads: str, pixels: tuple[int, int], kernel: int = 3) -> Iterator[Layer]:
         inputs, source = (w[reads], (reads,)) if reads else (spec.input_channels, ())
-        yield Layer(f"{name}.conv", kind, inputs, w[name], *pixels, kernel, 1, bias, source, name)  # type: ignore[arg-type]
+        yield Layer(f"{name}.conv", kind, inputs, w[name], *pixels, kernel, bias=bias, reads=source, writes=name)  # type: ignore[arg-type]
         yield norm_layer(f"{name}.norm", norm, w[name], pixels[1], name)
 
     half, quarter, eighth = full // 4, full // 16, full // 64
@@ -141,7 +141,7 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
     yield from framed("down2", "conv", "down1", (half, quarter))
     yield from pair_layers(spec, "rb1", RESIDUAL, "block1", quarter)
     yield from pair_layers(spec, "rb2", RESIDUAL, "block2", quarter)
-    yield Layer("ds", "conv", c, t, quarter, eighth, 3, 1, True, (RESIDUAL,), "transformer")
+    yield Layer("ds", "conv", c, t, quarter, eighth, 3, bias=True, reads=(RESIDUAL,), writes="transformer")
     yield from _transformer_layers(t, w["text"], eighth)
     yield from framed("us", "transposed", "transformer", (eighth, quarter))
     yield from pair_layers(spec, "rb3", "us", "block3", quarter)
@@ -153,7 +153,7 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
 def _transformer_layers(channels: int, text: int, tokens: int) -> Iterator[Layer]:
     def linear(name: str, inputs: int, outputs: int, rows: int, bias: bool, reads: str = "transformer") -> Layer:
         writes = "transformer" if outputs == channels else ""
-        return Layer(f"tb.{name}", "linear", inputs, outputs, rows, rows, 1, 1, bias, (reads,), writes)
+        return Layer(f"tb.{name}", "linear", inputs, outputs, rows, rows, bias=bias, reads=(reads,), writes=writes)
 
     for index, (name, source, rows) in enumerate((("self", channels, tokens), ("cross", text, TEXT_TOKENS)), start=1):
         path, reads = f"{name}_attention", "transformer" if name == "self" else "text"

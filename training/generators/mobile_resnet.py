@@ -69,7 +69,7 @@ def _block_layers(spec: GeneratorSpec, index: int, pixels: int) -> Iterator[Laye
 
 def _separable_layers(spec: GeneratorSpec, name: str, reads: str, writes: str, pixels: int) -> Iterator[Layer]:
     c, d, bias = spec.widths[reads], spec.widths[writes], has_bias(spec.norm)
-    yield Layer(f"{name}.depthwise", "conv", c, c, pixels, pixels, 3, c, bias, (reads,), reads)
+    yield Layer(f"{name}.depthwise", "conv", c, c, pixels, pixels, 3, groups=c, bias=bias, reads=(reads,), writes=reads)
     yield norm_layer(f"{name}.depthwise_norm", spec.norm, c, pixels, reads)
-    yield Layer(f"{name}.pointwise", "conv", c, d, pixels, pixels, 1, 1, bias, (reads,), writes)
+    yield Layer(f"{name}.pointwise", "conv", c, d, pixels, pixels, bias=bias, reads=(reads,), writes=writes)
     yield norm_layer(f"{name}.norm", spec.norm, d, pixels, writes)

@@ -83,11 +83,11 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
     c, stem, up = w[shared], w["local_stem"], w["local_up"]
     yield Layer("stem.conv", "conv", spec.input_channels, stem, full, full, 7, bias=bias, writes="local_stem")
     yield norm_layer("stem.norm", spec.norm, stem, full, "local_stem")
-    yield Layer("down.conv", "conv", stem, c, full, half, 3, 1, bias, ("local_stem",), shared)
+    yield Layer("down.conv", "conv", stem, c, full, half, 3, bias=bias, reads=("local_stem",), writes=shared)
     yield norm_layer("down.norm", spec.norm, c, half, shared)
     for index in range(1, LOCAL_BLOCKS + 1):
         yield from resnet.pair_layers(spec, f"blocks.{index - 1}", shared, f"local_block{index}", half)
-    yield Layer("up.conv", "transposed", c, up, half, full, 3, 1, bias, (shared,), "local_up")
+    yield Layer("up.conv", "transposed", c, up, half, full, 3, bias=bias, reads=(shared,), writes="local_up")
     yield norm_layer("up.norm", spec.norm, up, full, "local_up")
     yield Layer("head", "conv", up, spec.output_channels, full, full, 7, bias=True, reads=("local_up",))
 

@@ -95,7 +95,7 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
         path, name = f"downs.{level - 1}", f"down{level}"
         source: tuple[str, ...] = (f"down{level - 1}",) if level > 1 else ()
         inputs, width = spec.widths[source[0]] if source else spec.input_channels, spec.widths[name]
-        yield Layer(f"{path}.conv", "conv", inputs, width, pixels, pixels // 4, 4, 1, bias, source, name)
+        yield Layer(f"{path}.conv", "conv", inputs, width, pixels, pixels // 4, 4, bias=bias, reads=source, writes=name)
         pixels //= 4
         if 1 < level < spec.levels:
             yield norm_layer(f"{path}.norm", spec.norm, width, pixels, name)
@@ -104,10 +104,14 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
         inputs = sum(spec.widths[part] for part in source)
         if level:
             width = spec.widths[name]
-            yield Layer(f"{path}.conv", "transposed", inputs, width, pixels, 4 * pixels, 4, 1, bias, source, name)
+            yield Layer(
+                f"{path}.conv", "transposed", inputs, width, pixels, 4 * pixels, 4, bias=bias, reads=source, writes=name
+            )
             yield norm_layer(f"{path}.norm", spec.norm, width, 4 * pixels, name)
         else:
-            yield Layer("head", "transposed", inputs, spec.output_channels, pixels, 4 * pixels, 4, 1, True, source)
+            yield Layer(
+                "head", "transposed", inputs, spec.output_channels, pixels, 4 * pixels, 4, bias=True, reads=source
+            )
         pixels *= 4
 
 

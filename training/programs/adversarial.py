@@ -27,6 +27,7 @@ class Adversarial(ABC):
         self,
         generator: nn.Module,
         discriminator: nn.Module,
+        *,
         gan_mode: GanMode = "hinge",
         optimiser: Optimiser | None = None,
         discriminator_learning_rate: float | None = None,

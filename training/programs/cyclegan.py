@@ -81,6 +81,7 @@ class CycleGan:
         generator_back: nn.Module,
         discriminator: nn.Module,
         discriminator_back: nn.Module,
+        *,
         shape: tuple[int, int, int],
         gan_mode: GanMode = "lsgan",
         lambda_cycle: float = 10.0,
@@ -161,12 +162,19 @@ class Unaligned(Adversarial):
         self,
         generator: nn.Module,
         discriminator: nn.Module,
+        *,
         gan_mode: GanMode = "lsgan",
         lambda_recon: float = 5.0,
         optimiser: Optimiser | None = None,
         discriminator_learning_rate: float | None = None,
     ) -> None:
-        super().__init__(generator, discriminator, gan_mode, optimiser, discriminator_learning_rate)
+        super().__init__(
+            generator,
+            discriminator,
+            gan_mode=gan_mode,
+            optimiser=optimiser,
+            discriminator_learning_rate=discriminator_learning_rate,
+        )
         self.lambda_recon = lambda_recon
 
     def judge(self, batch: Batch, fake: Tensor) -> Tensor:

@@ -35,14 +35,20 @@ class GauGan(Adversarial):
         generator: nn.Module,
         discriminator: nn.Module,
         vgg: nn.Module | None,
+        *,
         gan_mode: GanMode = "hinge",
         lambda_feature: float = 10.0,
         lambda_vgg: float = 10.0,
         optimiser: Optimiser | None = None,
         discriminator_learning_rate: float | None = DISCRIMINATOR_RATE,
     ) -> None:
-        own = optimiser or Optimiser((), GENERATOR_RATE, BETAS)
-        super().__init__(generator, discriminator, gan_mode, own, discriminator_learning_rate)
+        super().__init__(
+            generator,
+            discriminator,
+            gan_mode=gan_mode,
+            optimiser=optimiser or Optimiser((), GENERATOR_RATE, BETAS),
+            discriminator_learning_rate=discriminator_learning_rate,
+        )
         self.vgg = vgg
         self.perceptual = PerceptualLoss(vgg) if vgg is not None else None
         self.lambda_feature = lambda_feature

@@ -25,12 +25,19 @@ class Pix2Pix(Adversarial):
         self,
         generator: nn.Module,
         discriminator: nn.Module,
+        *,
         gan_mode: GanMode = "hinge",
         lambda_l1: float = 100.0,
         optimiser: Optimiser | None = None,
         discriminator_learning_rate: float | None = None,
     ) -> None:
-        super().__init__(generator, discriminator, gan_mode, optimiser, discriminator_learning_rate)
+        super().__init__(
+            generator,
+            discriminator,
+            gan_mode=gan_mode,
+            optimiser=optimiser,
+            discriminator_learning_rate=discriminator_learning_rate,
+        )
         self.lambda_l1 = lambda_l1
 
     def judge(self, batch: Batch, fake: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def evaluate(generated: Path, reference: Path | None, options: Options) -> Quali
     inception: list[Metric] = [metric for metric in options.metrics if metric in ("fid", "kid")]
     if inception:
         against = _needed(reference, "FID, KID and LPIPS need a folder of reference images")
-        pending.append(_distributions(generated, against, inception, options, device, warnings))
+        pending.append(_distributions(generated, against, inception, options, device=device, warnings=warnings))
     if "lpips" in options.metrics:
         against = _needed(reference, "FID, KID and LPIPS need a folder of reference images")
         pending.append(_perceptual(generated, against, options, device))
@@ -136,7 +136,13 @@ def _needed(path: Path | None, message: str) -> Path:
 
 
 def _distributions(
-    generated: Path, reference: Path, metrics: list[Metric], options: Options, device: torch.device, warnings: list[str]
+    generated: Path,
+    reference: Path,
+    metrics: list[Metric],
+    options: Options,
+    *,
+    device: torch.device,
+    warnings: list[str],
 ) -> Callable[[], dict[Metric, Measurement]]:
     require("quality", "cleanfid", "torchvision", "scipy")
     folders = (generated, reference)
@@ -166,7 +172,14 @@ def _distributions(
             else:
                 value = kernel_inception_distance(made, real, options.seed)
             seconds = shared + time.perf_counter() - started
-            measured[metric] = Measurement(value, len(made), len(real), network.weights, RESIZE, seconds)
+            measured[metric] = Measurement(
+                value,
+                generated_images=len(made),
+                reference_images=len(real),
+                weights=network.weights,
+                resize=RESIZE,
+                seconds=seconds,
+            )
         return measured
 
     return work
@@ -183,8 +196,16 @@ def _perceptual(
         distances = perceptual_distances(network, pairs, options.batch_size, options.workers)
         seconds = time.perf_counter() - started
         more = {"backbone": options.lpips_net}
-        value = float(distances.mean())
-        return {"lpips": Measurement(value, len(pairs), len(pairs), network.weights, "none", seconds, more)}
+        measured = Measurement(
+            float(distances.mean()),
+            generated_images=len(pairs),
+            reference_images=len(pairs),
+            weights=network.weights,
+            resize="none",
+            seconds=seconds,
+            more=more,
+        )
+        return {"lpips": measured}
 
     return work
 
@@ -211,6 +232,15 @@ def _segmentation(generated: Path, options: Options, device: torch.device) -> Ca
             "scale": options.judging.scale,
         }
         resize = "none" if size is None else f"Pillow bicubic, {size[0]}x{size[1]}"
-        return {"miou": Measurement(mean, len(pairs), len(pairs), network.weights, resize, seconds, more)}
+        measured = Measurement(
+            mean,
+            generated_images=len(pairs),
+            reference_images=len(pairs),
+            weights=network.weights,
+            resize=resize,
+            seconds=seconds,
+            more=more,
+        )
+        return {"miou": measured}
 
     return work

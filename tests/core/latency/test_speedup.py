@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pocketgan.export import export
+from pocketgan.export.entry import export
 from pocketgan.export.targets import find_target
 from pocketgan.latency.measuring import latency_model, measure_networks
 from pocketgan.latency.platform import Platform

@@ -1,0 +1,80 @@
+"""What is measured of a bundle: the entries that a device can run, and the Job of each of their runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pocketgan.bench.devices.device import Device
+from pocketgan.bench.schema.job import CoolDown, Job, Warmup
+from pocketgan.bundle.manifest import Entry
+from pocketgan.bundle.reader import Bundle
+from pocketgan.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What every Job of a session has in common (see Job). `entry` restricts it to one entry id.
+
+    `iterations` and `rounds` are split evenly over `runs`, rounded up; each run is a process of its own, because what a
+    process is lucky or unlucky with (where its memory lies) is drawn anew in the next one. Mode `sustained` takes
+    `duration_s` instead and one run. With `until`, a share, there are as many more runs (`most_runs` in all) as it
+    takes until the 95 % interval of every entry's median is that narrow on both sides.
+    """
+
+    mode: Literal["latency", "throughput", "sustained"] = "latency"
+    iterations: int = 60
+    rounds: int = 12
+    warmup: Warmup = field(default_factory=Warmup)
+    threads: int = 1
+    cold_repeats: int = 1
+    entry: str | None = None
+    runs: int = 3
+    duration_s: float = 60.0
+    cool_down: CoolDown | None = None
+    until: float | None = None
+    most_runs: int = 20
+
+    @property
+    def processes(self) -> int:
+        """How many runs there are."""
+        return 1 if self.mode == "sustained" else min(self.runs, self.iterations)
+
+
+def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> list[Entry]:
+    """The entries that the device can run, or the one of that id.
+
+    Raises:
+        DeviceError: there is none.
+    """
+    entries = bundle.manifest.entries
+    there = ", ".join(entry.id for entry in entries)
+    if entry_id is not None:
+        entries = [entry for entry in entries if entry.id == entry_id]
+        if not entries:
+            raise DeviceError(f"{bundle.path} has no entry {entry_id}; it has: {there}")
+    runnable = [entry for entry in entries if device.runs(entry)]
+    if not runnable:
+        asked = entry_id or f"none of the entries of {bundle.path} ({there})"
+        verb = "cannot run" if entry_id else "can run"
+        raise DeviceError(f"device {device.name} {verb} {asked}; it runs: {', '.join(device.runtimes) or 'nothing'}")
+    return runnable
+
+
+def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0, component: str | None = None) -> Job:
+    """The Job of one run of one entry, or of one of its components."""
+    sustained = options.mode == "sustained"
+    return Job(
+        bundle=bundle.digest,
+        entry=entry_id,
+        component=component,
+        mode=options.mode,
+        warmup=options.warmup,
+        iterations=None if sustained else -(-options.iterations // options.processes),
+        duration_s=options.duration_s if sustained else None,
+        rounds=1 if sustained else -(-options.rounds // options.processes),
+        run=run,
+        threads=options.threads,
+        cold_repeats=options.cold_repeats,
+        cool_down=options.cool_down,
+    )

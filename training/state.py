@@ -1,0 +1,164 @@
+"""What a training changes from step to step: networks, optimisers, averages and memories, stepped, saved and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pocketgan.training.checkpoint import load_checkpoint, save_checkpoint
+from pocketgan.training.data.samples import batch as stack
+from pocketgan.training.processes import average_over_processes, gathered
+from pocketgan.training.programs import Program
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class TrainingState:
+    """A program on the device of its process, with what optimises it.
+
+    The program's networks are moved and put into train mode where they are optimised; `finish` ends that. Under
+    `accelerate launch` every process has a state, and all of them take each step together.
+
+    Args:
+        steps: of the whole training; the rates depend on it.
+        averaged: name of the network of which an exponential moving average is kept.
+        average_decay: of that average; 0 for none.
+    """
+
+    def __init__(
+        self, program: Program, accelerator: Accelerator, *, steps: int, averaged: str, average_decay: float
+    ) -> None:
+        self._program = program
+        self._accelerator = accelerator
+        self._steps = steps
+        self._layout = memory_format(accelerator.device)
+        self._networks = {
+            name: network.to(accelerator.device).to(memory_format=self._layout)  # type: ignore[call-overload]
+            for name, network in program.networks().items()
+        }
+        self._memories = {name: memory.to(accelerator.device) for name, memory in program.memories().items()}
+        self._specs = program.optimisers()
+        self._parameters = {
+            name: [parameter for network in spec.networks for parameter in self._networks[network].parameters()]
+            for name, spec in self._specs.items()
+        }
+        self._optimisers = {
+            # Fused: one pass over each tensor instead of ten.
+            name: torch.optim.Adam(self._parameters[name], lr=spec.learning_rate, betas=spec.betas, fused=True)
+            for name, spec in self._specs.items()
+        }
+        optimised = sorted({network for spec in self._specs.values() for network in spec.networks})
+        self._trained = {name: self._networks[name].train() for name in optimised}
+        self._average_decay = average_decay
+        self._averages: dict[str, dict[str, Tensor]] = {}
+        if average_decay:
+            weights = self._networks[averaged].state_dict()
+            self._averages[averaged] = {key: value.detach().clone() for key, value in weights.items()}
+
+    def load(self, checkpoint: Path) -> int:
+        """Go on from a checkpoint; the number of steps that are done, 0 where there is none that fits."""
+        return load_checkpoint(
+            checkpoint,
+            self._trained,
+            self._optimisers,
+            self._averages,
+            memories=self._memories,
+            rank=self._accelerator.process_index,
+        )
+
+    def save(self, checkpoint: Path, done: int) -> None:
+        """Write, from the first process, all that the step after the first `done` depends on.
+
+        Raises:
+            StorageError: the disk is full; the checkpoint before it is intact.
+        """
+        memories = {name: gathered(memory, self._accelerator) for name, memory in self._memories.items()}
+        if self._accelerator.is_main_process:
+            save_checkpoint(checkpoint, done, self._trained, self._optimisers, self._averages, memories=memories)
+
+    def step(self, samples: Sequence[dict[str, Tensor]], number: int) -> dict[str, Tensor]:
+        """Step `number` (counted from 0) of every optimiser on this process's share of a batch; the minimised terms."""
+        for name, spec in self._specs.items():
+            for group in self._optimisers[name].param_groups:
+                group["lr"] = spec.rate(number, self._steps)
+        terms = self._phases(_on_device(samples, self._accelerator.device, self._layout))
+        # Batch norm's statistics: every process goes on with one network.
+        buffers = [buffer for network in self._trained.values() for buffer in network.buffers()]
+        average_over_processes([buffer for buffer in buffers if buffer.is_floating_point()], self._accelerator)
+        for name, weights in self._averages.items():
+            _update_average(weights, self._networks[name], self._average_decay)
+        return terms
+
+    def _phases(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """All phases of one step; gradients are averaged over the processes before each optimiser steps."""
+        minimised: dict[str, Tensor] = {}
+        with self._accelerator.autocast():
+            for phase, terms in self._program.losses(batch):
+                # Only this phase's parameters get gradients: the generator's loss goes through the discriminator
+                # without computing or leaving anything in it.
+                own = self._parameters[phase]
+                torch.stack([*terms.values()]).sum().backward(inputs=own)
+                for parameter in own:
+                    if parameter.grad is None:
+                        parameter.grad = torch.zeros_like(parameter)
+                average_over_processes(
+                    [parameter.grad for parameter in own if parameter.grad is not None], self._accelerator
+                )
+                self._optimisers[phase].step()
+                self._optimisers[phase].zero_grad(set_to_none=True)
+                minimised |= {name: value.detach() for name, value in terms.items()}
+        return minimised
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """The trained networks in eval mode, without gradients."""
+        for network in self._trained.values():
+            network.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for network in self._trained.values():
+                network.train()
+
+    def finish(self) -> None:
+        """Averages take the place of what they are of, and every network is put into eval mode."""
+        for name, weights in self._averages.items():
+            self._networks[name].load_state_dict(weights)
+        for network in self._networks.values():
+            network.eval()
+
+
+@torch.no_grad()
+def _update_average(weights: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    for key, value in network.state_dict().items():
+        if value.is_floating_point():
+            weights[key].lerp_(value, 1 - decay)
+        else:
+            weights[key].copy_(value)
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """How tensors lie in memory: channels last on a GPU, whose tensor cores read it so; not on a CPU.
+
+    On the CPU oneDNN's weight gradients take up to seven times as long in channels last; see convolutions.py.
+    """
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+def _on_device(
+    samples: Sequence[dict[str, Tensor]], device: torch.device, layout: torch.memory_format
+) -> dict[str, Tensor]:
+    """The batch on the device, in float32; whole numbers (label maps) travel as bytes."""
+    batch = {}
+    for name, value in stack(samples).items():
+        if device.type == "cuda":
+            value = value.pin_memory()
+        batch[name] = value.to(device, non_blocking=True).float().contiguous(memory_format=layout)
+    return batch
