@@ -35,7 +35,7 @@ def or_skip(part: TargetFacts | Runtime) -> None:
 
 def test_every_target_has_an_exporter_that_was_made_for_it():
     pytest.importorskip("torch")
-    from pocketgan.export.entry import targets
+    from pocketgan.export import targets
 
     assert list(targets.TARGETS) == list(TARGETS)
     assert all(targets.TARGETS[name].facts is facts for name, facts in TARGETS.items())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pocketgan.errors import PocketganError
-from pocketgan.export.entry import pool
+from pocketgan.export import pool
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
