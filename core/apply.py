@@ -181,23 +181,23 @@ def _pictures(source: Path) -> list[tuple[Path, np.ndarray]]:
         if source.is_file()
         else sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
     )
-    found: list[tuple[Path, np.ndarray]] = []
+    pictures: list[tuple[Path, np.ndarray]] = []
     bad: list[str] = []
     for path in paths:
         try:
             with Image.open(path) as image:
-                found.append((path, np.asarray(image.convert("RGB"))))
+                pictures.append((path, np.asarray(image.convert("RGB"))))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             bad.append(path.name)
-    if not found:
+    if not pictures:
         raise DataError(f"{source} holds no readable picture")
-    stems = [path.stem for path, _ in found]
+    stems = [path.stem for path, _ in pictures]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
         raise DataError(f"{source} holds several pictures called {', '.join(twice[:5])}; rename them")
     if bad:
         console.note(f"{len(bad)} files are no readable pictures and were left out: {', '.join(bad[:5])}")
-    return found
+    return pictures
 
 
 def _centre(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

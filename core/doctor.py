@@ -33,7 +33,7 @@ class Finding:
 
 def findings() -> list[Finding]:
     """Everything that `pocketgan doctor` says. Nothing heavy is imported."""
-    found = [
+    everything = [
         Finding(
             "Python",
             (3, 11) <= sys.version_info[:2] < (3, 14),
@@ -42,12 +42,12 @@ def findings() -> list[Finding]:
         Finding("cores", True, f"{os.cpu_count()}"),
         Finding("free disk", True, f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB here"),
     ]
-    found += [_packages(what, extra, modules) for extra, what, modules in _PARTS]
-    found += [_target(facts) for facts in TARGETS.values()]
-    found += [_runtime(runtime) for runtime in RUNTIMES.values()]
+    everything += [_packages(what, extra, modules) for extra, what, modules in _PARTS]
+    everything += [_target(facts) for facts in TARGETS.values()]
+    everything += [_runtime(runtime) for runtime in RUNTIMES.values()]
     pair = _pair_problem()
-    found.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
-    return found
+    everything.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
+    return everything
 
 
 def check_torch_pair() -> None:
@@ -95,11 +95,11 @@ def _pair_problem() -> str | None:
 
 def _build(package: str) -> str | None:
     """`cpu` or `cu130` as the package's own version file says, without importing it; None where it does not."""
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    module = importlib.util.find_spec(package)
+    if module is None or module.origin is None:
         return None
     try:
-        text = (Path(found.origin).parent / "version.py").read_text()
+        text = (Path(module.origin).parent / "version.py").read_text()
     except OSError:
         return None
     label = re.search(r"^__version__\s*=\s*['\"][^'\"+]*\+(\w+)", text, re.MULTILINE)

@@ -112,13 +112,13 @@ def _onnx(file: Path, input_shape: Shape | None) -> _Model:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    found = [
+    inputs = [
         (one.name, _filled(one.shape, input_shape if index == 0 else None, one.name), _dtype(one.type, _ONNX_TYPES))
         for index, one in enumerate(session.get_inputs())
     ]
     names = [one.name for one in session.get_outputs()]
     return _Model(
-        "onnx", "onnxruntime", onnxruntime.__version__, found, names, lambda inputs: session.run(names, dict(inputs))
+        "onnx", "onnxruntime", onnxruntime.__version__, inputs, names, lambda values: session.run(names, dict(values))
     )
 
 
@@ -136,16 +136,16 @@ def _pte(file: Path, input_shape: Shape | None) -> _Model:
     method = program.load_method("forward")
     about = method.method_meta()
     infos = [about.input_tensor_meta(index) for index in range(about.num_inputs())]
-    found = [
+    specs = [
         (f"input{index}", tuple(info.sizes()), _dtype(info.dtype(), _TORCH_TYPES)) for index, info in enumerate(infos)
     ]
 
     def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         assert program is not None  # the method reads its weights
-        return [output.numpy().copy() for output in method([torch.from_numpy(inputs[name]) for name, *_ in found])]
+        return [output.numpy().copy() for output in method([torch.from_numpy(inputs[name]) for name, *_ in specs])]
 
     names = [f"output{index}" for index in range(about.num_outputs())]
-    return _Model(targets.pop(), "executorch", metadata.version("executorch"), found, names, run)
+    return _Model(targets.pop(), "executorch", metadata.version("executorch"), specs, names, run)
 
 
 def _mlpackage(package: Path, input_shape: Shape | None) -> _Model:
@@ -153,15 +153,15 @@ def _mlpackage(package: Path, input_shape: Shape | None) -> _Model:
     from pocketgan.export.mil import Program
 
     program = Program.read(package)
-    found = [(name, shape, "float32") for name, shape in program.inputs.items()]
-    names = list(program.run({name: np.zeros(shape, np.float32) for name, shape, _ in found}))
+    inputs = [(name, shape, "float32") for name, shape in program.inputs.items()]
+    names = list(program.run({name: np.zeros(shape, np.float32) for name, shape, _ in inputs}))
     return _Model(
         "coreml",
         "coreml",
         f"specification {program.version}",
-        found,
+        inputs,
         names,
-        lambda inputs: list(program.run(dict(inputs)).values()),
+        lambda values: list(program.run(dict(values)).values()),
         f"iOS {program.version + 9}",
     )
 
@@ -185,10 +185,10 @@ def _filled(shape: Sequence[Any], asked: Shape | None, name: str) -> Shape:
     return tuple(filled)
 
 
-def _dtype(found: Any, known: Mapping[Any, str]) -> str:
-    kind = found.removeprefix("tensor(").removesuffix(")") if isinstance(found, str) else found
+def _dtype(dtype: Any, known: Mapping[Any, str]) -> str:
+    kind = dtype.removeprefix("tensor(").removesuffix(")") if isinstance(dtype, str) else dtype
     if kind not in known:
-        raise BundleError(f"an input of type {found} cannot be packed; {', '.join(get_args(Dtype))} can")
+        raise BundleError(f"an input of type {dtype} cannot be packed; {', '.join(get_args(Dtype))} can")
     return known[kind]
 
 

@@ -47,12 +47,12 @@ def _must_be_plain(path: Path) -> None:
             texts = [info for info in archive.infolist() if info.filename.endswith(".json")]
             if sum(info.file_size for info in texts) > _MOST_JSON_BYTES:
                 raise BundleError(f"{path}: its graph is too large")
-            found = [json.loads(archive.read(info)) for info in texts]
+            documents = [json.loads(archive.read(info)) for info in texts]
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
         raise BundleError(f"{path}: is no file of torch.export: {error}") from error
-    if not found:
+    if not documents:
         raise BundleError(f"{path}: is no file of torch.export: it holds no graph")
-    for value in found:
+    for value in documents:
         for key, held in _fields(value):
             if key == "target" and isinstance(held, str) and held and not _OPERATOR.fullmatch(held):
                 raise BundleError(f"{path}: calls {held[:80]!r}, which is none of ATen's operators")

@@ -71,8 +71,8 @@ def _unsafe(name: str) -> str | None:
 
 def must_differ(names: Iterable[str]) -> None:
     """DamageError if two names would be one file on a system that ignores case (names are ASCII, see must_be_safe)."""
-    seen: set[str] = set()
+    lowered: set[str] = set()
     for name in names:
-        if name.lower() in seen:
+        if name.lower() in lowered:
             raise DamageError(f"holds {name} twice (upper and lower case count as equal)")
-        seen.add(name.lower())
+        lowered.add(name.lower())

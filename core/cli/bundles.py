@@ -52,8 +52,8 @@ def pack(
 
     _start(json)
     models: dict[Kind, Path | None] = {"onnx": onnx, "pte": pte, "mlpackage": mlpackage}
-    given = [(kind, file) for kind, file in models.items() if file is not None]
-    if len(given) + (folder is not None) != 1:
+    sources = [(kind, file) for kind, file in models.items() if file is not None]
+    if len(sources) + (folder is not None) != 1:
         raise BundleError("pack takes one of FOLDER, --onnx, --pte and --mlpackage")
     if folder is not None:
         digest = pack_folder(folder, out)
@@ -61,7 +61,7 @@ def pack(
         from pocketgan.bundle.naming import bundle_name
         from pocketgan.foreign import pack_foreign
 
-        kind, file = given[0]
+        kind, file = sources[0]
         digest = pack_foreign(
             kind,
             file,

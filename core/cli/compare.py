@@ -127,7 +127,7 @@ def _finite(value: float | None) -> float | None:
 def _text(pairs: Sequence[Pair]) -> list[str]:
     from pocketgan.bench.report.verdicts import COLUMNS, remarks, rows
 
-    found: list[str] = []
+    lines: list[str] = []
     for pair in pairs:
-        found += [f"{pair.bundle} {pair.entry}", console.table(COLUMNS, rows(pair)), *remarks(pair), ""]
-    return found
+        lines += [f"{pair.bundle} {pair.entry}", console.table(COLUMNS, rows(pair)), *remarks(pair), ""]
+    return lines

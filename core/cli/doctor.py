@@ -13,11 +13,11 @@ def doctor(json: Json = False) -> None:
     """
     from pocketgan.doctor import findings
 
-    found = findings()
+    everything = findings()
     payload = {
-        "ok": all(f.ok for f in found),
-        "findings": [{"what": f.what, "ok": f.ok, "detail": f.detail} for f in found],
+        "ok": all(f.ok for f in everything),
+        "findings": [{"what": f.what, "ok": f.ok, "detail": f.detail} for f in everything],
     }
     console.result(
-        payload, console.table(["", "what", ""], [("yes" if f.ok else "no", f.what, f.detail) for f in found])
+        payload, console.table(["", "what", ""], [("yes" if f.ok else "no", f.what, f.detail) for f in everything])
     )

@@ -88,9 +88,9 @@ def export(
         if commit is None:
             records = opened.everything()
         else:
-            found = opened.results(commit)
-            records = [("", record) for record in found.bundles.values()]
-            records += [(commit, result) for result in found.results]
+            of_commit = opened.results(commit)
+            records = [("", record) for record in of_commit.bundles.values()]
+            records += [(commit, result) for result in of_commit.results]
     if out.suffix == ".parquet":
         write_parquet(out, records)
     else:
@@ -119,13 +119,13 @@ def history(
         console.use_json()
     allowed = None if max_slowdown is None else parse_share(max_slowdown, "--max-slowdown")
     with Store(where, create=False) as opened:
-        found = opened.history(bundle, entry)
-    if not found:
+        histories = opened.history(bundle, entry)
+    if not histories:
         raise ResultsError(f"{where} holds no timed results of that; add some: pocketgan store add results.jsonl")
-    levels = [change_points([point.median_ms for point in series.points]) for series in found]
+    levels = [change_points([point.median_ms for point in series.points]) for series in histories]
     slower = [allowed is not None and len(of) > 1 and of[-1].value / of[-2].value > 1 + allowed for of in levels]
-    payload = {"series": [_payload(*pair) for pair in zip(found, levels, strict=True)], "slower": any(slower)}
-    console.result(payload, "\n\n".join(_text(*pair) for pair in zip(found, levels, strict=True)))
+    payload = {"series": [_payload(*pair) for pair in zip(histories, levels, strict=True)], "slower": any(slower)}
+    console.result(payload, "\n\n".join(_text(*pair) for pair in zip(histories, levels, strict=True)))
     if any(slower):
         raise typer.Exit(1)
 
@@ -141,15 +141,15 @@ def _by_commit(paths: list[Path]) -> dict[str, Results]:
     for path in paths:
         if path.suffix == ".parquet":
             records += read_parquet(path)
-    everything, found = Results(), dict[str, Results]()
+    everything, by_commit = Results(), dict[str, Results]()
     for commit, record in records:
         everything.add(record)
         if not isinstance(record, BundleRecord):
-            found.setdefault(commit or "", Results()).add(record)
-    for results in found.values():
+            by_commit.setdefault(commit or "", Results()).add(record)
+    for results in by_commit.values():
         needed = {result.job.bundle for result in results.results}
         results.bundles = {digest: one for digest, one in everything.bundles.items() if digest in needed}
-    return found
+    return by_commit
 
 
 def _payload(series: Series, levels: list[Level]) -> dict[str, Any]:

@@ -41,20 +41,22 @@ def show_lint(model: str, shape: tuple[int, int, int] | None, ngf: int | None, t
     targets = list(dict.fromkeys(name for name, _ in pairs(target.split(","), None)))
     loaded = load_source(parse_source(model, shape, ngf))
     example = (torch.zeros(1, *loaded.shape),)
-    found = {}
+    readings_by_target = {}
     with console.progress("lint", len(targets)) as progress:
         for target in targets:
-            found[target] = lint(loaded.module, target, example)
+            readings_by_target[target] = lint(loaded.module, target, example)
             progress.advance(1, target)
     payload = {
         target: {
             accelerator: {"plain": plain.to_json(), "exported": exported.to_json()}
             for accelerator, (plain, exported) in readings.items()
         }
-        for target, readings in found.items()
+        for target, readings in readings_by_target.items()
     }
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
-    console.result(payload, "\n\n".join(_page(target, readings, width) for target, readings in found.items()))
+    console.result(
+        payload, "\n\n".join(_page(target, readings, width) for target, readings in readings_by_target.items())
+    )
 
 
 def _page(target: str, readings: Mapping[str, tuple[Reading, Reading]], width: int) -> str:
@@ -92,10 +94,10 @@ def _share(reading: Reading) -> str:
 def _fall(fall: Fall, width: int) -> list[str]:
     places = [place or "the model itself" for place in fall.where]
     more = f" and {len(places) - _PLACES} more" if len(places) > _PLACES else ""
-    seen = f" ({fall.since}; {fall.source})" if fall.source else ""
+    observed = f" ({fall.since}; {fall.source})" if fall.source else ""
     return [
         *_wrapped(f"- {fall.layer}, {_times(fall.count)}: {', '.join(places[:_PLACES])}{more}", width, "  ", _INDENT),
-        *_wrapped(f"why:    {fall.why}{seen}", width, _INDENT, _INDENT + " " * 8),
+        *_wrapped(f"why:    {fall.why}{observed}", width, _INDENT, _INDENT + " " * 8),
         *_wrapped(f"change: {fall.change}", width, _INDENT, _INDENT + " " * 8),
     ]
 

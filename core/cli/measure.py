@@ -98,11 +98,11 @@ def devices(json: Json = False) -> None:
     from pocketgan.bench.devices import all_devices
 
     _start(json)
-    found = [(device.describe(), list(device.runtimes)) for device in all_devices()]
-    payload = {"devices": [{**info.model_dump(mode="json"), "runtimes": runtimes} for info, runtimes in found]}
+    described = [(device.describe(), list(device.runtimes)) for device in all_devices()]
+    payload = {"devices": [{**info.model_dump(mode="json"), "runtimes": runtimes} for info, runtimes in described]}
     rows = [
         (info.name, info.model, info.os, info.cpu, info.cores, ", ".join(runtimes) or "none")
-        for info, runtimes in found
+        for info, runtimes in described
     ]
     console.result(payload, console.table(("device", "model", "system", "processor", "cores", "runtimes"), rows))
 

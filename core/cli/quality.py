@@ -94,26 +94,26 @@ def quality(
         device=device,
         seed=seed,
     )
-    found = evaluate(generated, reference, options)
-    for warning in found.warnings:
+    answer = evaluate(generated, reference, options)
+    for warning in answer.warnings:
         console.note(f"note: {warning}")
     payload = {
         "generated": str(generated),
         "reference": None if reference is None else str(reference),
-        "metrics": {name: measurement.as_dict() for name, measurement in found.measurements.items()},
-        "device": found.device,
-        "warnings": found.warnings,
+        "metrics": {name: measurement.as_dict() for name, measurement in answer.measurements.items()},
+        "device": answer.device,
+        "warnings": answer.warnings,
     }
-    console.result(payload, _text(found))
+    console.result(payload, _text(answer))
 
 
-def _metrics(given: str | None, reference: Path | None, segmentation: Path | None) -> list[str]:
-    if given is not None:
-        return [name.strip() for name in given.split(",")]
-    names = ([] if reference is None else ["fid", "kid"]) + ([] if segmentation is None else ["miou"])
-    if not names:
+def _metrics(names: str | None, reference: Path | None, segmentation: Path | None) -> list[str]:
+    if names is not None:
+        return [name.strip() for name in names.split(",")]
+    defaults = ([] if reference is None else ["fid", "kid"]) + ([] if segmentation is None else ["miou"])
+    if not defaults:
         raise DataError("name a folder of reference images, or a network with --segmentation and --labels")
-    return names
+    return defaults
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -125,16 +125,16 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def _text(found: Quality) -> str:
+def _text(answer: Quality) -> str:
     rows: list[tuple[Any, ...]] = []
-    for name, one in found.measurements.items():
+    for name, one in answer.measurements.items():
         weights = f"{one.weights.file} ({one.weights.origin}, {one.weights.sha256[:12]})"
         images = (one.generated_images, one.reference_images)
         rows.append((name, FORMATS[name].format(one.value), BETTER[name], *images, f"{one.seconds:.1f}", weights))
     columns = ("metric", "value", "better", "generated", "reference", "seconds", "weights")
     blocks = [console.table(columns, rows)]
-    if "miou" in found.measurements:
-        per_class = found.measurements["miou"].more["per_class"]
+    if "miou" in answer.measurements:
+        per_class = answer.measurements["miou"].more["per_class"]
         cells = [(index, "-" if iou is None else f"{iou:.4f}") for index, iou in enumerate(per_class)]
         blocks.append(console.table(("class", "IoU"), cells))
     return "\n\n".join(blocks)

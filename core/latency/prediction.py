@@ -174,8 +174,8 @@ class LatencyModel:
     def _uncached_layer_ms(self, layer: Unit) -> float:
         return self._sum(features(layer, self.block))
 
-    def _sum(self, found: Features) -> float:
-        return sum(self.constants.get(name, 0.0) * value for name, value in found.items())
+    def _sum(self, quantities: Features) -> float:
+        return sum(self.constants.get(name, 0.0) * value for name, value in quantities.items())
 
 
 def fit(times: Mapping[Unit, float]) -> LatencyModel:
@@ -198,5 +198,5 @@ def _fit(times: Mapping[Unit, float], block: int) -> LatencyModel:
 
 def _alone(layer: Unit, block: int) -> Features:
     """Features of a network of one layer."""
-    found = features(layer, block) | _CALL
-    return {name: value for name, value in found.items() if name != BETWEEN}
+    quantities = features(layer, block) | _CALL
+    return {name: value for name, value in quantities.items() if name != BETWEEN}

@@ -84,16 +84,16 @@ def _override(raw: dict[str, Any], setting: str) -> None:
 
 def _lines(node: yaml.Node | None, at: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
     """Line number (from 1) of every field of a YAML document."""
-    found: dict[tuple[str | int, ...], int] = {}
+    lines: dict[tuple[str | int, ...], int] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            found[(*at, key.value)] = key.start_mark.line + 1
-            found |= _lines(value, (*at, key.value))
+            lines[(*at, key.value)] = key.start_mark.line + 1
+            lines |= _lines(value, (*at, key.value))
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            found[(*at, index)] = value.start_mark.line + 1
-            found |= _lines(value, (*at, index))
-    return found
+            lines[(*at, index)] = value.start_mark.line + 1
+            lines |= _lines(value, (*at, index))
+    return lines
 
 
 def _describe(problem: Any, label: str, lines: dict[tuple[str | int, ...], int], raw: dict[str, Any]) -> str:
