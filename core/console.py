@@ -1,11 +1,12 @@
 """What the user sees: results on standard output, progress and notes on standard error.
 
-On a terminal long work shows a Rich bar; elsewhere (CI, a file) it prints a plain line now and then. With `--json`
-standard output carries exactly one JSON object.
+On a terminal and in a notebook long work shows a Rich bar; elsewhere (CI, a file) it prints a plain line now and then.
+With `--json` standard output carries exactly one JSON object.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import time
@@ -114,11 +115,16 @@ class Progress:
             note(f"{self.label}: {self.done}/{self.total} after {now - self._started:.0f} s  {detail}".rstrip())
 
 
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this, with the widgets that Rich draws its bars in."""
+    return "ipykernel" in sys.modules and importlib.util.find_spec("ipywidgets") is not None
+
+
 @contextmanager
 def progress(label: str, total: int, done: int = 0) -> Iterator[Progress]:
     """Show work of `total` units, `done` of which were finished earlier."""
     state = Progress(label, total, done)
-    if not sys.stderr.isatty() or _state.quiet:
+    if _state.quiet or not (sys.stderr.isatty() or _in_notebook()):
         yield state
         return
     from rich.console import Console
@@ -132,7 +138,7 @@ def progress(label: str, total: int, done: int = 0) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[detail]}"),
     )
-    with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with RichProgress(*columns, console=Console(stderr=True), transient=sys.stderr.isatty()) as bar:
         state._bar = bar
         state._task = bar.add_task(label, total=total, completed=done, detail="")
         yield state
