@@ -142,3 +142,4 @@ def progress(label: str, total: int, done: int = 0) -> Iterator[Progress]:
         state._bar = bar
         state._task = bar.add_task(label, total=total, completed=done, detail="")
         yield state
+        bar.refresh()
