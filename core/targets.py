@@ -13,7 +13,6 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from pocketgan.errors import ExportError, require
@@ -317,6 +316,8 @@ def place_of(target: str) -> str | None:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Of those packages that are installed, without the builds' names: 2.13.0+cu130 is 2.13.0."""
+    from importlib import metadata  # takes longer to import than `--help` may lose
+
     installed = {}
     for package in sorted(packages):
         try:
