@@ -43,6 +43,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p pocketgan
+	$(BIN)/mypy tests
 
 # Minutes: performance goals, with the figures that docs/results.md quotes.
 bench: install

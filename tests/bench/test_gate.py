@@ -174,8 +174,8 @@ def test_every_metric_is_shown_and_judged_where_there_is_a_tolerance() -> None:
 def test_bundles_of_other_names_match_only_where_each_side_has_one() -> None:
     assert len(compare(_side(), _side(name="teacher"))) == 1
     both = _side()
-    for record in (*_side(entry="executorch-xnnpack-fp32").results, *_side(name="resnet9").bundles.values()):
-        both.add(record)
+    both.results += _side(entry="executorch-xnnpack-fp32").results
+    both.bundles |= _side(name="resnet9").bundles
     with pytest.raises(ResultsError, match="share no entry: base has student executorch-xnnpack-fp32, student onnx"):
         compare(both, _side(name="teacher"))
     with pytest.raises(ResultsError, match="the candidate holds no timed result"):

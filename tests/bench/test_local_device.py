@@ -192,7 +192,7 @@ def test_models_that_took_turns_name_the_same_process(make_bundle: Callable[...,
         work = [(a, job_for(a.digest)), (b, job_for(b.digest))]
         first, second = LocalDevice().run_interleaved(work)
         assert first.process == second.process != LocalDevice().run(a, job_for(a.digest)).process
-        alone = {"mode": "sustained", "iterations": None, "duration_s": 0.1}
+        alone: dict[str, Any] = {"mode": "sustained", "iterations": None, "duration_s": 0.1}
         first, second = LocalDevice().run_interleaved(
             [(a, job_for(a.digest, **alone)), (b, job_for(b.digest, **alone))]
         )
@@ -314,7 +314,7 @@ def lowered() -> tuple[bytes, np.ndarray, np.ndarray]:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    class Net(torch.nn.Module):  # type: ignore[name-defined]
+    class Net(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             pairs = pairwise((3, 64, 64, 3))

@@ -323,8 +323,7 @@ def test_edits_of_several_components_are_composed_and_say_so(tmp_path: Path) -> 
         path = f"models/{ONNX}/{name}.bin"
         files = [synthetic.file_record(path, 100)]
         parts.append({**whole, "name": name, "repeat": repeat, "entry_point": path, "files": files})
-    changes = {"role": "diffusion", "entries": [{**entry, "components": parts}]}
-    records = [synthetic.bundle("resnet9", **changes)]
+    records = [synthetic.bundle("resnet9", role="diffusion", entries=[{**entry, "components": parts}])]
     for name, ms in (("encoder", 20), ("denoiser", 10)):
         frame = {"start_ns": 0, "pre_ns": 0, "post_ns": 0, "round": 0}
         frames = [{**frame, "inference_ns": ms * 1_000_000 + number} for number in range(12)]

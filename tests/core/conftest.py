@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def _manifest(folder: Path) -> Manifest:
             components=[component],
         )
 
-    def tensor(name: str, dtype: str, file: str) -> GoldenTensor:
+    def tensor(name: str, dtype: Any, file: str) -> GoldenTensor:
         return GoldenTensor(name=name, dtype=dtype, shape=[1, 3, 2, 2], file=record_file(folder, file))
 
     return Manifest(
@@ -92,8 +93,8 @@ ZipOf = Callable[..., Path]
 def zip_of(tmp_path: Path) -> ZipOf:
     """Write a ZIP of (name or ZipInfo, bytes) pairs, whatever they are."""
 
-    def write(members: Sequence[tuple[str | zipfile.ZipInfo, bytes]], name: str = "made.pgb", **options: int) -> Path:
-        with zipfile.ZipFile(tmp_path / name, "w", **options) as archive:  # type: ignore[arg-type]
+    def write(members: Sequence[tuple[str | zipfile.ZipInfo, bytes]], name: str = "made.pgb", **options: Any) -> Path:
+        with zipfile.ZipFile(tmp_path / name, "w", **options) as archive:
             for member, data in members:
                 archive.writestr(member, data)
         return tmp_path / name

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,7 @@ def glow(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     sys.modules.pop("mine", None)
-    import mine
-
-    yield mine
+    yield import_module("mine")
     del sys.modules["mine"]
 
 

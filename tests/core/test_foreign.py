@@ -16,7 +16,7 @@ from pocketgan.bundle.check import check
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.cli import app
 from pocketgan.errors import BundleError
-from pocketgan.foreign import pack_foreign
+from pocketgan.foreign import Kind, pack_foreign
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -95,7 +95,8 @@ def test_programs_and_packages_of_others_verify(tmp_path):
         minimum_deployment_target=ct.target.iOS17, skip_model_load=True,
     )  # fmt: skip
     package.save(str(tmp_path / "m.mlpackage"))
-    for kind, target in (("pte", "executorch-xnnpack"), ("mlpackage", "coreml")):
+    targets: dict[Kind, str] = {"pte": "executorch-xnnpack", "mlpackage": "coreml"}
+    for kind, target in targets.items():
         out = tmp_path / f"{kind}.pgb"
         pack_foreign(kind, tmp_path / f"m.{kind}", out, name="m", precision="fp16")
         assert check(out) == []

@@ -62,7 +62,7 @@ def test_what_is_said_of_a_target_goes_together(facts):
 
 @pytest.mark.parametrize("facts", TARGETS.values(), ids=TARGETS)
 def test_packages_and_extras_are_called_what_they_are_called(facts):
-    extras = metadata.metadata("pocketgan").get_all("Provides-Extra")
+    extras = metadata.metadata("pocketgan").get_all("Provides-Extra") or []
     assert {facts.extra, RUNTIMES[facts.runtime].extra} <= {None, *extras}
     or_skip(facts)
     assert versions(facts.packages).keys() == set(facts.packages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -30,7 +31,7 @@ from pocketgan.export.baselines import diffusion_bundle
 from pocketgan.export.diffusion import TEXT, UNET, VAE, Editor
 
 # Every kind of layer of the real ones, a few channels wide.
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "unet": {
         "block_out_channels": (32, 64),
         "layers_per_block": 1,

@@ -12,7 +12,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from pocketgan.bench.check import run_entry, verify_bundle  # noqa: E402
 from pocketgan.bench.devices.local import LocalDevice  # noqa: E402
-from pocketgan.bundle.packing import check  # noqa: E402
+from pocketgan.bundle.check import check  # noqa: E402
 from pocketgan.bundle.reader import open_bundle  # noqa: E402
 from pocketgan.errors import ExportError  # noqa: E402
 from pocketgan.export.bundles import BundleRequest, export_bundle  # noqa: E402

@@ -221,7 +221,8 @@ def test_xnnpack_int8_is_two_and_a_half_times_as_fast_and_a_quarter_of_the_size(
     print("\nExecuTorch XNNPACK, int8 against fp32, one thread (goal 2.5)")
     for name in ("resnet9", "unet256", "incres9", "e2gan"):
         module, example = family(name)
-        images = natural_images(*example[0].shape[1:], count=8)
+        channels, height, width = example[0].shape[1:]
+        images = natural_images(channels, height, width, count=8)
         target = "executorch-xnnpack"
         entries = [written(module, target, tmp_path / name / "int8", example, "int8", calibration=images),
                    written(module, target, tmp_path / name / "fp32", example),

@@ -16,14 +16,14 @@ CPU = torch.device("cpu")
 
 
 def results(x, weight, bias, padding, faster):
-    leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
+    x, weight, bias = leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
     if faster:
-        assert _fitting(*leaves, 1, padding) is not None
+        assert _fitting(x, weight, bias, 1, padding) is not None
         with faster_convolutions(CPU):
-            y = functional.conv2d(*leaves, 1, padding)
+            y = functional.conv2d(x, weight, bias, 1, padding)
             y.square().sum().backward()
     else:
-        y = functional.conv2d(*leaves, 1, padding)
+        y = functional.conv2d(x, weight, bias, 1, padding)
         y.square().sum().backward()
     return [y.detach(), *(leaf.grad for leaf in leaves)]
 

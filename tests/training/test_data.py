@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from pocketgan.errors import DataError
+from pocketgan.recipe.choices import Direction
 from pocketgan.training.data import builtin
 from pocketgan.training.data.builtin import crops
 from pocketgan.training.data.images import to_pixels, to_tensor
@@ -44,7 +45,8 @@ def test_two_folders_without_splits_keep_every_tenth_for_validation(tmp_path):
 
 def test_the_direction_says_which_half_is_the_input(tmp_path):
     picture(tmp_path / "x.png")
-    for direction, value in (("AtoB", 1.0), ("BtoA", -1.0)):
+    directions: dict[Direction, float] = {"AtoB": 1.0, "BtoA": -1.0}
+    for direction, value in directions.items():
         sample = PairedImages([Pair(tmp_path / "x.png")], direction, (8, 8)).whole(0)
         assert sample["input"].unique().tolist() == [value]
         assert sample["target"].unique().tolist() == [-value]

@@ -49,8 +49,8 @@ def test_side_by_side_images_and_bare_folders_are_domains_too(tmp_path):
         picture(tmp_path / "bare" / "A" / f"{index:02}.png")
     picture(tmp_path / "bare" / "B" / "x.png")
     picture(tmp_path / "bare" / "B" / "y.png")
-    found = find_domains(tmp_path / "bare")
-    assert [len(found[split][side]) for split in ("train", "val") for side in "AB"] == [18, 1, 2, 1]
+    bare = find_domains(tmp_path / "bare")
+    assert [len(bare[split][side]) for split in ("train", "val") for side in "AB"] == [18, 1, 2, 1]
 
 
 def test_an_epoch_shows_the_larger_domain_and_partners_are_drawn(tmp_path):

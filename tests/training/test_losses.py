@@ -70,7 +70,7 @@ def test_spectral_norm_holds_the_largest_singular_value_at_one():
     judge = MultiScaleDiscriminator(4, ndf=8, scales=1, seed=3)
     for _ in range(30):
         judge(torch.randn(1, 4, 32, 32))
-    for layer in list(judge.scales[0])[1:-1]:
+    for layer in [*judge.scales[0].children()][1:-1]:
         assert torch.linalg.matrix_norm(layer[0].weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
 
 

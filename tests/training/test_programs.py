@@ -11,8 +11,8 @@ from pocketgan.training.discriminators import MultiScaleDiscriminator, PatchDisc
 from pocketgan.training.fit import FitOptions, fit
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.programs import Optimiser
-from pocketgan.training.programs.cyclegan import CycleGan, ImagePool
-from pocketgan.training.programs.distill import Distill, Unaligned, feature_channels
+from pocketgan.training.programs.cyclegan import CycleGan, ImagePool, Unaligned
+from pocketgan.training.programs.distill import Distill, feature_channels
 from pocketgan.training.programs.gaugan import GauGan
 from pocketgan.training.programs.pix2pix import Pix2Pix
 from pocketgan.training.similarity import FeatureDistance
@@ -86,8 +86,8 @@ def gaugan(seed):
 def aligned(seed, similarity="gka"):
     task = Pix2Pix(build(SMALL, seed), patch(6, seed))
     teacher = build(SPEC, 5)
-    channels = [feature_channels(network, 3, 32, 32) for network in (task.generator, teacher)]
-    return Distill(task, teacher, FeatureDistance(similarity, *channels, seed=seed))
+    student, of_teacher = (feature_channels(network, 3, 32, 32) for network in (task.generator, teacher))
+    return Distill(task, teacher, FeatureDistance(similarity, student, of_teacher, seed=seed))
 
 
 def unaligned(seed):

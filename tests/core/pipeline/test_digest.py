@@ -1,6 +1,7 @@
 """Digests of stages: what changes them, and that finished work of earlier versions of pocketgan stays valid."""
 
 import json
+from typing import Any
 
 import pytest
 from pydantic import Field
@@ -13,7 +14,7 @@ from pocketgan.pipeline.stage import Stage
 from pocketgan.recipe.recipe import Recipe
 from pocketgan.recipe.sections import TeacherStage
 
-VALUES = {
+VALUES: dict[str, Any] = {
     "name": "x",
     "data": {},
     "teacher": {"steps": 1, "ngf": 24},
@@ -25,15 +26,19 @@ EARLIER = {
     "data": "bc5ba980296efdb71b79163f3b1a787f2876c4426c53d77f5edd1fc2eb28f9ca",
     "teacher": "1731a9d2fcb59e9318c66adc269ee1e7bb427053a8993b3acfec24d716ec94c4",
 }
+
+
+def writes(name):
+    def run(context):
+        (context.folder / name).write_text("first")
+        return {}
+
+    return run
+
+
 STAGES = (
-    Stage("data", 1, lambda context: (context.folder / "data.txt").write_text("first") and {}),
-    Stage(
-        "teacher",
-        1,
-        lambda context: (context.folder / "copy.txt").write_text("first") and {},
-        inputs=("data",),
-        slices=("data", "bundle"),
-    ),
+    Stage("data", 1, writes("data.txt")),
+    Stage("teacher", 1, writes("copy.txt"), inputs=("data",), slices=("data", "bundle")),
 )
 
 

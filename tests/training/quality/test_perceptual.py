@@ -91,7 +91,7 @@ def test_weights_of_another_network_are_refused(backbone, tmp_path):
     with pytest.raises(ModelError, match="not a safetensors file"):
         Perceptual("alex", tmp_path / "text.safetensors")
     with pytest.raises(ModelError, match="takes alex or vgg"):
-        Perceptual("squeeze", backbone)
+        Perceptual("squeeze", backbone)  # type: ignore[arg-type]
 
 
 def test_without_a_network_a_local_file_is_asked_for(tmp_path):
