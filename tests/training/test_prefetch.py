@@ -29,7 +29,7 @@ def test_the_next_items_load_while_one_is_used():
     deadline = time.monotonic() + 5
     while len(loaded) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert loaded == {0, 1, 2, 3, 4}  # and no further than asked
+    assert loaded == [0, 1, 2, 3, 4]  # and no further than asked
     items.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
