@@ -21,7 +21,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 KERNELS = (3, 5, 7)
-LEAST_SIDE = 16  # pixels; below that there is too little to share
+# Pixels. 96 -> 16 channels at 16x16, batch 4: 0.4 to 0.8 times as fast with AVX-512, 0.6 to 1.2 times with AVX2.
+LEAST_SIDE = 24
 FFT_TILE = 16
 
 

@@ -52,7 +52,9 @@ def _pairs() -> None:
 @pairs.command("make")
 def make(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of pictures.")],
-    concept: Annotated[str, typer.Option("--concept", help="The effect: stylization, pencil, colour-pencil, detail.")],
+    concept: Annotated[
+        str, typer.Option("--concept", help="The effect: stylization, pencil, colour-pencil, detail, ink.")
+    ],
     out: OutFolder,
     teacher: Annotated[str, typer.Option("--teacher", help="Who makes the targets: filters.")] = "filters",
     size: Annotated[int, typer.Option("--size", help="Height and width of each picture, in pixels.")] = 256,

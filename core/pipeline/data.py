@@ -8,7 +8,7 @@ from typing import Any
 from pocketgan import console
 from pocketgan.errors import DataError, require
 from pocketgan.files import write_atomic
-from pocketgan.pipeline.images import INDEX, ImageIndex, Split, find_splits
+from pocketgan.pipeline.images import INDEX, WHOLE, ImageIndex, Split, find_splits
 from pocketgan.pipeline.stage import Context, Stage
 from pocketgan.recipe.recipe import Recipe
 
@@ -25,10 +25,16 @@ def _check(recipe: Recipe) -> None:
 
 
 def _outside(recipe: Recipe, run: Path) -> Any:
-    """Content of the user's folder; hashes of files that have not changed since are taken from the last index."""
+    """Content of the user's folder, or which built-in photos there are and the splits that they belong to.
+
+    Hashes of files that have not changed since are taken from the last index.
+    """
     stage = recipe.data
-    if stage is None or stage.source != "folder":
-        return None
+    assert stage is not None
+    if stage.source == "builtin":
+        from pocketgan.training.data.builtin import PHOTOS
+
+        return {photo.path: photo.split for photo in PHOTOS}
     from pocketgan.training.data.folders import content_hashes
     from pocketgan.training.data.images import SUFFIXES
 
@@ -68,7 +74,7 @@ def _make_data(context: Context) -> dict[str, Any]:
 def _make_builtin(context: Context) -> dict[str, Split]:
     import numpy as np
 
-    from pocketgan.training.data.builtin import crops
+    from pocketgan.training.data.builtin import crops, whole
     from pocketgan.training.data.images import resize, write_image
     from pocketgan.training.teachers import filters
 
@@ -77,11 +83,15 @@ def _make_builtin(context: Context) -> dict[str, Split]:
     assert stage is not None
     height, width = recipe.size
     splits = {}
-    with console.progress("data", stage.train_crops + stage.val_crops) as bar:
-        for split, images in crops(max(recipe.size), stage.train_crops, stage.val_crops, recipe.seed).items():
+    photos = {
+        split: [resize(image, height, width) for image in images]
+        for split, images in crops(max(recipe.size), stage.train_crops, stage.val_crops, recipe.seed).items()
+    }
+    photos[WHOLE] = whole(max(recipe.size))
+    with console.progress("data", sum(map(len, photos.values()))) as bar:
+        for split, images in photos.items():
             names = [f"{split}/{index:05d}.png" for index in range(len(images))]
-            for name, image in zip(names, images, strict=True):
-                photo = resize(image, height, width)
+            for name, photo in zip(names, images, strict=True):
                 write_image(context.folder / name, np.hstack([photo, filters.apply(stage.effect, photo)]))
                 bar.advance()
             splits[split] = Split([[name] for name in names])

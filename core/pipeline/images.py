@@ -13,10 +13,14 @@ from pocketgan.recipe.recipe import Recipe
 from pocketgan.recipe.sections import DataStage, Training
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pocketgan.training.data.labels import LabelFormat
     from pocketgan.training.data.samples import Pictures
 
 INDEX = "index.json"
+# The split of whole photos, to be looked at beside crops.
+WHOLE = "whole"
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class ImageIndex:
     """`index.json` of the data stage.
 
     Attributes:
-        splits: by name, train and val.
+        splits: by name: train, val, and of built-in photos `WHOLE`.
         root: the folder that holds the files; None where the data stage made them, in its own folder.
         files: by name, (SHA-256, size, time of change) of what the user's folder holds (`training.data.folders`).
     """
@@ -109,24 +113,36 @@ def label_format(stage: DataStage) -> LabelFormat:
 
 
 def load_images(
-    recipe: Recipe,
-    run: Path,
-    split: str,
-    load_scale: float = 1.0,
-    flip: bool = False,
-    size: tuple[int, int] | None = None,
+    recipe: Recipe, run: Path, split: str, size: tuple[int, int] | None = None, augmented: Training | None = None
 ) -> Pictures:
-    """The images of a split that the data stage left, at the recipe's size unless told otherwise."""
+    """The images of a split that the data stage left, at the recipe's size unless told otherwise.
+
+    Args:
+        augmented: the training whose samples are scaled, cropped and mirrored as it says; none are where None.
+    """
     assert recipe.data is not None
     index = ImageIndex.read(run)
     root = run / "data" if index.root is None else Path(index.root)
-    return _pictures(recipe.data, root, index.splits[split], size or recipe.size, load_scale, flip)
+    return _pictures(recipe.data, root, index.splits[split], size or recipe.size, augmented)
 
 
-def training_images(recipe: Recipe, run: Path, stage: Training) -> tuple[Pictures, Pictures]:
-    """Training images, augmented as the stage says, and validation images."""
-    train = load_images(recipe, run, "train", load_scale=stage.load_scale, flip=stage.flip)
-    return train, load_images(recipe, run, "val")
+def whole_photos(run: Path, multiple: tuple[int, int]) -> list[dict[str, Tensor]]:
+    """`input` and `target`, each (3, h, w), of the photos that the data stage left whole beside the crops.
+
+    Args:
+        multiple: what the network's height and width are a multiple of; more is cut off below and on the right.
+    """
+    split = ImageIndex.read(run).splits.get(WHOLE, Split())
+    from pocketgan.training.data.images import read_image, to_tensor
+
+    rows = []
+    for (name,) in split.items:
+        both = read_image(run / "data" / name)
+        height, width = both.shape[0] // multiple[0] * multiple[0], both.shape[1] // 2 // multiple[1] * multiple[1]
+        if height and width:
+            halves = {"input": both[:height, :width], "target": both[:height, both.shape[1] // 2 :][:, :width]}
+            rows.append({name: to_tensor(half) for name, half in halves.items()})
+    return rows
 
 
 def validation_images(recipe: Recipe, root: Path) -> Pictures:
@@ -142,22 +158,25 @@ def validation_images(recipe: Recipe, root: Path) -> Pictures:
 
 
 def _pictures(
-    stage: DataStage, root: Path, split: Split, size: tuple[int, int], load_scale: float = 1.0, flip: bool = False
+    stage: DataStage, root: Path, split: Split, size: tuple[int, int], augmented: Training | None = None
 ) -> Pictures:
     """The images of one split, whose names are relative to `root`."""
     from pocketgan.training.data.labels import LabelMaps, Scene
     from pocketgan.training.data.paired import Pair, PairedImages
     from pocketgan.training.data.unpaired import Image, UnpairedImages
 
+    changes: dict[str, Any] = {}
+    if augmented is not None:
+        changes = {"load_scale": augmented.load_scale, "flip": augmented.flip, "part": augmented.crop_size}
     if stage.kind == "unpaired":
         domains = {
             side: [Image(root / name, half) for name, half in images]  # type: ignore[arg-type]  # as it was written
             for side, images in split.domains.items()
         }
-        return UnpairedImages(domains, stage.direction, size, load_scale, flip)
+        return UnpairedImages(domains, stage.direction, size, **changes)
     if stage.kind == "label":
         scenes = [Scene(*(root / name for name in names)) for names in split.items]
-        return LabelMaps(scenes, label_format(stage), size, load_scale, flip)
+        return LabelMaps(scenes, label_format(stage), size, **changes)
     pairs = [Pair(*(root / name for name in names)) for names in split.items]
     direction = stage.direction if stage.source == "folder" else "AtoB"
-    return PairedImages(pairs, direction, size, load_scale, flip)
+    return PairedImages(pairs, direction, size, **changes)

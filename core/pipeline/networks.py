@@ -76,6 +76,17 @@ def input_shape(recipe: Recipe) -> tuple[int, int, int]:
     return (input_channels(recipe), *recipe.size)
 
 
+def input_multiple(recipe: Recipe) -> tuple[int, int]:
+    """What the height and the width of the teacher's input are a multiple of, in pixels."""
+    from pocketgan.training.generators import grid
+
+    assert recipe.teacher is not None
+    if recipe.teacher.is_own:  # all that is known is the size that it is made for
+        return recipe.size
+    multiple, _ = grid(teacher_spec(recipe))
+    return multiple, multiple
+
+
 def input_channels(recipe: Recipe) -> int:
     """Channels of what the recipe's data give a generator; those of a photo without data."""
     return 3 if recipe.data is None else recipe.data.input_channels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,15 +37,19 @@ def _columns(val: Pictures, images: Mapping[str, Tensor]) -> dict[str, np.ndarra
     return {name: val.view(image) if name == "input" else to_pixels(image) for name, image in shown.items()}
 
 
-def write_samples(folder: Path, val: Pictures, networks: Mapping[str, nn.Module]) -> None:
-    """`rows/<i>/<column>.png` for the report."""
+def write_samples(
+    folder: Path, val: Pictures, whole: Sequence[dict[str, Tensor]], networks: Mapping[str, nn.Module]
+) -> None:
+    """`rows/<i>/<column>.png` for the report: whole photos where there are any, then validation images."""
     import torch
 
     from pocketgan.training.data.images import write_image
 
-    for row in range(min(SAMPLE_ROWS, len(val))):
-        # Spread over the validation set, one further each time: built-in crops go round the photos.
-        images = val.whole((row * len(val) // SAMPLE_ROWS + row) % len(val))
+    rows = [*whole[: SAMPLE_ROWS // 2]]
+    count = min(SAMPLE_ROWS - len(rows), len(val))
+    # Spread over the validation set, one further each time: built-in crops go round the photos.
+    rows += [val.whole((row * len(val) // count + row) % len(val)) for row in range(count)]
+    for row, images in enumerate(rows):
         with torch.no_grad():
             for name, network in networks.items():
                 device = next(network.parameters()).device

@@ -33,7 +33,13 @@ def teacher_setting(recipe: Recipe) -> Setting:
 
     assert recipe.teacher is not None
     fresh: Callable[[int], nn.Module] = lambda seed: fresh_generator(recipe, seed)  # noqa: E731
-    return Setting(recipe.teacher, input_channels(recipe), recipe.size, recipe.seed, fresh)
+    return Setting(
+        recipe.teacher,
+        channels=input_channels(recipe),
+        size=recipe.teacher.crop_size or recipe.size,
+        seed=recipe.seed,
+        fresh_generator=fresh,
+    )
 
 
 def outside_training(recipe: Recipe, run: Path) -> Any:
@@ -60,15 +66,17 @@ def _check(recipe: Recipe) -> None:
     else:
         from pocketgan.training.generators import check
 
-        spec = teacher_spec(recipe)
-        check(spec)
-        smallest = (spec.height >> spec.levels) * (spec.width >> spec.levels)
-        alone = min(training.batch_size for training in (stage, recipe.distill) if training is not None)
-        if spec.norm.startswith("batch") and smallest == 1 and alone == 1:
-            raise ModelError(
-                f"at {spec.height}x{spec.width} the smallest map of {stage.generator} has one pixel, of which batch "
-                "norm makes nothing: choose a larger resolution, or a batch_size of at least 2"
-            )
+        whole = teacher_spec(recipe)
+        check(whole)
+        for training in filter(None, (stage, recipe.distill)):
+            spec = whole.at(*(training.crop_size or recipe.size))
+            check(spec)
+            smallest = (spec.height >> spec.levels) * (spec.width >> spec.levels)
+            if spec.norm.startswith("batch") and smallest == 1 and training.batch_size == 1:
+                raise ModelError(
+                    f"at {spec.height}x{spec.width} the smallest map of {stage.generator} has one pixel, of which "
+                    "batch norm makes nothing: choose a larger resolution, or a batch_size of at least 2"
+                )
     teacher_method(recipe).check(stage)
 
 

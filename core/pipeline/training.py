@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketgan.files import write_atomic
-from pocketgan.pipeline.images import training_images
-from pocketgan.pipeline.networks import GENERATOR
+from pocketgan.pipeline.images import load_images, whole_photos
+from pocketgan.pipeline.networks import GENERATOR, input_multiple
 from pocketgan.pipeline.samples import overview, write_samples
 from pocketgan.pipeline.stage import Context, facts_of
 from pocketgan.recipe.sections import Training
@@ -48,7 +48,8 @@ def train(context: Context, stage: Training, task: Task, file: GeneratorFile) ->
     from pocketgan.training.processes import join
 
     accelerator = join(stage.precision)
-    train, val = training_images(context.recipe, context.run, stage)
+    train = load_images(context.recipe, context.run, "train", augmented=stage)
+    val = load_images(context.recipe, context.run, "val")
     finished = context.folder / GENERATOR
     if not context.processes.agree(finished.is_file()):
         options = FitOptions(
@@ -73,7 +74,7 @@ def train(context: Context, stage: Training, task: Task, file: GeneratorFile) ->
     (context.folder / CHECKPOINT).unlink(missing_ok=True)
     trained = file.load(finished).to(accelerator.device)
     networks = {"output": trained, **{name: module.to(accelerator.device) for name, module in task.shown.items()}}
-    write_samples(context.folder, val, networks)
+    write_samples(context.folder, val, whole_photos(context.run, input_multiple(context.recipe)), networks)
     return _distances(context, task, trained, val, accelerator.device)
 
 

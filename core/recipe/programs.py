@@ -27,6 +27,7 @@ class TeacherProgram:
         files: fields of its section that name files whose content decides about the result, each with the field of the
             loss's weight; at weight 0 the file is not read.
         defaults: by section (teacher, distill), fields whose paper has another default than pix2pix.
+        weighs_discriminator: whether it has `lambda_gan`, and trains without a discriminator at 0.
         unpruned: the generator that users would ship otherwise.
         unpruned_takes_ngf: whether that one is as wide as the teacher; the paper's width otherwise.
     """
@@ -35,6 +36,7 @@ class TeacherProgram:
     data: tuple[DataKind, ...]
     files: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    weighs_discriminator: bool = False
     unpruned: str = "resnet9"
     unpruned_takes_ngf: bool = False
 
@@ -49,7 +51,7 @@ class StudentProgram:
 _TTUR: dict[str, object] = {"learning_rate": 1e-4, "discriminator_learning_rate": 4e-4, "adam_betas": (0.0, 0.9)}
 
 TEACHER_PROGRAMS: dict[str, TeacherProgram] = {
-    "pix2pix": TeacherProgram(f"{_PROGRAMS}.pix2pix", data=("paired", "label")),
+    "pix2pix": TeacherProgram(f"{_PROGRAMS}.pix2pix", data=("paired", "label"), weighs_discriminator=True),
     "cyclegan": TeacherProgram(
         f"{_PROGRAMS}.cyclegan",
         data=("unpaired",),

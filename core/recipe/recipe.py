@@ -66,6 +66,22 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _crops_fit_in(self) -> Self:
+        for name, stage in (("teacher", self.teacher), ("distill", self.distill)):
+            if stage is not None and stage.crop is not None and stage.crop > min(self.size):
+                raise ValueError(f"{name}.crop {stage.crop} is larger than the resolution {self.resolution}")
+        return self
+
+    @model_validator(mode="after")
+    def _programs_that_need_their_discriminator_have_it(self) -> Self:
+        if self.teacher is None or TEACHER_PROGRAMS[self.teacher.program].weighs_discriminator:
+            return self
+        for name, stage in (("teacher", self.teacher), ("distill", self.distill)):
+            if stage is not None and stage.lambda_gan != 1:
+                raise ValueError(f"{name}.lambda_gan is of pix2pix; {self.teacher.program} needs its discriminator")
+        return self
+
+    @model_validator(mode="after")
     def _own_generators_are_not_pruned(self) -> Self:
         if self.teacher is not None and self.teacher.is_own and self.compress is not None:
             raise ValueError(

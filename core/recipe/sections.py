@@ -90,10 +90,22 @@ class Training(Section):
         0.0, description="moving average of the generator's weights"
     )
     load_scale: Annotated[float, Field(ge=1, le=4)] = Field(1.0, description="resize to this times the size, then crop")
+    crop: Annotated[int, Field(ge=32, le=4096, multiple_of=4)] | None = Field(
+        None,
+        description="pixels: train on square parts of this side, at random; on the whole resolution where absent",
+    )
+    lambda_gan: NotNegative = Field(
+        1.0, description="pix2pix: weight of the discriminator's verdict; 0 trains without one"
+    )
     flip: bool = True
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: Steps = Field(200, description="steps that a kill can cost at most")
     sample_every: Steps = Field(200, description="steps between sample pictures")
+
+    @property
+    def crop_size(self) -> tuple[int, int] | None:
+        """(height, width) of the parts that are trained on; None for whole images."""
+        return None if self.crop is None else (self.crop, self.crop)
 
 
 class TeacherStage(Training):

@@ -91,15 +91,15 @@ def test_pixels_survive_the_way_to_tensors_and_back():
     assert np.array_equal(to_pixels(to_tensor(pixels)), pixels)
 
 
-def test_crops_are_deterministic_and_the_splits_never_overlap(monkeypatch):
-    shape = (300, 451)
-    # red and green carry each pixel's column and row, so that a crop shows where it was cut
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    coordinates = np.stack([x // 2, y // 2, np.zeros(shape, int)], -1).astype(np.uint8)
-    monkeypatch.setattr(builtin, "load_photo", lambda photo: coordinates)
+def test_crops_are_deterministic_and_no_photo_is_in_both_splits(monkeypatch):
+    # each photo is one shade of its own, so that a crop shows where it was cut
+    shades = {photo.path: 20 * index for index, photo in enumerate(builtin.PHOTOS)}
+    monkeypatch.setattr(builtin, "load_photo", lambda photo: np.full((300, 451, 3), shades[photo.path] + 1, np.uint8))
     first, again = crops(128, 20, 20, 7), crops(128, 20, 20, 7)
     assert all(np.array_equal(a, b) for split in first for a, b in zip(first[split], again[split], strict=True))
-    assert max(crop[..., 0].max() for crop in first["train"]) < min(crop[..., 0].min() for crop in first["val"]) + 2
+    seen = {split: {int(crop[0, 0, 0]) for crop in cut} for split, cut in first.items()}
+    assert not seen["train"] & seen["val"]
+    assert len(seen["train"] | seen["val"]) == len(builtin.PHOTOS)
 
 
 def test_the_photos_are_there_and_give_crops_at_every_size():
@@ -116,6 +116,25 @@ def test_effects_change_the_picture_the_same_way_every_time(effect):
     assert once.dtype == np.uint8
     assert np.array_equal(once, twice)
     assert np.abs(once.astype(int) - photo).mean() > 2
+
+
+def test_ink_is_white_paper_on_a_flat_picture_and_dark_along_an_edge():
+    flat = np.full((64, 64, 3), 128, np.uint8)
+    assert (filters.apply("ink", flat) == filters.PAPER).all()
+    flat[:, :32], flat[:, 32:] = 100, 220
+    drawn = filters.apply("ink", flat)
+    assert (drawn[:, 28:32].min(axis=(1, 2)) < 100).all()
+    assert (drawn[:, :16] == filters.PAPER).all()
+    assert (drawn[:, 48:] == filters.PAPER).all()
+
+
+def test_ink_depends_on_near_pixels_alone():
+    photo = crops(96, 1, 1, 0)["train"][0]
+    changed = photo.copy()
+    changed[:, 60:] = 255 - changed[:, 60:]
+    before, after = (filters.apply("ink", pixels) for pixels in (photo, changed))
+    assert np.array_equal(before[:, : 60 - filters.REACH], after[:, : 60 - filters.REACH])
+    assert not np.array_equal(before[:, 60 - filters.REACH : 60], after[:, 60 - filters.REACH : 60])
 
 
 def test_an_unknown_effect_names_the_known_ones():

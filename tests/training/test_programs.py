@@ -138,6 +138,19 @@ def terms_of(program, batch):
     return dict(program.losses(batch))
 
 
+def test_without_a_discriminator_there_is_the_distance_alone():
+    program = Pix2Pix(build(SMALL, 0), patch(6, 0), lambda_l1=10.0, lambda_gan=0)
+    batch = batch_of(Noise(), 0, 1)
+    phases = list(program.losses(batch))
+    assert [name for name, _ in phases] == ["generator"]
+    distance = (program.generator(batch["input"]) - batch["target"]).abs().mean()
+    assert phases[0][1].keys() == {"l1"}
+    assert torch.isclose(phases[0][1]["l1"], 10 * distance)
+    assert {*program.networks()} == {*program.optimisers()} == {"generator"}
+    student = Distill(program, build(SPEC, 5), FeatureDistance("gka"))
+    assert [name for name, _ in student.losses(batch)] == ["generator"]
+
+
 def test_the_pool_fills_and_then_shows_old_images_half_of_the_time():
     pool = ImagePool((1, 1, 1), 4)
     torch.manual_seed(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -14,23 +15,28 @@ from pocketgan.training.data.images import read_image, resize
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo inside an installed package, with its terms."""
+    """A photo inside an installed package, with its terms, and the split that its crops belong to."""
 
     package: str
     path: str
     licence: str
     credit: str
+    split: Literal["train", "val"] = "train"
 
 
 PHOTOS = (
-    Photo("skimage", "data/astronaut.png", "public domain", "NASA"),
-    Photo("skimage", "data/chelsea.png", "CC0", "Stefan van der Walt"),
     Photo("skimage", "data/coffee.png", "CC0", "Rachel Michetti"),
     Photo("skimage", "data/rocket.jpg", "public domain", "SpaceX"),
+    Photo("skimage", "data/camera.png", "CC0", "Lav Varshney"),
     Photo("sklearn", "datasets/images/china.jpg", "CC BY 2.0", "danielbuechele"),
     Photo("sklearn", "datasets/images/flower.jpg", "CC BY 2.0", "vultilion"),
+    Photo("skimage", "data/astronaut.png", "public domain", "NASA", "val"),
+    Photo("skimage", "data/chelsea.png", "CC0", "Stefan van der Walt", "val"),
 )
-VALIDATION_SHARE = 0.25
+
+
+# Crops are scaled by 1 / 2 to 1.
+WHOLE_SCALE = 0.75
 
 
 def load_photo(photo: Photo) -> np.ndarray:
@@ -52,38 +58,43 @@ def load_photo(photo: Photo) -> np.ndarray:
 
 
 def crops(size: int, train: int, val: int, seed: int) -> dict[str, list[np.ndarray]]:
-    """Square crops of all photos, `train` and `val` of them, each (size, size, 3) uint8.
+    """Square crops of the photos, `train` and `val` of them, each (size, size, 3) uint8.
 
-    Every photo is cut in two along its longer side: training crops come from one part, validation crops from the
-    other, so that no pixel is in both. A crop covers the output size or up to twice of it, scaled down.
+    Training and validation crops come from different photos, going round them. A crop covers the output size or up to
+    twice of it, scaled down. As the photos are few, the colour channels of half of the training crops are exchanged.
     """
-    photos = [_fit(load_photo(photo), size) for photo in PHOTOS]
-    counts = {"train": train, "val": val}
     result: dict[str, list[np.ndarray]] = {}
-    for index, (split, count) in enumerate(counts.items()):
+    for index, (split, count) in enumerate({"train": train, "val": val}.items()):
         random = np.random.default_rng([seed, index])
-        parts = [_part(photo, split, size) for photo in photos]
-        result[split] = [_crop(parts[i % len(parts)], size, random) for i in range(count)]
+        photos = [_fit(load_photo(photo), size) for photo in PHOTOS if photo.split == split]
+        result[split] = [_crop(photos[i % len(photos)], size, random) for i in range(count)]
+        if split == "train":
+            result[split] = [
+                crop[..., random.permutation(3)] if random.random() < 0.5 else crop for crop in result[split]
+            ]
     return result
 
 
+def whole(size: int) -> list[np.ndarray]:
+    """The validation photos, each (h, w, 3) uint8, as much smaller than they are as the crops of `crops` on average."""
+    photos = []
+    for photo in PHOTOS:
+        if photo.split == "val":
+            pixels = _fit(load_photo(photo), size)
+            height, width = (round(side * WHOLE_SCALE) for side in pixels.shape[:2])
+            photos.append(resize(pixels, height, width))
+    return photos
+
+
 def _fit(photo: np.ndarray, size: int) -> np.ndarray:
-    """Enlarge a photo that cannot hold a crop of each split."""
+    """Enlarge a photo that cannot hold a crop."""
     height, width = photo.shape[:2]
-    scale = max(1.0, 2 * size / max(height, width), size / min(height, width))
+    scale = max(1.0, size / min(height, width))
     return resize(photo, round(height * scale), round(width * scale))
 
 
-def _part(photo: np.ndarray, split: str, size: int) -> np.ndarray:
-    axis = 0 if photo.shape[0] > photo.shape[1] else 1
-    length = photo.shape[axis]
-    cut = length - max(size, round(length * VALIDATION_SHARE))
-    keep = slice(0, cut) if split == "train" else slice(cut, length)
-    return photo[keep] if axis == 0 else photo[:, keep]
-
-
-def _crop(part: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
-    side = int(random.integers(size, min(2 * size, *part.shape[:2]) + 1))
-    top = int(random.integers(0, part.shape[0] - side + 1))
-    left = int(random.integers(0, part.shape[1] - side + 1))
-    return resize(part[top : top + side, left : left + side], size, size)
+def _crop(photo: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    side = int(random.integers(size, min(2 * size, *photo.shape[:2]) + 1))
+    top = int(random.integers(0, photo.shape[0] - side + 1))
+    left = int(random.integers(0, photo.shape[1] - side + 1))
+    return resize(photo[top : top + side, left : left + side], size, size)

@@ -169,6 +169,7 @@ class LabelMaps:
         size: (height, width) of the tensors.
         load_scale: images are resized to `size` times this and cropped at random (Cityscapes: 1).
         flip: mirror half of the scenes.
+        part: (height, width) of the crops that `sample` gives; `size` where None.
     """
 
     paired = True
@@ -180,19 +181,21 @@ class LabelMaps:
         size: tuple[int, int],
         load_scale: float = 1.0,
         flip: bool = False,
+        part: tuple[int, int] | None = None,
     ) -> None:
         self.scenes = scenes
         self.form = form
         self.size = size
         self.load_scale = load_scale
         self.flip = flip
+        self.part = part
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """`input` (channels, height, width) uint8 and `target` (3, height, width), cropped and mirrored alike."""
-        return self._tensors(index, Crop.draw(self.size, self.load_scale, self.flip, random))
+        return self._tensors(index, Crop.draw(self.size, self.load_scale, self.flip, random, self.part))
 
     def whole(self, index: int) -> dict[str, Tensor]:
         """`input` and `target` of the whole image at `size`, for validation."""

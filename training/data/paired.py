@@ -85,6 +85,7 @@ class PairedImages:
         size: (height, width) of the tensors.
         load_scale: images are resized to `size` times this and cropped at random (pix2pix: 286 / 256).
         flip: mirror half of the pairs.
+        part: (height, width) of the crops that `sample` gives; `size` where None.
     """
 
     paired = True
@@ -96,12 +97,14 @@ class PairedImages:
         size: tuple[int, int],
         load_scale: float = 1.0,
         flip: bool = False,
+        part: tuple[int, int] | None = None,
     ) -> None:
         self.pairs = pairs
         self.direction = direction
         self.size = size
         self.load_scale = load_scale
         self.flip = flip
+        self.part = part
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -119,7 +122,7 @@ class PairedImages:
 
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """`input` and `target`, each (3, height, width), cropped and mirrored alike."""
-        return self._tensors(index, Crop.draw(self.size, self.load_scale, self.flip, random))
+        return self._tensors(index, Crop.draw(self.size, self.load_scale, self.flip, random, self.part))
 
     def whole(self, index: int) -> dict[str, Tensor]:
         """`input` and `target` of the whole image at `size`, for validation."""

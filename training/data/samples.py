@@ -48,13 +48,23 @@ class Crop:
     mirror: bool = False
 
     @classmethod
-    def draw(cls, size: tuple[int, int], load_scale: float, flip: bool, random: np.random.Generator) -> Crop:
-        """A random crop of the image resized to `load_scale` times the size (pix2pix: 286 / 256); half are mirrored."""
-        height, width = size
-        tall, wide = round(height * load_scale), round(width * load_scale)
+    def draw(
+        cls,
+        size: tuple[int, int],
+        load_scale: float,
+        flip: bool,
+        random: np.random.Generator,
+        part: tuple[int, int] | None = None,
+    ) -> Crop:
+        """A random crop of the image resized to `load_scale` times the size (pix2pix: 286 / 256); half are mirrored.
+
+        The crop is as large as `size`, or (height, width) = `part` where that is given.
+        """
+        tall, wide = round(size[0] * load_scale), round(size[1] * load_scale)
+        height, width = part or size
         top, left = int(random.integers(0, tall - height + 1)), int(random.integers(0, wide - width + 1))
         mirror = flip and bool(random.integers(0, 2))
-        return cls(size, tall, wide, top=top, left=left, mirror=mirror)
+        return cls((height, width), tall, wide, top=top, left=left, mirror=mirror)
 
     @classmethod
     def whole(cls, size: tuple[int, int]) -> Crop:

@@ -104,6 +104,7 @@ class UnpairedImages:
         size: (height, width) of the tensors.
         load_scale: images are resized to `size` times this and cropped at random, each on its own.
         flip: mirror half of the images, each on its own.
+        part: (height, width) of the crops that `sample` gives; `size` where None.
     """
 
     paired = False
@@ -115,12 +116,14 @@ class UnpairedImages:
         size: tuple[int, int],
         load_scale: float = 1.0,
         flip: bool = False,
+        part: tuple[int, int] | None = None,
     ) -> None:
         first, second = SIDES if direction == "AtoB" else reversed(SIDES)
         self.inputs, self.targets = domains[first], domains[second]
         self.size = size
         self.load_scale = load_scale
         self.flip = flip
+        self.part = part
 
     def __len__(self) -> int:
         """An epoch shows every image of the larger domain."""
@@ -131,7 +134,7 @@ class UnpairedImages:
         other = int(random.integers(0, len(self.targets)))
         chosen = {"input": self.inputs[index % len(self.inputs)], "target": self.targets[other]}
         return {
-            name: to_tensor(Crop.draw(self.size, self.load_scale, self.flip, random).picture(image.pixels()))
+            name: to_tensor(Crop.draw(self.size, self.load_scale, self.flip, random, self.part).picture(image.pixels()))
             for name, image in chosen.items()
         }
 

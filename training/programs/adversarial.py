@@ -23,6 +23,9 @@ class Adversarial(ABC):
         discriminator_learning_rate: the generator's where None.
     """
 
+    # Weight of the discriminator's verdict; at 0 the discriminator is neither trained nor asked.
+    lambda_gan = 1.0
+
     def __init__(
         self,
         generator: nn.Module,
@@ -39,19 +42,28 @@ class Adversarial(ABC):
         self.discriminator_learning_rate = discriminator_learning_rate or self.optimiser.learning_rate
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator}
+        judges = {"discriminator": self.discriminator} if self.lambda_gan else {}
+        return {"generator": self.generator, **judges}
 
     def memories(self) -> dict[str, nn.Module]:
         return {}
 
     def optimisers(self) -> dict[str, Optimiser]:
+        generators = {"generator": replace(self.optimiser, networks=("generator",))}
+        if not self.lambda_gan:
+            return generators
         judge = replace(self.optimiser, networks=("discriminator",), learning_rate=self.discriminator_learning_rate)
-        return {"discriminator": judge, "generator": replace(self.optimiser, networks=("generator",))}
+        return {"discriminator": judge, **generators}
 
     def losses(self, batch: Batch) -> Iterator[Phase]:
         fake = self.generator(batch["input"])
-        yield "discriminator", {"discriminator": self.judge(batch, fake)}
+        yield from self.judgement(batch, fake)
         yield "generator", self.generator_terms(batch, fake)
+
+    def judgement(self, batch: Batch, fake: Tensor) -> Iterator[Phase]:
+        """The discriminator's phase, if there is one."""
+        if self.lambda_gan:
+            yield "discriminator", {"discriminator": self.judge(batch, fake)}
 
     @abstractmethod
     def judge(self, batch: Batch, fake: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class Distill:
             picture, wanted = self.teacher.forward_with_features(batch["input"])
         fake, features = self.task.generator.forward_with_features(batch["input"])
         batch = {**batch, "teacher": picture}
-        yield "discriminator", {"discriminator": self.task.judge(batch, fake)}
+        yield from self.task.judgement(batch, fake)
         distance = self.lambda_distill * self.distance(wanted, features)
         yield "generator", {**self.task.generator_terms(batch, fake), "distill": distance}
 
@@ -82,13 +82,14 @@ class _Method(StudentMethod):
         inherited: Path,
     ) -> Task:
         judge = method.discriminator(setting, setting.seed)
-        judge.load_state_dict(load_file(inherited))
+        if setting.stage.lambda_gan:
+            judge.load_state_dict(load_file(inherited))
         distance = FeatureDistance(stage.similarity)
         if stage.similarity == "mse":
             ours, theirs = (feature_channels(one, setting.channels, *setting.size) for one in (student, teacher))
             distance = FeatureDistance("mse", student=ours, teacher=theirs, seed=setting.seed)
         program = Distill(method.student(setting, stage, student, judge), teacher, distance, stage.lambda_distill)
-        return Task(program, student, {DISCRIMINATOR: judge}, {"teacher": teacher})
+        return Task(program, student, {DISCRIMINATOR: judge} if stage.lambda_gan else {}, {"teacher": teacher})
 
 
 METHOD = _Method()

@@ -31,7 +31,7 @@ class Setting:
     Attributes:
         stage: the recipe's section `teacher`.
         channels: of the generator's input.
-        size: (height, width) of the images in pixels.
+        size: (height, width) in pixels of what it is trained on.
         seed: of the recipe.
         fresh_generator: makes another generator of the teacher's architecture from a seed.
     """
@@ -94,7 +94,7 @@ class StudentMethod(ABC):
 
         Args:
             setting, method: those of the teacher's training.
-            inherited: file of the teacher's discriminator.
+            inherited: file of the teacher's discriminator, where it was trained against one.
         """
 
 

@@ -19,6 +19,7 @@ class Pix2Pix(Adversarial):
     Args:
         discriminator: sees input and output concatenated.
         lambda_l1: weight of the L1 distance to the target (paper: 100).
+        lambda_gan: weight of the discriminator's verdict (paper: 1); 0 leaves the discriminator out.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Pix2Pix(Adversarial):
         lambda_l1: float = 100.0,
         optimiser: Optimiser | None = None,
         discriminator_learning_rate: float | None = None,
+        lambda_gan: float = 1.0,
     ) -> None:
         super().__init__(
             generator,
@@ -39,6 +41,7 @@ class Pix2Pix(Adversarial):
             discriminator_learning_rate=discriminator_learning_rate,
         )
         self.lambda_l1 = lambda_l1
+        self.lambda_gan = lambda_gan
 
     def judge(self, batch: Batch, fake: Tensor) -> Tensor:
         real_scores = self.discriminator(torch.cat([batch["input"], batch["target"]], 1))
@@ -46,11 +49,11 @@ class Pix2Pix(Adversarial):
         return self.adversarial.discriminator(real_scores, fake_scores)
 
     def generator_terms(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        distance = {"l1": self.lambda_l1 * (fake - batch["target"]).abs().mean()}
+        if not self.lambda_gan:
+            return distance
         scores = self.discriminator(torch.cat([batch["input"], fake], 1))
-        return {
-            "adversarial": self.adversarial.generator(scores),
-            "l1": self.lambda_l1 * (fake - batch["target"]).abs().mean(),
-        }
+        return {"adversarial": self.lambda_gan * self.adversarial.generator(scores), **distance}
 
 
 class _Method(TeacherMethod):
@@ -67,8 +70,9 @@ class _Method(TeacherMethod):
             lambda_l1=stage.lambda_l1,
             optimiser=optimiser_of(stage),
             discriminator_learning_rate=stage.discriminator_learning_rate,
+            lambda_gan=stage.lambda_gan,
         )
-        return Task(program, generator, {DISCRIMINATOR: judge})
+        return Task(program, generator, {DISCRIMINATOR: judge} if stage.lambda_gan else {})
 
     def student(self, setting: Setting, stage: DistillStage, student: nn.Module, judge: nn.Module) -> Pix2Pix:
         return Pix2Pix(
@@ -78,6 +82,7 @@ class _Method(TeacherMethod):
             lambda_l1=stage.lambda_recon,
             optimiser=optimiser_of(stage),
             discriminator_learning_rate=stage.discriminator_learning_rate,
+            lambda_gan=stage.lambda_gan,
         )
 
 

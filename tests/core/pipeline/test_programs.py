@@ -39,6 +39,11 @@ resolution: 32
 data: {source: builtin, train_crops: 4, val_crops: 2}
 teacher: {generator: "mine:generator", ndf: 4, steps: 2}
 """
+LINES = """
+resolution: 64
+data: {source: builtin, effect: ink, train_crops: 4, val_crops: 2}
+teacher: {generator: resnet6, norm: instance-affine, ngf: 4, steps: 2, lambda_gan: 0, crop: 32}
+""" + COMMON.replace("BUDGET", "4M")
 MINE = """
 from torch import nn
 
@@ -94,6 +99,17 @@ def test_a_cyclegan_is_compressed_and_its_student_starts_from_its_discriminator(
     assert {path.stem for path in (run / "distill" / "rows" / "0").iterdir()} == {"input", "teacher", "output"}
     with safe_open(run / "teacher" / "discriminator.safetensors", "pt") as file:
         assert file.get_tensor("body.0.weight").shape[1] == 3  # unconditional
+
+
+@pytest.mark.parametrize("weight", [0, 1])
+def test_pictures_are_learnt_from_parts_of_them_and_without_a_discriminator(train, weight):
+    text = LINES.replace("steps: 2, batch_size", f"lambda_gan: {weight}, crop: 48, steps: 2, batch_size")
+    run = train(text)
+    assert load_generator(run / "distill" / "generator.safetensors").trained
+    assert not (run / "teacher" / "discriminator.safetensors").exists()
+    assert (run / "distill" / "discriminator.safetensors").exists() == bool(weight)
+    with Image.open(run / "distill" / "rows" / "0" / "output.png") as output:
+        assert output.size == (64, 64)
 
 
 def test_a_gaugan_is_compressed_at_a_size_that_is_not_square(tmp_path, train):
@@ -174,6 +190,9 @@ def test_measured_cost_equals_the_count_from_shapes():
         (GAUGAN, ["resolution=[64]"], r"resolution: expected pixels, a multiple of 4 from 32 to 4096, or \[height"),
         (GAUGAN, ["resolution=[64,130]"], "resolution: expected pixels"),
         (GAUGAN, ["distill.similarity=cosine"], "'gka', 'cka', 'ka' or 'mse'"),
+        (LINES, ["teacher.crop=96"], "teacher.crop 96 is larger than the resolution 64"),
+        (LINES, ["distill.crop=42"], "distill.crop: .*multiple of 4"),
+        (CYCLEGAN, ["distill.lambda_gan=0"], "distill.lambda_gan is of pix2pix; cyclegan needs its discriminator"),
     ],
 )
 def test_recipes_whose_parts_do_not_fit_are_refused(tmp_path, text, settings, message):
@@ -187,6 +206,7 @@ def test_recipes_whose_parts_do_not_fit_are_refused(tmp_path, text, settings, me
         (CYCLEGAN, ["distill.similarity=ka", "distill.batch_size=1"], "at least 2 images"),
         (CYCLEGAN, ["teacher.norm=instance"], "cannot be pruned"),
         (GAUGAN, ["resolution=[64,96]"], "multiples of 64"),
+        (GAUGAN, ["resolution=128", "distill.crop=96"], "multiples of 64"),
         (GAUGAN, ["resolution=64", "teacher.batch_size=1"], "smallest map of gaugan has one pixel"),
         (GAUGAN, ["teacher.lambda_vgg=1", "teacher.vgg_weights=nowhere.pth"], "there is no file nowhere.pth"),
     ],
@@ -218,3 +238,10 @@ def test_every_program_has_its_papers_defaults_and_the_user_has_the_last_word(tm
     assert {key: getattr(recipe.distill, key) for key in distill} == distill
     changed = write(tmp_path, text, "distill.lambda_distill=7", "teacher.gan_mode=vanilla")
     assert (changed.distill.lambda_distill, changed.teacher.gan_mode) == (7, "vanilla")
+
+
+def test_fields_that_came_later_stay_out_of_a_digest_where_they_change_nothing(tmp_path):
+    plain = write(tmp_path, LINES, "teacher.lambda_gan=1", "teacher.crop=null").model_dump(mode="json")
+    assert not {"crop", "lambda_gan"} & {*plain["teacher"], *plain["distill"]}
+    changed = write(tmp_path, LINES).model_dump(mode="json")["teacher"]
+    assert (changed["crop"], changed["lambda_gan"]) == (32, 0)

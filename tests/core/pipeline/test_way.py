@@ -19,7 +19,7 @@ ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # equal weights ask for an 
 RECIPE = """
 name: tiny
 resolution: 32
-data: {source: builtin, effect: pencil, train_crops: 8, val_crops: 4}
+data: {source: builtin, effect: ink, train_crops: 8, val_crops: 4}
 teacher: {ngf: 12, steps: 12, batch_size: 2, ndf: 4, checkpoint_every: 2, sample_every: 6}
 compress: {budget: 8M, by: macs, least_width: 4}
 distill: {steps: 12, batch_size: 2, checkpoint_every: 2, sample_every: 6}
