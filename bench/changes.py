@@ -123,12 +123,12 @@ def _without_outliers(logs: np.ndarray) -> np.ndarray:
 def _noise(logs: np.ndarray) -> float:
     """Standard deviation of the values around their level: that of neighbours' differences, over the square root of 2,
     or of the values two apart where neighbours move together."""
-    found = []
+    deviations = []
     for lag in (1, 2):
         differences = np.abs(logs[lag:] - logs[:-lag])
         if len(differences):
-            found.append(_MAD_TO_SIGMA * float(np.median(differences)) / math.sqrt(2))
-    return max([*found, 1e-6])
+            deviations.append(_MAD_TO_SIGMA * float(np.median(differences)) / math.sqrt(2))
+    return max([*deviations, 1e-6])
 
 
 def _partition(values: np.ndarray, penalty: float, shortest: int) -> list[int]:

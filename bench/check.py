@@ -30,8 +30,8 @@ def verify_bundle(path: Path, device: Device, entry_id: str | None = None) -> li
     """
     with open_bundle(path) as bundle:
         entries = [entry.id for entry in runnable_entries(bundle, device, entry_id)]
-        found = device.check([(bundle, entry) for entry in entries])
-    return [f"{entry}: {problem}" for entry, problems in zip(entries, found, strict=True) for problem in problems]
+        problems = device.check([(bundle, entry) for entry in entries])
+    return [f"{entry}: {problem}" for entry, own in zip(entries, problems, strict=True) for problem in own]
 
 
 def left_out(path: Path, device: Device) -> dict[str, str]:

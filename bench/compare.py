@@ -113,21 +113,21 @@ def _decided(
 ) -> Comparison:
     records = [BundleRecord(digest=bundle.digest, manifest=bundle.manifest) for bundle, *_ in (base, candidate)]
     runs: tuple[list[Result], list[Result]] = ([], [])
-    wanted, rounds = options.rounds, 0
+    rounds_due, rounds = options.rounds, 0
     while True:
-        with console.progress(f"measuring {candidate[1]}", (wanted - rounds) * FRAMES_A_TURN * 2) as progress:
-            while rounds < wanted:
-                count = min(ROUNDS_A_PROCESS, wanted - rounds)
-                asked = replace(options, rounds=count, iterations=count * FRAMES_A_TURN, runs=1)
+        with console.progress(f"measuring {candidate[1]}", (rounds_due - rounds) * FRAMES_A_TURN * 2) as progress:
+            while rounds < rounds_due:
+                count = min(ROUNDS_A_PROCESS, rounds_due - rounds)
+                run_options = replace(options, rounds=count, iterations=count * FRAMES_A_TURN, runs=1)
                 work = [
-                    (bundle, plan_job(bundle, entry, asked, len(runs[0]), component))
+                    (bundle, plan_job(bundle, entry, run_options, len(runs[0]), component))
                     for bundle, entry, component in (base, candidate)
                 ]
-                found = device.run_interleaved(work, session=session, tick=progress.advance)
-                failed = next((error for result in found if not result.frames for error in result.errors), None)
+                results = device.run_interleaved(work, session=session, tick=progress.advance)
+                failed = next((error for result in results if not result.frames for error in result.errors), None)
                 if failed is not None:
                     raise DeviceError(f"{candidate[1]} cannot be compared: {failed}")
-                for side, result in zip(runs, found, strict=True):
+                for side, result in zip(runs, results, strict=True):
                     side.append(result)
                     if journal is not None:
                         journal.append_result(result)
@@ -136,5 +136,5 @@ def _decided(
         asked_for = [one.rounds for one in pair.metrics if one.rounds is not None]
         if pair.differences or not asked_for or rounds >= most_rounds:
             return Comparison(pair, tuple(runs[0]), tuple(runs[1]))
-        wanted = min(most_rounds, max(asked_for))
-        console.note(f"{candidate[1]}: undecided after {rounds} rounds; measuring {wanted - rounds} more")
+        rounds_due = min(most_rounds, max(asked_for))
+        console.note(f"{candidate[1]}: undecided after {rounds} rounds; measuring {rounds_due - rounds} more")

@@ -94,15 +94,15 @@ def read_tolerances(path: Path) -> dict[str, float]:
         ResultsError: the file cannot be read, or names a metric that there is not, or a tolerance that is none.
     """
     try:
-        found = tomllib.loads(path.read_text())
+        tolerances = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ResultsError(f"{path}: cannot read tolerances: {error}") from error
-    for metric, tolerance in found.items():
+    for metric, tolerance in tolerances.items():
         if metric not in METRICS:
             raise ResultsError(f"{path}: there is no metric {metric!r}; there are {', '.join(METRICS)}")
         if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
             raise ResultsError(f"{path}: {metric} needs a number of 0 or more, such as 0.03, not {tolerance!r}")
-    return {metric: float(tolerance) for metric, tolerance in found.items()}
+    return {metric: float(tolerance) for metric, tolerance in tolerances.items()}
 
 
 def compare(base: Results, candidate: Results, tolerances: Mapping[str, float] | None = None) -> list[Pair]:
@@ -165,14 +165,14 @@ def decide(ratio: Interval, rounds: int, bound: float) -> tuple[Verdict, int | N
 
 def _latest(side: Results, name: str) -> dict[tuple[str, str, str], list[Result]]:
     """By bundle, entry and component ("" where it has one alone): what an edit runs 60 times is judged on its own."""
-    found = {}
+    latest = {}
     for runs in measurements(side.results):
         if timed := [run for run in runs if run.frames]:
             job = timed[0].job
-            found[timed[0].bundle_name, job.entry, job.component or ""] = timed
-    if not found:
+            latest[timed[0].bundle_name, job.entry, job.component or ""] = timed
+    if not latest:
         raise ResultsError(f"the {name} holds no timed result")
-    return found
+    return latest
 
 
 def differing(told: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
@@ -182,11 +182,11 @@ def differing(told: Mapping[str, object], other: Mapping[str, object]) -> list[s
 
 def _differences(results: tuple[Result, Result], entries: tuple[Entry, Entry]) -> list[str]:
     """Circumstances without which times cannot be compared."""
-    told = [circumstances(result, entry) for result, entry in zip(results, entries, strict=True)]
-    found = differing(*told)
+    settings = [circumstances(result, entry) for result, entry in zip(results, entries, strict=True)]
+    differences = differing(*settings)
     if any(result.device.simulated for result in results):
-        found.append("simulated: an emulator's times are no performance numbers")
-    return found
+        differences.append("simulated: an emulator's times are no performance numbers")
+    return differences
 
 
 def circumstances(result: Result, entry: Entry) -> dict[str, object]:
@@ -234,9 +234,9 @@ def _time(metric: str, base: Turns, candidate: Turns, took_turns: bool, toleranc
         ratio = paired_ratio([base[name] for name in shared], [candidate[name] for name in shared], CONFIDENCE, percent)
     else:
         ratio = unpaired_ratio(series[0], series[1], CONFIDENCE, percent)
-    verdict, needed = (None, None) if tolerance is None else decide(ratio, len(shared), 1 + tolerance)
+    verdict, rounds = (None, None) if tolerance is None else decide(ratio, len(shared), 1 + tolerance)
     before, after = (percentile(one, percent) for one in series)
-    return Judged(metric, before, after, ratio=ratio, tolerance=tolerance, verdict=verdict, rounds=needed)
+    return Judged(metric, before, after, ratio=ratio, tolerance=tolerance, verdict=verdict, rounds=rounds)
 
 
 def _unmeasured(metric: str, base: float | None, candidate: float | None, tolerance: float | None) -> Judged:

@@ -55,9 +55,9 @@ def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> li
             raise DeviceError(f"{bundle.path} has no entry {entry_id}; it has: {there}")
     runnable = [entry for entry in entries if device.runs(entry)]
     if not runnable:
-        asked = entry_id or f"none of the entries of {bundle.path} ({there})"
+        subject = entry_id or f"none of the entries of {bundle.path} ({there})"
         verb = "cannot run" if entry_id else "can run"
-        raise DeviceError(f"device {device.name} {verb} {asked}; it runs: {', '.join(device.runtimes) or 'nothing'}")
+        raise DeviceError(f"device {device.name} {verb} {subject}; it runs: {', '.join(device.runtimes) or 'nothing'}")
     return runnable
 
 

@@ -208,13 +208,13 @@ def _added_later(where: str, version: Any) -> bool:
     ours = tuple(int(part) for part in SCHEMA_VERSION.split("."))
     if not isinstance(version, str) or not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", version):
         return False  # validation says what is wrong with it
-    found = tuple(int(part) for part in version.split("."))
-    if found[0] > ours[0]:
+    theirs = tuple(int(part) for part in version.split("."))
+    if theirs[0] > ours[0]:
         raise ResultsError(
             f"{where} has schema version {version}, which is newer than this pocketgan reads ({ours[0]}.x); "
             "upgrade pocketgan: pip install -U pocketgan"
         )
-    return found > ours
+    return theirs > ours
 
 
 def _validate(where: str, model: type[Record], value: dict[str, Any], added_later: bool = False) -> Record:

@@ -126,8 +126,8 @@ def _more_runs(results: Iterable[Result], until: float) -> int:
         times = [time for run in entry for time in run]
         interval = percentile_interval(times) if times else None
         if interval is not None and half_width(interval) > until:
-            needed = frames_needed(interval, len(times), until)
-            more = max(more, 1, math.ceil((needed / len(times) - 1) * len(entry)))
+            frames = frames_needed(interval, len(times), until)
+            more = max(more, 1, math.ceil((frames / len(times) - 1) * len(entry)))
     return more
 
 

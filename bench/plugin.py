@@ -100,10 +100,10 @@ class BundleBenchmark:
         from pocketgan.bench.devices import find_device
         from pocketgan.bench.session import measure
 
-        found = measure([bundle], find_device(device), options, self.results)
-        _must_be_one([result.job.entry for result in found])
-        self._hand_over(found[0])
-        return found[0]
+        results = measure([bundle], find_device(device), options, self.results)
+        _must_be_one([result.job.entry for result in results])
+        self._hand_over(results[0])
+        return results[0]
 
     def _compare(
         self, bundle: Path, against: Path, device: str, options: JobOptions, *, max_slowdown: float, most_rounds: int
@@ -112,7 +112,7 @@ class BundleBenchmark:
         from pocketgan.bench.devices import find_device
         from pocketgan.bench.runs import joined
 
-        found = compare_bundles(
+        comparisons = compare_bundles(
             against,
             bundle,
             find_device(device),
@@ -121,10 +121,10 @@ class BundleBenchmark:
             most_rounds=most_rounds,
             journal_path=self.results,
         )
-        _must_be_one([one.pair.entry for one in found])
-        self._hand_over(joined(found[0].candidate))
-        _judge(found[0].pair)
-        return found[0].pair
+        _must_be_one([one.pair.entry for one in comparisons])
+        self._hand_over(joined(comparisons[0].candidate))
+        _judge(comparisons[0].pair)
+        return comparisons[0].pair
 
     def _hand_over(self, result: Result) -> None:
         """Let pytest-benchmark see the frames."""
@@ -182,12 +182,12 @@ def _judge(pair: Pair) -> None:
     from pocketgan.bench.report.verdicts import COLUMNS, remarks, rows
 
     row = dict(zip(COLUMNS, rows(pair)[0], strict=True))
-    told = f"{row['change']} ({row['99 % interval']}), {row['allowed']} allowed"
-    said = "; ".join([f"{pair.verdict}: {pair.bundle} {pair.entry}: {told}", *remarks(pair)])
+    change = f"{row['change']} ({row['99 % interval']}), {row['allowed']} allowed"
+    message = "; ".join([f"{pair.verdict}: {pair.bundle} {pair.entry}: {change}", *remarks(pair)])
     if pair.verdict is Verdict.REGRESSION:
-        pytest.fail(said, pytrace=False)
+        pytest.fail(message, pytrace=False)
     if pair.verdict is not Verdict.PASS:
-        pytest.skip(said)
+        pytest.skip(message)
 
 
 def _check(bundle: Path, device: str, entry: str | None) -> None:

@@ -16,15 +16,15 @@ NS_PER_MS = 1e6
 def measurements(results: Iterable[Result]) -> list[list[Result]]:
     """Runs that belong together: of one session, device and job. Where a run was repeated, because it failed or a
     session was resumed, the last that has frames counts. Measurements are in the order of their last run."""
-    found: dict[tuple[str, str, str], dict[int, Result]] = {}
+    runs_of_job: dict[tuple[str, str, str], dict[int, Result]] = {}
     for result in results:
         key = (result.session, result.device.model_dump_json(), result.job.model_dump_json(exclude={"run"}))
-        runs = found.pop(key, {})
+        runs = runs_of_job.pop(key, {})
         before = runs.get(result.job.run)
         if before is None or result.frames or not before.frames:
             runs[result.job.run] = result
-        found[key] = runs
-    return [[runs[number] for number in sorted(runs)] for runs in found.values()]
+        runs_of_job[key] = runs
+    return [[runs[number] for number in sorted(runs)] for runs in runs_of_job.values()]
 
 
 def joined(runs: Sequence[Result]) -> Result:

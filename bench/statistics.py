@@ -103,17 +103,17 @@ def summarise(times_ns: Sequence[float]) -> Summary:
 def round_times(frames: Sequence[TimedFrame]) -> dict[int, list[int]]:
     """Time of each frame in nanoseconds, by round: pre + inference + post. Of frames that overlap it is the time from
     the end of the one before, so that the first of a round has none."""
-    found: dict[int, list[int]] = {}
+    times_of_round: dict[int, list[int]] = {}
     ends: dict[int, int] = {}
     for frame in frames:
-        times = found.setdefault(frame.round, [])
+        times = times_of_round.setdefault(frame.round, [])
         if frame.end_ns is None:
             times.append(frame.pre_ns + frame.inference_ns + frame.post_ns)
             continue
         if frame.round in ends:
             times.append(frame.end_ns - ends[frame.round])
         ends[frame.round] = frame.end_ns
-    return found
+    return times_of_round
 
 
 def frame_times(frames: Sequence[TimedFrame]) -> list[int]:
@@ -289,10 +289,10 @@ def frames_needed(interval: Interval, frames: int, precision: float) -> int:
     if not precision > 0:
         raise ValueError(f"a precision is positive, not {precision}")
     least, most = max(frames, _LEAST_FRAMES), 16 * max(frames, _LEAST_FRAMES)
-    found = half_width(interval)
-    if not math.isfinite(found):
+    reached = half_width(interval)
+    if not math.isfinite(reached):
         return most if frames >= _LEAST_FRAMES else least
-    return min(most, max(_LEAST_FRAMES, math.ceil(frames * (found / precision) ** 2)))
+    return min(most, max(_LEAST_FRAMES, math.ceil(frames * (reached / precision) ** 2)))
 
 
 def _ranks_outside(count: int, confidence: float) -> int:

@@ -118,16 +118,16 @@ class Store:
         from sqlalchemy import select
 
         runs, bundles = self._tables.tables["results"], self._tables.tables["bundles"]
-        found = Results()
+        results = Results()
         with self._begin() as connection:
             place = self._place(connection, reference)
             rows = connection.execute(select(runs).where(runs.c.commit_id == place).order_by(runs.c.id)).all()
             for digest in dict.fromkeys(row.bundle_digest for row in rows):
                 line = connection.execute(select(bundles.c.record).where(bundles.c.digest == digest)).scalar_one()
-                found.add(BundleRecord.model_validate_json(line))
+                results.add(BundleRecord.model_validate_json(line))
             for row in rows:
-                found.add(Result.model_validate_json(row.record))
-        return found
+                results.add(Result.model_validate_json(row.record))
+        return results
 
     def everything(self) -> list[tuple[str, BundleRecord | Result]]:
         """Every record with its commit, bundles first, in the order they were added."""
@@ -169,18 +169,18 @@ class Store:
             .where(runs.c.median_ms.is_not(None))
             .order_by(commits.c.id, runs.c.id)
         )
-        found: dict[tuple[str, str, str, str, int], dict[str, tuple[str, list[float]]]] = {}
+        points_of_series: dict[tuple[str, str, str, str, int], dict[str, tuple[str, list[float]]]] = {}
         with self._begin() as connection:
             for row in connection.execute(query):
                 if bundle not in (None, row.bundle_name) or entry not in (None, row.entry):
                     continue
                 key = (row.bundle_name, row.entry, row.device, row.mode, row.threads)
-                points = found.setdefault(key, {})
+                points = points_of_series.setdefault(key, {})
                 session, medians = points.get(row.name, (row.session, []))
                 points[row.name] = (row.session, [*(medians if session == row.session else []), row.median_ms])
         return [
             Series(*key, points=tuple(Point(commit, median(medians)) for commit, (_, medians) in points.items()))
-            for key, points in found.items()
+            for key, points in points_of_series.items()
         ]
 
     @contextmanager
@@ -197,13 +197,13 @@ class Store:
         from sqlalchemy import insert, select
 
         commits = self._tables.tables["commits"]
-        found = connection.execute(select(commits.c.id).where(commits.c.name == name)).scalar()
-        if found is None:
+        number = connection.execute(select(commits.c.id).where(commits.c.name == name)).scalar()
+        if number is None:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             made = connection.execute(insert(commits).values(name=name, added_at=now))
-            found = made.inserted_primary_key[0] if made.inserted_primary_key else None
-        assert found is not None
-        return int(found)
+            number = made.inserted_primary_key[0] if made.inserted_primary_key else None
+        assert number is not None
+        return int(number)
 
     def _place(self, connection: Connection, reference: str) -> int:
         from sqlalchemy import select
@@ -221,8 +221,8 @@ class Store:
             if begun:
                 raise ResultsError(f"{self.where}: several commits begin with {name}; give more of its letters")
         names = [row.name[:12] for row in connection.execute(select(commits).order_by(commits.c.id.desc()).limit(5))]
-        known = f"the latest are {', '.join(names)}" if names else "it is empty"
-        raise ResultsError(f"{self.where} knows no commit or tag {reference}; {known}")
+        present = f"the latest are {', '.join(names)}" if names else "it is empty"
+        raise ResultsError(f"{self.where} knows no commit or tag {reference}; {present}")
 
     def _add_bundle(self, connection: Connection, record: BundleRecord) -> None:
         from sqlalchemy import insert, select

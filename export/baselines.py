@@ -141,9 +141,9 @@ def _parity(exported: _Exported, precision: str) -> Parity:
     """Agreement of the file with torch, over the range of the expected values."""
     from pocketgan.export.parity import FLOORS_DB, agreement, onnx_session
 
-    found = onnx_session(exported.file).run([exported.output], exported.inputs)[0]
+    output = onnx_session(exported.file).run([exported.output], exported.inputs)[0]
     peak = float(np.ptp(exported.expected)) or 1.0
-    psnr, error = agreement(found, exported.expected, peak, f"ONNX Runtime ({exported.name})")
+    psnr, error = agreement(output, exported.expected, peak, f"ONNX Runtime ({exported.name})")
     return Parity(psnr_db=psnr, max_abs_error=error, floor_db=FLOORS_DB[precision], runtime="onnxruntime")
 
 

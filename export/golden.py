@@ -127,9 +127,9 @@ def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:
             why = forward_failure(error, copied)
             raise ExportError(f"{type(module).__name__} does not take an input of {shape}: {why}") from error
         if not isinstance(output, torch.Tensor) or output.dim() != 4 or output.shape[0] != 1:
-            found = "x".join(map(str, output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
+            shape_made = "x".join(map(str, output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
             raise ExportError(
-                f"{type(module).__name__} gives {found}; one image (1, channels, height, width) was expected"
+                f"{type(module).__name__} gives {shape_made}; one image (1, channels, height, width) was expected"
             )
         outputs.append(output.numpy())
     return Golden(batches, np.stack(outputs))

@@ -35,7 +35,7 @@ class Layer:
 
 def layers_of(module: fx.GraphModule) -> list[Layer]:
     """In the order of their execution."""
-    found = []
+    layers = []
     for node in module.graph.nodes:
         if node.op != "call_function" or node.target not in (_CONVOLUTION, _TRANSPOSED, _LINEAR, *_PRODUCTS):
             continue
@@ -47,8 +47,8 @@ def layers_of(module: fx.GraphModule) -> list[Layer]:
             macs = places[2] * places[3] * weight.numel()
         else:  # each number of the output is a sum as long as the last axis of the input
             macs = int(torch.Size(places).numel()) * shape_of(node.args[0])[-1]
-        found.append(Layer(str(node.args[1].target), weight.numel(), macs, node))
-    return found
+        layers.append(Layer(str(node.args[1].target), weight.numel(), macs, node))
+    return layers
 
 
 def owners(nodes: Sequence[tuple[Any, Sequence[Any]]], layers: Mapping[Any, int]) -> dict[Any, int]:
@@ -58,10 +58,10 @@ def owners(nodes: Sequence[tuple[Any, Sequence[Any]]], layers: Mapping[Any, int]
         nodes: each node with those that it reads, in the order of execution.
         layers: numbers of the nodes that are layers.
     """
-    found: dict[Any, int] = {}
+    owner_of: dict[Any, int] = {}
     for node, read in nodes:
-        found[node] = layers[node] if node in layers else max((found.get(other, 0) for other in read), default=0)
-    return found
+        owner_of[node] = layers[node] if node in layers else max((owner_of.get(other, 0) for other in read), default=0)
+    return owner_of
 
 
 def rounding_noise(

@@ -148,12 +148,12 @@ def _predicted_db(
     ladder: Sequence[str], steps: Sequence[tuple[int, int]], noise: Sequence[float], peak: float
 ) -> list[float]:
     """PSNR after so many steps, from none to all, if the layers' errors add up."""
-    left = list(noise)
-    found = [sum(left)]
+    remaining = list(noise)
+    errors = [sum(remaining)]
     for index, rung in steps:
-        left[index] = _noise(ladder, rung, noise[index])
-        found.append(sum(left))
-    return [10 * math.log10(peak**2 / error) if error > 0 else math.inf for error in found]
+        remaining[index] = _noise(ladder, rung, noise[index])
+        errors.append(sum(remaining))
+    return [10 * math.log10(peak**2 / error) if error > 0 else math.inf for error in errors]
 
 
 def _search(predicted_db: Sequence[float], floor_db: float, attempt: Callable[[int], Parity]) -> int:

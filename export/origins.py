@@ -62,36 +62,36 @@ def operator(node: Node) -> str:
 def error_origin(error: BaseException, module: nn.Module) -> Origin:
     """The innermost part of `module` whose forward an error came out of, and the user's line in it."""
     names = {id(part): (name, type(part).__name__) for name, part in without_wrapper(module).named_modules()}
-    found, code = None, ""
+    innermost, code = None, ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         owner = frame.f_locals.get("self")
         if isinstance(owner, nn.Module) and id(owner) in names:
-            found = names[id(owner)]
+            innermost = names[id(owner)]
         file = frame.f_code.co_filename
-        if found is not None and not file.startswith((_TORCH, "<")):
+        if innermost is not None and not file.startswith((_TORCH, "<")):
             source = linecache.getline(file, line).strip()
             code = f"{Path(file).name} line {line}" + (f": {source[:80]}" if source else "")
-    return Origin(*found, code) if found is not None else Origin("", "")
+    return Origin(*innermost, code) if innermost is not None else Origin("", "")
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An error and what it was raised from, the first cause last."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    ids: set[int] = set()
+    while error is not None and id(error) not in ids:
+        ids.add(id(error))
         yield error
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
 
 
 def failing_node(error: BaseException) -> Any | None:
     """The node that a converter was at when it raised: a graph's, or coremltools' copy of one with its meta."""
-    found = None
+    innermost = None
     for cause in chain(error):
         for frame, _ in traceback.walk_tb(cause.__traceback__):
             node = frame.f_locals.get("node")
             if isinstance(getattr(node, "meta", None), dict) and isinstance(getattr(node, "name", None), str):
-                found = node
-    return found
+                innermost = node
+    return innermost
 
 
 def without_wrapper(module: nn.Module) -> nn.Module:

@@ -76,11 +76,11 @@ def _ssim(outputs: np.ndarray, golden: Golden) -> float | None:
 
     axis = -1 if golden.io == "image" else 0
     black = 0.0 if golden.io == "image" else -1.0  # the luminance of black is 0
-    found = []
+    similarities = []
     for output, expected in zip(outputs[:, 0], golden.outputs[:, 0], strict=True):
         if min(size for dim, size in enumerate(expected.shape) if dim != axis % 3) < _SSIM_WINDOW:
             return None
-        found.append(
+        similarities.append(
             structural_similarity(
                 expected.astype(np.float64) - black,
                 output.astype(np.float64) - black,
@@ -91,7 +91,7 @@ def _ssim(outputs: np.ndarray, golden: Golden) -> float | None:
                 use_sample_covariance=False,
             )
         )
-    return min(1.0, float(np.mean(found)))  # rounding may reach beyond
+    return min(1.0, float(np.mean(similarities)))  # rounding may reach beyond
 
 
 def check(parity: Parity, entry: str, trained: bool) -> None:

@@ -171,7 +171,7 @@ def _exception(name: str, answer: Answer) -> Exception:
         return ExportError(f"the process that worked on {name} {text}")
     if kind == "defect":
         return RuntimeError(f"a defect of pocketgan while it worked on {name}:\n{text}")
-    found = getattr(errors, kind, None)
-    if isinstance(found, type) and issubclass(found, PocketganError) and found is not errors.MissingExtraError:
-        return found(f"{name}: {text}")
+    raised = getattr(errors, kind, None)
+    if isinstance(raised, type) and issubclass(raised, PocketganError) and raised is not errors.MissingExtraError:
+        return raised(f"{name}: {text}")
     return ExportError(f"{name}: {text}")

@@ -62,14 +62,14 @@ def nodes_in_float(model: Any, layers: Mapping[str, str]) -> list[str]:
     places: dict[int, int] = {}
     for number, name in enumerate(layers):
         pattern = re.compile(rf"%{_traced_name(name)}\b")
-        found = [
+        indices = [
             index
             for index, (node, note) in enumerate(zip(nodes, notes, strict=True))
             if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and pattern.search(note)
         ]
-        if not found:
+        if not indices:
             raise ExportError(f"mixed precision does not find the layer of {name} in the ONNX model")
-        places[found[0]] = number
+        places[indices[0]] = number
     makers = {output: index for index, node in enumerate(nodes) for output in node.output}
     read = [(index, [makers[name] for name in node.input if name in makers]) for index, node in enumerate(nodes)]
     precisions = list(layers.values())
@@ -211,14 +211,14 @@ def _palettes(model: Any, layers: Mapping[str, str]) -> dict[str, Any]:
     import coremltools.optimize as cto
 
     constants = list(cto.coreml.get_weights_metadata(model, weight_threshold=1))
-    found: dict[str, Any] = {}
+    palettes: dict[str, Any] = {}
     for name, precision in layers.items():
         pattern = re.compile(rf"{_traced_name(name)}(_to_fp16)?")
         constant = next((one for one in constants if pattern.fullmatch(one)), None)
         if constant is None:
             raise ExportError(f"mixed precision does not find the layer of {name} in the Core ML program")
-        found[constant] = None if precision == "fp16" else _palette(int(precision.removesuffix("bit")))()
-    return found
+        palettes[constant] = None if precision == "fp16" else _palette(int(precision.removesuffix("bit")))()
+    return palettes
 
 
 def _palette(bits: int) -> Callable[[], Any]:

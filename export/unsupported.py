@@ -55,10 +55,10 @@ def converter_failure(
 def place_of(error: BaseException, module: nn.Module, example: tuple[Tensor, ...]) -> str:
     """`, in blocks.0 (Block)` for an error about Core ML's operation `(name_cast_fp16)` of a canonical module; empty
     for others."""
-    named = re.search(r"Core ML's operation .*\((\w+)\)", str(error))
-    if named is None:
+    operation = re.search(r"Core ML's operation .*\((\w+)\)", str(error))
+    if operation is None:
         return ""
-    nodes = [node for node in trace(module, example).graph.nodes if named[1].startswith(node.name)]
+    nodes = [node for node in trace(module, example).graph.nodes if operation[1].startswith(node.name)]
     return _at(max(nodes, key=lambda node: len(node.name), default=None))
 
 
@@ -91,10 +91,10 @@ def _expanded(program: ExportedProgram) -> Iterator[Node]:
 
 def _called(nodes: Iterable[Node], names: Iterable[str]) -> Node | None:
     """The first node that calls one of the operators, an ExecuTorch copy of a view being that view."""
-    wanted = {_base(name) for name in names}
+    operators = {_base(name) for name in names}
     for node in nodes:
         schema = getattr(node.target, "_schema", None)
-        if schema is not None and _base(schema.name) in wanted:
+        if schema is not None and _base(schema.name) in operators:
             return node
     return None
 
@@ -105,7 +105,7 @@ def _base(name: str) -> str:
 
 def has_kernel(name: str) -> bool:
     """Whether this host's ExecuTorch, the kernels of which phones have too, can run aten::name, or any overload."""
-    return name in _kernels() or any(known.partition(".")[0] == name for known in _kernels())
+    return name in _kernels() or any(kernel.partition(".")[0] == name for kernel in _kernels())
 
 
 @functools.cache

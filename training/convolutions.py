@@ -46,9 +46,9 @@ class _Faster(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func is functional.conv2d and not kwargs:
-            found = _fitting(*args)
-            if found is not None:
-                return _StrideOne.apply(*found)
+            arguments = _fitting(*args)
+            if arguments is not None:
+                return _StrideOne.apply(*arguments)
         return func(*args, **(kwargs or {}))
 
 

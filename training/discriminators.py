@@ -107,13 +107,13 @@ def _scale(channels: int, ndf: int, layers: int) -> nn.ModuleList:
             nn.init.zeros_(made.bias)
         return made
 
-    found: list[nn.Module] = [nn.Sequential(conv(channels, ndf, 2), nn.LeakyReLU(0.2))]
+    stages: list[nn.Module] = [nn.Sequential(conv(channels, ndf, 2), nn.LeakyReLU(0.2))]
     width = ndf
     for index in range(1, layers):
         wider = min(2 * width, 8 * ndf)
         # Instance norm takes a bias away again.
         normed = spectral_norm(conv(width, wider, 2 if index < layers - 1 else 1, bias=False))
-        found.append(nn.Sequential(normed, nn.InstanceNorm2d(wider), nn.LeakyReLU(0.2)))
+        stages.append(nn.Sequential(normed, nn.InstanceNorm2d(wider), nn.LeakyReLU(0.2)))
         width = wider
-    found.append(conv(width, 1, 1))
-    return nn.ModuleList(found)
+    stages.append(conv(width, 1, 1))
+    return nn.ModuleList(stages)

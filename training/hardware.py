@@ -106,7 +106,7 @@ class _Rule:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Candidate:
     """A candidate and the threshold that gave it."""
 
     spec: GeneratorSpec
@@ -143,10 +143,10 @@ class _Search:
         Without a device there is one rule, and its candidate is the result. The paper's own rule is always among the
         others, keeps enough, and comes as close as the teacher's widths allow; rules with few branches may not.
         """
-        found = [_Found(*self._candidate(rule), rule) for rule in rules]
-        own = found[0].spec
+        candidates = [_Candidate(*self._candidate(rule), rule) for rule in rules]
+        own = candidates[0].spec
         enough, close = KEPT_SCALE * self._kept_scale(own), min(CLOSE * self._budget, self._cost(own))
-        fit = [row for row in found if self._kept_scale(row.spec) >= enough and self._cost(row.spec) >= close]
+        fit = [row for row in candidates if self._kept_scale(row.spec) >= enough and self._cost(row.spec) >= close]
         chosen = fit[0] if device is None else max(fit, key=lambda row: device.rate(row.spec))
         cost, seconds = self._cost(chosen.spec), time.perf_counter() - self._started
         return SearchResult(
@@ -169,15 +169,15 @@ class _Search:
         """The widest network of a rule that one threshold gives within the budget, filled up; and the threshold."""
         alive = self._alive(rule.branches)
         ranking = Ranking({name: self._pool[name] for name in alive}, {name: self._least[name] for name in alive})
-        over, within, found = 0, ranking.size, self._smallest
+        over, within, widest = 0, ranking.size, self._smallest
         while within - over > 1:
             middle = (over + within) // 2
             candidate = self._rounded(ranking.widths(middle), rule.multiple, alive)
             if self._cost(candidate) <= self._budget:
-                within, found = middle, candidate
+                within, widest = middle, candidate
             else:
                 over = middle
-        return self._filled(found, rule.multiple, alive), ranking.threshold(within)
+        return self._filled(widest, rule.multiple, alive), ranking.threshold(within)
 
     def _alive(self, count: int | None) -> list[str]:
         """Names that a candidate may give a width: of every block its `count` strongest branches, the first of them
@@ -210,22 +210,22 @@ class _Search:
         nearest = (2 * width + multiple) // (2 * multiple) * multiple
         return max(min(nearest, whole // multiple * multiple), min(-(-least // multiple) * multiple, whole))
 
-    def _filled(self, found: GeneratorSpec, multiple: int, alive: Sequence[str]) -> GeneratorSpec:
+    def _filled(self, spec: GeneratorSpec, multiple: int, alive: Sequence[str]) -> GeneratorSpec:
         """Grow single widths, those first whose next channel has the largest scale, until the network is close to the
         budget; by smaller steps where multiples do not fit."""
-        step, spent = multiple, self._cost(found)
+        step, spent = multiple, self._cost(spec)
         while spent < CLOSE * self._budget and step:
-            growing = [name for name in alive if found.widths[name] + step <= self._spec.widths[name]]
-            growing.sort(key=lambda name: -float(self._descending[name][found.widths[name]]))
+            growing = [name for name in alive if spec.widths[name] + step <= self._spec.widths[name]]
+            growing.sort(key=lambda name: -float(self._descending[name][spec.widths[name]]))
             for name in growing:
-                candidate = found.with_widths({name: found.widths[name] + step})
+                candidate = spec.with_widths({name: spec.widths[name] + step})
                 cost = self._cost(candidate)
                 if spent < cost <= self._budget:
-                    found, spent = candidate, cost
+                    spec, spent = candidate, cost
                     break
             else:
                 step //= 2
-        return found
+        return spec
 
 
 def _blocks(spec: GeneratorSpec, names: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:

@@ -58,9 +58,9 @@ def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[T
         The sum over layers, the mean over scales (SPADE).
     """
     distances = [
-        functional.l1_loss(generated, wanted.detach())
+        functional.l1_loss(generated, target.detach())
         for scale_real, scale_fake in zip(real, fake, strict=True)
-        for wanted, generated in zip(scale_real[:-1], scale_fake[:-1], strict=True)
+        for target, generated in zip(scale_real[:-1], scale_fake[:-1], strict=True)
     ]
     return torch.stack(distances).sum() / len(real)
 
@@ -83,6 +83,6 @@ class PerceptualLoss:
     def __call__(self, fake: Tensor, real: Tensor) -> Tensor:
         """(n, 3, h, w) each; gradients flow to `fake` alone."""
         with torch.no_grad():
-            wanted = self.vgg(real)
-        triples = zip(self.WEIGHTS, self.vgg(fake), wanted, strict=True)
+            targets = self.vgg(real)
+        triples = zip(self.WEIGHTS, self.vgg(fake), targets, strict=True)
         return torch.stack([weight * functional.l1_loss(x, y) for weight, x, y in triples]).sum()

@@ -63,32 +63,32 @@ def import_checkpoint(
         spec = spec.at(*size)
     check(spec)
     module = build(spec).eval()
-    wanted = module.state_dict()
-    found, used = {}, set()
+    expected = module.state_dict()
+    weights, used = {}, set()
     missing = []
-    for name in wanted:
+    for name in expected:
         owner, _, part = name.rpartition(".")
         source = f"{names[owner]}.{part}"
         if source in tensors:
-            found[name] = tensors[source]
+            weights[name] = tensors[source]
             used.add(source)
         elif part == "num_batches_tracked":
-            found[name] = torch.zeros((), dtype=torch.long)
+            weights[name] = torch.zeros((), dtype=torch.long)
         else:
             missing.append(source)
-    left = sorted(tensors.keys() - used)
-    ignored = [name for name in left if name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
-    unexpected = [name for name in left if name not in ignored]
+    unread = sorted(tensors.keys() - used)
+    ignored = [name for name in unread if name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    unexpected = [name for name in unread if name not in ignored]
     if missing or unexpected:
         parts = [f"{title} {_some(some)}" for title, some in (("missing", missing), ("unexpected", unexpected)) if some]
         raise ModelError(f"{path} does not hold a {family}: {'; '.join(parts)}")
-    for name, tensor in found.items():
-        if tensor.shape != wanted[name].shape:
-            shapes = " and ".join("x".join(map(str, t.shape)) or "one number" for t in (tensor, wanted[name]))
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            shapes = " and ".join("x".join(map(str, t.shape)) or "one number" for t in (tensor, expected[name]))
             raise ModelError(f"{path} does not hold a {family}: {name} has the shapes {shapes}")
         if not torch.isfinite(tensor).all():
             raise ModelError(f"{path} holds values that are not finite numbers, in {name}")
-    module.load_state_dict(found)
+    module.load_state_dict(weights)
     return Imported(module, spec, tuple(ignored))
 
 
@@ -127,8 +127,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _forbidden(error: pickle.UnpicklingError) -> str:
-    found = re.search(r"GLOBAL (\S+)", str(error))
-    what = f"asks for {found[1]}" if found else "is damaged or holds more than tensors"
+    name = re.search(r"GLOBAL (\S+)", str(error))
+    what = f"asks for {name[1]}" if name else "is damaged or holds more than tensors"
     return f"{what}, and only tensors are read; save the generator's state_dict() alone"
 
 
@@ -152,18 +152,18 @@ def _fold_spectral_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ("weight_orig", "weight_u", "weight_v"),
         ("parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v"),
     )
-    found = dict(tensors)
-    for original, left, right in forms:
+    folded = dict(tensors)
+    for original, u_name, v_name in forms:
         for name in [name for name in tensors if name.endswith(f".{original}")]:
             owner = name.removesuffix(original)
-            weight, u = found.pop(name), found.pop(f"{owner}{left}", None)
-            v = found.pop(f"{owner}{right}", None)
+            weight, u = folded.pop(name), folded.pop(f"{owner}{u_name}", None)
+            v = folded.pop(f"{owner}{v_name}", None)
             if u is None:
-                raise ModelError(f"{name} is spectrally normalised, but {owner}{left} is missing")
+                raise ModelError(f"{name} is spectrally normalised, but {owner}{u_name} is missing")
             matrix = weight.reshape(weight.shape[0], -1)
             v = normalize(matrix.T @ u, dim=0) if v is None else v
-            found[f"{owner}weight"] = weight / torch.dot(u, matrix @ v)
-    return found
+            folded[f"{owner}weight"] = weight / torch.dot(u, matrix @ v)
+    return folded
 
 
 def _described(
@@ -176,12 +176,12 @@ def _described(
         ngf, channels = tensors[f"{first}.weight"].shape[0] // layout.multiple, tensors[f"{first}.weight"].shape[1]
         outputs = tensors[f"{last}.bias"].shape[0]
     except (KeyError, IndexError) as error:
-        shown = _some(sorted(tensors))
+        entries = _some(sorted(tensors))
         raise ModelError(
-            f"{path} does not hold a {family}: it has {shown} but neither {first}.weight nor {last}.bias"
+            f"{path} does not hold a {family}: it has {entries} but neither {first}.weight nor {last}.bias"
         ) from error
-    found = spec_by_name(family, ngf=max(2, ngf), input_channels=channels, output_channels=outputs)
-    return replace(found, levels=base.levels, norm=_norm(base, str(norm), tensors)), names
+    spec = spec_by_name(family, ngf=max(2, ngf), input_channels=channels, output_channels=outputs)
+    return replace(spec, levels=base.levels, norm=_norm(base, str(norm), tensors)), names
 
 
 def _norm(base: GeneratorSpec, name: str, tensors: Mapping[str, Tensor]) -> Norm:
@@ -301,6 +301,6 @@ _LAYOUTS = {
 FAMILIES = tuple(_LAYOUTS)
 
 
-def _some(names: list[str], shown: int = 5) -> str:
-    more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
+def _some(names: list[str], most: int = 5) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

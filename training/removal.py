@@ -31,14 +31,14 @@ def survivors(teacher: nn.Module, spec: GeneratorSpec, pruned: GeneratorSpec) ->
     scales = generators.scales(teacher, spec)
     kept = {}
     for name, width in spec.widths.items():
-        wanted = pruned.widths[name]
-        if wanted == width:
+        remaining = pruned.widths[name]
+        if remaining == width:
             kept[name] = np.arange(width)
-        elif wanted > width or name not in scales:
-            raise ModelError(f"the width {name} cannot go from {width} to {wanted} by pruning")
+        elif remaining > width or name not in scales:
+            raise ModelError(f"the width {name} cannot go from {width} to {remaining} by pruning")
         else:
             order = np.argsort(np.abs(scales[name].detach().cpu().numpy()), kind="stable")
-            kept[name] = np.sort(order[width - wanted :])
+            kept[name] = np.sort(order[width - remaining :])
     return kept
 
 

@@ -70,7 +70,7 @@ def search(
         candidate = spec.with_widths(ranking.widths(pruned))
         return cost(candidate), candidate
 
-    found_cost, found = check_budget(spec, cost, budget, least_width, unit)
+    widest_cost, widest = check_budget(spec, cost, budget, least_width, unit)
     evaluations += 2
     # `over` is known to exceed the budget and `within` to keep it, also where the cost is not monotone.
     over, within = 0, ranking.size
@@ -78,10 +78,10 @@ def search(
         middle = (over + within) // 2
         middle_cost, candidate = evaluate(middle)
         if middle_cost <= budget:
-            within, found_cost, found = middle, middle_cost, candidate
+            within, widest_cost, widest = middle, middle_cost, candidate
         else:
             over = middle
-    return SearchResult(found, found_cost, ranking.threshold(within), evaluations, time.perf_counter() - started)
+    return SearchResult(widest, widest_cost, ranking.threshold(within), evaluations, time.perf_counter() - started)
 
 
 def check_prunable(spec: GeneratorSpec) -> None:

@@ -76,14 +76,14 @@ def load_vgg(path: str | None) -> VggFeatures:
 
 def _ours(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """Our names from torchvision's, which count convolutions, ReLUs and poolings alike."""
-    found, place = {}, 0
+    renamed, place = {}, 0
     for group, count in enumerate(GROUPS[name]):
         for index in range(count):
             for kind in ("weight", "bias"):
-                found[f"groups.{group}.{index}.{kind}"] = tensors[f"features.{place}.{kind}"]
+                renamed[f"groups.{group}.{index}.{kind}"] = tensors[f"features.{place}.{kind}"]
             place += 2
         place += 1
-    return found
+    return renamed
 
 
 def _download() -> dict[str, Tensor]:

@@ -14,12 +14,12 @@ _ORDER = ("nominal", "fair", "serious", "critical")
 
 def is_cool(rule: CoolDown, state: Conditions) -> bool | None:
     """Whether the rule is met; None where the OS tells nothing that it asks for."""
-    told = []
+    met = []
     if state.thermal_state is not None:
-        told.append(_ORDER.index(state.thermal_state) <= _ORDER.index(rule.maximum_thermal_state))
+        met.append(_ORDER.index(state.thermal_state) <= _ORDER.index(rule.maximum_thermal_state))
     if rule.maximum_temperature_c is not None and state.temperature_c is not None:
-        told.append(state.temperature_c <= rule.maximum_temperature_c)
-    return all(told) if told else None
+        met.append(state.temperature_c <= rule.maximum_temperature_c)
+    return all(met) if met else None
 
 
 def wait_until_cool(

@@ -108,7 +108,7 @@ class LocalDevice:
     def check(self, work: Sequence[tuple[Bundle, str]]) -> list[list[str]]:
         """See Device."""
         with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
-            found: list[list[str]] = []
+            answers: list[list[str]] = []
             for index, (bundle, entry) in enumerate(work):
                 problems: list[str] = []
                 for component in component_names(bundle.manifest.entry(entry)):
@@ -116,8 +116,8 @@ class LocalDevice:
                     run = recording(bundle, job, Path(folder) / f"{index} {component}")
                     self._run([run], Plan("check", (run.model,)), _silent)
                     problems += [error if component is None else f"{component}: {error}" for error in run.errors]
-                found.append(problems)
-        return found
+                answers.append(problems)
+        return answers
 
     def _measure_fresh(self, run: Recording) -> None:
         """Memory and loads, each repeat in a process of its own. A model that kills its runner dies here, alone."""

@@ -205,8 +205,8 @@ def _density_path(positions: np.ndarray) -> str:
     smooth = np.convolve(counts, kernel, mode="full")[reach : reach + BINS]
     heights = RIDGE_PX - smooth / smooth.max() * (RIDGE_PX - 2)
     centres = (edges[:-1] + edges[1:]) / 2
-    shown = np.flatnonzero(smooth > smooth.max() * 1e-3)
-    first, last = int(shown[0]), int(shown[-1])
+    visible = np.flatnonzero(smooth > smooth.max() * 1e-3)
+    first, last = int(visible[0]), int(visible[-1])
     middle = "".join(f"L{centres[i]:.0f} {heights[i]:.1f}" for i in range(first, last + 1))
     return f"M{centres[first]:.0f} {RIDGE_PX}{middle}L{centres[last]:.0f} {RIDGE_PX}Z"
 

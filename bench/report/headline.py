@@ -44,8 +44,8 @@ class Hero:
         """What the user would ship otherwise: the unpruned generator, the teacher, or a diffusion editor."""
         if self.item.role != "student":
             return None
-        found = (self.group.of_role(role) for role in ("unpruned", "teacher", "diffusion"))
-        return next((other for other in found if other is not None), None)
+        fastest_of_roles = (self.group.of_role(role) for role in ("unpruned", "teacher", "diffusion"))
+        return next((other for other in fastest_of_roles if other is not None), None)
 
 
 def choose_hero(selection: Selection) -> Hero | None:
@@ -75,7 +75,7 @@ def tiles(hero: Hero) -> list[Tile]:
     """Key figures of the measurement that the headline is about."""
     timing, manifest, result = hero.item.timing, hero.item.bundle.manifest, hero.item.result
     assert timing is not None
-    found = [
+    figures = [
         Tile("Median frame", *_split(labels.milliseconds(timing.summary.median)), _tail(timing.summary.p90)),
         Tile(
             "Frames within 16.7 ms",
@@ -85,14 +85,14 @@ def tiles(hero: Hero) -> list[Tile]:
     ]
     if manifest.cost is not None:
         params = f"{labels.count(manifest.cost.params)} parameters"
-        found.append(Tile("MACs per frame", *_split(labels.count(manifest.cost.macs)), params))
+        figures.append(Tile("MACs per frame", *_split(labels.count(manifest.cost.macs)), params))
     entry = next((entry for entry in manifest.entries if entry.id == result.job.entry), None)
     if entry is not None:
-        found.append(Tile("Size", *_split(labels.size(entry.bytes)), f"all files of {entry.id}"))
+        figures.append(Tile("Size", *_split(labels.size(entry.bytes)), f"all files of {entry.id}"))
     if manifest.trained and "l1" in manifest.quality:
         note = "mean absolute difference to the target on [-1, 1], lower is better"
-        found.append(Tile("L1", f"{manifest.quality['l1']:.3f}", "", note))
-    return found
+        figures.append(Tile("L1", f"{manifest.quality['l1']:.3f}", "", note))
+    return figures
 
 
 def _clauses(hero: Hero) -> list[str]:

@@ -82,8 +82,8 @@ class Group:
 
     def of_role(self, role: str) -> Measurement | None:
         """The fastest member of that role that can be compared."""
-        found = [member for member in self.members if member.role == role and not member.differences]
-        return max(found, key=speed, default=None)
+        comparable = [member for member in self.members if member.role == role and not member.differences]
+        return max(comparable, key=speed, default=None)
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,14 @@ def select(results: Results) -> Selection:
     counts: dict[tuple[object, ...], int] = {}
     for runs in measured_runs:
         counts[_identity(runs[0])] = max(len(runs), counts.get(_identity(runs[0]), 0))
-    found = composed([joined(runs) for runs in measured_runs], manifests)
-    for result in sorted(found, key=lambda result: result.started_at):
+    edits = composed([joined(runs) for runs in measured_runs], manifests)
+    for result in sorted(edits, key=lambda result: result.started_at):
         latest[(result.job.bundle, *_circumstances(result))] = result
     measured = [
         Measurement(results.bundles[r.job.bundle], r, _timing(r), counts[_identity(r)]) for r in latest.values()
     ]
     measured.sort(key=_rank)
-    return Selection(tuple(measured), tuple(_groups(measured)), len(found) - len(latest))
+    return Selection(tuple(measured), tuple(_groups(measured)), len(edits) - len(latest))
 
 
 def _identity(result: Result) -> tuple[object, ...]:
@@ -157,9 +157,11 @@ def _groups(measured: Iterable[Measurement]) -> list[Group]:
 
 def _compared(group: list[Measurement]) -> tuple[Measurement, ...]:
     """The members, each with the circumstances that most of them do not share."""
-    told = [circumstances(item.result, item.bundle.manifest.entry(item.result.job.entry)) for item in group]
-    usual = max(told, key=lambda one: (told.count(one), -told.index(one)))
-    return tuple(replace(item, differences=tuple(differing(usual, one))) for item, one in zip(group, told, strict=True))
+    settings = [circumstances(item.result, item.bundle.manifest.entry(item.result.job.entry)) for item in group]
+    usual = max(settings, key=lambda one: (settings.count(one), -settings.index(one)))
+    return tuple(
+        replace(item, differences=tuple(differing(usual, one))) for item, one in zip(group, settings, strict=True)
+    )
 
 
 def _timing(result: Result) -> Timing | None:

@@ -24,11 +24,11 @@ class Session:
 
 def sessions(measured: Iterable[Measurement]) -> list[Session]:
     """Sessions in the order they were started, one for each device in them."""
-    found: dict[tuple[str, str, str, bool], list[Measurement]] = {}
+    groups: dict[tuple[str, str, str, bool], list[Measurement]] = {}
     for item in sorted(measured, key=lambda item: item.result.started_at):
         device = item.result.device
-        found.setdefault((item.result.session, device.kind, device.name, device.simulated), []).append(item)
-    return [_session(items) for items in found.values()]
+        groups.setdefault((item.result.session, device.kind, device.name, device.simulated), []).append(item)
+    return [_session(items) for items in groups.values()]
 
 
 def digests(bundles: Sequence[BundleRecord]) -> list[tuple[str, str]]:
@@ -97,23 +97,23 @@ def _frames(items: Sequence[Measurement]) -> str:
 
 def _warm_up(results: Sequence[Result]) -> str:
     """What the rule came to."""
-    told = [result.warmup for result in results if result.warmup is not None]
-    if not told:
+    warmups = [result.warmup for result in results if result.warmup is not None]
+    if not warmups:
         return ""
-    counts = [one.iterations for one in told]
-    restless = sum(not one.steady for one in told)
+    counts = [one.iterations for one in warmups]
+    restless = sum(not one.steady for one in warmups)
     span = str(counts[0]) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    ended = "until two windows of frames agreed" if not restless else f"{restless} of {len(told)} ran out of time"
+    ended = "until two windows of frames agreed" if not restless else f"{restless} of {len(warmups)} ran out of time"
     return f"{span} frames before the first that counts; {ended}"
 
 
 def _cool_down(results: Sequence[Result]) -> str:
-    told = [result.cool_down for result in results if result.cool_down is not None]
-    if not told:
+    cool_downs = [result.cool_down for result in results if result.cool_down is not None]
+    if not cool_downs:
         return ""
-    waited = max(one.waited_s for one in told)
+    waited = max(one.waited_s for one in cool_downs)
     outcome = {True: "the device was cool", False: "the device stayed hot", None: "the system tells no temperature"}
-    return f"waited {waited:.0f} s at most; {', '.join(_distinct(outcome[one.cool] for one in told))}"
+    return f"waited {waited:.0f} s at most; {', '.join(_distinct(outcome[one.cool] for one in cool_downs))}"
 
 
 def _file_cache(results: Sequence[Result]) -> str:
@@ -126,38 +126,38 @@ def _file_cache(results: Sequence[Result]) -> str:
 
 def _composed(items: Sequence[Measurement]) -> str:
     """What an edit of several components was put together of."""
-    told = []
+    edits = []
     for item in items:
         if item.result.composed:
             entry = item.bundle.manifest.entry(item.result.job.entry)
             parts = " + ".join(
                 f"{one.repeat:,} × {one.name}" if one.repeat > 1 else one.name for one in entry.components
             )
-            told.append(f"an edit of {item.name} is {parts}, each timed alone and added up")
-    return "; ".join(told)
+            edits.append(f"an edit of {item.name} is {parts}, each timed alone and added up")
+    return "; ".join(edits)
 
 
 def _conditions(states: Sequence[Conditions]) -> str:
-    told = []
+    facts = []
     thermal = _distinct(state.thermal_state for state in states if state.thermal_state is not None)
     if thermal:
-        told.append("thermal state " + ", ".join(thermal))
+        facts.append("thermal state " + ", ".join(thermal))
     for unit, values in (
         ("°C", [state.temperature_c for state in states]),
         ("MHz", [state.frequency_mhz for state in states]),
         ("load average", [state.load_average for state in states]),
         ("% battery", [state.battery_percent for state in states]),
     ):
-        known = [value for value in values if value is not None]
-        if known:
-            low, high = f"{min(known):.4g}", f"{max(known):.4g}"
-            told.append(f"{low} {unit}" if low == high else f"{low} to {high} {unit}")
+        readings = [value for value in values if value is not None]
+        if readings:
+            low, high = f"{min(readings):.4g}", f"{max(readings):.4g}"
+            facts.append(f"{low} {unit}" if low == high else f"{low} to {high} {unit}")
     charging = {state.charging for state in states if state.charging is not None}
     if charging:
-        told.append(
+        facts.append(
             {True: "on the charger", False: "on battery"}[charging.pop()] if len(charging) == 1 else "charger changed"
         )
-    return "; ".join(told)
+    return "; ".join(facts)
 
 
 def _commands(items: Sequence[Measurement]) -> tuple[str, ...]:

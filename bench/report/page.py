@@ -126,7 +126,7 @@ def _heading(group: Group) -> tuple[str, str]:
 
 
 def _series(group: Group) -> list[charts.Series]:
-    found = []
+    series = []
     for item in group.members:
         if item.timing is None:
             continue
@@ -137,12 +137,12 @@ def _series(group: Group) -> list[charts.Series]:
         notes += ["not comparable"] if item.differences else []
         timing = item.timing
         note = " · ".join(notes)
-        found.append(
+        series.append(
             charts.Series(
                 item.name, item.role, fps=timing.fps, bounds=timing.bounds, times_ms=timing.times_ms, note=note
             )
         )
-    return found
+    return series
 
 
 def _frame_rates(group: Group) -> Chart:
@@ -211,16 +211,16 @@ def _picture_rows(bundles: Sequence[BundleRecord]) -> list[list[Picture]]:
             row = by_input[bundle.digest].get(key)
             pictures.append(Picture(bundle.manifest.name, _png(row.output if row else None), bundle.manifest.role))
         table.append(pictures)
-    shown = [place for place in range(max(map(len, table), default=0)) if any(row[place].png for row in table)]
-    return [[row[place] for place in shown] for row in table]
+    filled = [place for place in range(max(map(len, table), default=0)) if any(row[place].png for row in table)]
+    return [[row[place] for place in filled] for row in table]
 
 
 def _sliders(bundles: Sequence[BundleRecord]) -> list[tuple[str, str, str]]:
     """What to slide between: name of the model, its input and its output, of the student or else the first trained."""
-    shown = [bundle for bundle in bundles if bundle.manifest.trained and any(row.output for row in bundle.samples)]
-    if not shown:
+    pictured = [bundle for bundle in bundles if bundle.manifest.trained and any(row.output for row in bundle.samples)]
+    if not pictured:
         return []
-    pairs = [(shown[0].manifest.name, _png(row.input), _png(row.output)) for row in shown[0].samples]
+    pairs = [(pictured[0].manifest.name, _png(row.input), _png(row.output)) for row in pictured[0].samples]
     return [(name, before, after) for name, before, after in pairs if before and after]
 
 

@@ -77,11 +77,11 @@ def quality_against_latency(points: Sequence[Point], quality_name: str, title: s
 
 def best(points: Sequence[Point]) -> list[Point]:
     """The Pareto front, the fastest first: no other point is as fast and as good and better in one of the two."""
-    found: list[Point] = []
+    front: list[Point] = []
     for point in sorted(points, key=lambda point: (point.ms, point.distance)):
-        if not found or point.distance < found[-1].distance:
-            found.append(point)
-    return found
+        if not front or point.distance < front[-1].distance:
+            front.append(point)
+    return front
 
 
 def _radius(point: Point, points: Sequence[Point]) -> float:

@@ -21,10 +21,10 @@ def selection_of(results: Sequence[Path]) -> Selection:
     Raises:
         ResultsError: a file is missing, broken or foreign, or there is no result in any.
     """
-    found = read_results(results)
-    if not found.results:
+    content = read_results(results)
+    if not content.results:
         raise ResultsError("no results to report; measure first with: pocketgan bench BUNDLE... --out results.jsonl")
-    return select(found)
+    return select(content)
 
 
 def markdown(selection: Selection) -> str:

@@ -58,7 +58,7 @@ def frame_rate_over_time(run: Run, title: str) -> Markup:
     """The median frame rate of each window, the levels that it went through, and what the OS told of the device."""
     rates = [1000 / ms for ms in run.course.medians_ms]
     end_s, most = max(run.course.times_s[-1], 1e-9), max(rates) * 1.15
-    shown = [rate for rate in FRAME_RATES if rate < most]
+    marked_rates = [rate for rate in FRAME_RATES if rate < most]
 
     def y(rate: float) -> float:
         return BOTTOM - (BOTTOM - TOP) * rate / most
@@ -68,7 +68,7 @@ def frame_rate_over_time(run: Run, title: str) -> Markup:
             '<line class="rate" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>'
             '<text class="rate-label" x="100%" y="{1:.1f}" text-anchor="end">{2} FPS</text>'
         ).format(y(rate), y(rate) - 4, rate)
-        for rate in shown
+        for rate in marked_rates
     ]
     parts.append(Markup('<line class="grid" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(BOTTOM))
     points = [(1000 * second / end_s, y(rate)) for second, rate in zip(run.course.times_s, rates, strict=True)]
@@ -91,38 +91,40 @@ def frame_rate_over_time(run: Run, title: str) -> Markup:
         Markup('<text class="axis" x="100%" y="{0}" text-anchor="end">{1:.0f} s</text>').format(BOTTOM + 32, end_s),
         *_thermal(run, end_s),
     ]
-    told = _told([state for _, state in run.states])
-    if told:
-        parts.append(Markup('<text class="axis" x="0" y="{}">{}</text>').format(BOTTOM + 52, told))
-    return svg(BOTTOM + (58 if told else 38), title, f"{run.name} {run.verdict}", parts)
+    device_state = _device_states([state for _, state in run.states])
+    if device_state:
+        parts.append(Markup('<text class="axis" x="0" y="{}">{}</text>').format(BOTTOM + 52, device_state))
+    return svg(BOTTOM + (58 if device_state else 38), title, f"{run.name} {run.verdict}", parts)
 
 
 def _thermal(run: Run, end_s: float) -> list[Markup]:
     """A strip of the thermal states, each up to the next reading; empty where the OS tells none."""
-    told = [(min(max(second, 0), end_s), state.thermal_state) for second, state in run.states if state.thermal_state]
-    if not told:
+    readings = [
+        (min(max(second, 0), end_s), state.thermal_state) for second, state in run.states if state.thermal_state
+    ]
+    if not readings:
         return []
-    bounds = [0.0, *(second for second, _ in told[1:]), end_s]
+    bounds = [0.0, *(second for second, _ in readings[1:]), end_s]
     return [
         Markup(
             '<rect class="thermal-{}" x="{:.2f}%" width="{:.2f}%" y="{}" height="{}"><title>{}</title></rect>'
         ).format(state, 100 * start / end_s, 100 * (stop - start) / end_s, BOTTOM + 4, STRIP_PX, state)
-        for (_, state), start, stop in zip(told, bounds[:-1], bounds[1:], strict=True)
+        for (_, state), start, stop in zip(readings, bounds[:-1], bounds[1:], strict=True)
         if stop > start
     ]
 
 
-def _told(states: Sequence[Conditions]) -> str:
-    found = []
+def _device_states(states: Sequence[Conditions]) -> str:
+    facts = []
     thermal = list(dict.fromkeys(state.thermal_state for state in states if state.thermal_state))
     if thermal:
-        found.append(" → ".join(thermal))
+        facts.append(" → ".join(thermal))
     for unit, values in (
         ("°C", [state.temperature_c for state in states]),
         ("MHz", [state.frequency_mhz for state in states]),
     ):
-        known = [value for value in values if value is not None]
-        if known:
-            first, last = f"{known[0]:,.0f}", f"{known[-1]:,.0f}"
-            found.append(f"{first} {unit}" if first == last else f"{first} → {last} {unit}")
-    return " · ".join(found)
+        readings = [value for value in values if value is not None]
+        if readings:
+            first, last = f"{readings[0]:,.0f}", f"{readings[-1]:,.0f}"
+            facts.append(f"{first} {unit}" if first == last else f"{first} → {last} {unit}")
+    return " · ".join(facts)

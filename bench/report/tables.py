@@ -111,8 +111,8 @@ def start_table(selection: Selection) -> Table | None:
     rows = []
     for item in selection.latest:
         result = item.result
-        told = (result.cold_load_ns, result.warm_load_ns, result.first_inference_ns, result.memory, result.parity)
-        if result.device.simulated or not any(told):
+        figures = (result.cold_load_ns, result.warm_load_ns, result.first_inference_ns, result.memory, result.parity)
+        if result.device.simulated or not any(figures):
             continue
         memory, parity = result.memory, result.parity
         above = None if memory is None else max(memory.peak_bytes - memory.runtime_bytes, 0)
@@ -152,9 +152,9 @@ def device_matrix(selection: Selection) -> Table | None:
         (
             Cell(name, labels.ROLES[roles[name, entry, mode]], role=roles[name, entry, mode]),
             Cell(entry, "" if mode == "latency" else mode),
-            *(found.get(device, NOTHING) for device in devices),
+            *(rates.get(device, NOTHING) for device in devices),
         )
-        for (name, entry, mode), found in sorted(cells.items(), key=lambda item: (item[0][1], item[0][0]))
+        for (name, entry, mode), rates in sorted(cells.items(), key=lambda item: (item[0][1], item[0][0]))
     )
     return Table("Frame rate of every model on every device", tuple(columns), rows)
 

@@ -18,14 +18,14 @@ def rows(pair: Pair) -> list[tuple[str, ...]]:
 
 def remarks(pair: Pair) -> list[str]:
     """Why there is no decision, and what would bring one; empty where there is one."""
-    found = [f"cannot be compared: {difference}" for difference in pair.differences]
-    found += [
+    reasons = [f"cannot be compared: {difference}" for difference in pair.differences]
+    reasons += [
         f"undecided: {one.metric} needs {one.rounds} rounds in all (--most-rounds)"
         for one in pair.metrics
         if one.rounds is not None
     ]
     missing = [one.metric for one in pair.metrics if one.tolerance is not None and one.base is None]
-    return found + [f"cannot be compared: {metric} was not measured" for metric in missing]
+    return reasons + [f"cannot be compared: {metric} was not measured" for metric in missing]
 
 
 def markdown(pairs: Sequence[Pair], verdict: Verdict) -> str:
@@ -51,13 +51,13 @@ def junit(pairs: Sequence[Pair]) -> str:
                 continue
             case = ElementTree.SubElement(suite, "testcase", classname=f"{pair.bundle}.{pair.entry}", name=one.metric)
             counts["tests"] += 1
-            said = "; ".join([", ".join(_row(one)[1:5]), *remarks(pair)])
+            message = "; ".join([", ".join(_row(one)[1:5]), *remarks(pair)])
             if verdict is Verdict.REGRESSION:
                 counts["failures"] += 1
-                ElementTree.SubElement(case, "failure", message=f"{verdict}: {said}")
+                ElementTree.SubElement(case, "failure", message=f"{verdict}: {message}")
             elif verdict is not Verdict.PASS:
                 counts["skipped"] += 1
-                ElementTree.SubElement(case, "skipped", message=f"{verdict}: {said}")
+                ElementTree.SubElement(case, "skipped", message=f"{verdict}: {message}")
         for name, count in counts.items():
             suite.set(name, str(count))
     ElementTree.indent(root)

@@ -45,8 +45,8 @@ class CoreMLEngine:
         sides = list(model.inputs), list(model.outputs)
 
         def run(inputs: Inputs) -> Sequence[np.ndarray]:
-            given = {tensor.name: _image(inputs[tensor.name], tensor) for tensor in sides[0]}
-            outputs = loaded.predict(given)
+            images = {tensor.name: _image(inputs[tensor.name], tensor) for tensor in sides[0]}
+            outputs = loaded.predict(images)
             return [_array(outputs[tensor.name], tensor) for tensor in sides[1]]
 
         return run

@@ -37,8 +37,8 @@ class ExecuTorchEngine:
         torch.set_num_threads(threads)
         _portable_lib._unsafe_reset_threadpool(threads)
         self._torch, self._runtime = torch, _portable_lib
-        found = _portable_lib._threadpool_get_thread_count()
-        notes = [] if found == threads else [f"ExecuTorch's thread pool has {found} threads, {threads} asked for"]
+        size = _portable_lib._threadpool_get_thread_count()
+        notes = [] if size == threads else [f"ExecuTorch's thread pool has {size} threads, {threads} asked for"]
         return metadata.version("executorch"), notes
 
     def load(self, model: ModelPlan) -> Run:

@@ -15,11 +15,11 @@ def cached_share(path: Path) -> float | None:
     """
     try:
         files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
-        found = [_pages(file) for file in files if file.stat().st_size]
+        pages_of_files = [_pages(file) for file in files if file.stat().st_size]
     except (OSError, AttributeError, ValueError):
         return None
-    total = sum(pages for _, pages in found)
-    return sum(cached for cached, _ in found) / total if total else None
+    total = sum(pages for _, pages in pages_of_files)
+    return sum(cached for cached, _ in pages_of_files) / total if total else None
 
 
 def _pages(file: Path) -> tuple[int, int]:
@@ -27,15 +27,15 @@ def _pages(file: Path) -> tuple[int, int]:
     libc = ctypes.CDLL(None, use_errno=True)
     with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=_PROTECTION) as mapped:
         pages = -(-len(mapped) // mmap.PAGESIZE)
-        told = (ctypes.c_ubyte * pages)()
+        flags = (ctypes.c_ubyte * pages)()
         start = (ctypes.c_char * len(mapped)).from_buffer(mapped)
         try:
-            failed = libc.mincore(ctypes.c_void_p(ctypes.addressof(start)), ctypes.c_size_t(len(mapped)), told)
+            failed = libc.mincore(ctypes.c_void_p(ctypes.addressof(start)), ctypes.c_size_t(len(mapped)), flags)
         finally:
             del start  # the map cannot be closed while it is used
         if failed:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return sum(page & 1 for page in told), pages
+    return sum(page & 1 for page in flags), pages
 
 
 # A private map that could be written to is what ctypes takes; nothing is written.

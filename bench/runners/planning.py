@@ -61,9 +61,9 @@ def model_path(component: Component) -> str:
     files = [PurePosixPath(file.path) for file in component.files]
     # A package is a folder: every folder above a file counts.
     there = dict.fromkeys(str(path) for file in files for path in (file, *file.parents))
-    named = [path for path in there if path == component.entry_point or path.endswith(f"/{component.entry_point}")]
-    if len(named) == 1:
-        return named[0]
+    paths = [path for path in there if path == component.entry_point or path.endswith(f"/{component.entry_point}")]
+    if len(paths) == 1:
+        return paths[0]
     if len(files) == 1:
         return str(files[0])
     raise BundleError(f"component {component.name}: its entry point {component.entry_point} is none of its files")

@@ -65,9 +65,9 @@ class Job(Strict):
 
     @model_validator(mode="after")
     def _frames_or_seconds(self) -> Job:
-        wanted = self.duration_s if self.mode == "sustained" else self.iterations
+        length_asked = self.duration_s if self.mode == "sustained" else self.iterations
         other = self.iterations if self.mode == "sustained" else self.duration_s
-        if wanted is None or other is not None:
+        if length_asked is None or other is not None:
             length = "duration_s and not iterations" if self.mode == "sustained" else "iterations and not duration_s"
             raise ValueError(f"mode {self.mode} needs {length}")
         return self

@@ -113,7 +113,7 @@ def read(module: nn.Module, example: tuple[Tensor, ...]) -> dict[str, Reading]:
             raise NotImplementedError(operator(node))
         if any(len(shape) > _LARGEST_RANK for shape in _shapes(node)):
             raise ValueError(f"Core ML takes tensors of at most {_LARGEST_RANK} dimensions ({_ISSUES}/1723)")
-    fallen = {node: found for node in nodes for found in _falls(node)}
+    fallen = {node: fall for node in nodes for fall in _falls(node)}
     return {
         ACCELERATOR: Reading(
             taken=len(nodes) - len(fallen),
@@ -125,9 +125,9 @@ def read(module: nn.Module, example: tuple[Tensor, ...]) -> dict[str, Reading]:
 
 
 def _falls(node: Node) -> Iterator[Left]:
-    for known in KNOWN_FALLS:
-        if known.fits(node):
-            yield left(node, known.why, since=known.since, source=known.source, change=known.change)
+    for fall in KNOWN_FALLS:
+        if fall.fits(node):
+            yield left(node, fall.why, since=fall.since, source=fall.source, change=fall.change)
             return
 
 

@@ -76,8 +76,8 @@ def _why(node: Node, reasons: dict[Node, str], partitioner: Any) -> str:
         return f"not for {' with '.join(sorted(types))}"
     if why == "no operator implementation":
         return ""
-    known = getattr(partitioner, "target_partitioner_configs", {})
-    if not why and getattr(node.target, "__name__", "").removeprefix("aten.") in known:
+    operators = getattr(partitioner, "target_partitioner_configs", {})
+    if not why and getattr(node.target, "__name__", "").removeprefix("aten.") in operators:
         return "not with a step" if "slice" in node.name else "not with these arguments"
     return why
 

@@ -105,9 +105,9 @@ def _fall(group: list[Left], accelerator: str) -> Fall:
     reasons: dict[str, list[str]] = {}
     for node in group:
         operators[node.operator] = operators.get(node.operator, 0) + 1
-        named = reasons.setdefault(node.why, [])
-        if node.operator not in named:
-            named.append(node.operator)
+        operators_of_reason = reasons.setdefault(node.why, [])
+        if node.operator not in operators_of_reason:
+            operators_of_reason.append(node.operator)
     first = group[0]
     return Fall(
         layer=first.layer,

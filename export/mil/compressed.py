@@ -48,11 +48,11 @@ def constexpr_lut_to_dense(
         return lut[_unpacked(indices, int(math.log2(len(lut))), shape.tolist())]
     palettes, size = lut.shape[-2:]
     blocks = _repeated(torch.arange(math.prod(lut.shape[:-2])).reshape(lut.shape[:-2]), indices.shape)
-    found = lut.reshape(-1, palettes, size)[blocks, indices]
+    vectors = lut.reshape(-1, palettes, size)[blocks, indices]
     if size == 1:
-        return found[..., 0]
+        return vectors[..., 0]
     axis = int(vector_axis) % indices.dim()  # type: ignore[arg-type]
-    return found.movedim(-1, axis + 1).flatten(axis, axis + 1)
+    return vectors.movedim(-1, axis + 1).flatten(axis, axis + 1)
 
 
 def constexpr_sparse_to_dense(nonzero_data: Tensor, mask: Tensor, shape: Tensor | None = None) -> Tensor:

@@ -170,10 +170,10 @@ def layer_norm(
 ) -> Tensor:
     dims = [axis % x.dim() for axis in _ints(axes)]
     deviation = x - x.mean(dims, True)
-    found = deviation * (deviation.square().mean(dims, True) + float(epsilon)).rsqrt()
+    normalised = deviation * (deviation.square().mean(dims, True) + float(epsilon)).rsqrt()
     shape = [size if index in dims else 1 for index, size in enumerate(x.shape)]
-    found = found if gamma is None else found * gamma.reshape(shape)
-    return found if beta is None else found + beta.reshape(shape)
+    normalised = normalised if gamma is None else normalised * gamma.reshape(shape)
+    return normalised if beta is None else normalised + beta.reshape(shape)
 
 
 @_operator
@@ -324,13 +324,13 @@ def _padding(
     if pad_type == "custom":
         top, bottom, left, right = _ints(pad)
         return [left, right, top, bottom]
-    found: list[int] = []
+    padding: list[int] = []
     for dim in (1, 0):  # "same": as many outputs as the input has strides; the odd row comes last, or first
         size, reach = x.shape[2 + dim], (kernel[dim] - 1) * dilation[dim] + 1
         total = max((-(-size // stride[dim]) - 1) * stride[dim] + reach - size, 0)
         sides = [total // 2, total - total // 2]
-        found += sides if pad_type == "same" else sides[::-1]
-    return found
+        padding += sides if pad_type == "same" else sides[::-1]
+    return padding
 
 
 def _nearest(size: int, scale: float) -> Tensor:

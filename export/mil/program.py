@@ -79,17 +79,17 @@ class Program:
         values: dict[str, Any] = {}
         for name, shape in self.inputs.items():
             if name not in inputs or tuple(inputs[name].shape) != shape:
-                given = "nothing" if name not in inputs else "x".join(map(str, inputs[name].shape))
-                raise ExportError(f"input {name!r} takes {'x'.join(map(str, shape))}, not {given}")
+                shape_given = "nothing" if name not in inputs else "x".join(map(str, inputs[name].shape))
+                raise ExportError(f"input {name!r} takes {'x'.join(map(str, shape))}, not {shape_given}")
             values[name] = torch.from_numpy(np.array(inputs[name])).float()
-        wanted = list(self._block.outputs)
-        last_read = self._last_read(wanted)
+        outputs = list(self._block.outputs)
+        last_read = self._last_read(outputs)
         with torch.no_grad():
             for index, operation in enumerate(self._block.operations):
                 self._step(operation, values, rounding)
                 for name in last_read.get(index, ()):
                     del values[name]
-        return {name: values[name].float().numpy() for name in wanted}
+        return {name: values[name].float().numpy() for name in outputs}
 
     def _step(self, operation: Any, values: dict[str, Any], rounding: bool) -> None:
         attributes = {name: self._value(value) for name, value in operation.attributes.items() if name != "name"}
@@ -99,7 +99,7 @@ class Program:
             if operation.type not in OPERATORS:
                 name = operation.outputs[0].name
                 raise ExportError(f"Core ML's operation {operation.type!r} ({name}) is not known to this evaluator")
-            arguments = {name: self._argument(found, values) for name, found in operation.inputs.items()}
+            arguments = {name: self._argument(argument, values) for name, argument in operation.inputs.items()}
             try:
                 results = OPERATORS[operation.type](**attributes, **arguments)
             except (RuntimeError, TypeError, ValueError, KeyError) as error:
@@ -116,11 +116,11 @@ class Program:
 
     def _argument(self, argument: Any, values: dict[str, Any]) -> Any:
         """What one argument stands for: a value, or a list of them."""
-        found = [
+        items = [
             values[binding.name] if binding.WhichOneof("binding") == "name" else self._value(binding.value)
             for binding in argument.arguments
         ]
-        return found[0] if len(found) == 1 else found
+        return items[0] if len(items) == 1 else items
 
     def _value(self, value: Any) -> Any:
         """Floats as float32 tensors, integers as int64, truth values as bool, text as str."""
@@ -149,15 +149,15 @@ class Program:
         """By index of an operation, the names that no later one reads."""
         last: dict[str, int] = {}
         for index, operation in enumerate(self._block.operations):
-            read = [binding.name for found in operation.inputs.values() for binding in found.arguments]
+            read = [binding.name for argument in operation.inputs.values() for binding in argument.arguments]
             for name in [*read, *(output.name for output in operation.outputs)]:
                 if name:
                     last[name] = index
-        found: dict[int, list[str]] = {}
+        names: dict[int, list[str]] = {}
         for name, index in last.items():
             if name not in kept:
-                found.setdefault(index, []).append(name)
-        return found
+                names.setdefault(index, []).append(name)
+        return names
 
 
 def _shape(type_: Any) -> tuple[int, ...]:
@@ -168,17 +168,17 @@ def _decoded(data: bytes, kind: int, shape: tuple[int, ...]) -> np.ndarray:
     """Stored bytes as numbers; integers smaller than a byte lie side by side, the lowest bits first."""
     count = int(np.prod(shape))
     if kind in _WHOLE:
-        found = np.frombuffer(data, _WHOLE[kind])
+        numbers = np.frombuffer(data, _WHOLE[kind])
     elif kind in _BITS:
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[: count * _BITS[kind]]
-        found = bits.reshape(-1, _BITS[kind]).astype(np.int64) @ (1 << np.arange(_BITS[kind]))
+        numbers = bits.reshape(-1, _BITS[kind]).astype(np.int64) @ (1 << np.arange(_BITS[kind]))
         if kind == _INT4:
-            found = np.where(found > 7, found - 16, found)
+            numbers = np.where(numbers > 7, numbers - 16, numbers)
     else:
         raise ExportError(f"Core ML's data type {kind} is not known to this evaluator")
-    if len(found) != count:
-        raise ExportError(f"a constant of {count} numbers is stored as {len(found)}")
-    return found.reshape(shape)
+    if len(numbers) != count:
+        raise ExportError(f"a constant of {count} numbers is stored as {len(numbers)}")
+    return numbers.reshape(shape)
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -38,8 +38,8 @@ def _written_out(module: GraphModule, node: Node) -> bool:
     if not plain or node.kwargs.get("enable_gqa") or shape_of(query)[:-2] != shape_of(key)[:-2]:
         return False
     writer, width = Writer(module, node), shape_of(query)[-1]
-    given = node.kwargs.get("scale")
-    scale = given if isinstance(given, float) else 1 / math.sqrt(width)
+    own_scale = node.kwargs.get("scale")
+    scale = own_scale if isinstance(own_scale, float) else 1 / math.sqrt(width)
     factor = writer.tensor(torch.full([1] * len(shape_of(query)), scale), "scale")
     scaled = writer.call(_aten.mul.Tensor, query, factor)
     weights = _product(writer, scaled, writer.call(_aten.transpose.int, key, -2, -1))

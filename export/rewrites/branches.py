@@ -65,16 +65,16 @@ def merge_siblings(module: GraphModule) -> int:
         weights = torch.cat([tensor_of(module, arguments_of(node)[1]) for node in family])
         bias = torch.cat([_bias(module, node) for node in family])
         tensors = writer.tensor(weights, "weights"), writer.tensor(bias, "bias")
-        found = writer.call(_CONVOLUTION, arguments_of(first)[0], *tensors, *_form(first)[1:])
+        joint = writer.call(_CONVOLUTION, arguments_of(first)[0], *tensors, *_form(first)[1:])
         ends = family
         activations = [_only_activation(node) for node in family]
         if all(activations) and len({node.target for node in activations if node is not None}) == 1:
             ends = [node for node in activations if node is not None]
-            found = writer.call(_aten.relu.default, found)
+            joint = writer.call(_aten.relu.default, joint)
         start = 0
         for node, end in zip(family, ends, strict=True):
             width = tensor_of(module, arguments_of(node)[1]).shape[0]
-            end.replace_all_uses_with(writer.call(_aten.slice.Tensor, found, 1, start, start + width))
+            end.replace_all_uses_with(writer.call(_aten.slice.Tensor, joint, 1, start, start + width))
             start += width
         for node in {*ends, *family} - set(family):
             module.graph.erase_node(node)

@@ -121,6 +121,6 @@ def value_of(module: GraphModule, node: Node) -> Tensor:
     arguments = map_arg(node.args, lambda read: tensor_of(module, read))
     keywords = map_arg(node.kwargs, lambda read: tensor_of(module, read))
     with torch.no_grad():
-        found = node.target(*arguments, **keywords)  # type: ignore[operator]
-    assert isinstance(found, Tensor)
-    return found
+        value = node.target(*arguments, **keywords)  # type: ignore[operator]
+    assert isinstance(value, Tensor)
+    return value

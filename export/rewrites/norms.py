@@ -103,7 +103,7 @@ def _normalised(
     )
     if weight is not None and rank == 4:
         scale, weight = writer.call(_aten.mul.Tensor, scale, weight), None
-    found = writer.call(_aten.mul.Tensor, deviation, scale)
+    scaled = writer.call(_aten.mul.Tensor, deviation, scale)
     if weight is not None:
-        found = writer.call(_aten.mul.Tensor, found, weight)
-    return found if bias is None else writer.call(_aten.add.Tensor, found, bias)
+        scaled = writer.call(_aten.mul.Tensor, scaled, weight)
+    return scaled if bias is None else writer.call(_aten.add.Tensor, scaled, bias)

@@ -35,7 +35,7 @@ def nearest_up(module: GraphModule) -> int:
 
 def nearest_down(module: GraphModule) -> int:
     """x[:, :, ::s, ::t] as a 1x1 convolution of every channel for itself with stride (s, t) and weight 1."""
-    changed, found = 0, {}
+    changed, sampled = 0, {}
     for outer in calls(module, _aten.slice.Tensor):
         inner = arguments_of(outer)[0]
         steps = _steps(outer, 3), _steps(inner, 2)
@@ -43,11 +43,11 @@ def nearest_down(module: GraphModule) -> int:
             continue
         source, stride = arguments_of(inner)[0], [steps[1], steps[0]]
         key = (source, *stride)
-        if key not in found:
+        if key not in sampled:
             writer, channels = Writer(module, outer), shape_of(source)[1]
             ones = writer.tensor(torch.ones(channels, 1, 1, 1), "ones")
-            found[key] = writer.call(_aten.conv2d.default, source, ones, None, stride, [0, 0], [1, 1], channels)
-        outer.replace_all_uses_with(found[key])
+            sampled[key] = writer.call(_aten.conv2d.default, source, ones, None, stride, [0, 0], [1, 1], channels)
+        outer.replace_all_uses_with(sampled[key])
         module.graph.erase_node(outer)
         changed += 1
     return changed

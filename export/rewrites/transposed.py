@@ -27,7 +27,7 @@ def transposed_as_phases(module: GraphModule) -> int:
         rows, columns = (_phases(size, stride, padding) for size in weight.shape[2:])
         if not rows or not columns:
             continue
-        writer, source, bias, found = Writer(module, node), arguments_of(node)[0], argument(node, 2), []
+        writer, source, bias, phases = Writer(module, node), arguments_of(node)[0], argument(node, 2), []
         for down, above, below in rows:
             for across, left, right in columns:
                 pads = [left, right, above, below]
@@ -35,8 +35,8 @@ def transposed_as_phases(module: GraphModule) -> int:
                 kernel = writer.tensor(weight[:, :, down][:, :, :, across].transpose(0, 1).contiguous(), "phase")
                 # A copy each: a quantiser knows no bias of several.
                 shift = None if bias is None else writer.tensor(tensor_of(module, bias), "bias")
-                found.append(writer.call(_aten.conv2d.default, padded, kernel, shift))
-        writer.finish(interleaved(writer, found, stride))
+                phases.append(writer.call(_aten.conv2d.default, padded, kernel, shift))
+        writer.finish(interleaved(writer, phases, stride))
         changed += 1
     return changed
 
@@ -63,11 +63,11 @@ def _settings(node: Node) -> tuple[int, int] | None:
 def _phases(size: int, stride: int, padding: int) -> list[tuple[list[int], int, int]]:
     """Of each phase along one axis, its taps from the first input on and the zeros needed before and after the input;
     nothing where a phase has no taps, or does not begin or end at the input's edges."""
-    found = []
+    phases = []
     for phase in range(stride):
         taps = [tap for tap in range(size) if (tap - phase - padding) % stride == 0][::-1]
         reach = [(tap - phase - padding) // stride for tap in taps]
         if not taps or reach[0] < 0 or reach[-1] > 0:
             return []
-        found.append((taps, reach[0], -reach[-1]))
-    return found
+        phases.append((taps, reach[0], -reach[-1]))
+    return phases

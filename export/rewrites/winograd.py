@@ -76,14 +76,14 @@ def _products(writer: Writer, node: Node) -> list[list[Node]]:
 
 def _sums(writer: Writer, source: Node, axis: int) -> list[Node]:
     """The four sums of every second four neighbours, along the height (0) or the width (1)."""
-    channels, found = shape_of(source)[1], []
+    channels, sums = shape_of(source)[1], []
     for taps, step in _SUMS:
         shape, stride, dilation = [channels, 1, 1, 1], [1, 1], [1, 1]
         shape[2 + axis], stride[axis], dilation[axis] = len(taps), 2, step
         kernel = torch.tensor(taps).view(len(taps), *[1] * (1 - axis)).expand(shape)
         weight = writer.tensor(kernel.contiguous(), "sums")
-        found.append(writer.call(_aten.conv2d.default, source, weight, None, stride, [0, 0], dilation, channels))
-    return found
+        sums.append(writer.call(_aten.conv2d.default, source, weight, None, stride, [0, 0], dilation, channels))
+    return sums
 
 
 def _outputs(writer: Writer, products: Sequence[Node]) -> tuple[Node, Node]:

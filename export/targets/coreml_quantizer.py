@@ -79,8 +79,8 @@ def _patterns_of(operators: set[str]) -> Iterator[None]:
         return tuple(one for one in every if _TRACED_AS.get(one.__name__, one.__name__) in operators)
 
     def occurs(annotator: str) -> bool:
-        needed = _NEEDED.get(annotator, annotator)
-        return any(operator.startswith(needed) for operator in operators)
+        operator_name = _NEEDED.get(annotator, annotator)
+        return any(operator.startswith(operator_name) for operator in operators)
 
     registry = _coreml_quantizer._AnnotationPatternRegistry
     kept = {name: annotator for name, annotator in registry.get_annotators().items() if occurs(name)}

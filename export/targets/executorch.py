@@ -79,9 +79,9 @@ def _quantised(module: nn.Module, example: tuple[Tensor, ...], form: Form) -> nn
 
     def keeps_the_scale(operator: Any) -> bool:
         """XNNPACK's slices give what they take; torch's own name for them is missing in the quantizer's list."""
-        return operator is torch.ops.aten.slice.Tensor or known(operator)
+        return operator is torch.ops.aten.slice.Tensor or shares_its_scale(operator)
 
-    known = annotators._is_share_obs_or_fq_op
+    shares_its_scale = annotators._is_share_obs_or_fq_op
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(annotators, "_is_share_obs_or_fq_op", keeps_the_scale))
         if "fp32" in layers.values():

@@ -110,8 +110,8 @@ def lower(
             errors="replace",
         )
         if done.returncode:
-            said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-            raise ExportError(f"lowering for {soc} ended with exit code {done.returncode}: {said[-1]}")
+            messages = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+            raise ExportError(f"lowering for {soc} ended with exit code {done.returncode}: {messages[-1]}")
         delegation = Delegation.model_validate_json((folder / DELEGATION).read_text())
         return (folder / MODEL_FILE).read_bytes(), delegation
 

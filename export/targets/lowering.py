@@ -82,8 +82,8 @@ def _passes_once() -> Iterator[None]:
     from executorch.exir.pass_base import ExportPass, PassResult, _ExportPassBase
 
     original = _ExportPassBase.call
-    named = vars(_ExportPassBase).keys() | vars(ExportPass).keys()
-    hooks = {name for name in named if not name.startswith("__")} - {"call", "_abc_impl"}
+    attributes = vars(_ExportPassBase).keys() | vars(ExportPass).keys()
+    hooks = {name for name in attributes if not name.startswith("__")} - {"call", "_abc_impl"}
     propagated: set[str] = set()
 
     def call(self: Any, graph_module: fx.GraphModule) -> Any:
@@ -109,9 +109,9 @@ def _decompositions_once() -> Iterator[None]:
             targets = {node.target for node in self.graph.nodes if node.op == "call_function"}
             if not any(target in table for target in targets):
                 return self
-        found = original(self, table, **options)
-        decomposed.add(_text(found.graph))
-        return found
+        program = original(self, table, **options)
+        decomposed.add(_text(program.graph))
+        return program
 
     with mock.patch.object(ExportedProgram, "run_decompositions", run_decompositions):
         yield

@@ -57,8 +57,8 @@ def check_readable(files: Sequence[Path]) -> dict[Path, Size]:
     Raises:
         DataError: names the files that do not decode.
     """
-    found = look_at(files, lambda image: image.size)
-    return {path: size for path, size in found.items() if size is not None}
+    sizes = look_at(files, lambda image: image.size)
+    return {path: size for path, size in sizes.items() if size is not None}
 
 
 def look_at(files: Sequence[Path], see: Callable[[Image.Image], Item]) -> dict[Path, Item]:
@@ -77,19 +77,19 @@ def look_at(files: Sequence[Path], see: Callable[[Image.Image], Item]) -> dict[P
             return False, None
 
     with ThreadPoolExecutor() as pool:
-        seen = dict(zip(files, pool.map(one, files), strict=True))
-    unreadable = [str(path) for path, (readable, _) in seen.items() if not readable]
+        results = dict(zip(files, pool.map(one, files), strict=True))
+    unreadable = [str(path) for path, (readable, _) in results.items() if not readable]
     if unreadable:
         raise DataError(f"{some(unreadable, 'file is', 'files are')} not readable as an image; repair or remove")
-    return {path: value for path, (_, value) in seen.items()}  # type: ignore[misc]
+    return {path: value for path, (_, value) in results.items()}  # type: ignore[misc]
 
 
 def check_halves(files: Sequence[Path], sizes: dict[Path, Size]) -> None:
     """Raises DataError where side-by-side images differ in size or cannot be halved."""
     if not files:
         return
-    found = [sizes[path] for path in files]
-    usual = max(set(found), key=found.count)
+    image_sizes = [sizes[path] for path in files]
+    usual = max(set(image_sizes), key=image_sizes.count)
     odd = [f"{path} ({text(sizes[path])})" for path in files if sizes[path] != usual]
     if odd:
         raise DataError(
@@ -117,8 +117,8 @@ def text(size: Size) -> str:
 
 def some(items: Sequence[str], one: str, many: str) -> str:
     """How many there are, and the first five."""
-    shown = ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
-    return f"{len(items)} {one if len(items) == 1 else many}: {shown}:"
+    first = ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
+    return f"{len(items)} {one if len(items) == 1 else many}: {first}:"
 
 
 def content_hashes(files: Iterable[Path], root: Path, known: dict[str, list]) -> dict[str, list]:

@@ -61,9 +61,9 @@ class LabelFormat:
 
     def encode(self, labels: np.ndarray, instances: np.ndarray | None) -> np.ndarray:
         """(h, w) class indices, and instance numbers where they are used -> (channels, h, w) uint8 of 0 and 1."""
-        known = np.where(labels == VOID, self.classes, labels).astype(np.int64)
-        one_hot = np.zeros((self.classes + 1, known.size), np.uint8)
-        one_hot[known.ravel(), np.arange(known.size)] = 1
+        indices = np.where(labels == VOID, self.classes, labels).astype(np.int64)
+        one_hot = np.zeros((self.classes + 1, indices.size), np.uint8)
+        one_hot[indices.ravel(), np.arange(indices.size)] = 1
         if self.unknown == "zero":
             one_hot = one_hot[: self.classes]
         maps = [one_hot.reshape(-1, *labels.shape)]
@@ -74,13 +74,13 @@ class LabelFormat:
 
 def edges(instances: np.ndarray) -> np.ndarray:
     """(h, w) instance numbers -> (h, w) uint8: 1 where one of the four neighbours belongs to another instance."""
-    found = np.zeros(instances.shape, bool)
+    edge = np.zeros(instances.shape, bool)
     across, down = instances[:, 1:] != instances[:, :-1], instances[1:] != instances[:-1]
-    found[:, 1:] |= across
-    found[:, :-1] |= across
-    found[1:] |= down
-    found[:-1] |= down
-    return found.astype(np.uint8)
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    return edge.astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -133,17 +133,17 @@ def _check_labels(files: Sequence[Path], form: LabelFormat) -> None:
         if image.mode not in _INDEX_MODES:
             return image.mode, 0
         indices = np.asarray(image)
-        known = indices[indices != VOID]
-        return image.mode, int(known.max()) if known.size else 0
+        labelled = indices[indices != VOID]
+        return image.mode, int(labelled.max()) if labelled.size else 0
 
-    seen = look_at(files, see)
-    coloured = [str(path) for path, (mode, _) in seen.items() if mode not in _INDEX_MODES]
+    facts = look_at(files, see)
+    coloured = [str(path) for path, (mode, _) in facts.items() if mode not in _INDEX_MODES]
     if coloured:
         raise DataError(
             f"{some(coloured, 'label map is a colour image', 'label maps are colour images')} "
             "a label map is a PNG with one class index a pixel"
         )
-    strange = [f"{path} ({top})" for path, (_, top) in seen.items() if top > form.classes]
+    strange = [f"{path} ({top})" for path, (_, top) in facts.items() if top > form.classes]
     if strange:
         raise DataError(
             f"{some(strange, 'label map holds', 'label maps hold')} an index above data.classes {form.classes}: "

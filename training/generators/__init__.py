@@ -113,14 +113,16 @@ def check(spec: GeneratorSpec) -> None:
             f"{spec.family} takes heights and widths that are multiples of {multiple} and at least {least}, "
             f"not {spec.height}x{spec.width}"
         )
-    known = family.widths(2, spec.blocks, spec.levels)
-    if unknown := sorted(spec.widths.keys() - known.keys()):
+    family_widths = family.widths(2, spec.blocks, spec.levels)
+    if unknown := sorted(spec.widths.keys() - family_widths.keys()):
         mark, message = _EARLIER.get(spec.family, ("", ""))
         if mark and any(mark in name for name in unknown):
             raise ModelError(message)
         raise ModelError(f"{spec.family} has no widths called {', '.join(unknown)}")
     may_vanish = set(family.vanishing(spec))
-    missing = [name for name in known if name not in spec.widths or (name not in may_vanish and spec.widths[name] < 1)]
+    missing = [
+        name for name in family_widths if name not in spec.widths or (name not in may_vanish and spec.widths[name] < 1)
+    ]
     if missing:
         raise ModelError(f"{spec.family} needs a width of at least 1 for {', '.join(missing)}")
 

@@ -61,12 +61,12 @@ def source_file(name: str) -> Path:
     _search(())
     module_name = name.partition(":")[0]
     try:
-        found = importlib.util.find_spec(module_name)
+        module = importlib.util.find_spec(module_name)
     except (ImportError, ValueError):
-        found = None
-    if found is None or found.origin is None:
+        module = None
+    if module is None or module.origin is None:
         raise ModelError(f"{name}: there is no module {module_name} in the working folder or installed")
-    return Path(found.origin)
+    return Path(module.origin)
 
 
 def _search(folders: Sequence[str]) -> None:
@@ -89,10 +89,12 @@ def check_generator(module: nn.Module, name: str, shape: Shape) -> None:
             output = copy.deepcopy(module).eval()(torch.zeros(1, *shape))
     except Exception as error:  # the user's own code
         raise ModelError(f"{name} does not take an input of 1x{text}: {type(error).__name__}: {error}") from error
-    found = "x".join(map(str, output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
-    wanted = f"1x3x{shape[1]}x{shape[2]}"
-    if found != wanted:
-        raise ModelError(f"{name} makes {found} of an input of 1x{text}; one picture, {wanted}, was expected")
+    shape_made = "x".join(map(str, output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
+    shape_expected = f"1x3x{shape[1]}x{shape[2]}"
+    if shape_made != shape_expected:
+        raise ModelError(
+            f"{name} makes {shape_made} of an input of 1x{text}; one picture, {shape_expected}, was expected"
+        )
 
 
 def measured_cost(module: nn.Module, shape: Shape) -> Cost:

@@ -133,13 +133,13 @@ class CycleGan:
             terms["identity"] = weight * (self.generator(target) - target).abs().mean()
             terms["identity_back"] = weight * (self.generator_back(source) - source).abs().mean()
         yield "generator", terms
-        shown, shown_back = self.pool(fake), self.pool_back(fake_back)
+        pooled, pooled_back = self.pool(fake), self.pool_back(fake_back)
         yield (
             "discriminator",
             {
-                "discriminator": self.adversarial.discriminator(self.discriminator(target), self.discriminator(shown)),
+                "discriminator": self.adversarial.discriminator(self.discriminator(target), self.discriminator(pooled)),
                 "discriminator_back": self.adversarial.discriminator(
-                    self.discriminator_back(source), self.discriminator_back(shown_back)
+                    self.discriminator_back(source), self.discriminator_back(pooled_back)
                 ),
             },
         )

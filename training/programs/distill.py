@@ -43,18 +43,18 @@ class Distill:
         return self.task.memories()
 
     def optimisers(self) -> dict[str, Optimiser]:
-        found = self.task.optimisers()
-        own = found["generator"]
-        found["generator"] = replace(own, networks=("generator", "distance"))
-        return found
+        optimisers = self.task.optimisers()
+        own = optimisers["generator"]
+        optimisers["generator"] = replace(own, networks=("generator", "distance"))
+        return optimisers
 
     def losses(self, batch: Batch) -> Iterator[Phase]:
         with torch.no_grad():
-            picture, wanted = self.teacher.forward_with_features(batch["input"])
-        fake, features = self.task.generator.forward_with_features(batch["input"])
+            picture, teacher_features = self.teacher.forward_with_features(batch["input"])
+        fake, student_features = self.task.generator.forward_with_features(batch["input"])
         batch = {**batch, "teacher": picture}
         yield from self.task.judgement(batch, fake)
-        distance = self.lambda_distill * self.distance(wanted, features)
+        distance = self.lambda_distill * self.distance(teacher_features, student_features)
         yield "generator", {**self.task.generator_terms(batch, fake), "distill": distance}
 
     def output(self, images: Tensor) -> Tensor:

@@ -40,8 +40,8 @@ class Confusion:
 
     def mean(self) -> float | None:
         """mIoU in [0, 1] over the classes that occur; None where every pixel was ignored."""
-        found = [value for value in self.per_class() if value is not None]
-        return float(np.mean(found)) if found else None
+        occurring = [value for value in self.per_class() if value is not None]
+        return float(np.mean(occurring)) if occurring else None
 
     def pixel_accuracy(self) -> float | None:
         """Share of pixels that have their label, in [0, 1]; None where every pixel was ignored."""

@@ -104,10 +104,10 @@ def evaluate(generated: Path, reference: Path | None, options: Options) -> Quali
         pending.append(_perceptual(generated, against, options, device))
     if "miou" in options.metrics:
         pending.append(_segmentation(generated, options, device))
-    found: dict[Metric, Measurement] = {}
+    measured: dict[Metric, Measurement] = {}
     for work in pending:
-        found |= work()
-    return Quality({metric: found[metric] for metric in options.metrics}, device.type, warnings)
+        measured |= work()
+    return Quality({metric: measured[metric] for metric in options.metrics}, device.type, warnings)
 
 
 def choose_device(name: str) -> torch.device:
@@ -122,11 +122,11 @@ def choose_device(name: str) -> torch.device:
 
 def check_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
     """Names as given, each once. Raises DataError for one that is unknown."""
-    known = get_args(Metric)
+    all_metrics = get_args(Metric)
     for name in names:
-        if name not in known:
-            raise DataError(f"no metric is called {name!r}; there are: {', '.join(known)}")
-    return tuple(metric for metric in known if metric in names)
+        if name not in all_metrics:
+            raise DataError(f"no metric is called {name!r}; there are: {', '.join(all_metrics)}")
+    return tuple(metric for metric in all_metrics if metric in names)
 
 
 def _needed(path: Path | None, message: str) -> Path:
@@ -147,8 +147,8 @@ def _distributions(
     require("quality", "cleanfid", "torchvision", "scipy")
     folders = (generated, reference)
     files = [find_images(folder) for folder in folders]
-    for folder, found in zip(folders, files, strict=True):
-        if len(found) < LEAST:
+    for folder, images in zip(folders, files, strict=True):
+        if len(images) < LEAST:
             raise DataError(
                 f"FID and KID compare distributions and need {LEAST} images a side at least; {folder} has 1"
             )

@@ -19,16 +19,16 @@ def find_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
-    found = sorted(
+    images = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
-    if not found:
+    if not images:
         raise DataError(f"{folder} holds no images ({', '.join(sorted(suffix[1:] for suffix in SUFFIXES))})")
-    return found
+    return images
 
 
 def match_names(first: Path, second: Path) -> list[tuple[Path, Path]]:
@@ -52,13 +52,13 @@ def match_names(first: Path, second: Path) -> list[tuple[Path, Path]]:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for path in find_images(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise DataError(f"{folder} holds {found[name].name} and {path.name}, two images of one name; remove one")
-        found[name] = path
-    return found
+        if name in images:
+            raise DataError(f"{folder} holds {images[name].name} and {path.name}, two images of one name; remove one")
+        images[name] = path
+    return images
 
 
 def _some(names: Sequence[str]) -> str:

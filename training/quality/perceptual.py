@@ -83,14 +83,14 @@ def perceptual_distances(
             raise DataError(f"LPIPS needs images of {LEAST_SIDE} pixels a side at least; {pair[0]} is smaller")
         return to_tensor(first), to_tensor(second)
 
-    found = []
+    distances = []
     with console.progress("lpips", len(pairs)) as bar:
         for batch in batches(pairs, prepare, batch_size, workers):
             for _, same in groupby(batch, key=lambda pair: pair[0].shape):
                 first, second = (torch.stack(side) for side in zip(*same, strict=True))
-                found.append(network(first, second).numpy())
+                distances.append(network(first, second).numpy())
             bar.advance(len(batch))
-    return np.concatenate(found)
+    return np.concatenate(distances)
 
 
 def _downloaded(backbone: Backbone) -> Path:
@@ -119,26 +119,26 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise ModelError(f"{path} is not a safetensors file, or it is damaged: {error}") from error
     except Exception as error:  # torch.load raises whatever the file's bytes lead to
         raise ModelError(f"{path} is not a file of weights that torch can read safely (weights only)") from error
-    if not isinstance(found, dict):
+    if not isinstance(weights, dict):
         raise ModelError(f"{path} does not hold named weights (a state dict)")
-    return found
+    return weights
 
 
 def _fill(network: torch.nn.Module, weights: dict[str, Tensor], path: Path, backbone: Backbone) -> None:
     """Copy `features.<i>.*` into lpips' slices, whose layers keep torchvision's numbers: `slice2.<i>.*`."""
     state = {}
     for name, own in network.state_dict().items():
-        wanted = "features." + name.split(".", 1)[1]
-        value = weights.get(wanted)
+        entry = "features." + name.split(".", 1)[1]
+        value = weights.get(entry)
         if not isinstance(value, Tensor) or value.shape != own.shape:
-            found = "is missing" if not isinstance(value, Tensor) else f"is {tuple(value.shape)}"
+            problem = "is missing" if not isinstance(value, Tensor) else f"is {tuple(value.shape)}"
             raise ModelError(
-                f"{path} does not hold torchvision's {backbone} backbone: {wanted} {found}, expected "
+                f"{path} does not hold torchvision's {backbone} backbone: {entry} {problem}, expected "
                 f"{tuple(own.shape)}; see --lpips-net"
             )
         state[name] = value

@@ -80,10 +80,10 @@ class Segmenter:
 
         def run(pictures: Tensor) -> Any:
             with torch.inference_mode():
-                found = module(pictures.to(self.device))
-            if isinstance(found, dict):
-                found = next(iter(found.values()), None)
-            return found[0] if isinstance(found, list | tuple) and found else found
+                output = module(pictures.to(self.device))
+            if isinstance(output, dict):
+                output = next(iter(output.values()), None)
+            return output[0] if isinstance(output, list | tuple) and output else output
 
         return run
 
@@ -102,8 +102,8 @@ class Segmenter:
             raise ModelError(f"{self.path} is not an ONNX model that onnxruntime can load") from error
         inputs = session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type != "tensor(float)":
-            shown = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
-            raise ModelError(f"{self.path} must take one NCHW float32 tensor; it takes {shown}")
+            described = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+            raise ModelError(f"{self.path} must take one NCHW float32 tensor; it takes {described}")
         batch, _, height, width = inputs[0].shape
         if isinstance(batch, int) and batch != 1:
             raise ModelError(f"{self.path} takes {batch} pictures at a time only; export it with a free batch, or 1")
@@ -121,13 +121,13 @@ class Segmenter:
         """
         size = "x".join(map(str, pictures.shape[1:]))
         try:
-            found = [self._run(part) for part in pictures.split(1 if self._one_by_one else len(pictures))]
+            parts = [self._run(part) for part in pictures.split(1 if self._one_by_one else len(pictures))]
         except Exception as error:  # whatever a foreign network raises
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(f"{self.path} fails on pictures of {size}: {reason}; see --segmentation-size") from error
-        if not all(isinstance(part, Tensor) for part in found):
-            raise ModelError(f"{self.path} must return a tensor; it returns {type(found[0]).__name__}")
-        output = torch.cat(found).cpu()
+        if not all(isinstance(part, Tensor) for part in parts):
+            raise ModelError(f"{self.path} must return a tensor; it returns {type(parts[0]).__name__}")
+        output = torch.cat(parts).cpu()
         if output.is_floating_point():
             right = output.ndim == 4 and output.shape[1] >= 2
         else:
@@ -174,8 +174,8 @@ def measure_confusion(
                 output = network(torch.stack([picture for _, picture, _ in group]))
                 if confusion is None:
                     confusion = Confusion(_classes(network, output, judging), judging.ignore)
-                for (path, _, labels), found in zip(group, output, strict=True):
-                    predicted = _label_map(found[None], labels.shape)
+                for (path, _, labels), scores in zip(group, output, strict=True):
+                    predicted = _label_map(scores[None], labels.shape)
                     try:
                         confusion.add(predicted, labels)
                     except ValueError as error:
