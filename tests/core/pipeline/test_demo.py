@@ -7,8 +7,8 @@ import sys
 import pytest
 import yaml
 
-from pocketgan.pipeline.running import read_stage
-from pocketgan.recipe.recipe import shipped
+from pocketgan.pipeline.stage import read_stage
+from pocketgan.recipe.reading import shipped
 
 PIXELS_ALONE = """
 from torch import nn
