@@ -31,6 +31,16 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Slider:
+    """A picture before and after: base64 PNGs, `width` pixels across; `name` is the model's."""
+
+    name: str
+    before: str
+    after: str
+    width: int
+
+
+@dataclass(frozen=True)
 class Picture:
     """A PNG as base64, None where there is none."""
 
@@ -65,7 +75,7 @@ class Page:
     scatter: Chart | None
     matrix: tables.Table | None
     sustained: list[Chart]
-    sliders: list[tuple[str, str, str]]
+    sliders: list[Slider]
     incomparable: list[tuple[str, str, tuple[str, ...]]]
     picture_rows: list[list[Picture]]
     forms: tables.Table
@@ -215,13 +225,21 @@ def _picture_rows(bundles: Sequence[BundleRecord]) -> list[list[Picture]]:
     return [[row[place] for place in filled] for row in table]
 
 
-def _sliders(bundles: Sequence[BundleRecord]) -> list[tuple[str, str, str]]:
-    """What to slide between: name of the model, its input and its output, of the student or else the first trained."""
+def _sliders(bundles: Sequence[BundleRecord]) -> list[Slider]:
+    """What the student, or else the first trained model, makes of the largest samples: whole photos beside crops."""
     pictured = [bundle for bundle in bundles if bundle.manifest.trained and any(row.output for row in bundle.samples)]
     if not pictured:
         return []
-    pairs = [(pictured[0].manifest.name, _png(row.input), _png(row.output)) for row in pictured[0].samples]
-    return [(name, before, after) for name, before, after in pairs if before and after]
+    pairs = [(_png(row.input), _png(row.output)) for row in pictured[0].samples]
+    sliders = [Slider(pictured[0].manifest.name, one, other, _width(one)) for one, other in pairs if one and other]
+    widest = max((slider.width for slider in sliders), default=0)
+    return [slider for slider in sliders if 2 * slider.width > widest]
+
+
+def _width(png: str) -> int:
+    """Pixels across of a base64 PNG, as its header says; 0 where that is cut off."""
+    header = base64.b64decode(png[:32])
+    return int.from_bytes(header[16:20], "big")
 
 
 def _png(text: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import synthetic_results as synthetic
+from PIL import Image
 
 from pocketgan.bench.report import summaries, write_report
 from pocketgan.bench.report.charts import Series
@@ -312,6 +314,18 @@ def test_pictures_can_be_slid_apart(tmp_path: Path) -> None:
     assert len(sliders) == 3
     assert all("Share of the input" in (one.get("aria-label") or "") for one in sliders)
     assert "Drag to see what student makes of the input" in page.text
+
+
+def test_whole_photos_are_slid_apart_and_crops_stand_in_rows_alone(tmp_path: Path) -> None:
+    student = synthetic.bundle("student")
+    whole = base64.b64decode(student["samples"][0]["input"])
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(whole)) as photo:
+        photo.resize((3 * photo.width, 2 * photo.height)).save(buffer, "PNG")
+    student["samples"][0] |= dict.fromkeys(("input", "output"), base64.b64encode(buffer.getvalue()).decode())
+    page = report(tmp_path, [student, synthetic.result("student", ONNX)])
+    assert len([one for one in page.all("input") if one.get("type") == "range"]) == 1
+    assert len([one for one in page.all("img") if one.get("alt", "").startswith("Sample 3, ")]) == 4
 
 
 def test_edits_of_several_components_are_composed_and_say_so(tmp_path: Path) -> None:
