@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +35,9 @@ def run(
     from pocketgan import api
     from pocketgan.pipeline.processes import is_first
 
+    # Before torch is loaded: threads that wait asleep. Spinning, which is OpenMP's default, a training step beside other
+    # work took 24 s, and asleep half a second.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     console.use_quiet(not is_first())
     summary = api.run(api.load_recipe(source, settings or []), out=out, data=data, until=until)
     payload = {
