@@ -35,8 +35,8 @@ def run(
     from pocketgan import api
     from pocketgan.pipeline.processes import is_first
 
-    # Before torch is loaded: threads that wait asleep. Spinning, which is OpenMP's default, a training step beside other
-    # work took 24 s, and asleep half a second.
+    # Before torch is loaded: threads that wait asleep. Spinning, OpenMP's default, they took 24 s for a training step
+    # beside other work that takes half a second so.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     console.use_quiet(not is_first())
     summary = api.run(api.load_recipe(source, settings or []), out=out, data=data, until=until)

@@ -32,7 +32,7 @@ def _outside(recipe: Recipe, run: Path) -> Any:
     stage = recipe.data
     assert stage is not None
     if stage.source == "builtin":
-        from pocketgan.training.data.builtin import PHOTOS
+        from pocketgan.training.data.photos import PHOTOS
 
         return {photo.path: photo.split for photo in PHOTOS}
     from pocketgan.training.data.folders import content_hashes

@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from pocketgan.errors import DataError, MissingExtraError
 from pocketgan.training.data.images import read_image, resize
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo inside an installed package, with its terms, and the split that its crops belong to."""
-
-    package: str
-    path: str
-    licence: str
-    credit: str
-    split: Literal["train", "val"] = "train"
-
-
-PHOTOS = (
-    Photo("skimage", "data/coffee.png", "CC0", "Rachel Michetti"),
-    Photo("skimage", "data/rocket.jpg", "public domain", "SpaceX"),
-    Photo("skimage", "data/camera.png", "CC0", "Lav Varshney"),
-    Photo("sklearn", "datasets/images/china.jpg", "CC BY 2.0", "danielbuechele"),
-    Photo("sklearn", "datasets/images/flower.jpg", "CC BY 2.0", "vultilion"),
-    Photo("skimage", "data/astronaut.png", "public domain", "NASA", "val"),
-    Photo("skimage", "data/chelsea.png", "CC0", "Stefan van der Walt", "val"),
-)
+from pocketgan.training.data.photos import PHOTOS, Photo
 
 
 # Crops are scaled by 1 / 2 to 1.
