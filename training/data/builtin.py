@@ -11,7 +11,6 @@ from pocketgan.errors import DataError, MissingExtraError
 from pocketgan.training.data.images import read_image, resize
 from pocketgan.training.data.photos import PHOTOS, Photo
 
-
 # Crops are scaled by 1 / 2 to 1.
 WHOLE_SCALE = 0.75
 
