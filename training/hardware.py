@@ -202,7 +202,7 @@ class _Search:
                 if not any(rounded[name] for name in spatial):
                     first = self._by_strength([name for name in spatial if name in alive])[0]
                     rounded[first] = min(multiple, self._spec.widths[first])
-        return self._spec.with_widths(rounded)
+        return generators.narrowed(self._spec, rounded)
 
     def _nearest(self, name: str, width: int, multiple: int) -> int:
         """The nearest multiple, but none above the teacher's width or below its least."""
@@ -218,7 +218,7 @@ class _Search:
             growing = [name for name in alive if spec.widths[name] + step <= self._spec.widths[name]]
             growing.sort(key=lambda name: -float(self._descending[name][spec.widths[name]]))
             for name in growing:
-                candidate = spec.with_widths({name: spec.widths[name] + step})
+                candidate = generators.narrowed(spec, {name: spec.widths[name] + step})
                 cost = self._cost(candidate)
                 if spent < cost <= self._budget:
                     spec, spent = candidate, cost

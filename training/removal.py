@@ -6,7 +6,7 @@ Which widths a network gets is the search's business; both read the same layer r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -23,12 +23,16 @@ Survivors = Mapping[str, np.ndarray]
 def survivors(teacher: nn.Module, spec: GeneratorSpec, pruned: GeneratorSpec) -> dict[str, np.ndarray]:
     """By width, the indices of the channels that `pruned` keeps: those with the largest scales, in their old order.
 
-    Of equal scales the first are pruned first, as in the search.
+    Of a width that follows another, those that are read with the largest weights. Of equal ones the first are pruned
+    first, as in the search.
 
     Raises:
-        ModelError: `pruned` is wider somewhere, or narrower where no scale decides.
+        ModelError: `pruned` is wider somewhere, or narrower where nothing decides.
     """
-    scales = generators.scales(teacher, spec)
+    scales: dict[str, Tensor] = generators.scales(teacher, spec)
+    for name in generators.followers(spec):
+        if pruned.widths[name] < spec.widths[name]:
+            scales[name] = _weights_on(name, teacher, spec)
     kept = {}
     for name, width in spec.widths.items():
         remaining = pruned.widths[name]
@@ -40,6 +44,13 @@ def survivors(teacher: nn.Module, spec: GeneratorSpec, pruned: GeneratorSpec) ->
             order = np.argsort(np.abs(scales[name].detach().cpu().numpy()), kind="stable")
             kept[name] = np.sort(order[width - remaining :])
     return kept
+
+
+def _weights_on(width: str, teacher: nn.Module, spec: GeneratorSpec) -> Tensor:
+    """By channel of a width, the sum of the weights' sizes in the convolutions that read it alone."""
+    readers = [row for row in generators.layers(spec) if row.reads == (width,) and row.kind == "conv"]
+    total = sum(teacher.get_submodule(row.name).weight.detach().abs().sum((0, 2, 3)) for row in readers)  # type: ignore
+    return cast("Tensor", total)
 
 
 def inherit(teacher: nn.Module, spec: GeneratorSpec, pruned: GeneratorSpec) -> nn.Module:

@@ -67,7 +67,7 @@ def search(
     def evaluate(pruned: int) -> tuple[float, GeneratorSpec]:
         nonlocal evaluations
         evaluations += 1
-        candidate = spec.with_widths(ranking.widths(pruned))
+        candidate = generators.narrowed(spec, ranking.widths(pruned))
         return cost(candidate), candidate
 
     widest_cost, widest = check_budget(spec, cost, budget, least_width, unit)
@@ -99,9 +99,15 @@ def scale_pool(teacher: nn.Module, spec: GeneratorSpec) -> dict[str, np.ndarray]
 
 
 def least_widths(spec: GeneratorSpec, least_width: int) -> dict[str, int]:
-    """What a search leaves at least of every width that it decides about; 0 where a branch may vanish."""
-    gone = set(generators.vanishing(spec))
-    return {name: 0 if name in gone else min(least_width, spec.widths[name]) for name in generators.prunable(spec)}
+    """What a search leaves at least of every width that it decides about; 0 where a branch may vanish.
+
+    Widths that follow another keep `least_width` too, so that it keeps a multiple.
+    """
+    gone, units = set(generators.vanishing(spec)), generators.units(spec)
+    return {
+        name: 0 if name in gone else min(least_width * units.get(name, 1), spec.widths[name])
+        for name in generators.prunable(spec)
+    }
 
 
 def check_budget(
@@ -122,7 +128,7 @@ def check_budget(
             f"the budget {_short(budget)}{unit} is not below the teacher's own cost {_short(whole)}{unit}: nothing to "
             "prune; lower the budget"
         )
-    smallest = spec.with_widths(least_widths(spec, least_width))
+    smallest = generators.narrowed(spec, least_widths(spec, least_width))
     least_cost = cost(smallest)
     if least_cost > budget:
         raise BudgetError(

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from pocketgan.errors import BudgetError, ModelError
 from pocketgan.training.cost import cost, cost_function
-from pocketgan.training.generators import NAMES, build, layers, prunable, scales, spec_by_name, vanishing
+from pocketgan.training.generators import (
+    NAMES,
+    build,
+    layers,
+    narrowed,
+    prunable,
+    scales,
+    spec_by_name,
+    units,
+    vanishing,
+)
 from pocketgan.training.hardware import CLOSE, KEPT_SCALE, Device, search_for_device, search_multiples
 from pocketgan.training.search import scale_pool, search
 
@@ -72,14 +82,15 @@ def test_search_for_a_device_never_exceeds_its_budget_and_lands_close_below(shar
 @pytest.mark.parametrize("name", NAMES)
 def test_every_family_is_searched_for_a_device_within_its_budget(name, share, seed):
     module, spec = teacher(name, 12, seed)
-    gone = set(vanishing(spec))
-    least = {n: 0 if n in gone else min(LEAST, spec.widths[n]) for n in prunable(spec)}
-    smallest, whole = MACS(spec.with_widths(least)), MACS(spec)
+    gone, unit = set(vanishing(spec)), units(spec)
+    least = {n: 0 if n in gone else min(LEAST * unit.get(n, 1), spec.widths[n]) for n in prunable(spec)}
+    narrowest = narrowed(spec, least)
+    smallest, whole = MACS(narrowest), MACS(spec)
     budget = smallest + (whole - 1 - smallest) * share
     found = search_for_device(module, spec, MACS, budget, DEVICE, least_width=LEAST)
     assert found.cost == MACS(found.spec) <= budget
     assert found.cost >= min(CLOSE * budget, search(module, spec, MACS, budget, LEAST).cost)
-    assert all(least.get(n, spec.widths[n]) <= width <= spec.widths[n] for n, width in found.spec.widths.items())
+    assert all(narrowest.widths[n] <= width <= spec.widths[n] for n, width in found.spec.widths.items())
 
 
 @settings(max_examples=10, deadline=None)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pocketgan.errors import ModelError
-from pocketgan.training.generators import NAMES, build, layers, prunable, spec_by_name, vanishing
+from pocketgan.training.generators import NAMES, build, layers, narrowed, prunable, spec_by_name, units, vanishing
 from pocketgan.training.removal import inherit, output_indices, survivors
 
 
@@ -56,8 +56,13 @@ def test_a_pruned_network_computes_what_the_teacher_computes_without_those_chann
     spec = spec.at(side, side)
     random = np.random.default_rng(7)
     gone = set(vanishing(spec))
-    pruned = spec.with_widths(
-        {width: int(random.integers(width not in gone, spec.widths[width] + 1)) for width in prunable(spec)}
+    least = units(spec)
+    pruned = narrowed(
+        spec,
+        {
+            width: int(random.integers(0 if width in gone else least.get(width, 1), spec.widths[width] + 1))
+            for width in prunable(spec)
+        },
     )
     assert pruned != spec
     teacher = trained(spec)
@@ -91,6 +96,16 @@ def test_all_branches_of_a_block_may_go(name, owners):
     with torch.no_grad():
         assert torch.allclose(student(x), with_zeroed_channels(teacher, spec, pruned)(x), atol=1e-5)
         assert student(x).std() > 1e-3
+
+
+def test_of_widths_that_follow_the_channels_with_the_largest_weights_survive():
+    spec = spec_by_name("incres-spade", ngf=3, height=64, width=64)
+    module = build(spec)
+    with torch.no_grad():
+        module.head.weight[:, 1] *= 0.1
+    kept = survivors(module, spec, narrowed(spec, {"fc": 40}))
+    assert {name: len(kept[name]) for name in ("fc", "up0", "up3")} == {"fc": 32, "up0": 16, "up3": 2}
+    assert kept["up3"].tolist() == [0, 2]
 
 
 def test_the_largest_scales_survive_in_their_old_order_and_of_equal_ones_the_last():

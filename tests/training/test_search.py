@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pocketgan.errors import BudgetError, ModelError
 from pocketgan.training.cost import cost, cost_function
-from pocketgan.training.generators import NAMES, build, prunable, scales, spec_by_name, vanishing
+from pocketgan.training.generators import NAMES, build, narrowed, prunable, scales, spec_by_name, units, vanishing
 from pocketgan.training.search import Ranking, search
 
 TEACHER = spec_by_name("incres9", ngf=24, height=64, width=64)
@@ -33,9 +33,10 @@ def test_every_family_is_searched_within_any_budget_that_can_be_reached(name, da
     spec = spec_by_name(name, ngf=8, norm="batch")
     count = cost_function(data.draw(st.sampled_from(["macs", "macs_by_output", "params"])))
     seed, least_width = data.draw(st.integers(0, 2**32 - 1)), data.draw(st.integers(1, 12))
-    gone = set(vanishing(spec))
-    widths = {n: 0 if n in gone else min(least_width, spec.widths[n]) for n in prunable(spec)}
-    smallest, whole = count(spec.with_widths(widths)), count(spec)
+    gone, unit = set(vanishing(spec)), units(spec)
+    least = {n: 0 if n in gone else min(least_width * unit.get(n, 1), spec.widths[n]) for n in prunable(spec)}
+    narrowest = narrowed(spec, least).widths
+    smallest, whole = count(spec.with_widths(narrowest)), count(spec)
     budget = smallest + (whole - 1 - smallest) * data.draw(st.floats(0, 1))
     module = FAMILIES.setdefault(name, build(spec))
     random = np.random.default_rng(seed)
@@ -45,12 +46,12 @@ def test_every_family_is_searched_within_any_budget_that_can_be_reached(name, da
     found = search(module, spec, count, budget, least_width)
     assert found.cost == count(found.spec) <= budget
     for n, width in found.spec.widths.items():
-        assert widths.get(n, spec.widths[n]) <= width <= spec.widths[n]
+        assert narrowest[n] <= width <= spec.widths[n]
     # One more channel of some layer would exceed the budget: what is left over is less than the dearest channel.
     dearest = max(
-        count(found.spec.with_widths({n: width + 1})) - found.cost
+        count(narrowed(found.spec, {n: width + unit.get(n, 1)})) - found.cost
         for n, width in found.spec.widths.items()
-        if n in widths and width < spec.widths[n]
+        if n in least and width < spec.widths[n]
     )
     assert found.cost + dearest > budget
 
@@ -69,6 +70,16 @@ def test_paper_sized_networks_land_within_3_percent_below_their_budget(name, bud
     spec = spec_by_name(name, norm="batch")
     found = search(build(spec), spec, cost_function("macs_by_output"), budget)
     assert 0.97 * budget < found.cost <= budget
+
+
+@pytest.mark.parametrize("budget", [5.52e9, 29.9e9])
+def test_the_stream_of_incres_spade_halves_at_every_later_stage(budget):
+    spec = spec_by_name("incres-spade")
+    found = search(build(spec), spec, cost_function("macs_by_output"), budget).spec.widths
+    assert found["fc"] % 16 == 0
+    assert [found[f"up{i}"] for i in range(4)] == [found["fc"] // 2 ** (i + 1) for i in range(4)]
+    assert found["up3"] >= 16  # the least width
+    assert sum(width == 0 for width in found.values()) <= 2  # of 84 branches
 
 
 def test_the_papers_budget_is_met():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "NAMES", "GeneratorSpec", "Layer", "build", "check", "grid", "layers", "prunable", "scales", "spec_by_name",
-    "vanishing",
+    "NAMES", "GeneratorSpec", "Layer", "build", "check", "followers", "grid", "layers", "narrowed", "prunable",
+    "scales", "spec_by_name", "units", "vanishing",
 ]  # fmt: skip
 
 
@@ -176,6 +176,29 @@ def scales(module: nn.Module, spec: GeneratorSpec) -> dict[str, Tensor]:
 def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
     """Names of the widths that a search may bring to 0."""
     return _family(spec.family).vanishing(spec)
+
+
+def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:
+    """Widths that no norm decides about: by name, the one that it follows, and how many times as wide that is."""
+    return _family(spec.family).followers(spec)
+
+
+def units(spec: GeneratorSpec) -> dict[str, int]:
+    """By the name of a width that others follow, what it is a multiple of, so that theirs are whole."""
+    multiples: dict[str, int] = {}
+    for source, times in followers(spec).values():
+        multiples[source] = max(times, multiples.get(source, 1))
+    return multiples
+
+
+def narrowed(spec: GeneratorSpec, widths: Mapping[str, int]) -> GeneratorSpec:
+    """The spec with those `widths`, which norms decide about, and with what follows from them.
+
+    A width that others follow is rounded down to its unit.
+    """
+    whole = {name: widths[name] // unit * unit for name, unit in units(spec).items() if name in widths}
+    following = {name: whole[source] // times for name, (source, times) in followers(spec).items() if source in whole}
+    return spec.with_widths({**widths, **whole, **following})
 
 
 def _family(name: str) -> ModuleType:

@@ -79,6 +79,11 @@ def deciders(spec: GeneratorSpec) -> dict[str, str]:
     return {**frame_deciders(spec), **inner}
 
 
+def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:
+    """None: norms decide about every width that may change."""
+    return {}
+
+
 def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
     """Widths that a search may bring to 0: those of the branches."""
     return tuple(name for index in range(1, spec.blocks + 1) for name in branch_widths(f"block{index}"))

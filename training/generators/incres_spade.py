@@ -35,7 +35,7 @@ from pocketgan.training.generators.spade import (
 )
 from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
 
-__all__ = ["build", "deciders", "grid", "layers", "vanishing", "widths"]
+__all__ = ["build", "deciders", "followers", "grid", "layers", "vanishing", "widths"]
 
 # In a block, in front of the branches and inside them: torch's own default, which CAT leaves.
 SLOPE = 0.01
@@ -136,7 +136,7 @@ def _spade_layers(spec: GeneratorSpec, stage: str, on: str, pixels: int) -> Iter
 def deciders(spec: GeneratorSpec) -> dict[str, str]:
     """By width, the norm whose scales decide about it: the first map's, and the first of every branch (CAT's code).
 
-    The widths of the later stages have none and stay: a shortcut's norm follows what comes in.
+    The widths of the later stages have none: a shortcut's norm follows what comes in.
     """
     found = {"fc": "fc_norm"}
     for stage in STAGES:
@@ -145,6 +145,11 @@ def deciders(spec: GeneratorSpec) -> dict[str, str]:
         if alive:
             found |= branch_deciders(spec, f"stages.{stage}.spade.modulation.branches", _spade_width(stage))
     return found
+
+
+def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:
+    """By width, which one it follows and how many times as wide that is: every later stage halves (CAT's code)."""
+    return {f"up{i}": ("fc", 2 ** (i + 1)) for i in range(4)}
 
 
 def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:

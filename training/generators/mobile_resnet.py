@@ -15,10 +15,10 @@ from pocketgan.training.generators.blocks import (
     norm_layer,
     residual_name,
 )
-from pocketgan.training.generators.resnet import deciders, vanishing, widths
+from pocketgan.training.generators.resnet import deciders, followers, vanishing, widths
 from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
 
-__all__ = ["build", "deciders", "grid", "layers", "vanishing", "widths"]
+__all__ = ["build", "deciders", "followers", "grid", "layers", "vanishing", "widths"]
 
 grid = frame_grid
 

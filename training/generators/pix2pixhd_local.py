@@ -99,6 +99,11 @@ def deciders(spec: GeneratorSpec) -> dict[str, str]:
     return {**inner, "local_stem": "stem.norm", "local_up": "up.norm", **blocks}
 
 
+def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:
+    """None: norms decide about every width that may change."""
+    return {}
+
+
 def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
     """None: every map is needed."""
     return ()

@@ -76,6 +76,11 @@ def deciders(spec: GeneratorSpec) -> dict[str, str]:
     return {**frame_deciders(spec), **inner}
 
 
+def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:
+    """None: norms decide about every width that may change."""
+    return {}
+
+
 def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
     """None: a block without its inner width would be no block."""
     return ()

@@ -225,6 +225,11 @@ def deciders(spec: GeneratorSpec) -> dict[str, str]:
     return found
 
 
+def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:
+    """None: norms decide about every width that may change."""
+    return {}
+
+
 def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
     """None: every map is needed."""
     return ()

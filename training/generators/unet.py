@@ -121,6 +121,11 @@ def deciders(spec: GeneratorSpec) -> dict[str, str]:
     return down | {f"up{level}": f"ups.{spec.levels - 1 - level}.norm" for level in range(spec.levels - 1, 0, -1)}
 
 
+def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:
+    """None: norms decide about every width that may change."""
+    return {}
+
+
 def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:
     """None: every map is needed."""
     return ()
