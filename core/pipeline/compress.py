@@ -25,8 +25,9 @@ def _check(recipe: Recipe) -> None:
 
 
 def _search_student(context: Context) -> dict[str, Any]:
-    """Prune the teacher to the budget; the student is written with fresh weights."""
+    """Prune the teacher to the budget; the student is written with fresh weights, or with those that survive."""
     from pocketgan.latency.search import Wish, find_student
+    from pocketgan.training import removal
     from pocketgan.training.cost import cost
     from pocketgan.training.generators import build
     from pocketgan.training.generators.files import load_generator, save_generator
@@ -44,7 +45,11 @@ def _search_student(context: Context) -> dict[str, Any]:
     )
     student = find_student(teacher.module, teacher.spec, wish)
     result = student.result
-    save_generator(context.folder / STUDENT, build(result.spec, recipe.seed + 1), result.spec, {"trained": "no"})
+    if stage.inherit:
+        module = removal.inherit(teacher.module, teacher.spec, result.spec)
+    else:
+        module = build(result.spec, recipe.seed + 1)
+    save_generator(context.folder / STUDENT, module, result.spec, {"trained": "no"})
     return {
         "cost": result.cost,
         "budget": stage.budget,

@@ -149,6 +149,7 @@ class CompressStage(Section):
         None, description="suit the student to this exported form on this device; by latency needs one"
     )
     threads: Annotated[int, Field(ge=1)] = Field(1, description="threads of the target's runtime")
+    inherit: bool = Field(False, description="begin with the teacher's surviving weights, not with fresh ones as CAT")
     widths: Widths | None = Field(
         None, description="multiples of the student's widths; auto: what pays on the target, its default"
     )
