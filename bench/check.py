@@ -63,8 +63,8 @@ def unproven(path: Path, entry_id: str | None = None) -> dict[str, str]:
             continue
         if not manifest.has_reference(entry):
             reasons[entry.id] = (
-                f"no independent reference: its golden outputs come from {entry.runtime} itself, so that agreement says "
-                "that it computes the same everywhere, not that it is right"
+                f"no independent reference: its golden outputs come from {entry.runtime} itself, so that agreement "
+                "says that it computes the same everywhere, not that it is right"
             )
         elif entry.unchecked is not None:
             reasons[entry.id] = f"not checked where it was exported, because {entry.unchecked}"

@@ -1,8 +1,8 @@
 """Bundles of models that pocketgan did not make, so that they can be measured beside those that it made.
 
 The model's own runtime says what it takes and gives. Its golden outputs are computed by something else where something
-else can: onnx's reference evaluator, or torch for Core ML's programs. Where nothing can, the runtime computes them itself,
-and the bundle says so: they prove that a phone computes the same, not that it is right.
+else can: onnx's reference evaluator, or torch for Core ML's programs. Where nothing can, the runtime computes them
+itself, and the bundle says so: they prove that a phone computes the same, not that it is right.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def pack_foreign(
         named_shapes: of its inputs by name, likewise.
         value_range: what black and white are to the model, in and out; bytes are 0 and 255.
     Raises:
-        BundleError: the file is missing, no such model, takes nothing or what cannot be told, or names files that do not
-            lie in its folder.
+        BundleError: the file is missing, no such model, takes nothing or what cannot be told, or names files that do
+            not lie in its folder.
         ParityError: the runtime computes something else than the reference.
         MissingExtraError: its runtime is not installed.
     """
@@ -146,11 +146,11 @@ def _copy(kind: Kind, file: Path, copy: Path) -> None:
     if kind != "onnx":
         return
     with reading(file):
-        names = named_files(file)
-    for name in names:
-        target = copy.parent / name
+        named = named_files(file)
+    for relative in named:
+        target = copy.parent / relative
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.parent / name, target)
+        shutil.copyfile(file.parent / relative, target)
 
 
 def _comparable(expected: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
@@ -185,8 +185,8 @@ def _onnx(file: Path, shapes: _Shapes) -> _Model:
     there = session.get_inputs()
     unknown = [name for name in shapes.by_name if name not in {one.name for one in there}]
     if unknown:
-        names = ", ".join(one.name for one in there)
-        raise BundleError(f"{file.name} has no input {unknown[0]}; it has: {names or 'none'}")
+        known = ", ".join(one.name for one in there) or "none"
+        raise BundleError(f"{file.name} has no input {unknown[0]}; it has: {known}")
     inputs = [
         (one.name, _filled(one.shape, shapes.of(one.name, one.shape), one.name), _dtype(one.type, _ONNX_TYPES))
         for one in there
@@ -339,8 +339,11 @@ def _manifest(
         components=[component],
     )
     sets = GoldenSet(
-        id=GOLDEN, reference=model.reference, inputs=_golden(folder, "input", inputs), outputs=_golden(folder, "output", pairs)
-    )  # fmt: skip
+        id=GOLDEN,
+        reference=model.reference,
+        inputs=_golden(folder, "input", inputs),
+        outputs=_golden(folder, "output", pairs),
+    )
     created = {"pocketgan": __version__, model.runtime: model.runtime_version}
     return Manifest(name=name, role="foreign", trained=True, entries=[entry], golden=[sets], created_with=created)
 

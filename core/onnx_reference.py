@@ -11,9 +11,10 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def reference_outputs(
     if importlib.util.find_spec("onnx") is None:
         return None
     given, computed = folder / "inputs.npz", folder / "outputs.npz"
-    np.savez(given, **{str(index): value for index, value in enumerate(inputs.values())})
+    _store(given, list(inputs.values()))
     try:
         done = subprocess.run(
             [*_COMMAND, str(model), str(given), str(computed), *inputs],
@@ -50,14 +51,21 @@ def reference_outputs(
     return f"onnx {metadata.version('onnx')}'s reference evaluator", arrays
 
 
-def main(model: Path, given: Path, computed: Path, names: list[str]) -> None:
+def _store(file: Path, values: Sequence[np.ndarray]) -> None:
+    """In their order, as "0", "1" and so on."""
+    arrays: dict[str, Any] = {str(index): value for index, value in enumerate(values)}
+    np.savez(file, **arrays)
+
+
+def main(model: Path, given: Path, computed: Path, names: Sequence[str]) -> None:
+    """Compute a model's outputs in this process."""
     from onnx.reference import ReferenceEvaluator
 
     with np.load(given, allow_pickle=False) as inputs:
         values = {name: inputs[str(index)] for index, name in enumerate(names)}
     outputs = ReferenceEvaluator(str(model)).run(None, values)
-    np.savez(computed, **{str(index): np.asarray(value) for index, value in enumerate(outputs)})
+    _store(computed, [np.asarray(value) for value in outputs])
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), names=sys.argv[4:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])

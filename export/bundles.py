@@ -50,8 +50,8 @@ class BundleRequest:
         folder: the bundle; an earlier one in its place is replaced once the new one is whole.
         targets: pairs of target and precision, None for the target's default.
         io: "tensor", "image" (uint8 RGB in and out), or both: every target is exported for each.
-        trained: whether the weights were; None: what the model file says, False for other sources. Parity below the floor
-            is an error for all but untrained generators of our own families.
+        trained: whether the weights were; None: what the model file says, False for other sources. Parity below the
+            floor is an error for all but untrained generators of our own families.
         cost: the model's cost at its input size, if known.
         golden_inputs: (n, c, h, w) float32 in [-1, 1]; parity is measured on all, the first is stored. None: seeded.
         calibration: (n, c, h, w) float32 real inputs, for integer activations.

@@ -1,7 +1,7 @@
 """The packages that coremltools makes on the way, in a folder that goes.
 
-It saves each model that it makes into the temporary folder and removes it as Python ends, which a worker that is killed,
-or a notebook that is kept open, does not.
+It saves each model that it makes into the temporary folder and removes it as Python ends, which a worker that is
+killed, or a notebook that is kept open, does not.
 """
 
 from __future__ import annotations

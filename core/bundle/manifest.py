@@ -147,8 +147,8 @@ class GoldenTensor(Strict):
 class GoldenSet(Strict):
     """Inputs and what should come of them, for one I/O contract: the float32 source module's outputs.
 
-    `reference` says of a foreign model what computed them, independent of the runtime that is checked against them; null
-    where nothing could but that runtime. It is null for models that pocketgan exports, too.
+    `reference` says of a foreign model what computed them, independent of the runtime that is checked against them;
+    null where nothing could but that runtime. It is null for models that pocketgan exports, too.
     """
 
     id: Name

@@ -1,8 +1,8 @@
 """The files that an ONNX model names: weights beside it, whose names a stranger may choose.
 
-A runtime opens what the model names, so it is looked at before: only regular files inside of the model's own folder, and
-only bytes that are there. Models that name files in other ways are refused. Read from the protobuf itself (onnx.proto),
-because a phone's bundle is checked where no onnx package is installed.
+A runtime opens what the model names, so it is looked at before: only regular files inside of the model's own folder,
+and only bytes that are there. Models that name files in other ways are refused. Read from the protobuf itself
+(onnx.proto), because bundles are checked where no onnx package is installed.
 """
 
 from __future__ import annotations

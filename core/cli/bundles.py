@@ -39,7 +39,7 @@ def pack(
         list[str] | None,
         typer.Option(
             "--input",
-            help="Of an open input, channels x height x width, such as 3x256x256; of several NAME=SHAPE, again and again.",
+            help="Of an open input, channels x height x width, such as 3x256x256; of several, NAME=SHAPE for each.",
         ),
     ] = None,
     value_range: Annotated[

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch.fx import GraphModule, Node
 
-from pocketgan.export.rewrites.graph import Writer, argument, arguments_of, calls, shape_of, tensor_of
+from pocketgan.export.rewrites.graph import Writer, argument, arguments_of, calls, is_tensor, shape_of, tensor_of
 
 _aten = torch.ops.aten
 
@@ -22,7 +22,8 @@ _UNIT = 8
 
 
 def norms_as_means(module: GraphModule) -> int:
-    """Instance, group and layer norm: (x - mean) * rsqrt(mean((x - mean)^2) + eps) * weight + bias.
+    """Instance, group and layer norm: (x - mean) * rsqrt(mean((x - mean)^2) + eps) * weight + bias; a norm with stored
+    statistics and no scale or shift of its own as the product and the sum that it is.
 
     The mean over a picture is one operator everywhere; over a group's channels it is that mean times a matrix (a 1x1
     convolution), over a token's numbers a linear layer to one number.
@@ -39,7 +40,7 @@ def scaled_norms(module: GraphModule) -> int:
 
 
 def _written_out(module: GraphModule, scale: _Scale) -> int:
-    changed = 0
+    changed = sum(_stored(module, node) for node in calls(module, _aten.batch_norm.default))
     for node in calls(module, _aten.instance_norm.default, _aten.group_norm.default, _aten.layer_norm.default):
         if node.target is _aten.instance_norm.default:
             done = _instance(module, node, scale)
@@ -98,6 +99,22 @@ def _layer(module: GraphModule, node: Node, scale: _Scale) -> bool:
     return True
 
 
+def _stored(module: GraphModule, node: Node) -> bool:
+    """ExecuTorch takes no such norm without both a scale and a shift."""
+    source, *tensors, measures, _, eps, _ = arguments_of(node)
+    weight, bias, mean, variance = (tensor_of(module, one) if is_tensor(one) else one for one in tensors)
+    if measures or (weight is not None and bias is not None):
+        return False
+    if any(isinstance(one, Node) for one in (weight, bias, mean, variance)):
+        return False
+    scale = (1 if weight is None else weight.double()) / torch.sqrt(variance.double() + float(eps))
+    shift = (0 if bias is None else bias.double()) - mean.double() * scale
+    shape, writer = [1, -1, *[1] * (len(shape_of(source)) - 2)], Writer(module, node)
+    scaled = writer.call(_aten.mul.Tensor, source, writer.tensor(scale.view(shape), "scale"))
+    writer.finish(writer.call(_aten.add.Tensor, scaled, writer.tensor(shift.view(shape), "shift")))
+    return True
+
+
 def _channels(writer: Writer, *vectors: Node | None) -> tuple[Node | None, ...]:
     """(c) -> (1, c, 1, 1), so that it meets the channels."""
     return tuple(None if vector is None else _reshaped(writer, vector) for vector in vectors)
@@ -134,7 +151,7 @@ def _plain(writer: Writer, deviation: Node, mean: _Mean, eps: float) -> tuple[No
 
 
 def _scaled(writer: Writer, deviation: Node, mean: _Mean, eps: float) -> tuple[Node, Node]:
-    """With s = 8 mean(|d|) + sqrt(eps): (d / s) * rsqrt(mean((d / s)^2) + (sqrt(eps) / s)^2) = d * rsqrt(mean(d^2) + eps).
+    """d * rsqrt(mean(d^2) + eps) as (d / s) * rsqrt(mean((d / s)^2) + (sqrt(eps) / s)^2), s = 8 mean(|d|) + sqrt(eps).
 
     What is added to the mean of squares lies in [0, 1], and 1 / s is 1 / sqrt(eps) at most. That s itself is rounded
     costs nothing: it is on both sides.

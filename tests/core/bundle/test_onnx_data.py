@@ -61,7 +61,7 @@ def _hidden(kind):
 @pytest.mark.parametrize("kind", ["initializer", "attribute", "attributes", "subgraph", "sparse"])
 def test_a_tensor_is_found_wherever_it_is(kind, tmp_path):
     model = _written(tmp_path, _hidden(kind))
-    with pytest.raises(DamageError, match="names 'w.bin', which is no file in its folder"):
+    with pytest.raises(DamageError, match=r"names 'w\.bin', which is no file in its folder"):
         named_files(model)
     (tmp_path / "w.bin").write_bytes(bytes(48))
     assert named_files(model) == ["w.bin"]
