@@ -238,3 +238,32 @@ def test_float16_survives_activations_beyond_its_squares(target, tmp_path):
 
     example = (torch.zeros(1, 3, 32, 32),)
     assert export(Style(), target, "fp16", folder=tmp_path, example=example, bound=True).entry.parity.passed
+
+
+@pytest.mark.slow
+def test_a_file_with_an_operation_that_is_not_known_is_written_unchecked(tmp_path, monkeypatch):
+    pytest.importorskip("coremltools")
+    from pocketgan.export.mil import program
+
+    known = {name: operator for name, operator in program.OPERATORS.items() if name != "tanh"}
+    monkeypatch.setattr(program, "OPERATORS", known)
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Tanh())
+    made = export(module, "coreml", folder=tmp_path, example=IMAGE, bound=True)
+    assert made.entry.parity is None
+    assert made.entry.unchecked.startswith("Core ML's operation 'tanh'")
+    assert made.entry.unchecked.endswith("in 1 (Tanh)")
+    assert (tmp_path / made.entry.components[0].entry_point).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp16", "6bit"])
+def test_core_ml_exports_leave_the_temporary_folder_as_it_was(precision, tmp_path, monkeypatch):
+    pytest.importorskip("coremltools")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    module = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.Conv2d(32, 3, 1))
+    export(module, "coreml", precision, folder=tmp_path / "made", example=IMAGE)
+    with pytest.raises(ParityError):
+        export(module, "coreml", precision, folder=tmp_path / "failed", example=IMAGE, floor=500, bound=True)
+    assert list(temporary.iterdir()) == []
