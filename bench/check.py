@@ -13,7 +13,8 @@ from pocketgan.bench.jobs import runnable_entries
 from pocketgan.bench.runners.picture import is_picture, to_picture, to_tensor
 from pocketgan.bench.runners.planning import plan_model, why_not_here
 from pocketgan.bench.runners.process import make_engine
-from pocketgan.bundle.manifest import Entry, TensorSpec
+from pocketgan.bundle.manifest import Entry, Manifest, TensorSpec
+from pocketgan.bundle.named_files import must_name_own_files
 from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import BundleError, DataError
 from pocketgan.targets import RUNTIMES, runs_on_host
@@ -31,7 +32,43 @@ def verify_bundle(path: Path, device: Device, entry_id: str | None = None) -> li
     with open_bundle(path) as bundle:
         entries = [entry.id for entry in runnable_entries(bundle, device, entry_id)]
         problems = device.check([(bundle, entry) for entry in entries])
-    return [f"{entry}: {problem}" for entry, own in zip(entries, problems, strict=True) for problem in own]
+        below = _below_their_floors(bundle.manifest, entry_id)
+    return [*below, *(f"{entry}: {problem}" for entry, own in zip(entries, problems, strict=True) for problem in own)]
+
+
+def _below_their_floors(manifest: Manifest, entry_id: str | None) -> list[str]:
+    """Entries that were written though they do not compute what their source computes."""
+    if not manifest.must_meet_floors():
+        return []
+    entries = [entry for entry in manifest.entries if entry_id in (None, entry.id)]
+    return [
+        f"{entry.id}: {entry.parity.psnr_db:.1f} dB from its source module where it was exported, below its floor of "
+        f"{entry.parity.floor_db:g} dB; export it again"
+        for entry in entries
+        if entry.parity is not None and not entry.parity.passed
+    ]
+
+
+def unproven(path: Path, entry_id: str | None = None) -> dict[str, str]:
+    """Entries whose agreement here proves less than it seems, by id, each with the reason.
+
+    Raises:
+        BundleError: the bundle is damaged.
+    """
+    reasons = {}
+    with open_bundle(path) as bundle:
+        manifest = bundle.manifest
+    for entry in manifest.entries:
+        if entry_id not in (None, entry.id):
+            continue
+        if not manifest.has_reference(entry):
+            reasons[entry.id] = (
+                f"no independent reference: its golden outputs come from {entry.runtime} itself, so that agreement "
+                "says that it computes the same everywhere, not that it is right"
+            )
+        elif entry.unchecked is not None:
+            reasons[entry.id] = f"not checked where it was exported, because {entry.unchecked}"
+    return reasons
 
 
 def left_out(path: Path, device: Device) -> dict[str, str]:
@@ -86,9 +123,11 @@ def run_entry(
     expected = (*input_size(chosen), 3)
     with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
         bundle.extract(Path(folder) / "entry", chosen.id)
+        model = plan_model(bundle, chosen, Path(folder) / "entry")
+        must_name_own_files(chosen.runtime, Path(model.file))
         engine = make_engine(chosen.runtime)
         engine.start(threads)
-        run = engine.load(plan_model(bundle, chosen, Path(folder) / "entry"))
+        run = engine.load(model)
         for image in images:
             if image.shape != expected or image.dtype != np.uint8:
                 raise DataError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,10 +59,13 @@ class Verification:
     Attributes:
         problems: each beginning with its entry's id; empty where all agree.
         skipped: entries that the device cannot run, by id, with the reason.
+        unproven: entries whose agreement proves less than it seems, by id, with the reason: models of others whose
+            golden outputs come from the runtime itself, and files that were not checked where they were exported.
     """
 
     problems: tuple[str, ...]
     skipped: Mapping[str, str]
+    unproven: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -184,7 +187,7 @@ def export(
     Raises:
         ExportError: a target or precision is unknown, or cannot express the model.
         ModelError: the model cannot be used.
-        ParityError: a trained model's file does not compute what the model computes.
+        ParityError: a file does not compute what the model computes, which fresh weights of our own families may.
     """
     from pocketgan.errors import require
 
@@ -240,12 +243,13 @@ def verify(bundle: FilePath, *, entry: str | None = None, device: str = "local")
         BundleError: the bundle is damaged.
         DeviceError: the device can run none of its entries.
     """
-    from pocketgan.bench.check import left_out, verify_bundle
+    from pocketgan.bench.check import left_out, unproven, verify_bundle
     from pocketgan.bench.devices import find_device
 
     path, where = Path(bundle), find_device(device)
     problems = verify_bundle(path, where, entry)
-    return Verification(tuple(problems), left_out(path, where) if entry is None else {})
+    skipped = left_out(path, where) if entry is None else {}
+    return Verification(tuple(problems), skipped, unproven(path, entry))
 
 
 def bench(

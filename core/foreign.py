@@ -1,15 +1,16 @@
 """Bundles of models that pocketgan did not make, so that they can be measured beside those that it made.
 
-The model's own runtime says what it takes and gives, and computes the golden outputs on this host: they prove that a
-phone computes the same, not that the model is right.
+The model's own runtime says what it takes and gives. Its golden outputs are computed by something else where something
+else can: onnx's reference evaluator, or torch for Core ML's programs. Where nothing can, the runtime computes them
+itself, and the bundle says so: they prove that a phone computes the same, not that it is right.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,10 +18,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from pocketgan import __version__
+from pocketgan.bundle.damage import reading
 from pocketgan.bundle.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest
+from pocketgan.bundle.onnx_data import named_files
 from pocketgan.bundle.packing import pack_folder, record_file, write_manifest
 from pocketgan.bundle.tensors import picture_layout, store_tensor, tensor_spec
-from pocketgan.errors import BundleError, PocketganError
+from pocketgan.errors import BundleError, ParityError, PocketganError
+from pocketgan.onnx_reference import reference_outputs
+from pocketgan.scratch import scratch_folder
 from pocketgan.targets import PORTABLE, RUNTIMES, TARGETS, runs_on_host
 
 Kind = Literal["onnx", "pte", "mlpackage"]
@@ -30,6 +35,8 @@ Run = Callable[[Mapping[str, np.ndarray]], Sequence[np.ndarray]]
 
 GOLDEN = "golden"
 _SEED = 7
+# Below it the runtime and the reference compute two different things, whatever the precision.
+FLOOR_DB = 30.0
 _ONNX_TYPES = {"float": "float32", "float16": "float16", "uint8": "uint8", "int32": "int32", "int64": "int64"}
 # As torch numbers them.
 _TORCH_TYPES = {0: "uint8", 3: "int32", 4: "int64", 5: "float16", 6: "float32"}
@@ -47,6 +54,7 @@ class _Model:
     outputs: list[str]
     run: Run
     minimum_os: str | None = None
+    reference: str | None = None
 
 
 def pack_foreign(
@@ -57,28 +65,36 @@ def pack_foreign(
     name: str,
     precision: str,
     input_shape: Shape | None = None,
+    named_shapes: Mapping[str, Shape] | None = None,
     value_range: tuple[float, float] = (-1.0, 1.0),
 ) -> str:
     """Pack a model file into a bundle of one entry, `<target>-<precision>`, and return its digest.
 
     Args:
-        file: an ONNX file (weights beside it as `FILE.data` come along), an ExecuTorch program, or an `.mlpackage`.
+        file: an ONNX file (the files that it names come along), an ExecuTorch program, or an `.mlpackage`.
         precision: the entry's name; models of equal names take turns when they are measured.
-        input_shape: of the first input, where the model leaves it open.
+        input_shape: of an ONNX model's first open input: (channels, height, width), or all that the model declares.
+        named_shapes: of its inputs by name, likewise.
         value_range: what black and white are to the model, in and out; bytes are 0 and 255.
     Raises:
-        BundleError: the file is missing, no such model, or takes what cannot be told.
+        BundleError: the file is missing, no such model, takes nothing or what cannot be told, or names files that do
+            not lie in its folder.
+        ParityError: the runtime computes something else than the reference.
         MissingExtraError: its runtime is not installed.
     """
     if not file.exists():
         raise BundleError(f"there is no {file}")
-    with tempfile.TemporaryDirectory(prefix="pocketgan-") as temporary:
-        folder = Path(temporary)
+    shapes = _Shapes(input_shape, dict(named_shapes or {}))
+    if kind != "onnx" and shapes.given:
+        raise BundleError(f"--input is for ONNX models; the shapes of {file} are fixed")
+    with scratch_folder() as folder:
         copy = folder / "file" / file.name
         copy.parent.mkdir()
-        _copy(file, copy)
+        _copy(kind, file, copy)
         try:
-            model = _READERS[kind](copy, input_shape)
+            model = _READERS[kind](copy, shapes)
+            if not model.inputs:
+                raise BundleError(f"{file} takes no inputs: there is nothing to measure it with")
             inputs = {name: _sample(shape, dtype, value_range) for name, shape, dtype in model.inputs}
             outputs = [np.ascontiguousarray(output) for output in model.run(inputs)]
         except PocketganError:
@@ -87,6 +103,10 @@ def pack_foreign(
             reason = " ".join(str(error).split())
             raise BundleError(f"{file}: {kind} cannot run it here: {reason[:300]}") from error
         _check(outputs, file)
+        computed = reference_outputs(copy, inputs, folder) if kind == "onnx" else None
+        if computed is not None and _comparable(computed[1], outputs):
+            _must_agree(file, model, outputs, *computed)
+            model, outputs = replace(model, reference=computed[0]), [np.ascontiguousarray(one) for one in computed[1]]
         entry_id = f"{model.target}-{precision}"
         home = folder / "bundle" / "models" / entry_id
         home.parent.mkdir(parents=True)
@@ -96,33 +116,90 @@ def pack_foreign(
         return pack_folder(folder / "bundle", out)
 
 
-def _copy(file: Path, copy: Path) -> None:
+@dataclass
+class _Shapes:
+    """What the user says of inputs: of the first open one, and by name."""
+
+    first: Shape | None
+    by_name: dict[str, Shape]
+
+    @property
+    def given(self) -> bool:
+        return self.first is not None or bool(self.by_name)
+
+    def of(self, name: str, declared: Sequence[Any]) -> Shape | None:
+        """What was said of this input, which is used up."""
+        if name in self.by_name:
+            return self.by_name.pop(name)
+        if all(isinstance(one, int) and one > 0 for one in declared):
+            return None
+        asked, self.first = self.first, None
+        return asked
+
+
+def _copy(kind: Kind, file: Path, copy: Path) -> None:
+    """The model and, of ONNX, the files that it names."""
     if file.is_dir():
         shutil.copytree(file, copy)
         return
     shutil.copyfile(file, copy)
-    for weights in (file.with_name(f"{file.name}.data"), file.with_name(f"{file.name}_data")):
-        if weights.is_file():
-            shutil.copyfile(weights, copy.with_name(weights.name))
+    if kind != "onnx":
+        return
+    with reading(file):
+        named = named_files(file)
+    for relative in named:
+        target = copy.parent / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.parent / relative, target)
 
 
-def _onnx(file: Path, input_shape: Shape | None) -> _Model:
+def _comparable(expected: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
+    """Whether the reference gives the contract's numbers; some operators it computes in other types."""
+    return [(one.shape, one.dtype) for one in expected] == [(one.shape, one.dtype) for one in outputs] and all(
+        np.isfinite(one).all() for one in expected if one.dtype.kind == "f"
+    )
+
+
+def _must_agree(
+    file: Path, model: _Model, outputs: Sequence[np.ndarray], reference: str, expected: Sequence[np.ndarray]
+) -> None:
+    """Raises ParityError where the runtime computes something else than the reference."""
+    for name, output, other in zip(model.outputs, outputs, expected, strict=True):
+        one, two = output.astype(np.float64), other.astype(np.float64)
+        error = float(np.mean((one - two) ** 2)) if one.size else 0.0
+        peak = float(two.max() - two.min()) if two.size else 0.0
+        psnr = math.inf if error == 0 else 10 * math.log10((peak or 1.0) ** 2 / error)
+        if psnr < FLOOR_DB:
+            raise ParityError(
+                f"{file}: {model.runtime} gives another output {name} than {reference}: {psnr:.1f} dB, below the floor "
+                f"of {FLOOR_DB:g} dB; one of them has a fault with this model"
+            )
+
+
+def _onnx(file: Path, shapes: _Shapes) -> _Model:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    there = session.get_inputs()
+    unknown = [name for name in shapes.by_name if name not in {one.name for one in there}]
+    if unknown:
+        known = ", ".join(one.name for one in there) or "none"
+        raise BundleError(f"{file.name} has no input {unknown[0]}; it has: {known}")
     inputs = [
-        (one.name, _filled(one.shape, input_shape if index == 0 else None, one.name), _dtype(one.type, _ONNX_TYPES))
-        for index, one in enumerate(session.get_inputs())
+        (one.name, _filled(one.shape, shapes.of(one.name, one.shape), one.name), _dtype(one.type, _ONNX_TYPES))
+        for one in there
     ]
+    if shapes.first is not None and there:
+        _filled(there[0].shape, shapes.first, there[0].name)  # it says what the model says, or is refused
     names = [one.name for one in session.get_outputs()]
     return _Model(
         "onnx", "onnxruntime", onnxruntime.__version__, inputs, names, lambda values: session.run(names, dict(values))
     )
 
 
-def _pte(file: Path, input_shape: Shape | None) -> _Model:
+def _pte(file: Path, _: _Shapes) -> _Model:
     RUNTIMES["executorch"].check_installed()
     import torch
     from executorch.exir._serialize._program import deserialize_pte_binary
@@ -148,7 +225,7 @@ def _pte(file: Path, input_shape: Shape | None) -> _Model:
     return _Model(targets.pop(), "executorch", metadata.version("executorch"), specs, names, run)
 
 
-def _mlpackage(package: Path, input_shape: Shape | None) -> _Model:
+def _mlpackage(package: Path, _: _Shapes) -> _Model:
     TARGETS["coreml"].check_installed()
     from pocketgan.export.mil import Program
 
@@ -163,10 +240,11 @@ def _mlpackage(package: Path, input_shape: Shape | None) -> _Model:
         names,
         lambda values: list(program.run(dict(values)).values()),
         f"iOS {program.version + 9}",
+        "the evaluator of Core ML programs on torch",
     )
 
 
-_READERS: dict[Kind, Callable[[Path, Shape | None], _Model]] = {"onnx": _onnx, "pte": _pte, "mlpackage": _mlpackage}
+_READERS: dict[Kind, Callable[[Path, _Shapes], _Model]] = {"onnx": _onnx, "pte": _pte, "mlpackage": _mlpackage}
 
 
 def _filled(shape: Sequence[Any], asked: Shape | None, name: str) -> Shape:
@@ -174,15 +252,23 @@ def _filled(shape: Sequence[Any], asked: Shape | None, name: str) -> Shape:
     described = "x".join("?" if one is None else str(one) for one in shape)
     filled = [1 if index == 0 and not isinstance(one, int) else one for index, one in enumerate(shape)]
     if asked is not None:
-        fits = len(asked) == len(shape) and all(
-            size == one for size, one in zip(asked, filled, strict=True) if isinstance(one, int)
-        )
-        if not fits:
-            raise BundleError(f"input {name} is {described}, which {'x'.join(map(str, asked))} does not fit")
-        return asked
+        for whole in _whole(asked, len(shape)):
+            if all(size == one for size, one in zip(whole, filled, strict=True) if isinstance(one, int) and one > 0):
+                return whole
+        raise BundleError(f"input {name} is {described}, which {'x'.join(map(str, asked))} does not fit")
     if not all(isinstance(one, int) and one > 0 for one in filled):
-        raise BundleError(f"input {name} is open ({described}): say its shape with --input, such as 1x3x256x256")
+        example = "3x256x256" if len(shape) == 4 else "x".join(["1", *["256"] * (len(shape) - 1)])
+        raise BundleError(f"input {name} is open ({described}): say its shape with --input {name}={example}")
     return tuple(filled)
+
+
+def _whole(asked: Shape, rank: int) -> list[Shape]:
+    """What a shape may stand for: all that is declared, or channels, height and width of one picture, whichever way
+    round the model has them."""
+    if len(asked) == 3 and rank == 4:
+        channels, height, width = asked
+        return [(1, channels, height, width), (1, height, width, channels)]
+    return [asked] if len(asked) == rank else []
 
 
 def _dtype(dtype: Any, known: Mapping[Any, str]) -> str:
@@ -252,7 +338,12 @@ def _manifest(
         golden=GOLDEN,
         components=[component],
     )
-    sets = GoldenSet(id=GOLDEN, inputs=_golden(folder, "input", inputs), outputs=_golden(folder, "output", pairs))
+    sets = GoldenSet(
+        id=GOLDEN,
+        reference=model.reference,
+        inputs=_golden(folder, "input", inputs),
+        outputs=_golden(folder, "output", pairs),
+    )
     created = {"pocketgan": __version__, model.runtime: model.runtime_version}
     return Manifest(name=name, role="foreign", trained=True, entries=[entry], golden=[sets], created_with=created)
 

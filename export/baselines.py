@@ -74,7 +74,7 @@ def diffusion_bundle(editor: Editor, folder: Path, name: str, precision: str = "
             progress.advance(1, f"{exported.name} of {exported.params / 1e6:.0f} M parameters")
         worst = min((parity for _, parity in done), key=lambda one: math.inf if one.psnr_db is None else one.psnr_db)
         trained = editor.weights is not None
-        check(worst, entry_id, trained)
+        check(worst, entry_id, bound=True)
         entry = Entry(
             id=entry_id,
             target="onnx",

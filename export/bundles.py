@@ -50,7 +50,8 @@ class BundleRequest:
         folder: the bundle; an earlier one in its place is replaced once the new one is whole.
         targets: pairs of target and precision, None for the target's default.
         io: "tensor", "image" (uint8 RGB in and out), or both: every target is exported for each.
-        trained: whether parity below the floor is an error; None: what the model file says, False for other sources.
+        trained: whether the weights were; None: what the model file says, False for other sources. Parity below the
+            floor is an error for all but untrained generators of our own families.
         cost: the model's cost at its input size, if known.
         golden_inputs: (n, c, h, w) float32 in [-1, 1]; parity is measured on all, the first is stored. None: seeded.
         calibration: (n, c, h, w) float32 real inputs, for integer activations.
@@ -95,7 +96,7 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
             that is neither a bundle nor empty.
         MissingExtraError: a target's packages are not installed.
         ModelError: a source that gives no model.
-        ParityError: a trained model below its floor.
+        ParityError: a form below its floor, but for fresh random weights of our own families.
         StorageError: the disk is full or read-only; finished forms are kept.
     """
     plans = [_Plan(request) for request in requests]
@@ -196,6 +197,11 @@ class _Plan:
         self.layers, self._identity, self._spec = answer["layers"], answer["identity"], answer["spec"]
         self._trained = answer["trained"] if self.request.trained is None else self.request.trained
 
+    @property
+    def _bound(self) -> bool:
+        """Whether floors bind it: everything but fresh random weights of our own families."""
+        return self._trained or self._spec is None
+
     def drop_empty_work(self) -> None:
         """Remove the work folder if no finished form waits in it."""
         if not any(self.work.glob(f"entries/*/{ARTIFACT}")):
@@ -215,7 +221,7 @@ class _Plan:
             golden=self.work,
             folder=self._form(form),
             digest=self._digest(form),
-            trained=self._trained,
+            bound=self._bound,
             floor=self.request.floor,
             calibration=self._calibration,
             ios=self.request.ios,
@@ -266,7 +272,7 @@ class _Plan:
                 "calibration": None if self._calibration is None else sha256_file(Path(self._calibration)),
                 "ios": self.request.ios,
                 "soc": self.request.soc,
-                "trained": self._trained,
+                "bound": self._bound,
                 "versions": versions(find_target(form[0])[0].packages),
             }
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pocketgan.export.targets import Exported, Form, Target
 
 # Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
-EXPORT_VERSION = 7
+EXPORT_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def export(
     folder: Path,
     example: tuple[Tensor, ...],
     golden: Golden | None = None,
-    trained: bool = False,
+    bound: bool = False,
     floor: float | None = None,
     rewrites: Sequence[str] | None = None,
     calibration: np.ndarray | None = None,
@@ -63,7 +63,8 @@ def export(
         folder: root of an unpacked bundle; the entry's own folder must not be there yet.
         example: one (1, c, h, w) tensor that fixes the input's shape.
         golden: inputs and float32 outputs of `model` as tensors; of one seeded image where None.
-        trained: a trained model that misses its parity floor is refused, an untrained one reported.
+        bound: whether a file that misses its parity floor is refused, or reported: fresh random weights of our own
+            families may give too little to be measured by.
         floor: parity floor in dB; that of the precision where None.
         rewrites: names of exact rewrites (`rewrites.REWRITES`) in their order, () for a plain export; those that pay on
             the target's runtime where None.
@@ -74,7 +75,7 @@ def export(
     Raises:
         ExportError: the target or precision is unknown or lacks something, or the target cannot express the model.
         MissingExtraError: the target's packages are not installed.
-        ParityError: the model is trained and the file does not compute what it computes.
+        ParityError: the file does not compute what the model computes, and `bound`.
         StorageError: the disk is full or read-only.
     """
     from pocketgan.export import parity as measuring
@@ -103,7 +104,7 @@ def export(
     parity = None
     if written.outputs is not None:
         parity = measuring.measure(written.outputs, golden, floor, chosen.checked_by or chosen.runtime)
-        measuring.check(parity, name, trained)
+        measuring.check(parity, name, bound)
     files = sorted(file for file in (folder / relative).rglob("*") if file.is_file())
     contract = golden.specs()
     component = Component(
@@ -123,6 +124,7 @@ def export(
         golden=golden.id,
         delegation=written.exported.delegation,
         parity=parity,
+        unchecked=None if parity is not None else written.unchecked,
         trade_off=written.trade_off,
         components=[component],
     )
@@ -131,10 +133,11 @@ def export(
 
 @dataclass(frozen=True)
 class _Written:
-    """What a target wrote, what it computes, if this host can run it, and what was tried on the way."""
+    """What a target wrote, what it computes or why that is not known here, and what was tried on the way."""
 
     exported: Exported
     outputs: np.ndarray | None
+    unchecked: str | None = None
     trade_off: list[Trial] = field(default_factory=list)
 
 
@@ -155,6 +158,7 @@ def _written_and_run(
         ExportError: says in one line whatever the target's libraries raise.
     """
     from pocketgan.export.canonical import canonical
+    from pocketgan.export.mil import UnknownOperationError
     from pocketgan.export.mixed import export_mixed
     from pocketgan.export.parity import run_file
     from pocketgan.export.rewrites import rewrite
@@ -164,12 +168,15 @@ def _written_and_run(
     written: Path | None = None
     try:
         if form.precision == "mixed":
-            return _Written(
-                *export_mixed(target, module, example, form, golden=golden, folder=folder, floor_db=floor_db)
-            )
+            mixed = export_mixed(target, module, example, form, golden=golden, folder=folder, floor_db=floor_db)
+            return _Written(mixed[0], mixed[1], trade_off=mixed[2])
         exported = target.export(module, example, form, folder)
         written = folder / exported.entry_point
-        return _Written(exported, run_file(target.checked_by, written, list(golden.to(form.io).inputs)))
+        try:
+            outputs = run_file(target.checked_by, written, list(golden.to(form.io).inputs))
+        except UnknownOperationError as error:
+            return _Written(exported, None, f"{error}{place_of(error, module, example)}")
+        return _Written(exported, outputs, None if outputs is not None else _not_run(target))
     except ExportError as error:
         raise ExportError(f"{error}{place_of(error, module, example)}") from error
     except (PocketganError, OSError, MemoryError):
@@ -178,6 +185,12 @@ def _written_and_run(
         doing = "express" if written is None else "run its own file of"
         why = converter_failure(error, target.name, written, module, example)
         raise ExportError(f"{target.name} cannot {doing} {type(model).__name__}: {why}") from error
+
+
+def _not_run(target: Target) -> str:
+    if target.checked_by is None:
+        return f"nothing on a host runs files of {target.name}"
+    return "not all of its graph is in one Core ML program, which alone is evaluated here"
 
 
 def _must_be_one_image(example: tuple[Tensor, ...]) -> None:

@@ -107,21 +107,27 @@ def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:
     """What `module`, put into eval mode on the CPU in float32 as a copy, gives for `inputs` (n, c, h, w).
 
     Raises:
-        ExportError: the module does not take them, or gives something else than one batch of one image each.
+        ExportError: the module does not take them, gives something else than one batch of one image each, or is random.
     """
-    import copy
-
     import torch
 
+    from pocketgan.export.randomness import must_be_repeatable
     from pocketgan.export.tracing import forward_failure
+    from pocketgan.training.generators.copying import copied_network
 
-    copied = copy.deepcopy(module).cpu().float().eval()
+    copied = copied_network(module).cpu().float().eval()
     batches = np.ascontiguousarray(inputs, np.float32)[:, None]
-    outputs = []
+    outputs: list[np.ndarray] = []
+
+    def run(batch: np.ndarray) -> torch.Tensor:
+        # A copy each time: a network may change what it is given.
+        with torch.no_grad():
+            output: torch.Tensor = copied(torch.from_numpy(batch.copy()))
+        return output
+
     for batch in batches:
         try:
-            with torch.no_grad():
-                output = copied(torch.from_numpy(batch.copy()))
+            output = run(batch)
         except Exception as error:  # whatever the module's own code raises
             shape = "x".join(map(str, batch.shape))
             why = forward_failure(error, copied)
@@ -132,6 +138,7 @@ def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:
                 f"{type(module).__name__} gives {shape_made}; one image (1, channels, height, width) was expected"
             )
         outputs.append(output.numpy())
+    must_be_repeatable(copied, lambda: run(batches[0]), torch.from_numpy(outputs[0]))
     return Golden(batches, np.stack(outputs))
 
 

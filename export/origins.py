@@ -15,7 +15,7 @@ from torch.fx import Node
 
 _TORCH = str(Path(torch.__file__).parent)
 # Modules around the user's: those of torch.export, and ours, which hold it as `network`.
-_OURS = ("canonical._Named", "pixels.Pixels", "pixels.Levels", "quantize.Half")
+_OURS = ("canonical._Named", "canonical._OnCopies", "pixels.Pixels", "pixels.Levels", "quantize.Half")
 _WRAPPERS = (".Wrapper", "GraphModule", *_OURS)
 
 

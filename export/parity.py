@@ -94,13 +94,13 @@ def _ssim(outputs: np.ndarray, golden: Golden) -> float | None:
     return min(1.0, float(np.mean(similarities)))  # rounding may reach beyond
 
 
-def check(parity: Parity, entry: str, trained: bool) -> None:
-    """Refuse a trained model below its floor; an untrained one is only reported, by its `parity.passed`.
+def check(parity: Parity, entry: str, bound: bool) -> None:
+    """Refuse a file below its floor; where it is not `bound`, it is only reported, by its `parity.passed`.
 
     Raises:
         ParityError: names the entry, what was measured and the floor.
     """
-    if trained and not parity.passed:
+    if bound and not parity.passed:
         raise ParityError(
             f"{entry} is {parity.psnr_db:.1f} dB from its source module (maximum error {parity.max_abs_error:.2g}), "
             f"below the floor of {parity.floor_db:g} dB; --floor sets another one"
@@ -112,6 +112,9 @@ def run_file(runtime: str | None, path: Path, inputs: Sequence[np.ndarray]) -> n
 
     Core ML programs are evaluated on torch, everywhere (`pocketgan.export.mil`); so is the one inside of an ExecuTorch
     program, if the whole graph is in it.
+
+    Raises:
+        UnknownOperationError: the evaluator does not know an operation of the program.
     """
     if runtime not in _RUNTIMES:
         return None

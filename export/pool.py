@@ -24,6 +24,7 @@ import psutil
 from pocketgan import errors
 from pocketgan.errors import ExportError, MissingExtraError, PocketganError
 from pocketgan.export.worker import Answer, Task, run_task
+from pocketgan.scratch import scratch_folder
 
 # Peak of a worker that has imported all exporters and lowers a full-size generator: 1.3 GB measured.
 WORKER_BYTES = 1_500_000_000
@@ -102,12 +103,15 @@ class ThisProcess:
 class _Worker:
     def __init__(self, command: Sequence[str]) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in kill)
+        self._folders = contextlib.ExitStack()
+        folder = str(self._folders.enter_context(scratch_folder()))
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**os.environ, **_ONE_THREAD},
+            # What the exporters leave in the temporary folder, and clean up as a process ends in peace, goes with it.
+            env={**os.environ, **_ONE_THREAD, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder)},
             start_new_session=True,  # Ctrl-C is the parent's business
         )
 
@@ -163,6 +167,7 @@ class _Worker:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+        self._folders.close()
 
 
 def _exception(name: str, answer: Answer) -> Exception:

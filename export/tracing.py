@@ -14,6 +14,13 @@ from pocketgan.export.origins import error_origin, without_wrapper
 # What torch.export raises where Python asks for the value of a tensor that tracing does not know.
 _BY_VALUE = ("GuardOnDataDependentSymNode", "UserError", "Unsupported", "DataDependentOutputException")
 
+_aten = torch.ops.aten
+_POOLS = (
+    *(_aten.max_pool1d.default, _aten.max_pool2d.default, _aten.max_pool3d.default),
+    *(_aten.avg_pool1d.default, _aten.avg_pool2d.default, _aten.avg_pool3d.default),
+    *(_aten.max_pool1d_with_indices.default, _aten.max_pool2d_with_indices.default),
+)
+
 
 def trace(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
     """The module's graph with static shapes.
@@ -35,8 +42,26 @@ def trace(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
             continue  # the signature names it
         node.replace_all_uses_with(node.args[0])
         program.graph.erase_node(node)
+    _spell_out(program)
     program.graph_module.recompile()
     return program
+
+
+def _spell_out(program: ExportedProgram) -> None:
+    """Write what targets' libraries read otherwise, or not at all, where the graph leaves it out: a pool's stride is
+    its kernel, one picture's own statistics are an instance norm, stored ones a batch norm."""
+    for node in program.graph.nodes:
+        arguments = list(node.args)
+        if node.target in _POOLS and (len(arguments) < 3 or not arguments[2]):
+            arguments[2:3] = [arguments[1]]
+        elif node.target is _aten.instance_norm.default and not arguments[5]:
+            source, weight, bias, mean, variance, _, momentum, eps, cudnn = arguments
+            node.target = _aten.batch_norm.default
+            arguments = [source, weight, bias, mean, variance, False, momentum, eps, cudnn]
+        elif node.target is _aten.batch_norm.default and arguments[5] and arguments[0].meta["val"].shape[0] == 1:
+            node.target = _aten.instance_norm.default
+            arguments[3:6] = [None, None, True]
+        node.args = tuple(arguments)
 
 
 def one_line(error: BaseException) -> str:

@@ -112,7 +112,7 @@ def take(event: Event, runs: Sequence[Recording], plan: Plan) -> None:
         run.warm_load_ns.append(event["warm_ns"])
     elif kind == "memory" and run.memory is None:
         run.memory = Memory(runtime_bytes=event["runtime_bytes"], peak_bytes=event["peak_bytes"])
-    elif kind == "parity":
+    elif kind == "parity" and run.bundle.manifest.has_reference(run.entry):
         run.parity = MeasuredParity(psnr_db=event["psnr_db"], max_abs_error=event["max_abs_error"])
     elif kind == "warmed":
         run.warmup = WarmedUp(iterations=event["iterations"], duration_ns=event["duration_ns"], steady=event["steady"])

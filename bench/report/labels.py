@@ -107,6 +107,9 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.0f} %" if fraction in (0, 1) else f"{100 * fraction:.1f} %"
 
 
+NO_REFERENCE = "no independent reference"
+
+
 def decibel(psnr_db: float | None) -> str:
     """PSNR; None stands for equal to the last bit."""
     return "identical" if psnr_db is None else f"{psnr_db:.1f} dB"

@@ -68,7 +68,11 @@ def junit(selection: Selection) -> str:
 def _row(item: Measurement) -> tuple[str, ...]:
     timing, result = item.timing, item.result
     assert timing is not None
-    parity = "-" if result.parity is None else labels.decibel(result.parity.psnr_db)
+    entry = item.bundle.manifest.entry(result.job.entry)
+    if not item.bundle.manifest.has_reference(entry):
+        parity = labels.NO_REFERENCE
+    else:
+        parity = "-" if result.parity is None else labels.decibel(result.parity.psnr_db)
     return (
         item.name,
         result.job.entry + (" (composed)" if result.composed else ""),
@@ -79,7 +83,7 @@ def _row(item: Measurement) -> tuple[str, ...]:
         labels.milliseconds(timing.summary.median),
         labels.milliseconds(timing.summary.p90),
         "-" if result.memory is None else labels.size(result.memory.peak_bytes),
-        labels.size(item.bundle.manifest.entry(result.job.entry).bytes),
+        labels.size(entry.bytes),
         parity,
     )
 

@@ -93,7 +93,8 @@ def form_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
             os = Cell(entry.minimum_os) if entry.minimum_os else NOTHING
             size = Cell(labels.size(entry.bytes), value=entry.bytes)
             measured = _measured_cell(bundle, entry, selection)
-            rows.append((form, runtime, size, _parity_cell(entry), _delegation_cell(entry), os, measured))
+            parity = _parity_cell(entry) if bundle.manifest.has_reference(entry) else Cell(labels.NO_REFERENCE)
+            rows.append((form, runtime, size, parity, _delegation_cell(entry), os, measured))
     return Table("Exported forms", columns, tuple(rows))
 
 
@@ -114,7 +115,7 @@ def start_table(selection: Selection) -> Table | None:
         figures = (result.cold_load_ns, result.warm_load_ns, result.first_inference_ns, result.memory, result.parity)
         if result.device.simulated or not any(figures):
             continue
-        memory, parity = result.memory, result.parity
+        memory = result.memory
         above = None if memory is None else max(memory.peak_bytes - memory.runtime_bytes, 0)
         total = "" if memory is None else f"{labels.size(memory.peak_bytes)} in all"
         rows.append(
@@ -125,9 +126,7 @@ def start_table(selection: Selection) -> Table | None:
                 _time_cell(result.warm_load_ns),
                 _time_cell(result.first_inference_ns),
                 NOTHING if above is None else Cell(labels.size(above), total, above),
-                NOTHING
-                if parity is None
-                else Cell(labels.decibel(parity.psnr_db), f"max error {parity.max_abs_error:.2g}"),
+                _measured_parity_cell(item),
             )
         )
     return Table("Load times, first inference and memory", columns, tuple(rows)) if rows else None
@@ -230,9 +229,18 @@ def _measured_cell(bundle: BundleRecord, entry: Entry, selection: Selection) -> 
 def _parity_cell(entry: Entry) -> Cell:
     parity = entry.parity
     if parity is None:
-        return Cell("not checked")
+        return Cell("not checked", entry.unchecked or "")
     note = f"floor {parity.floor_db:g} dB" if parity.passed else f"misses its floor of {parity.floor_db:g} dB"
     return Cell(labels.decibel(parity.psnr_db), note, parity.psnr_db, bad=not parity.passed)
+
+
+def _measured_parity_cell(item: Measurement) -> Cell:
+    manifest, parity = item.bundle.manifest, item.result.parity
+    if not manifest.has_reference(manifest.entry(item.result.job.entry)):
+        return Cell(labels.NO_REFERENCE)
+    if parity is None:
+        return NOTHING
+    return Cell(labels.decibel(parity.psnr_db), f"max error {parity.max_abs_error:.2g}")
 
 
 def _delegation_cell(entry: Entry) -> Cell:

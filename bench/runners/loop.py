@@ -16,6 +16,7 @@ from pocketgan.bench.runners.file_cache import cached_share
 from pocketgan.bench.runners.picture import needs_conversion, to_picture
 from pocketgan.bench.runners.protocol import Channel, ModelPlan, Plan, TensorPlan
 from pocketgan.bench.runners.timing import Loaded, Run, sustain, take_turns, warm_up
+from pocketgan.bundle.named_files import must_name_own_files
 
 RUNS_BEFORE_MEMORY = 2
 
@@ -122,6 +123,7 @@ def _prepare(engine: Engine, channel: Channel, index: int, plan: ModelPlan) -> L
     inputs = {tensor.name: _golden(tensor).astype(tensor.dtype, copy=False) for tensor in plan.inputs}
     golden = [_golden(tensor) for tensor in plan.outputs]
     in_cache = cached_share(Path(plan.file))
+    must_name_own_files(engine.name, Path(plan.file))
     started = time.perf_counter_ns()
     run = engine.load(plan)
     loaded = time.perf_counter_ns()

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pocketgan.bundle.damage import NotABundleError, reading
+from pocketgan.bundle.named_files import named_file_problems
 from pocketgan.bundle.reader import Bundle
 from pocketgan.bundle.signature import judge
 from pocketgan.bundle.sources import must_look_like_bundle, open_source
@@ -26,7 +27,8 @@ def check(path: Path) -> list[str]:
         with reading(path), closing(open_source(path)) as source:
             bundle = Bundle(path, source)
             problems += bundle.listing_problems()
-            problems += _content_problems(bundle, source.sizes.keys())
+            damaged = _content_problems(bundle, source.sizes.keys())
+            problems += damaged or named_file_problems(bundle)
             state = judge(bundle.manifest_bytes, bundle.signature_bytes)
             problems += [state.problem] if state.problem else []
     except NotABundleError:

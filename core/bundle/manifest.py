@@ -1,5 +1,7 @@
 """The manifest of a bundle: what a file set computes, how well, and every byte of it (format version 1).
 
+1.1 adds `Entry.unchecked` and `GoldenSet.reference`.
+
 The JSON Schema of the same shape is `bench/schema/manifest.schema.json`; the phone harnesses are tested against it.
 """
 
@@ -9,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 
 Role = Literal["student", "teacher", "unpruned", "diffusion", "foreign"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -111,6 +113,7 @@ class Entry(Strict):
     """One exported form. `id` is `<target>-<precision>`, with `-image` for pixels; the entry's name everywhere.
 
     `trade_off` holds what was tried for mixed precision, the most compressed file first; empty for other precisions.
+    `unchecked` says why there is no `parity`: the file was not run where it was written.
     """
 
     id: Name
@@ -122,6 +125,7 @@ class Entry(Strict):
     golden: Name
     delegation: Delegation | None = None
     parity: Parity | None = None
+    unchecked: str | None = None
     trade_off: list[Trial] = []
     components: list[Component] = Field(min_length=1)
 
@@ -141,9 +145,14 @@ class GoldenTensor(Strict):
 
 
 class GoldenSet(Strict):
-    """Inputs and the float32 source module's outputs for one I/O contract."""
+    """Inputs and what should come of them, for one I/O contract: the float32 source module's outputs.
+
+    `reference` says of a foreign model what computed them, independent of the runtime that is checked against them;
+    null where nothing could but that runtime. It is null for models that pocketgan exports, too.
+    """
 
     id: Name
+    reference: str | None = None
     inputs: list[GoldenTensor] = Field(min_length=1)
     outputs: list[GoldenTensor] = Field(min_length=1)
 
@@ -212,6 +221,16 @@ class Manifest(Strict):
         models = [file for entry in self.entries for component in entry.components for file in component.files]
         tensors = [tensor.file for golden in self.golden for tensor in (*golden.inputs, *golden.outputs)]
         return [*models, *tensors, *self.licenses]
+
+    def has_reference(self, entry: Entry) -> bool:
+        """Whether the entry's golden outputs come from something else than the runtime that is checked by them."""
+        golden = next(one for one in self.golden if one.id == entry.golden)
+        exported = self.role != "foreign" or entry.parity is not None or entry.unchecked is not None
+        return exported or golden.reference is not None
+
+    def must_meet_floors(self) -> bool:
+        """Whether parity floors bind its entries: all but those of untrained generators of our own families."""
+        return self.trained or self.spec is None
 
     def entry(self, entry_id: str) -> Entry:
         """The entry with that id; KeyError otherwise."""

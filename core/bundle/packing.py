@@ -15,6 +15,7 @@ from pathlib import Path
 from pocketgan.bundle.damage import DamageError, must_be_safe, reading
 from pocketgan.bundle.manifest import FileRecord, Manifest
 from pocketgan.bundle.manifest_file import manifest_bytes
+from pocketgan.bundle.named_files import named_file_problems
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.bundle.signature import judge
 from pocketgan.bundle.sources import MANIFEST, SIGNATURE
@@ -39,7 +40,8 @@ def pack_folder(folder: Path, out: Path) -> str:
     The same files give the same bytes, and `manifest.json` keeps its own.
 
     Raises:
-        BundleError: a listed file is missing or differs, another is there, or the signature is of another manifest.
+        BundleError: a listed file is missing or differs, another is there, the signature is of another manifest, or a
+            model names files that are not its entry's.
         StorageError: the disk is full or refuses; an earlier `out` is as it was.
     """
     if not folder.is_dir():
@@ -50,6 +52,9 @@ def pack_folder(folder: Path, out: Path) -> str:
         problem = judge(bundle.manifest_bytes, bundle.signature_bytes).problem
         if problem:
             raise BundleError(f"{folder}: {problem}; delete {SIGNATURE} and sign the bundle again")
+        problems = named_file_problems(bundle)
+        if problems:
+            raise BundleError(f"{folder}: {problems[0]}")
         bundle.write(out, bundle.signature_bytes)
         return bundle.digest
 

@@ -36,7 +36,11 @@ def pack(
         str, typer.Option("--precision", help="fp32, fp16, ...: models of one target and precision take turns.")
     ] = "fp32",
     input: Annotated[
-        str | None, typer.Option("--input", help="Shape of its first input where it is open, such as 1x3x256x256.")
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="Of an open input, channels x height x width, such as 3x256x256; of several, NAME=SHAPE for each.",
+        ),
     ] = None,
     value_range: Annotated[
         str, typer.Option("--range", help="What black and white are to it, such as 0,1 or 0,255.")
@@ -45,7 +49,7 @@ def pack(
 ) -> None:
     """Make a .pgb of a folder, or of a model from elsewhere.
 
-    The golden outputs of such a model are computed here.
+    The golden outputs of such a model are computed here, by something else than its runtime where something else can.
     """
     from pocketgan.bundle.packing import pack_folder
     from pocketgan.errors import BundleError
@@ -62,13 +66,15 @@ def pack(
         from pocketgan.foreign import pack_foreign
 
         kind, file = sources[0]
+        shapes = _shapes(input or [])
         digest = pack_foreign(
             kind,
             file,
             out,
             name=bundle_name(name, file.stem),
             precision=precision,
-            input_shape=None if input is None else _shape(input),
+            input_shape=shapes.pop("", None),
+            named_shapes=shapes,
             value_range=_range(value_range),
         )
     size = out.stat().st_size
@@ -157,12 +163,21 @@ def unpack(path: BundlePath, out: OutFolder, entry: EntryId = None, json: Json =
     console.result({"out": str(out), "entry": entry}, f"{out}: unpacked {entry or 'all entries'}")
 
 
-def _shape(text: str) -> tuple[int, ...]:
+def _shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes by the inputs' names; one without a name by ""."""
     from pocketgan.errors import BundleError
 
-    if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})*", text):
-        raise BundleError(f"--input is a shape such as 1x3x256x256, not {text!r}")
-    return tuple(int(size) for size in text.split("x"))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, _, shape = text.rpartition("=")
+        if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})*", shape):
+            raise BundleError(f"--input is a shape such as 3x256x256, or NAME=SHAPE, not {text!r}")
+        if name in shapes:
+            raise BundleError(
+                f"--input is given twice for {name or 'the first open input'}; name each input: NAME=SHAPE"
+            )
+        shapes[name] = tuple(int(size) for size in shape.split("x"))
+    return shapes
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -200,15 +215,18 @@ def _summary(manifest: Manifest, digest: str, signature: str) -> list[str]:
         facts.append(("cost", f"{cost.params:,} params, {cost.macs:,} MACs, {cost.macs_by_output:,} MACs by output"))
     if manifest.quality:
         facts.append(("quality", ", ".join(f"{name} {value:g}" for name, value in sorted(manifest.quality.items()))))
+    for entry in manifest.entries:
+        if entry.unchecked is not None:
+            facts.append(("unchecked", f"{entry.id}, because {entry.unchecked}"))
     columns = ("entry", "bytes", "runtime", "parity", "max error", "delegated", "subgraphs")
-    table = console.table(columns, [_row(entry) for entry in manifest.entries])
+    table = console.table(columns, [_row(manifest, entry) for entry in manifest.entries])
     return [*(f"{name:<10} {value}" for name, value in facts), "", *table.splitlines()]
 
 
-def _row(entry: Entry) -> tuple[Any, ...]:
+def _row(manifest: Manifest, entry: Entry) -> tuple[Any, ...]:
     runtime = f"{entry.runtime} {entry.runtime_version}"
     parity, delegation = entry.parity, entry.delegation
-    measured = ("-", "-")
+    measured = ("not checked" if manifest.has_reference(entry) else "no independent reference", "-")
     if parity:
         value = "exact" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
         measured = (value if parity.passed else f"{value} FAILS", f"{parity.max_abs_error:.2g}")

@@ -121,8 +121,14 @@ def verify(
     _start(json)
     answer = api.verify(bundle, entry=entry)
     lines = [f"skipped: {entry}: {reason}" for entry, reason in answer.skipped.items()]
-    lines += [f"problem: {problem}" for problem in answer.problems] or ["ok"]
-    payload = {"ok": answer.ok, "problems": list(answer.problems), "skipped": dict(answer.skipped)}
+    lines += [f"{entry}: {reason}" for entry, reason in answer.unproven.items()]
+    lines += [f"problem: {problem}" for problem in answer.problems] or ["no problem found" if answer.unproven else "ok"]
+    payload = {
+        "ok": answer.ok,
+        "problems": list(answer.problems),
+        "skipped": dict(answer.skipped),
+        "unproven": dict(answer.unproven),
+    }
     console.result(payload, "\n".join(lines))
     if not answer.ok:
         raise typer.Exit(1)

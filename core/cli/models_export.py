@@ -96,8 +96,9 @@ def export(
     entries = written.manifest.entries
     columns = ("entry", "bytes", "parity", "max error", "delegated", "subgraphs")
     trade_offs = [_trade_off(entry) for entry in entries if entry.trade_off]
+    unchecked = [f"{entry.id}: not checked here, because {entry.unchecked}" for entry in entries if entry.unchecked]
     payload = {entry.id: _summary(entry, out) for entry in entries}
-    console.result(payload, "\n".join([console.table(columns, map(_row, entries)), *trade_offs, str(out)]))
+    console.result(payload, "\n".join([console.table(columns, map(_row, entries)), *unchecked, *trade_offs, str(out)]))
 
 
 def _summary(entry: Entry, out: Path) -> dict[str, Any]:
@@ -109,6 +110,7 @@ def _summary(entry: Entry, out: Path) -> dict[str, Any]:
         "parity": None
         if parity is None
         else {**parity.model_dump(include={"psnr_db", "max_abs_error", "ssim"}), "passed": parity.passed},
+        **({} if entry.unchecked is None else {"unchecked": entry.unchecked}),
         "delegated_fraction": None if delegation is None else delegation.delegated_fraction,
         "subgraphs": None if delegation is None else delegation.subgraphs,
         **({"trade_off": [trial.model_dump() for trial in entry.trade_off]} if entry.trade_off else {}),
@@ -132,7 +134,7 @@ def _trade_off(entry: Entry) -> str:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     parity, delegation = entry.parity, entry.delegation
-    measured = ("not here", "-")
+    measured = ("not checked here", "-")
     if parity is not None:
         value = "exact" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
         measured = (value if parity.passed else f"{value} FAILS", f"{parity.max_abs_error:.2g}")

@@ -8,7 +8,6 @@ with the tables that it ships (`onnx.py`), and Core ML's Neural Engine with a ta
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -22,6 +21,7 @@ from pocketgan.export.quiet import quiet
 from pocketgan.export.rewrites import rewrite
 from pocketgan.export.targets import find_target
 from pocketgan.export.unsupported import converter_failure
+from pocketgan.training.generators.copying import copied_network
 
 __all__ = ["Fall", "Reading", "lint"]
 
@@ -46,7 +46,7 @@ def lint(model: nn.Module, target: str, example: tuple[Tensor, ...]) -> dict[str
         raise ExportError(f"nothing is known of what {target} takes; --lint knows {', '.join(_READERS)}")
     chosen.check_installed()
     with quiet(), torch.no_grad():
-        untouched = copy.deepcopy(model).cpu().float().eval()
+        untouched = copied_network(model).cpu().float().eval()
         plain = _read(target, untouched, example)
         exported = _read(target, rewrite(canonical(model, example), example, chosen.rewrites), example)
     return {accelerator: (plain[accelerator], exported[accelerator]) for accelerator in _READERS[target][0]}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketgan.export.mil.program import Program
+from pocketgan.export.mil.program import Program, UnknownOperationError
 
-__all__ = ["Program", "run_package"]
+__all__ = ["Program", "UnknownOperationError", "run_package"]
 
 
 def run_package(package: Path, inputs: Mapping[str, np.ndarray], *, rounding: bool = True) -> dict[str, np.ndarray]:
@@ -25,6 +25,7 @@ def run_package(package: Path, inputs: Mapping[str, np.ndarray], *, rounding: bo
         rounding: round to float16 after each operation that declares it; False shows what the stored weights cost
             alone.
     Raises:
-        ExportError: the package is broken, or holds an operation that is not known here, which is named.
+        UnknownOperationError: it holds an operation that is not known here, which is named.
+        ExportError: the package is broken.
     """
     return Program.read(package).run(inputs, rounding=rounding)

@@ -30,6 +30,10 @@ _BITS = {25: 4, 35: 4, 36: 2, 37: 1, 38: 6, 39: 3}
 _STRING, _FLOAT16, _INT4 = 2, 10, 25
 
 
+class UnknownOperationError(ExportError):
+    """The program may be sound: it holds an operation, or a way to use one, that is not known here."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A package's main function.
@@ -75,7 +79,12 @@ class Program:
         )
 
     def run(self, inputs: Mapping[str, np.ndarray], *, rounding: bool = True) -> dict[str, np.ndarray]:
-        """See `run_package`."""
+        """See `run_package`.
+
+        Raises:
+            UnknownOperationError: an operation is not known here.
+            ExportError: the program is broken, or the inputs are others than it takes.
+        """
         values: dict[str, Any] = {}
         for name, shape in self.inputs.items():
             if name not in inputs or tuple(inputs[name].shape) != shape:
@@ -98,10 +107,17 @@ class Program:
         else:
             if operation.type not in OPERATORS:
                 name = operation.outputs[0].name
-                raise ExportError(f"Core ML's operation {operation.type!r} ({name}) is not known to this evaluator")
+                raise UnknownOperationError(
+                    f"Core ML's operation {operation.type!r} ({name}) is not known to this evaluator"
+                )
             arguments = {name: self._argument(argument, values) for name, argument in operation.inputs.items()}
             try:
                 results = OPERATORS[operation.type](**attributes, **arguments)
+            except NotImplementedError as error:
+                raise UnknownOperationError(
+                    f"Core ML's operation {operation.type!r} ({operation.outputs[0].name}) with {error} is not known "
+                    "to this evaluator"
+                ) from error
             except (RuntimeError, TypeError, ValueError, KeyError) as error:
                 raise ExportError(
                     f"Core ML's operation {operation.type!r} ({operation.outputs[0].name}) cannot be run: {error}"

@@ -19,6 +19,7 @@ from pocketgan.export.rewrites import (
     convolutions,
     norms,
     padding,
+    pools,
     sampling,
     transposed,
     winograd,
@@ -34,7 +35,9 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "scalars": arithmetic.scalars_as_tensors,
     "chunks": arithmetic.chunks_as_slices,
     "reflection-pads": padding.reflection_pads,
+    "whole-kernels": pools.whole_kernels,
     "norms": norms.norms_as_means,
+    "scaled-norms": norms.scaled_norms,
     "nearest-up": sampling.nearest_up,
     "nearest-down": sampling.nearest_down,
     "attention": attention.attention,
@@ -49,11 +52,16 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
 
 # What takes sums of inputs costs integers and float16 precision.
 _FLOAT32_ALONE = frozenset({"winograd"})
+# What takes another's place in float16: squares beyond its range cost two more passes over a picture.
+_IN_FLOAT16 = {"norms": "scaled-norms"}
 
 
 def rewrites_at(precision: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of a target's rewrites that are for this precision."""
-    return tuple(name for name in names if precision == "fp32" or name not in _FLOAT32_ALONE)
+    """A target's rewrites as they are for this precision."""
+    if precision == "fp32":
+        return tuple(names)
+    kept = [name for name in names if name not in _FLOAT32_ALONE]
+    return tuple(_IN_FLOAT16.get(name, name) for name in kept) if precision == "fp16" else tuple(kept)
 
 
 def rewrite(module: nn.Module, example: tuple[Tensor, ...], names: Sequence[str]) -> nn.Module:

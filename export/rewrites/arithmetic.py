@@ -31,7 +31,7 @@ def fold_constants(module: GraphModule) -> int:
         inputs = node.all_input_nodes
         if node.op != "call_function" or not inputs or not all(is_tensor(read) for read in inputs):
             continue
-        if node.target.__name__.partition(".")[0].endswith("_") or not isinstance(node.meta["val"], Tensor):
+        if node.target.__name__.partition(".")[0].endswith("_") or not isinstance(node.meta.get("val"), Tensor):
             continue
         writer = Writer(module, node)
         writer.finish(writer.tensor(value_of(module, node).clone()))

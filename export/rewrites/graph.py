@@ -47,18 +47,23 @@ def tensor_of(module: GraphModule, node: object) -> Tensor:
 
 
 def replace_tensor(module: GraphModule, node: object, tensor: Tensor) -> None:
-    """Give the attribute that `node` reads another value, in float32; the traced module shares the old one with its
+    """Give the attribute that `node` reads another value, as `stored`; the traced module shares the old one with its
     source, which stays as it is."""
     assert isinstance(node, Node)
     owner, _, name = str(node.target).rpartition(".")
-    setattr(module.get_submodule(owner), name, nn.Parameter(tensor.float(), requires_grad=False))
+    setattr(module.get_submodule(owner), name, nn.Parameter(stored(tensor), requires_grad=False))
 
 
 def add_tensor(module: GraphModule, target: str, tensor: Tensor) -> Node:
     """A new parameter of the module, read at the graph's insertion point."""
     owner, _, name = target.rpartition(".")
-    module.get_submodule(owner).register_parameter(name, nn.Parameter(tensor.float(), requires_grad=False))
+    module.get_submodule(owner).register_parameter(name, nn.Parameter(stored(tensor), requires_grad=False))
     return module.graph.get_attr(target)
+
+
+def stored(tensor: Tensor) -> Tensor:
+    """Numbers in float32; integers and truth values, which are indices and masks, in their own type."""
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def shape_of(node: object) -> list[int]:
@@ -89,7 +94,8 @@ class Writer:
         with self.module.graph.inserting_before(self.place):
             node = add_tensor(self.module, f"{base}_{index}", tensor)
         mode = self._mode()
-        node.meta["val"] = mode.from_tensor(tensor.float(), static_shapes=True) if mode else tensor.float()
+        value = stored(tensor)
+        node.meta["val"] = mode.from_tensor(value, static_shapes=True) if mode else value
         return node
 
     def finish(self, result: Node) -> None:

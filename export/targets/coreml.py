@@ -36,7 +36,7 @@ class CoreML(Target):
     """
 
     facts = TARGETS["coreml"]
-    rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
+    rewrites: tuple[str, ...] = ("constants", "whole-kernels", "fold-norms-of-sums")
     relative_time = 2.0
 
     def minimum_os(self, form: Form) -> str | None:
@@ -49,6 +49,7 @@ class CoreML(Target):
         import numpy as np
         from coremltools.converters.mil.converter import _reset_conversion_state
 
+        from pocketgan.export.packages import kept_packages
         from pocketgan.export.pixels import Levels
         from pocketgan.export.quantize import compress_coreml
 
@@ -66,16 +67,17 @@ class CoreML(Target):
             image = ct.TensorType(name=INPUT, shape=shape, dtype=np.float32)
             output = ct.TensorType(name=OUTPUT, dtype=np.float32)
         _reset_conversion_state()  # a conversion that failed leaves its counts, which become names
-        model = ct.convert(
-            trace(module, example).run_decompositions({}),
-            inputs=[image],
-            outputs=[output],
-            convert_to="mlprogram",
-            minimum_deployment_target=getattr(ct.target, f"iOS{oldest_ios(form, LEAST_IOS)}"),
-            compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,
-            skip_model_load=True,
-        )
-        compress_coreml(model, form).save(str(package))
+        with kept_packages():
+            model = ct.convert(
+                trace(module, example).run_decompositions({}),
+                inputs=[image],
+                outputs=[output],
+                convert_to="mlprogram",
+                minimum_deployment_target=getattr(ct.target, f"iOS{oldest_ios(form, LEAST_IOS)}"),
+                compute_precision=ct.precision.FLOAT32 if form.precision == "fp32" else ct.precision.FLOAT16,
+                skip_model_load=True,
+            )
+            compress_coreml(model, form).save(str(package))
         version = normalise(package)
         return Exported(PACKAGE, f"specification {version}")
 

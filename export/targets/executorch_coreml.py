@@ -35,7 +35,7 @@ class ExecuTorchCoreML(ExecuTorch):
     """
 
     facts = TARGETS["executorch-coreml"]
-    rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums")
+    rewrites: tuple[str, ...] = ("constants", "whole-kernels", "fold-norms-of-sums")
     relative_time = 3.0
 
     def minimum_os(self, form: Form) -> str | None:
@@ -44,6 +44,7 @@ class ExecuTorchCoreML(ExecuTorch):
 
     def export(self, module: nn.Module, example: tuple[Tensor, ...], form: Form, folder: Path) -> Exported:
         """See Target."""
+        from pocketgan.export.packages import kept_packages
         from pocketgan.export.pixels import in_contract
         from pocketgan.export.targets.coreml_quantizer import quantize_activations
 
@@ -51,7 +52,7 @@ class ExecuTorchCoreML(ExecuTorch):
             module = quantize_activations(module, example, form)
         module, example = in_contract(module, example, form.io)
         # Not within fast_lowering(): the ML program's input would have another name, and it saves a second at most.
-        with _normal_packages():
+        with kept_packages(), _normal_packages():
             return write_program(module, example, partitioner(form), folder)
 
 

@@ -31,7 +31,7 @@ def asset(tmp_path_factory):
         "torch.manual_seed(0)\n"
         "network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.InstanceNorm2d(4), torch.nn.Tanh())\n"
         "entry = export(network, 'coreai', 'fp32', folder=Path(sys.argv[1]), example=(torch.zeros(1, 3, 16, 16),),"
-        " trained=True).entry\n"
+        " bound=True).entry\n"
         "print(entry.model_dump_json())"
     )
     done = subprocess.run([sys.executable, "-W", "error::UserWarning:pocketgan", "-c", code, str(folder)],

@@ -34,7 +34,7 @@ def picture():
 
 
 def test_the_core_ml_program_inside_is_evaluated(network, example, tmp_path):
-    entry = export(network, "executorch-coreml", "fp32", folder=tmp_path, example=example, trained=True).entry
+    entry = export(network, "executorch-coreml", "fp32", folder=tmp_path, example=example, bound=True).entry
     assert entry.parity is not None
     assert entry.parity.runtime == "executorch-coreml"
     assert entry.parity.psnr_db is None or entry.parity.psnr_db > 100

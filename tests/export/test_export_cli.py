@@ -66,6 +66,16 @@ def test_a_pgb_is_packed_directly(export, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.pgb"]
 
 
+@pytest.mark.slow
+def test_a_function_that_misses_its_floor_ends_with_exit_code_1(export, tmp_path):
+    (tmp_path / "below.py").write_text(NETWORK)
+    arguments = ("--input", "3x16x16", "--target", "onnx", "--precision", "fp16", "--floor", "200", "--out", "x.pgb")
+    code, _, said = export("below:net", *arguments)
+    assert code == 1
+    assert "below the floor of 200 dB" in said
+    assert not (tmp_path / "x.pgb").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -180,18 +180,18 @@ def test_a_wrong_program_misses_its_floor(what, network, example, tmp_path, monk
 
     monkeypatch.setattr(coreml, "normalise", spoil)
     with pytest.raises(ParityError, match="below the floor of 60 dB"):
-        export(network, "coreml", folder=tmp_path, example=example, trained=True)
+        export(network, "coreml", folder=tmp_path, example=example, bound=True)
 
 
 def test_unknown_operator_is_named(tmp_path):
     @ct.converters.mil.mil.Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 3, 4, 4))])
     def program(x):
-        return Builder.reduce_log_sum_exp(x=x, axes=[1], name="output")
+        return Builder.space_to_depth(x=x, block_size=2, name="output")
 
     model = ct.convert(program, convert_to="mlprogram", skip_model_load=True)
     model.save(str(tmp_path / "model.mlpackage"))
     found = Program.read(tmp_path / "model.mlpackage")
-    with pytest.raises(ExportError, match=r"'reduce_log_sum_exp'.*not known"):
+    with pytest.raises(ExportError, match=r"'space_to_depth'.*not known"):
         found.run({next(iter(found.inputs)): np.zeros((1, 3, 4, 4), np.float32)})
 
 

@@ -36,12 +36,12 @@ def test_equal_outputs_have_no_finite_psnr():
 
 def test_trained_model_below_its_floor_is_an_error_that_names_both():
     with pytest.raises(ParityError, match=r"onnx-fp32 is 40\.0 dB.*floor of 60 dB"):
-        check(_parity(0.02), "onnx-fp32", trained=True)
+        check(_parity(0.02), "onnx-fp32", bound=True)
 
 
 def test_untrained_model_below_its_floor_is_reported():
     parity = _parity(0.02)
-    check(parity, "onnx-fp32", trained=False)
+    check(parity, "onnx-fp32", bound=False)
     assert not parity.passed
 
 
@@ -75,13 +75,13 @@ def test_one_wrong_weight_is_detected(network, example, tmp_path):
     golden = golden_outputs(network, natural_images(3, 32, 32))
     network[1].weight.data[0, 0, 0, 0] += 0.01
     with pytest.raises(ParityError, match="below the floor of 100 dB"):
-        export(network, "onnx", folder=tmp_path, example=example, golden=golden, trained=True)
+        export(network, "onnx", folder=tmp_path, example=example, golden=golden, bound=True)
 
 
 def test_untrained_generator_that_gives_almost_nothing_reaches_the_floor(network, example, tmp_path):
     for parameter in network.parameters():
         parameter.data *= 1e-6
-    parity = export(network, "onnx", folder=tmp_path, example=example, trained=True).entry.parity
+    parity = export(network, "onnx", folder=tmp_path, example=example, bound=True).entry.parity
     assert parity is not None
     assert parity.passed
 

@@ -40,7 +40,7 @@ FORMS = [
 def test_pixels_in_pixels_out(target, precision, network, example, tmp_path):
     if target == "coreai":
         pytest.importorskip("coreai_torch", reason="needs the extra coreai")
-    entry = export(network, target, precision, folder=tmp_path, example=example, io="image", trained=True).entry
+    entry = export(network, target, precision, folder=tmp_path, example=example, io="image", bound=True).entry
     assert entry.id == f"{target}-{precision}-image"
     assert entry.golden == "nhwc-uint8"
     for spec in (*entry.components[0].inputs, *entry.components[0].outputs):

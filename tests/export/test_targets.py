@@ -33,7 +33,7 @@ def test_export_is_faithful_repeatable_and_leaves_the_source_alone(target, netwo
     if target == "coreai":
         pytest.importorskip("coreai_torch", reason="needs the extra coreai")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    artifact = export(network, target, folder=tmp_path / "a", example=example, trained=True)
+    artifact = export(network, target, folder=tmp_path / "a", example=example, bound=True)
     export(network, target, folder=tmp_path / "b", example=example)
     after = network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -89,7 +89,7 @@ def test_onnx_convolutions_spell_out_their_attributes(network, example, tmp_path
 
 def test_large_onnx_keeps_its_weights_in_a_second_file(network, example, tmp_path, monkeypatch):
     monkeypatch.setattr("pocketgan.export.targets.onnx.LARGEST_SINGLE_FILE_BYTES", 1000)
-    entry = export(network, "onnx", folder=tmp_path, example=example, trained=True).entry
+    entry = export(network, "onnx", folder=tmp_path, example=example, bound=True).entry
     names = [Path(record.path).name for record in entry.components[0].files]
     assert names == ["model.onnx", "model.onnx.data"]
 
@@ -112,7 +112,7 @@ def test_executorch_takes_a_batch_norm_that_cannot_be_folded(settle, tmp_path):
     module = settle(
         torch.nn.Sequential(torch.nn.ReLU(), torch.nn.BatchNorm2d(3, affine=False), torch.nn.Conv2d(3, 3, 1))
     )
-    export(module, "executorch-xnnpack", folder=tmp_path, example=(torch.zeros(1, 3, 8, 8),), trained=True)
+    export(module, "executorch-xnnpack", folder=tmp_path, example=(torch.zeros(1, 3, 8, 8),), bound=True)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -168,7 +168,7 @@ def test_coreml_takes_a_slice_of_everything(tmp_path):
 
 
 def test_coreml_is_evaluated_on_any_host(network, example, tmp_path):
-    parity = export(network, "coreml", folder=tmp_path, example=example, trained=True).entry.parity
+    parity = export(network, "coreml", folder=tmp_path, example=example, bound=True).entry.parity
     assert parity is not None
     assert parity.floor_db == 60
     assert parity.passed

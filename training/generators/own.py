@@ -6,7 +6,6 @@ file that could name code to run would be as dangerous as a pickle.
 
 from __future__ import annotations
 
-import copy
 import importlib
 import importlib.util
 import json
@@ -81,12 +80,14 @@ def check_generator(module: nn.Module, name: str, shape: Shape) -> None:
     """
     import torch
 
+    from pocketgan.training.generators.copying import copied_network
+
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise ModelError(f"{name} returns a module without trainable parameters")
     text = "x".join(map(str, shape))
     try:
         with torch.no_grad():
-            output = copy.deepcopy(module).eval()(torch.zeros(1, *shape))
+            output = copied_network(module).eval()(torch.zeros(1, *shape))
     except Exception as error:  # the user's own code
         raise ModelError(f"{name} does not take an input of 1x{text}: {type(error).__name__}: {error}") from error
     shape_made = "x".join(map(str, output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
@@ -109,6 +110,8 @@ def measured_cost(module: nn.Module, shape: Shape) -> Cost:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from pocketgan.training.generators.copying import copied_network
+
     extra = 0
 
     def convolution(x_shape: Sequence[int], w_shape: Sequence[int], *rest: Any, out_shape: Sequence[int]) -> int:
@@ -124,7 +127,7 @@ def measured_cost(module: nn.Module, shape: Shape) -> Cost:
         return 2 * macs
 
     mapping = {torch.ops.aten.convolution: convolution}
-    shadow = copy.deepcopy(module).eval().to("meta")
+    shadow = copied_network(module).eval().to("meta")
     counter = FlopCounterMode(display=False, custom_mapping=mapping)
     try:
         with torch.no_grad(), counter:
@@ -134,7 +137,7 @@ def measured_cost(module: nn.Module, shape: Shape) -> Cost:
             f"{type(module).__name__} cannot be costed at {'x'.join(map(str, shape))}: {type(error).__name__}: {error}"
         ) from error
     macs = counter.get_total_flops() // 2
-    return Cost(params=sum(p.numel() for p in module.parameters()), macs=macs, macs_by_output=macs + extra)
+    return Cost(params=sum(p.numel() for p in shadow.parameters()), macs=macs, macs_by_output=macs + extra)
 
 
 def save_own(path: Path, module: nn.Module, function: str, shape: Shape, metadata: Mapping[str, str]) -> None:
