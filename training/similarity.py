@@ -135,7 +135,7 @@ class FeatureDistance(nn.Module):
     def forward(self, teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
         if self.similarity == "mse":
             triples = zip(self.projections, teacher, student, strict=True)
-            distances = [_squared_error(x, y, projection) for projection, x, y in triples]
+            distances = [_squared_error(projection, x, y) for projection, x, y in triples]
         else:
             measure = SIMILARITIES[self.similarity]
             distances = [1 - measure(x, y) for x, y in zip(teacher, student, strict=True)]
