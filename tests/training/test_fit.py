@@ -111,7 +111,8 @@ class Still:
     """A program that learns nothing: its network is what a test makes it, and its norm sees flat maps of 4 last."""
 
     def __init__(self):
-        self.generator = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3, momentum=1.0))
+        self.conv = torch.nn.Conv2d(3, 3, 1)
+        self.generator = torch.nn.Sequential(self.conv, torch.nn.BatchNorm2d(3, momentum=1.0))
 
     def networks(self):
         return {"generator": self.generator}
@@ -134,9 +135,9 @@ class Still:
 def averaged():
     """A network whose weights were 0 before the first step and 1 from then on, after nine steps."""
     made = Still()
-    torch.nn.init.zeros_(made.generator[0].weight)
+    torch.nn.init.zeros_(made.conv.weight)
     training = TrainingState(made, Accelerator(cpu=True), steps=9, averaged="generator", average_decay=0.999)
-    torch.nn.init.ones_(made.generator[0].weight)
+    torch.nn.init.ones_(made.conv.weight)
     for step in range(9):
         training.step([{"input": torch.zeros(3, 2, 2)}], step)
     return made.generator, training
