@@ -395,6 +395,7 @@ def run(
     out: FilePath | None = None,
     data: FilePath | None = None,
     until: str | None = None,
+    restart: bool = False,
 ) -> RunSummary:
     """The whole way from images to a measured bundle; finished stages are skipped, killed ones resumed.
 
@@ -403,15 +404,16 @@ def run(
         out: run directory; `runs/NAME` where None.
         data: folder of images, for a recipe that reads one.
         until: stop after this stage.
+        restart: where a training that is there does not fit the recipe any more, discard it and train again.
     Raises:
-        PocketganError: says what to do; finished stages stay.
+        PocketganError: says what to do; finished stages stay, and no training is discarded unless `restart`.
     """
     from pocketgan.pipeline.way import run_recipe, with_folder
 
     known = load_recipe(recipe) if isinstance(recipe, str | PathLike) else recipe
     if data is not None:
         known = with_folder(known, Path(data))
-    return run_recipe(known, Path("runs") / known.name if out is None else Path(out), until)
+    return run_recipe(known, Path("runs") / known.name if out is None else Path(out), until, restart=restart)
 
 
 def apply(

@@ -7,7 +7,7 @@ was not, bit for bit on one machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,8 @@ class FitOptions:
         seed: of order, augmentation and dropout.
         checkpoint_every, sample_every, log_every: in steps.
         average: name of the network of which an exponential moving average is kept and put in its place at the end.
-        average_decay: of that average; 0 for none.
+        average_decay: of that average in the long run (`state.decay_at`); 0 for none.
+        keep_last: whether a checkpoint is written after the last step too, from which a longer training goes on.
     """
 
     steps: int
@@ -54,6 +55,7 @@ class FitOptions:
     log_every: int = 20
     average: str = "generator"
     average_decay: float = 0.0
+    keep_last: bool = False
 
 
 def fit(
@@ -73,7 +75,7 @@ def fit(
     Args:
         picture: makes an (h, w, 3) uint8 overview of the program's present state.
     Raises:
-        ModelError: a loss is not a finite number.
+        ModelError: a loss or a weight is not a finite number; the checkpoint before it is intact.
         PocketganError: the batch cannot be divided among the processes.
         StorageError: the disk is full; the last checkpoint is intact.
     """
@@ -105,7 +107,10 @@ def fit(
             terms = state.step(batch, step)
             done = step + 1
             last = done == options.steps
-            if done % options.log_every == 0 or last or step == start:
+            saving = options.keep_last if last else done % options.checkpoint_every == 0
+            if saving or last:
+                _check_finite(state, label, done)
+            if done % options.log_every == 0 or saving or last or step == start:
                 values = _finite(terms, label, done)
                 detail = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
                 if tracker:
@@ -115,7 +120,7 @@ def fit(
                 with state.evaluation():
                     pixels = picture(program)
                 tracker.picture(pixels, done)
-            if done % options.checkpoint_every == 0 and not last:
+            if saving:
                 state.save(checkpoint, done)
     if tracker:
         tracker.close()
@@ -139,8 +144,23 @@ def _finite(terms: Mapping[str, Tensor], label: str, step: int) -> dict[str, flo
     values = {name: float(value) for name, value in terms.items()}
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
-        raise ModelError(
-            f"{label} diverged: {', '.join(bad)} is not a finite number at step {step}; "
-            "lower the learning rate and run again"
-        )
+        raise _diverged(label, bad, step)
     return values
+
+
+def _check_finite(state: TrainingState, label: str, step: int) -> None:
+    """Before anything is written: weights may be lost in a step whose losses were finite still.
+
+    Raises:
+        ModelError: a weight, an optimiser's moment or an average is not a finite number.
+    """
+    bad = state.not_finite()
+    if bad:
+        raise _diverged(label, bad, step)
+
+
+def _diverged(label: str, what: Sequence[str], step: int) -> ModelError:
+    return ModelError(
+        f"{label} diverged: {', '.join(what)} {'is' if len(what) == 1 else 'are'} not finite at step {step}; lower the "
+        "learning rate and run again with --restart"
+    )

@@ -70,9 +70,10 @@ def search_multiples(
 ) -> SearchResult:
     """The paper's search with widths rounded to multiples of `multiple`, filled up to the budget.
 
-    Other arguments and errors are those of `search.search`.
+    The least width is rounded up to the multiple. Other arguments and errors are those of `search.search`.
     """
-    return _Search(teacher, spec, cost, budget, least_width=least_width, unit=unit).best([_Rule(multiple)], None)
+    search = _Search(teacher, spec, cost, budget, least_width=least_width, unit=unit, multiple=multiple)
+    return search.best([_Rule(multiple)], None)
 
 
 def search_for_device(
@@ -115,21 +116,28 @@ class _Candidate:
 
 
 class _Search:
-    """What all candidates of one search share."""
+    """What all candidates of one search share. `multiple`: the one of a candidate that the budget must reach."""
 
     def __init__(
-        self, teacher: nn.Module, spec: GeneratorSpec, cost: Cost, budget: float, *, least_width: int, unit: str
+        self,
+        teacher: nn.Module,
+        spec: GeneratorSpec,
+        cost: Cost,
+        budget: float,
+        *,
+        least_width: int,
+        unit: str,
+        multiple: int = 1,
     ) -> None:
         check_prunable(spec)
         self._started = time.perf_counter()
         self._spec, self._budget, self._given_cost = spec, budget, cost
         self._evaluations = 0
-        self._smallest = check_budget(spec, self._cost, budget, least_width, unit)[1]
+        check_budget(spec, self._cost, budget, least_width, unit, multiple)
         self._pool = scale_pool(teacher, spec)
         self._descending = {name: np.sort(values)[::-1] for name, values in self._pool.items()}
-        least = least_widths(spec, least_width)
-        self._least = {name: least[name] for name in self._pool}
-        self._blocks = list(_blocks(spec, [name for name in self._pool if not least[name]]))
+        self._least_width = least_width
+        self._blocks = list(_blocks(spec, [name for name, least in self._least(1).items() if not least]))
 
     @property
     def has_branches(self) -> bool:
@@ -141,9 +149,10 @@ class _Search:
         equals.
 
         Without a device there is one rule, and its candidate is the result. The paper's own rule is always among the
-        others, keeps enough, and comes as close as the teacher's widths allow; rules with few branches may not.
+        others, keeps enough, and comes as close as the teacher's widths allow; rules with few branches may not, and
+        those whose least widths, rounded up to their multiple, cost more than the budget have no candidate.
         """
-        candidates = [_Candidate(*self._candidate(rule), rule) for rule in rules]
+        candidates = [candidate for rule in rules if (candidate := self._candidate(rule)) is not None]
         own = candidates[0].spec
         enough, close = KEPT_SCALE * self._kept_scale(own), min(CLOSE * self._budget, self._cost(own))
         fit = [row for row in candidates if self._kept_scale(row.spec) >= enough and self._cost(row.spec) >= close]
@@ -165,19 +174,28 @@ class _Search:
     def _kept_scale(self, spec: GeneratorSpec) -> float:
         return sum(float(values[: spec.widths[name]].sum()) for name, values in self._descending.items())
 
-    def _candidate(self, rule: _Rule) -> tuple[GeneratorSpec, float]:
-        """The widest network of a rule that one threshold gives within the budget, filled up; and the threshold."""
-        alive = self._alive(rule.branches)
-        ranking = Ranking({name: self._pool[name] for name in alive}, {name: self._least[name] for name in alive})
-        over, within, widest = 0, ranking.size, self._smallest
+    def _least(self, multiple: int) -> dict[str, int]:
+        """What is left at least of every width that is searched, in whole multiples where the teacher is as wide."""
+        least = least_widths(self._spec, self._least_width, multiple)
+        return {name: least[name] for name in self._pool}
+
+    def _candidate(self, rule: _Rule) -> _Candidate | None:
+        """The widest network of a rule that one threshold gives within the budget, filled up; None where its smallest
+        costs more."""
+        alive, least = self._alive(rule.branches), self._least(rule.multiple)
+        smallest = self._spec.with_widths(least)
+        if self._cost(smallest) > self._budget:
+            return None
+        ranking = Ranking({name: self._pool[name] for name in alive}, {name: least[name] for name in alive})
+        over, within, widest = 0, ranking.size, smallest
         while within - over > 1:
             middle = (over + within) // 2
-            candidate = self._rounded(ranking.widths(middle), rule.multiple, alive)
+            candidate = self._rounded(ranking.widths(middle), rule.multiple, alive, least)
             if self._cost(candidate) <= self._budget:
                 within, widest = middle, candidate
             else:
                 over = middle
-        return self._filled(widest, rule.multiple, alive), ranking.threshold(within)
+        return _Candidate(self._filled(widest, rule.multiple, alive), ranking.threshold(within), rule)
 
     def _alive(self, count: int | None) -> list[str]:
         """Names that a candidate may give a width: of every block its `count` strongest branches, the first of them
@@ -193,10 +211,14 @@ class _Search:
         """Branches by the sum of their larger half of scales, the largest first."""
         return sorted(names, key=lambda name: -float(self._descending[name][: -(-len(self._pool[name]) // 2)].sum()))
 
-    def _rounded(self, widths: Mapping[str, int], multiple: int, alive: Sequence[str]) -> GeneratorSpec:
+    def _rounded(
+        self, widths: Mapping[str, int], multiple: int, alive: Sequence[str], least: Mapping[str, int]
+    ) -> GeneratorSpec:
         """Widths at the nearest multiple; a block left without a branch that looks at a pixel's neighbours keeps its
         strongest one."""
-        rounded = dict.fromkeys(self._pool, 0) | {name: self._nearest(name, widths[name], multiple) for name in alive}
+        rounded = dict.fromkeys(self._pool, 0) | {
+            name: max(self._nearest(name, widths[name], multiple), least[name]) for name in alive
+        }
         if multiple > 1:
             for _, spatial in self._blocks:
                 if not any(rounded[name] for name in spatial):
@@ -205,10 +227,9 @@ class _Search:
         return generators.narrowed(self._spec, rounded)
 
     def _nearest(self, name: str, width: int, multiple: int) -> int:
-        """The nearest multiple, but none above the teacher's width or below its least."""
-        whole, least = self._spec.widths[name], self._least[name]
+        """The nearest multiple, but none above the teacher's width."""
         nearest = (2 * width + multiple) // (2 * multiple) * multiple
-        return max(min(nearest, whole // multiple * multiple), min(-(-least // multiple) * multiple, whole))
+        return min(nearest, self._spec.widths[name] // multiple * multiple)
 
     def _filled(self, spec: GeneratorSpec, multiple: int, alive: Sequence[str]) -> GeneratorSpec:
         """Grow single widths, those first whose next channel has the largest scale, until the network is close to the

@@ -98,14 +98,18 @@ def scale_pool(teacher: nn.Module, spec: GeneratorSpec) -> dict[str, np.ndarray]
     return {name: np.abs(s.detach().cpu().numpy()) for name, s in generators.scales(teacher, spec).items()}
 
 
-def least_widths(spec: GeneratorSpec, least_width: int) -> dict[str, int]:
+def least_widths(spec: GeneratorSpec, least_width: int, multiple: int = 1) -> dict[str, int]:
     """What a search leaves at least of every width that it decides about; 0 where a branch may vanish.
 
     Widths that follow another keep `least_width` too, so that it keeps a multiple.
+
+    Args:
+        multiple: that widths shall be of; the least width is rounded up to it, where the spec is as wide.
     """
     gone, units = set(generators.vanishing(spec)), generators.units(spec)
+    least = -(-least_width // multiple) * multiple
     return {
-        name: 0 if name in gone else min(least_width * units.get(name, 1), spec.widths[name])
+        name: 0 if name in gone else min(least * units.get(name, 1), spec.widths[name])
         for name in generators.prunable(spec)
     }
 
@@ -116,9 +120,12 @@ def check_budget(
     budget: float,
     least_width: int,
     unit: str = "",
+    multiple: int = 1,
 ) -> tuple[float, GeneratorSpec]:
     """The smallest network that a search can reach, and its cost.
 
+    Args:
+        multiple: as in `least_widths`.
     Raises:
         BudgetError: the budget is not between that cost and the spec's own.
     """
@@ -128,11 +135,12 @@ def check_budget(
             f"the budget {_short(budget)}{unit} is not below the teacher's own cost {_short(whole)}{unit}: nothing to "
             "prune; lower the budget"
         )
-    smallest = generators.narrowed(spec, least_widths(spec, least_width))
+    smallest = generators.narrowed(spec, least_widths(spec, least_width, multiple))
     least_cost = cost(smallest)
     if least_cost > budget:
+        least = f"{least_width} channels" + (f", in multiples of {multiple}," if multiple > 1 else "")
         raise BudgetError(
-            f"the budget {_short(budget)}{unit} cannot be reached: with at least {least_width} channels outside the "
+            f"the budget {_short(budget)}{unit} cannot be reached: with at least {least} outside the "
             f"blocks the smallest cost is {_short(least_cost)}{unit}; raise the budget or lower the least width"
         )
     return least_cost, smallest

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pocketgan.errors import PocketganError
 from pocketgan.recipe.choices import Similarity
+
+Measured = Callable[..., Tensor]
+
+
+def _in_float32(measure: Measured) -> Measured:
+    """The same measure, which takes something and the features x and y, in float32 also where autocast is on.
+
+    bfloat16 has 8 bits of precision: products of a thousand pixels lose what tells a student from its teacher.
+    """
+
+    @wraps(measure)
+    def measured(first: Any, x: Tensor, y: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return measure(first, x.float(), y.float())
+
+    return measured
 
 
 class GlobalKernelAlignment:
@@ -26,6 +44,7 @@ class GlobalKernelAlignment:
         ValueError: if the batch or the spatial sizes differ.
     """
 
+    @_in_float32
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         _require_same_pixels(x, y)
         return _alignment(_rows(x), _rows(y))
@@ -38,6 +57,7 @@ class CentredKernelAlignment:
     Arguments, result and errors are those of GlobalKernelAlignment.
     """
 
+    @_in_float32
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         _require_same_pixels(x, y)
         return _alignment(_rows(x, centred=True), _rows(y, centred=True))
@@ -57,11 +77,12 @@ class KernelAlignment:
         PocketganError: n is 1, where the value is 1 for any input.
     """
 
+    @_in_float32
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         if x.shape[0] != y.shape[0]:
             raise ValueError(f"features of shapes {tuple(x.shape)} and {tuple(y.shape)} are of different batches")
         check_batch("ka", x.shape[0])
-        x, y = (_unit(features.float().flatten(1)) for features in (x, y))
+        x, y = (_unit(features.flatten(1)) for features in (x, y))
         # <XX', YY'> and the norms of XX' and YY' are (n, n): far smaller than h*w*c.
         a, b = x @ x.T, y @ y.T
         return (a * b).sum() / (a.norm() * b.norm()).clamp_min(1e-12)
@@ -114,11 +135,16 @@ class FeatureDistance(nn.Module):
     def forward(self, teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
         if self.similarity == "mse":
             triples = zip(self.projections, teacher, student, strict=True)
-            distances = [(projection(y) - x).square().mean() for projection, x, y in triples]
+            distances = [_squared_error(projection, x, y) for projection, x, y in triples]
         else:
             measure = SIMILARITIES[self.similarity]
             distances = [1 - measure(x, y) for x, y in zip(teacher, student, strict=True)]
         return torch.stack(distances).sum()
+
+
+@_in_float32
+def _squared_error(projection: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return (projection(y) - x).square().mean()
 
 
 def _require_same_pixels(x: Tensor, y: Tensor) -> None:
@@ -131,8 +157,8 @@ def _alignment(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _rows(features: Tensor, centred: bool = False) -> Tensor:
-    """(n, c, h, w) -> (n*h*w, c) in float32, scaled to mean square 1."""
-    rows = features.float().permute(0, 2, 3, 1).flatten(0, 2)
+    """(n, c, h, w) -> (n*h*w, c), scaled to mean square 1."""
+    rows = features.permute(0, 2, 3, 1).flatten(0, 2)
     return _unit(rows - rows.mean(0) if centred else rows)
 
 

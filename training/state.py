@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +27,9 @@ class TrainingState:
 
     Args:
         steps: of the whole training; the rates depend on it.
-        averaged: name of the network of which an exponential moving average is kept.
-        average_decay: of that average; 0 for none.
+        averaged: name of the network of which an exponential moving average is kept, of its weights and of batch norm's
+            statistics alike.
+        average_decay: of that average in the long run (`decay_at`); 0 for none.
     """
 
     def __init__(
@@ -58,8 +59,7 @@ class TrainingState:
         self._average_decay = average_decay
         self._averages: dict[str, dict[str, Tensor]] = {}
         if average_decay:
-            weights = self._networks[averaged].state_dict()
-            self._averages[averaged] = {key: value.detach().clone() for key, value in weights.items()}
+            self._averages[averaged] = _copied(self._networks[averaged].state_dict())
 
     def load(self, checkpoint: Path) -> int:
         """Go on from a checkpoint; the number of steps that are done, 0 where there is none that fits."""
@@ -92,7 +92,7 @@ class TrainingState:
         buffers = [buffer for network in self._trained.values() for buffer in network.buffers()]
         average_over_processes([buffer for buffer in buffers if buffer.is_floating_point()], self._accelerator)
         for name, weights in self._averages.items():
-            _update_average(weights, self._networks[name], self._average_decay)
+            _update_average(weights, self._networks[name], decay_at(number, self._average_decay))
         return terms
 
     def _phases(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -115,15 +115,33 @@ class TrainingState:
                 minimised |= {name: value.detach() for name, value in terms.items()}
         return minimised
 
+    def not_finite(self) -> list[str]:
+        """Names of what a checkpoint would hold with numbers that are not finite."""
+        modules = {**self._trained, **self._memories}
+        parts: dict[str, Iterable[Tensor]] = {
+            **{name: module.state_dict().values() for name, module in modules.items()},
+            **{
+                f"the optimiser of {name}": [value for state in optimiser.state.values() for value in state.values()]
+                for name, optimiser in self._optimisers.items()
+            },
+            **{f"the average of {name}": weights.values() for name, weights in self._averages.items()},
+        }
+        return [name for name, tensors in parts.items() if not all(torch.isfinite(value).all() for value in tensors)]
+
     @contextmanager
     def evaluation(self) -> Iterator[None]:
-        """The trained networks in eval mode, without gradients."""
+        """The networks as they will ship: averages in their place, in eval mode, without gradients."""
+        trained = {name: _copied(self._networks[name].state_dict()) for name in self._averages}
+        for name, weights in self._averages.items():
+            self._networks[name].load_state_dict(weights)
         for network in self._trained.values():
             network.eval()
         try:
             with torch.no_grad():
                 yield
         finally:
+            for name, weights in trained.items():
+                self._networks[name].load_state_dict(weights)
             for network in self._trained.values():
                 network.train()
 
@@ -133,6 +151,19 @@ class TrainingState:
             self._networks[name].load_state_dict(weights)
         for network in self._networks.values():
             network.eval()
+
+
+def decay_at(step: int, decay: float) -> float:
+    """The average's decay after the step of that number, counted from 0: small at first, `decay` in the long run.
+
+    min(decay, (1 + t) / (10 + t)), as TensorFlow's `tf.train.ExponentialMovingAverage` takes it with `num_updates`. An
+    average with 0.999 from the first step on would still be a third random start after 1,000 steps.
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
+def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in weights.items()}
 
 
 @torch.no_grad()

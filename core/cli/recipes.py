@@ -26,6 +26,9 @@ def run(
     data: Annotated[Path | None, typer.Option("--data", help="Folder of pairs for a recipe that reads one.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
     settings: Settings = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Train again, and discard what was trained with another recipe or data.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """The whole way from images to a measured bundle.
@@ -39,7 +42,7 @@ def run(
     # cores a training step takes 0.5 s so, 24 s with OpenMP's default of 300,000; alone 0.18 and 0.17 s.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     console.use_quiet(not is_first())
-    summary = api.run(api.load_recipe(source, settings or []), out=out, data=data, until=until)
+    summary = api.run(api.load_recipe(source, settings or []), out=out, data=data, until=until, restart=restart)
     payload = {
         "run": str(summary.run),
         "bundle": None if summary.bundle is None else str(summary.bundle),
@@ -117,12 +120,15 @@ def schema() -> None:
 def check(source: Source, settings: Settings = None, json: Json = False) -> None:
     """Whether a recipe can run.
 
-    Its fields, its budget, the installed extras.
+    Its fields, its budget, the installed extras. A budget in milliseconds times the teacher's layers on this device,
+    once: a minute or two. Nothing that the recipe names is imported or called.
     """
-    from pocketgan.pipeline.way import check_before
+    from pocketgan.pipeline.way import check_recipe
     from pocketgan.recipe.reading import load_recipe
 
     loaded = load_recipe(source, settings or [])
-    check_before(loaded)
-    stages = loaded.stages()
+    check_recipe(loaded)
+    stages, teacher = loaded.stages(), loaded.teacher
+    if teacher is not None and teacher.is_own:
+        console.note(f"{teacher.generator} was found and not called: whether it gives a generator, `run` finds out")
     console.result({"ok": True, "stages": stages}, f"{source}: good; stages {', '.join(stages)}")

@@ -5,23 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from pocketgan.pipeline.networks import GENERATOR, STUDENT, teacher_spec
+from pocketgan.pipeline.processes import is_first
 from pocketgan.pipeline.stage import Context, Stage
 from pocketgan.recipe.recipe import Recipe
 
 
 def _check(recipe: Recipe) -> None:
+    """The network can be pruned, and the budget be reached.
+
+    Latency needs the spec alone: the layers are timed now, where the cache does not have them, not after the training.
+    """
+    from pocketgan.latency.platform import Platform, check_platform
     from pocketgan.training.cost import cost_function
     from pocketgan.training.search import check_budget, check_prunable
 
     stage, spec = recipe.compress, teacher_spec(recipe)
     assert stage is not None
     check_prunable(spec)
-    if stage.target is not None:
-        from pocketgan.latency.platform import Platform, check_platform
-
-        check_platform(Platform(stage.target, stage.threads))
+    platform = None if stage.target is None else Platform(stage.target, stage.threads)
+    if platform is not None:
+        check_platform(platform)
+    multiple = stage.widths if isinstance(stage.widths, int) else 1
     if stage.by != "latency":
-        check_budget(spec, cost_function(stage.by), stage.budget, stage.least_width)
+        check_budget(spec, cost_function(stage.by), stage.budget, stage.least_width, multiple=multiple)
+    elif is_first():  # two processes that time at once would disturb each other
+        from pocketgan.latency.measuring import latency_model
+
+        assert platform is not None
+        model = latency_model(spec, platform)
+        check_budget(spec, model, stage.budget, stage.least_width, " ms", multiple)
 
 
 def _search_student(context: Context) -> dict[str, Any]:

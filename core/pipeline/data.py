@@ -44,14 +44,16 @@ def _outside(recipe: Recipe, run: Path) -> Any:
     if not root.is_dir():
         raise DataError(f"there is no data folder {stage.folder}")
     files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return {name: values[0] for name, values in content_hashes(files, root, _known_hashes(run)).items()}
+    return {name: values[0] for name, values in content_hashes(files, root, _known_hashes(run, root)).items()}
 
 
-def _known_hashes(run: Path) -> dict[str, list[Any]]:
+def _known_hashes(run: Path, root: Path) -> dict[str, list[Any]]:
+    """Of files in that folder, whose size and time tell that they are the same."""
     try:
-        return ImageIndex.read(run).files
+        index = ImageIndex.read(run)
     except (OSError, ValueError, KeyError, AttributeError):
         return {}
+    return index.files if index.root == str(root) else {}
 
 
 def _make_data(context: Context) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 It covers the stage's slice of the recipe, the content hashes of its inputs and the stage's own version. Fields of the
 recipe that have their default stay out, so that a field which a later version adds changes no digest; a default that
-changes raises the versions of the stages that it concerns.
+changes raises the versions of the stages that it concerns. Fields that change nothing in the outcome stay out too.
 """
 
 from __future__ import annotations
@@ -39,8 +39,27 @@ _EARLIER_FIELDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+# How often a training is saved and shown, how many processes export, and where files are whose content counts.
+_WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
+    "data": ("folder",),
+    "teacher": ("checkpoint_every", "sample_every", "vgg_weights"),
+    "distill": ("checkpoint_every", "sample_every"),
+    "export": ("workers",),
+    "bundle": ("sign_with",),
+}
+
+
+def settings_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
+    """The fields of the recipe that decide about a stage's outcome, by section, but for those at their default."""
+    settings = recipe.model_dump(mode="json", include={stage.name, *stage.slices}, exclude_defaults=True)
+    for name, fields in _WITHOUT_EFFECT.items():
+        if isinstance(settings.get(name), dict):
+            settings[name] = {key: value for key, value in settings[name].items() if key not in fields}
+    return settings
+
+
 def stage_digests(recipe: Recipe, stage: Stage, run: Path) -> list[str]:
-    """The digest of a stage, and the one that an earlier version of pocketgan gave to the same work, if it could.
+    """The digest of a stage, and those that earlier versions of pocketgan gave to the same work, if they could.
 
     Raises:
         PocketganError: a stage whose files it reads has not run.
@@ -55,7 +74,9 @@ def stage_digests(recipe: Recipe, stage: Stage, run: Path) -> list[str]:
         "inputs": {name: _content(run, name) for name in stage.inputs if name in recipe.stages()},
         "outside": stage.outside(recipe, run),
     }
-    digests = [sha256_json({**rest, "form": 2, "recipe": settings})]
+    # The second is the first one of earlier versions, whose digests held the fields without effect.
+    forms = (settings_of(recipe, stage), settings)
+    digests = [sha256_json({**rest, "form": 2, "recipe": form}) for form in forms]
     if all(set(settings.get(name) or {}) <= set(_EARLIER_FIELDS.get(name, ())) for name in sections):
         whole = recipe.model_dump(mode="json", include={stage.name, *stage.slices})
         for name in sections:

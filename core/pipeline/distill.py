@@ -31,6 +31,7 @@ def _check(recipe: Recipe) -> None:
 
 
 def _distill_student(context: Context) -> dict[str, Any]:
+    from pocketgan.training.generators import use_dropout
     from pocketgan.training.generators.files import load_generator
     from pocketgan.training.programs.method import DISCRIMINATOR
 
@@ -38,6 +39,8 @@ def _distill_student(context: Context) -> dict[str, Any]:
     assert stage is not None
     teacher = load_generator(context.run / "teacher" / GENERATOR)
     student = load_generator(context.run / "compress" / STUDENT)
+    if stage.dropout:
+        use_dropout(student.module, student.spec)
     task = _method(recipe).task(
         teacher_setting(recipe),
         teacher_method(recipe),
@@ -49,13 +52,20 @@ def _distill_student(context: Context) -> dict[str, Any]:
     return train(context, stage, task, file_of_spec(student.module, student.spec))
 
 
+def _version(recipe: Recipe) -> int:
+    """2: averages catch up with what they are of."""
+    assert recipe.distill is not None
+    return 2 if recipe.distill.average_decay else 1
+
+
 STAGE = Stage(
     "distill",
-    1,
+    _version,
     _distill_student,
     inputs=("data", "teacher", "compress"),
     slices=("data", "teacher"),
     outside=outside_training,
     check=_check,
+    trains=True,
     parallel=True,
 )

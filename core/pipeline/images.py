@@ -58,7 +58,7 @@ class ImageIndex:
 
     Attributes:
         splits: by name: train, val, and of built-in photos `WHOLE`.
-        root: the folder that holds the files; None where the data stage made them, in its own folder.
+        root: the folder that held the files when they were looked at; None where the data stage made them, in its own.
         files: by name, (SHA-256, size, time of change) of what the user's folder holds (`training.data.folders`).
     """
 
@@ -122,7 +122,8 @@ def load_images(
     """
     assert recipe.data is not None
     index = ImageIndex.read(run)
-    root = run / "data" if index.root is None else Path(index.root)
+    # The recipe's folder, not the index's: the same images may have moved since.
+    root = run / "data" if index.root is None else Path(recipe.data.folder or index.root).resolve()
     return _pictures(recipe.data, root, index.splits[split], size or recipe.size, augmented)
 
 

@@ -62,13 +62,17 @@ def fresh_generator(recipe: Recipe, seed: int) -> nn.Module:
     Raises:
         ModelError: a generator of the user's own that is no generator.
     """
-    from pocketgan.training.generators import build
+    from pocketgan.training.generators import build, use_dropout
     from pocketgan.training.generators.own import call_function
 
     assert recipe.teacher is not None
     if recipe.teacher.is_own:
         return call_function(recipe.teacher.generator, seed=seed)
-    return build(teacher_spec(recipe), seed)
+    spec = teacher_spec(recipe)
+    generator = build(spec, seed)
+    if recipe.teacher.dropout:
+        use_dropout(generator, spec)
+    return generator
 
 
 def input_shape(recipe: Recipe) -> tuple[int, int, int]:

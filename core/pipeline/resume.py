@@ -8,24 +8,24 @@ at every stage; parallel stages run on all of them, the others on the first.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pocketgan import __version__, console
-from pocketgan.errors import PocketganError, storage_errors
+from pocketgan.errors import PocketganError
 from pocketgan.files import recover_folder, replace_folder, sha256_file, write_atomic
-from pocketgan.pipeline.digest import stage_digests
+from pocketgan.pipeline.kept import MARKER, MORE_STEPS, Work, prepare, work_of
 from pocketgan.pipeline.processes import Processes
 from pocketgan.pipeline.stage import STAGE_FILE, Context, Stage, read_stage
 from pocketgan.recipe.recipe import Recipe
 from pocketgan.targets import TARGETS, versions
 
-# What a killed stage of the same work is known by.
-_MARKER = "digest"
+# What a stage shows of itself and how it can be lengthened decides about nothing after it.
+_NO_OUTPUTS = {"tensorboard", "samples", MORE_STEPS, MARKER, STAGE_FILE}
 _LIBRARIES = {"accelerate", "numpy", "opencv-python-headless"}.union(*(facts.packages for facts in TARGETS.values()))
 
 
@@ -44,14 +44,18 @@ def run_stages(
     run: Path,
     until: str | None,
     group: Processes,
-    check: Callable[[Recipe], None] = lambda recipe: None,
+    check: Callable[[Recipe, Sequence[str]], None] = lambda recipe, done: None,
+    restart: bool = False,
 ) -> list[StageReport]:
     """Run the recipe's stages in order.
 
     Args:
-        check: called once, before the first stage that is not skipped; raises what would only fail after hours.
+        check: called once, before the first stage that is not skipped, with the names of those that are; raises what
+            would only fail after hours.
+        restart: discard trainings that do not fit the recipe any more (`kept.py`).
     Raises:
-        PocketganError: a stage says what the user must do; the stages before it are complete and stay.
+        PocketganError: a stage says what the user must do; the stages before it are complete and stay. Or a training
+            would be discarded.
     """
     if until is not None and until not in recipe.stages():
         raise PocketganError(f"the recipe has no stage {until}; it has {', '.join(recipe.stages())}")
@@ -59,40 +63,45 @@ def run_stages(
     for stage in stages:
         if stage.name not in recipe.stages():
             continue
-        checked = any(not report.skipped for report in reports)
-        reports.append(_run_stage(recipe, stage, run, group, (lambda recipe: None) if checked else check))
+        reports.append(_run_stage(recipe, stage, run, group, partial(_check_once, recipe, reports, check), restart))
         if stage.name == until:
             break
     return reports
 
 
+def _check_once(recipe: Recipe, reports: Sequence[StageReport], check: Callable[[Recipe, Sequence[str]], None]) -> None:
+    if all(report.skipped for report in reports):
+        check(recipe, [report.name for report in reports])
+
+
 def _run_stage(
-    recipe: Recipe, stage: Stage, run: Path, group: Processes, check: Callable[[Recipe], None]
+    recipe: Recipe, stage: Stage, run: Path, group: Processes, check: Callable[[], None], restart: bool
 ) -> StageReport:
     """All processes go through this together; where the first one fails, the launcher ends the others."""
     started = time.monotonic()
-    final, partial = run / stage.name, run / f"{stage.name}.partial"
+    final, folder = run / stage.name, run / f"{stage.name}.partial"
+    work = Work("")
     digests: list[str] = []
     done = False
     if group.first:
         recover_folder(final)
-        digests = stage_digests(recipe, stage, run)
+        work, digests = work_of(recipe, stage, run)
         record = read_stage(run, stage.name)
         done = record is not None and record["digest"] in digests and _is_whole(final, record)
     if group.agree(done):
         console.note(f"{stage.name}: nothing changed, skipped")
         return StageReport(stage.name, True, time.monotonic() - started)
-    check(recipe)
+    check()
     if group.first:
-        _prepare(partial, digests)
+        prepare(recipe, stage, run, work, digests, restart)
     group.agree(None)
-    context = Context(recipe, run, partial, group)
+    context = Context(recipe, run, folder, group)
     facts: dict[str, Any] = {}
     if stage.parallel or group.first:
         facts = stage.run(context)
     seconds = time.monotonic() - started
     if group.first:
-        _finish(recipe, stage, partial, final, digests[0], facts, seconds)
+        _finish(recipe, stage, folder, final, work, facts, seconds)
     group.agree(None)
     console.note(f"{stage.name}: done in {seconds:.0f} s")
     return StageReport(stage.name, False, seconds)
@@ -102,33 +111,21 @@ def _is_whole(folder: Path, record: Mapping[str, Any]) -> bool:
     return all((folder / path).is_file() for path in record["outputs"])
 
 
-def _prepare(partial: Path, digests: Sequence[str]) -> None:
-    """Keep what a killed run of the very same work left; anything else in the way is removed."""
-    marker = partial / _MARKER
-    with storage_errors(partial):
-        if partial.exists() and not (marker.is_file() and marker.read_text() in digests):
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True, exist_ok=True)
-        write_atomic(marker, digests[0])
-
-
 def _finish(
-    recipe: Recipe, stage: Stage, partial: Path, final: Path, digest: str, facts: dict[str, Any], seconds: float
+    recipe: Recipe, stage: Stage, folder: Path, final: Path, work: Work, facts: dict[str, Any], seconds: float
 ) -> None:
-    (partial / _MARKER).unlink()
-    files = sorted(
-        p for p in partial.rglob("*") if p.is_file() and "tensorboard" not in p.parts and p.name != STAGE_FILE
-    )
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    outputs = [name for name in names if name.parts[0] not in _NO_OUTPUTS]
     record = {
         "stage": stage.name,
-        "digest": digest,
-        "version": stage.version_for(recipe),
+        **asdict(work),
         "seed": recipe.seed,
         "seconds": round(seconds, 3),
         # Recorded, never digested: an upgrade does not repeat a training.
         "versions": {"pocketgan": __version__, **versions(_LIBRARIES)},
-        "outputs": {path.relative_to(partial).as_posix(): sha256_file(path) for path in files},
+        "outputs": {name.as_posix(): sha256_file(folder / name) for name in outputs},
         "facts": facts,
     }
-    write_atomic(partial / STAGE_FILE, json.dumps(record, indent=2))
-    replace_folder(partial, final)
+    write_atomic(folder / STAGE_FILE, json.dumps(record, indent=2))
+    replace_folder(folder, final)
+    (final / MARKER).unlink()  # not before: a kill between the two would leave work that nothing is known of

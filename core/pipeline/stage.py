@@ -43,7 +43,9 @@ class Stage:
         inputs: names of the stages whose files it reads.
         slices: what it depends on in the recipe besides its own section, seed and resolution.
         outside: content hashes of inputs that no stage made, such as the user's images or the device.
-        check: raises what would otherwise fail only after the stages before it.
+        check: raises what would otherwise fail only after the stages before it; runs nothing of the user's.
+        call: does so by calling what the recipe names, such as the user's own generator.
+        trains: whether it fits a network, for hours, by a section of `recipe.sections.Training`.
         parallel: whether all processes of `accelerate launch` take part.
     """
 
@@ -54,6 +56,8 @@ class Stage:
     slices: tuple[str, ...] = ()
     outside: Callable[[Recipe, Path], Any] = field(default=lambda recipe, run: None)
     check: Callable[[Recipe], None] = field(default=lambda recipe: None)
+    call: Callable[[Recipe], None] = field(default=lambda recipe: None)
+    trains: bool = False
     parallel: bool = False
 
     def version_for(self, recipe: Recipe) -> int:

@@ -7,9 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan import console
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_file
 from pocketgan.pipeline.networks import fresh_generator, input_channels, input_shape, teacher_spec
+from pocketgan.pipeline.processes import world_size
 from pocketgan.pipeline.stage import Context, Stage
 from pocketgan.pipeline.training import GeneratorFile, file_of_spec, train
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
@@ -18,6 +20,7 @@ from pocketgan.recipe.recipe import Recipe
 if TYPE_CHECKING:
     from torch import nn
 
+    from pocketgan.training.generators import GeneratorSpec
     from pocketgan.training.programs.method import Setting, TeacherMethod
 
 
@@ -56,28 +59,51 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
 
 
 def _check(recipe: Recipe) -> None:
-    """The generator takes the images, and what its losses need is there."""
+    """The generator is there and takes the images, and what its losses need is there; nothing of the user's is run."""
     stage = recipe.teacher
     assert stage is not None
     if stage.is_own:
-        from pocketgan.training.generators.own import check_generator
+        from pocketgan.training.generators.own import source_file
 
-        check_generator(fresh_generator(recipe, recipe.seed), stage.generator, input_shape(recipe))
+        source_file(stage.generator)
     else:
-        from pocketgan.training.generators import check
+        from pocketgan.training.generators import check, takes_dropout
 
         whole = teacher_spec(recipe)
         check(whole)
-        for training in filter(None, (stage, recipe.distill)):
-            spec = whole.at(*(training.crop_size or recipe.size))
-            check(spec)
-            smallest = (spec.height >> spec.levels) * (spec.width >> spec.levels)
-            if spec.norm.startswith("batch") and smallest == 1 and training.batch_size == 1:
-                raise ModelError(
-                    f"at {spec.height}x{spec.width} the smallest map of {stage.generator} has one pixel, of which "
-                    "batch norm makes nothing: choose a larger resolution, or a batch_size of at least 2"
-                )
+        for name, training in (("teacher", stage), ("distill", recipe.distill)):
+            if training is not None:
+                spec = whole.at(*(training.crop_size or recipe.size))
+                check(spec)
+                _check_smallest_map(spec, stage.generator, training.batch_size // world_size())
+                if training.dropout and not takes_dropout(spec):
+                    raise ModelError(f"{name}.dropout is of unet128 and unet256; {stage.generator} has none")
     teacher_method(recipe).check(stage)
+
+
+def _check_smallest_map(spec: GeneratorSpec, generator: str, images: int) -> None:
+    """Raises ModelError where a norm would see one number alone, in a step of `images` a process."""
+    from pocketgan.training.generators import smallest_norm
+
+    batch = spec.norm.startswith("batch")
+    if smallest_norm(spec) > 1 or (batch and images > 1):
+        return
+    raise ModelError(
+        f"at {spec.height}x{spec.width} the smallest map of {generator} has one pixel, of which "
+        f"{'batch' if batch else 'instance'} norm makes nothing: choose a larger resolution"
+        + (", or a batch_size of at least 2 a process" if batch else ", or batch norm")
+    )
+
+
+def _call_own(recipe: Recipe) -> None:
+    """The user's own generator takes the images."""
+    stage = recipe.teacher
+    assert stage is not None
+    if stage.is_own:
+        from pocketgan.training.generators.own import check_generator, source_file
+
+        console.note(f"teacher: calling {stage.generator}, a function of {source_file(stage.generator)}")
+        check_generator(fresh_generator(recipe, recipe.seed), stage.generator, input_shape(recipe))
 
 
 def _train_teacher(context: Context) -> dict[str, Any]:
@@ -103,8 +129,12 @@ def _file(recipe: Recipe, generator: nn.Module) -> GeneratorFile:
 
 
 def _version(recipe: Recipe) -> int:
-    """2: IncRes-SPADE has CAT's own form."""
-    return 2 if recipe.teacher is not None and recipe.teacher.generator == "incres-spade" else 1
+    """2: IncRes-SPADE has CAT's own form. 3: averages catch up with what they are of."""
+    stage = recipe.teacher
+    assert stage is not None
+    if stage.average_decay:
+        return 3
+    return 2 if stage.generator == "incres-spade" else 1
 
 
 STAGE = Stage(
@@ -115,5 +145,7 @@ STAGE = Stage(
     slices=("data",),
     outside=outside_training,
     check=_check,
+    call=_call_own,
+    trains=True,
     parallel=True,
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketgan.files import write_atomic
 from pocketgan.pipeline.images import load_images, whole_photos
+from pocketgan.pipeline.kept import MORE_STEPS
 from pocketgan.pipeline.networks import GENERATOR, input_multiple
 from pocketgan.pipeline.samples import overview, write_samples
 from pocketgan.pipeline.stage import Context, facts_of
@@ -59,6 +60,7 @@ def train(context: Context, stage: Training, task: Task, file: GeneratorFile) ->
             stage.checkpoint_every,
             stage.sample_every,
             average_decay=stage.average_decay,
+            keep_last=not stage.decay,
         )
         label = context.folder.name.removesuffix(".partial")
         picture = partial(overview, val=val, device=accelerator.device)
@@ -71,7 +73,10 @@ def train(context: Context, stage: Training, task: Task, file: GeneratorFile) ->
             file.save(finished, {"trained": "yes", "steps": str(stage.steps)})
     if not context.processes.first:
         return {}
-    (context.folder / CHECKPOINT).unlink(missing_ok=True)
+    checkpoint = context.folder / CHECKPOINT
+    if checkpoint.is_file() and not stage.decay:
+        checkpoint.replace(context.folder / MORE_STEPS)
+    checkpoint.unlink(missing_ok=True)
     trained = file.load(finished).to(accelerator.device)
     networks = {"output": trained, **{name: module.to(accelerator.device) for name, module in task.shown.items()}}
     write_samples(context.folder, val, whole_photos(context.run, input_multiple(context.recipe)), networks)

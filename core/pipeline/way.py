@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from pocketgan.pipeline import bench, bundle, compress, data, distill, export, r
 from pocketgan.pipeline.processes import Processes, join_processes
 from pocketgan.pipeline.resume import StageReport, run_stages
 from pocketgan.pipeline.roles import bundle_name
-from pocketgan.pipeline.stage import facts_of
+from pocketgan.pipeline.stage import Stage, facts_of
 from pocketgan.recipe.recipe import Recipe
 
 # In the order in which they run; a recipe's keys are their names.
@@ -21,15 +21,34 @@ STAGES = (
 )  # fmt: skip
 
 
-def check_before(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe, done: Sequence[str] = ()) -> None:
     """Find out now what would only fail after hours: missing extras, an impossible budget, an unknown effect.
+
+    Nothing that the recipe names is imported or called. A budget in milliseconds times the layers of the teacher's
+    shapes, where this device's cache does not have them.
+
+    Args:
+        done: names of stages that will not run any more.
+    Raises:
+        PocketganError: says what to change.
+    """
+    for stage in _asked(recipe, done):
+        stage.check(recipe)
+
+
+def check_before(recipe: Recipe, done: Sequence[str] = ()) -> None:
+    """`check_recipe`, and a first call of the user's own generator, with a note that says of which file.
 
     Raises:
         PocketganError: says what to change.
     """
-    for stage in STAGES:
-        if stage.name in recipe.stages():
-            stage.check(recipe)
+    check_recipe(recipe, done)
+    for stage in _asked(recipe, done):
+        stage.call(recipe)
+
+
+def _asked(recipe: Recipe, done: Sequence[str]) -> list[Stage]:
+    return [stage for stage in STAGES if stage.name in recipe.stages() and stage.name not in done]
 
 
 @dataclass(frozen=True)
@@ -54,16 +73,23 @@ class RunSummary:
         return facts_of(self.run, stage)
 
 
-def run_recipe(recipe: Recipe, run: Path, until: str | None = None, group: Processes | None = None) -> RunSummary:
+def run_recipe(
+    recipe: Recipe,
+    run: Path,
+    until: str | None = None,
+    group: Processes | None = None,
+    restart: bool = False,
+) -> RunSummary:
     """Run a recipe's stages in the directory `run`.
 
     Args:
         until: the last stage to run; all where None.
         group: the processes that run it together; those that this one belongs to where None.
+        restart: train again, and discard what was trained, where it does not fit the recipe any more.
     Raises:
         PocketganError: says what the user must do; finished stages stay.
     """
-    reports = run_stages(recipe, STAGES, run, until, group or join_processes(), check_before)
+    reports = run_stages(recipe, STAGES, run, until, group or join_processes(), check_before, restart)
     student, page = run / "bundle" / f"{bundle_name(recipe, 'student')}.pgb", run / "report" / report.REPORT
     return RunSummary(
         run,

@@ -38,6 +38,10 @@ def load_recipe(source: str, settings: Iterable[str] = ()) -> Recipe:
         mark = getattr(error, "problem_mark", None)
         where = f"{label}:{mark.line + 1}" if mark else label
         raise RecipeError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    repeated = _repeated_key(node)
+    if repeated is not None:
+        field, first, second = repeated
+        raise RecipeError(f"{label}:{second}: {field}: this key is in line {first} already; keep one of them")
     if not isinstance(raw, dict):
         raise RecipeError(f"{label}: expected a mapping with the keys name, {', '.join(STAGES)}")
     for setting in settings:
@@ -77,9 +81,38 @@ def _override(raw: dict[str, Any], setting: str) -> None:
         if not isinstance(place, dict):
             raise RecipeError(f"--set {setting}: {part} is a single value and has no fields")
     try:
+        node = yaml.compose(value, Loader=yaml.SafeLoader)
         place[parts[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise RecipeError(f"--set {setting}: the value is not valid YAML") from error
+    repeated = _repeated_key(node)
+    if repeated is not None:
+        raise RecipeError(f"--set {setting}: {repeated[0]} is there twice; keep one of them")
+
+
+def _repeated_key(root: yaml.Node | None) -> tuple[str, int, int] | None:
+    """A key that a mapping has twice, and the lines (from 1) of both; None where there is none.
+
+    YAML forbids them, and the parser takes the last one without a word.
+    """
+    waiting: list[tuple[yaml.Node | None, str]] = [(root, "")]
+    seen: set[int] = set()  # an alias is the node that it names
+    while waiting:
+        node, above = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(value, f"{above}{index}.") for index, value in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    return f"{above}{key.value}", lines[key.value], line
+                lines[key.value] = line
+                waiting.append((value, f"{above}{key.value}."))
+    return None
 
 
 def _lines(node: yaml.Node | None, at: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:

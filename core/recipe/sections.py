@@ -27,6 +27,7 @@ else:  # messages and the JSON Schema name what the table holds
 Steps = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -81,13 +82,13 @@ class Training(Section):
     batch_size: Steps = Field(1, description="images a step, over all processes")
     learning_rate: Positive = Field(2e-4, description="gaugan: 1e-4")
     discriminator_learning_rate: Positive | None = Field(None, description="the generator's where absent; gaugan: 4e-4")
-    adam_betas: tuple[float, float] = Field((0.5, 0.999), description="gaugan: [0, 0.9]")
+    adam_betas: tuple[Beta, Beta] = Field((0.5, 0.999), description="gaugan: [0, 0.9]")
     decay: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="last share of the steps, with rates falling to 0"
     )
     gan_mode: GanMode = Field("hinge", description="cyclegan: lsgan")
     average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="moving average of the generator's weights"
+        0.0, description="moving average of the generator, which is shipped: such as 0.999; smaller in the first steps"
     )
     load_scale: Annotated[float, Field(ge=1, le=4)] = Field(1.0, description="resize to this times the size, then crop")
     crop: Annotated[int, Field(ge=32, le=4096, multiple_of=4)] | None = Field(
@@ -98,6 +99,9 @@ class Training(Section):
         1.0, description="pix2pix: weight of the discriminator's verdict; 0 trains without one"
     )
     flip: bool = True
+    dropout: bool = Field(
+        False, description="unet128, unet256: train with pix2pix's dropout in the first three maps on the way up"
+    )
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: Steps = Field(200, description="steps that a kill can cost at most")
     sample_every: Steps = Field(200, description="steps between sample pictures")

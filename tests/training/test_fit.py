@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors import safe_open
 
 from pocketgan.errors import ModelError, PocketganError, StorageError
 from pocketgan.training import state
@@ -17,6 +18,7 @@ from pocketgan.training.fit import CHECKPOINT, FitOptions, fit
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.programs import Optimiser
 from pocketgan.training.programs.pix2pix import Pix2Pix
+from pocketgan.training.state import TrainingState, decay_at
 
 SPEC = spec_by_name("incres9", ngf=6, height=32, width=32)
 
@@ -103,6 +105,101 @@ def test_a_diverged_training_says_so(tmp_path):
 
     with pytest.raises(ModelError, match="diverged"):
         fit(program(), Broken(), options(2), tmp_path, label="t", accelerator=Accelerator(cpu=True))
+
+
+class Still:
+    """A program that learns nothing: its network is what a test makes it, and its norm sees flat maps of 4 last."""
+
+    def __init__(self):
+        self.conv = torch.nn.Conv2d(3, 3, 1)
+        self.generator = torch.nn.Sequential(self.conv, torch.nn.BatchNorm2d(3, momentum=1.0))
+
+    def networks(self):
+        return {"generator": self.generator}
+
+    def memories(self):
+        return {}
+
+    def optimisers(self):
+        return {"generator": Optimiser(("generator",), 0.0)}
+
+    def losses(self, batch):
+        yield "generator", {"l1": self.generator(batch["input"]).abs().mean()}
+        self.generator[1](torch.full((2, 3, 2, 2), 4.0))
+
+    def output(self, images):
+        return self.generator(images)
+
+
+@pytest.fixture
+def averaged():
+    """A network whose weights were 0 before the first step and 1 from then on, after nine steps."""
+    made = Still()
+    torch.nn.init.zeros_(made.conv.weight)
+    training = TrainingState(made, Accelerator(cpu=True), steps=9, averaged="generator", average_decay=0.999)
+    torch.nn.init.ones_(made.conv.weight)
+    for step in range(9):
+        training.step([{"input": torch.zeros(3, 2, 2)}], step)
+    return made.generator, training
+
+
+# The start's share is the product of (1 + t) / (10 + t): after nine steps 9! 9! / 18! = 1 / 48620.
+CAUGHT_UP = 1 - 1 / 48620
+
+
+def test_an_average_catches_up_with_its_network_in_weights_and_in_statistics(averaged):
+    network, training = averaged
+    assert decay_at(0, 0.999) == pytest.approx(1 / 10)
+    assert decay_at(90, 0.999) == pytest.approx(91 / 100)
+    assert decay_at(100_000, 0.999) == 0.999
+    training.finish()
+    assert network[0].weight.unique().item() == pytest.approx(CAUGHT_UP, abs=1e-6)
+    # From a mean of 0 and a variance of 1 to the flat maps' 4 and 0.
+    assert network[1].running_mean.tolist() == pytest.approx([4 * CAUGHT_UP] * 3, abs=1e-5)
+    assert network[1].running_var.tolist() == pytest.approx([1 - CAUGHT_UP] * 3, abs=1e-6)
+
+
+def test_pictures_show_what_will_ship_and_leave_the_training_as_it_is(averaged):
+    network, training = averaged
+    with training.evaluation():
+        assert network[0].weight.unique().item() == pytest.approx(CAUGHT_UP, abs=1e-6)
+        assert not network.training
+    assert network[0].weight.unique().item() == 1
+    assert network.training
+
+
+def test_a_checkpoint_holds_no_number_that_is_not_finite(tmp_path):
+    class Breaking(Pix2Pix):
+        """Its sixth step, whose losses are finite, leaves a weight that is not."""
+
+        steps = 0
+
+        def losses(self, batch):
+            yield from super().losses(batch)
+            self.steps += 1
+            if self.steps == 6:
+                with torch.no_grad():
+                    next(self.generator.parameters())[0] = float("inf")
+
+    broken = Breaking(build(SPEC, 0), PatchDiscriminator(6, 4, layers=2, seed=0))
+    with pytest.raises(ModelError, match=r"t diverged: generator is not finite at step 6; lower the learning rate"):
+        fit(broken, Colours(), options(9), tmp_path, label="t", accelerator=Accelerator(cpu=True))
+    with safe_open(tmp_path / CHECKPOINT, "pt") as file:
+        assert file.metadata()["step"] == "3"
+        assert all(torch.isfinite(file.get_tensor(key)).all() for key in file.keys())  # noqa: SIM118 (not a dict)
+
+
+def test_a_longer_training_at_a_constant_rate_goes_on_from_a_finished_one_bit_for_bit(tmp_path):
+    def steady():
+        return Pix2Pix(build(SPEC), PatchDiscriminator(6, 4, layers=2), optimiser=Optimiser((), 1e-3, decay=0.0))
+
+    whole, short, longer = steady(), steady(), steady()
+    cpu = Accelerator(cpu=True)
+    fit(whole, Colours(), options(5, average_decay=0.9), tmp_path / "a", label="a", accelerator=cpu)
+    for made, steps in ((short, 3), (longer, 5)):
+        fit(made, Colours(), options(steps, average_decay=0.9, keep_last=True), tmp_path / "b", "b", accelerator=cpu)
+    expected, found = whole.generator.state_dict(), longer.generator.state_dict()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

@@ -12,7 +12,17 @@ from safetensors.torch import save_file
 from pocketgan.cli import models
 from pocketgan.errors import ModelError
 from pocketgan.training.cost import cost, cost_by_layer
-from pocketgan.training.generators import NAMES, GeneratorSpec, build, prunable, spec_by_name, vanishing
+from pocketgan.training.generators import (
+    NAMES,
+    GeneratorSpec,
+    build,
+    grid,
+    prunable,
+    smallest_norm,
+    spec_by_name,
+    use_dropout,
+    vanishing,
+)
 from pocketgan.training.generators.branches import BRANCHES
 from pocketgan.training.generators.files import load_generator, read_spec, save_generator
 
@@ -279,3 +289,44 @@ def test_a_spec_of_the_wrong_shape_is_refused(value):
 def test_sizes_that_no_network_takes_are_refused():
     with pytest.raises(ModelError, match="multiples of 4"):
         build(spec_by_name("resnet9", ngf=2, height=30, width=32))
+
+
+@pytest.mark.parametrize("norm", ["batch", "batch-plain", "instance"])
+@pytest.mark.parametrize("name", NAMES)
+def test_one_image_trains_where_the_smallest_norm_sees_more_than_one_pixel(name, norm):
+    whole = spec_by_name(name, ngf=6, norm=norm)
+    least = grid(whole)[1]
+    spec = whole.at(least, least)
+    network = build(spec).train()
+    image = torch.zeros(1, spec.input_channels, least, least)
+    if smallest_norm(spec) > 1:
+        assert network(image).shape == (1, 3, least, least)
+    else:
+        with pytest.raises(ValueError, match="Expected more than 1"):
+            network(image)
+
+
+def test_the_smallest_norms_are_where_the_papers_put_them():
+    assert smallest_norm(spec_by_name("unet256")) == 2 * 2  # pix2pix: the innermost map, 1x1, has none
+    assert smallest_norm(spec_by_name("gaugan", norm="batch", height=64, width=64)) == 1
+    assert smallest_norm(spec_by_name("resnet9")) == 64 * 64
+
+
+@pytest.mark.parametrize("name", ["unet128", "unet256"])
+def test_dropout_is_in_the_first_three_maps_on_the_way_up_while_training_alone(name):
+    spec = spec_by_name(name, ngf=2)
+    plain, dropping = build(spec), build(spec)
+    use_dropout(dropping, spec)
+    assert plain.state_dict().keys() == dropping.state_dict().keys()
+    image = torch.rand(2, 3, spec.height, spec.width, generator=torch.Generator().manual_seed(0))
+    zeros = []
+    for up in dropping.ups:
+        up.register_forward_hook(lambda up, inputs, output: zeros.append((output == 0).float().mean().item()))
+    torch.manual_seed(0)
+    dropping(image)
+    assert all(0.2 < share < 0.8 for share in zeros[:3])  # half of 32 numbers or more
+    assert zeros[3:] == [0.0] * (spec.levels - 1 - 3)
+    dropping.load_state_dict(plain.state_dict())
+    assert torch.equal(dropping.eval()(image), plain.eval()(image))
+    with pytest.raises(ModelError, match="resnet has none"):
+        use_dropout(plain, spec_by_name("resnet9"))

@@ -159,3 +159,24 @@ def test_what_cannot_be_reached_says_so_in_the_budgets_unit():
     plain = spec_by_name("resnet9", ngf=4, height=32, width=32)
     with pytest.raises(ModelError, match="no scales"):
         search_for_device(build(plain), plain, MACS, 1, DEVICE)
+
+
+def test_least_widths_are_rounded_up_to_the_multiple():
+    module, spec = teacher(ngf=64)
+    outside = [name for name in prunable(spec) if name not in vanishing(spec)]
+    least = MACS(spec.with_widths(dict.fromkeys(vanishing(spec), 0) | dict.fromkeys(outside, 16)))
+    for found in (
+        search_multiples(module, spec, MACS, least, 16, least_width=10),
+        search_multiples(module, spec, MACS, 1.2 * least, 16, least_width=10),
+    ):
+        assert all(found.spec.widths[name] >= 16 for name in outside)
+
+
+def test_a_budget_that_multiples_cannot_reach_says_so_and_the_device_takes_others():
+    module, spec = teacher(ngf=64)
+    outside = [name for name in prunable(spec) if name not in vanishing(spec)]
+    budget = MACS(spec.with_widths(dict.fromkeys(vanishing(spec), 0) | dict.fromkeys(outside, 10)))
+    with pytest.raises(BudgetError, match=r"at least 10 channels, in multiples of 16, outside the blocks"):
+        search_multiples(module, spec, MACS, budget, 16, least_width=10)
+    found = search_for_device(module, spec, MACS, budget, DEVICE, least_width=10)
+    assert found.cost <= budget

@@ -78,3 +78,15 @@ def test_descending_the_distance_makes_features_alike(name):
         values.append(loss.item())
     assert values[-1] < 0.8 * values[0]
     assert len(list(distance.parameters())) == (4 if name == "mse" else 0)
+
+
+@pytest.mark.parametrize("name", ["gka", "cka", "ka", "mse"])
+def test_distances_are_computed_in_float32_under_autocast(name):
+    torch.manual_seed(0)
+    teacher, student = torch.randn(2, 6, 16, 16) + 3, torch.randn(2, 4, 16, 16) + 3
+    distance = FeatureDistance(name, student=(4,), teacher=(6,))
+    exact = distance([teacher], [student])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = distance([teacher], [student])
+    assert found.dtype == torch.float32
+    assert found.item() == exact.item()

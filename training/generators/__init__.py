@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NAMES", "GeneratorSpec", "Layer", "build", "check", "followers", "grid", "layers", "narrowed", "prunable",
-    "scales", "spec_by_name", "units", "vanishing",
+    "scales", "smallest_norm", "spec_by_name", "takes_dropout", "units", "use_dropout", "vanishing",
 ]  # fmt: skip
 
 
@@ -160,6 +160,11 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
     return _family(spec.family).layers(spec)
 
 
+def smallest_norm(spec: GeneratorSpec) -> int:
+    """Pixels of the smallest map that has a norm; of a single pixel neither batch nor instance norm makes anything."""
+    return min(row.out_pixels for row in layers(spec) if row.kind == "norm")
+
+
 def prunable(spec: GeneratorSpec) -> tuple[str, ...]:
     """Names of the widths that norm scales decide about; empty where the norms have none."""
     from pocketgan.training.generators.blocks import has_scale
@@ -171,6 +176,22 @@ def scales(module: nn.Module, spec: GeneratorSpec) -> dict[str, Tensor]:
     """Norm scales (gamma) by the name of the width that they decide about."""
     deciders = _family(spec.family).deciders(spec)
     return {name: module.get_submodule(deciders[name]).weight for name in prunable(spec)}  # type: ignore[misc]
+
+
+def takes_dropout(spec: GeneratorSpec) -> bool:
+    """Whether the family's paper trains it with dropout (pix2pix's U-Nets)."""
+    return hasattr(_family(spec.family), "use_dropout")
+
+
+def use_dropout(module: nn.Module, spec: GeneratorSpec) -> None:
+    """Train the network of that spec with its paper's dropout; it is no part of the spec or of model files.
+
+    Raises:
+        ModelError: the family has none.
+    """
+    if not takes_dropout(spec):
+        raise ModelError(f"dropout is of pix2pix's U-Nets (unet128, unet256); {spec.family} has none")
+    _family(spec.family).use_dropout(module)
 
 
 def vanishing(spec: GeneratorSpec) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ file that could name code to run would be as dangerous as a pickle.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,20 +53,23 @@ def call_function(name: str, search_path: Sequence[str] = (), seed: int | None =
 
 
 def source_file(name: str) -> Path:
-    """The file that holds the function.
+    """The file that holds the function; nothing is imported, no package around it either.
 
     Raises:
         ModelError: there is no such module.
     """
     _search(())
     module_name = name.partition(":")[0]
-    try:
-        module = importlib.util.find_spec(module_name)
-    except (ImportError, ValueError):
-        module = None
-    if module is None or module.origin is None:
+    folders: Sequence[str] | None = None
+    found: ModuleSpec | None = None
+    for part in accumulate(module_name.split("."), "{}.{}".format):
+        # importlib.util.find_spec would import the package of a module to look inside.
+        tries = (finder.find_spec(part, folders) for finder in sys.meta_path)
+        found = next((spec for spec in tries if spec is not None), None)
+        folders = (found and found.submodule_search_locations) or ()
+    if found is None or found.origin is None:
         raise ModelError(f"{name}: there is no module {module_name} in the working folder or installed")
-    return Path(module.origin)
+    return Path(found.origin)
 
 
 def _search(folders: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ from pocketgan.training.generators.spec import GeneratorSpec, Layer
 
 WIDEST = 8
 DISTILLED_UPS = 3
+# Of the maps on the way up the paper's CD512 (appendix 6.1.1), and its rate.
+DROPPED_UPS, DROPOUT = 3, 0.5
 
 
 def widths(ngf: int, blocks: int, levels: int) -> dict[str, int]:
@@ -36,7 +38,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """ReLU, transposed conv4 of stride 2, norm."""
+    """ReLU, transposed conv4 of stride 2, norm, and dropout where `use_dropout` put it."""
 
     def __init__(self, spec: GeneratorSpec, level: int) -> None:
         super().__init__()
@@ -44,9 +46,10 @@ class Up(nn.Module):
         inputs = sum(spec.widths[name] for name in _up_reads(spec, level))
         self.conv = nn.ConvTranspose2d(inputs, width, 4, stride=2, padding=1, bias=has_bias(spec.norm))
         self.norm = make_norm(spec.norm, width)
+        self.dropout: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(torch.relu(x)))
+        return self.dropout(self.norm(self.conv(torch.relu(x))))
 
 
 class UNetGenerator(nn.Module):
@@ -87,6 +90,12 @@ def _up_reads(spec: GeneratorSpec, level: int) -> tuple[str, ...]:
 
 def build(spec: GeneratorSpec) -> UNetGenerator:
     return UNetGenerator(spec)
+
+
+def use_dropout(network: UNetGenerator) -> None:
+    """Train with dropout behind the first three norms on the way up; eval mode and model files know nothing of it."""
+    for up in network.ups[:DROPPED_UPS]:
+        up.dropout = nn.Dropout(DROPOUT)
 
 
 def layers(spec: GeneratorSpec) -> Iterator[Layer]:

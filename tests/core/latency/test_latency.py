@@ -14,6 +14,8 @@ from pocketgan.latency.platform import Platform  # noqa: E402
 from pocketgan.latency.points import layer_points, whole_network  # noqa: E402
 from pocketgan.latency.prediction import Unit, fit, units  # noqa: E402
 from pocketgan.latency.search import Wish, find_student, parse_budget  # noqa: E402
+from pocketgan.pipeline.way import check_recipe  # noqa: E402
+from pocketgan.recipe.reading import load_recipe  # noqa: E402
 from pocketgan.training.cost import cost  # noqa: E402
 from pocketgan.training.generators import build, layers, spec_by_name  # noqa: E402
 
@@ -207,3 +209,21 @@ def test_real_layers_and_networks_are_timed(tmp_path, monkeypatch):
     assert times[2] > 0
     small = spec_by_name("resnet9-bn", ngf=4, height=32, width=32)
     assert 0 < measure_networks([small], Platform("onnx"))[0] < 1e3
+
+
+def test_a_latency_out_of_reach_is_told_before_the_training(device, tmp_path, capsys):
+    def recipe(budget):
+        (tmp_path / "r.yaml").write_text(
+            "{name: x, resolution: 64, data: {source: builtin}, teacher: {steps: 1, ngf: 24},"
+            f" compress: {{by: latency, target: onnx, budget: {budget}}}, distill: {{steps: 1}}}}"
+        )
+        return load_recipe(str(tmp_path / "r.yaml"))
+
+    whole = sum(device_ms(unit) for unit in units(SPEC) if unit.kind != "norm")
+    with pytest.raises(BudgetError, match=r"0\.0001 ms cannot be reached.*smallest cost is [\d.]+ ms"):
+        check_recipe(recipe("0.0001ms"))
+    assert "timing" in capsys.readouterr().err
+    with pytest.raises(BudgetError, match="not below the teacher's own cost"):
+        check_recipe(recipe(f"{2 * whole}ms"))
+    check_recipe(recipe(f"{0.9 * whole}ms"))
+    assert len(device) == 1

@@ -104,3 +104,34 @@ def test_a_default_written_out_changes_nothing(tmp_path):
 def test_of_finished_teachers_only_those_of_incres_spade_are_trained_again():
     assert teacher.STAGE.version_for(recipe()) == 1
     assert teacher.STAGE.version_for(recipe(generator="incres-spade")) == 2
+
+
+# Of recipe(checkpoint_every=3), as pocketgan wrote it when digests held fields that change nothing in the result.
+HELD_ALL = "c2c408635ece8e5c03139efd14ffa94b00458e470c586eaa425aa520c3d7444f"
+
+
+def test_what_changes_nothing_in_the_result_changes_no_digest(tmp_path):
+    run_stages(recipe(), STAGES[:1], tmp_path, None, OneProcess())
+    plain = stage_digests(recipe(), STAGES[1], tmp_path)[0]
+    for field in ("checkpoint_every", "sample_every"):
+        assert stage_digests(recipe(**{field: 7}), STAGES[1], tmp_path)[0] == plain
+    assert stage_digests(recipe(flip=False), STAGES[1], tmp_path)[0] != plain
+
+
+def test_work_of_a_version_whose_digests_held_such_fields_stays_valid(finished):
+    path = finished / "teacher" / "stage.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "digest": HELD_ALL}))
+    assert skipped(recipe(checkpoint_every=3), finished) == [True, True]
+
+
+def test_the_number_of_workers_and_places_of_files_are_in_no_digest(tmp_path):
+    def digests(**sections):
+        given = Recipe.model_validate({**VALUES, "export": {}, "bundle": {}, **sections})
+        stages = [Stage(name, 1, writes("x"), slices=("data",)) for name in ("data", "export", "bundle")]
+        return [stage_digests(given, stage, tmp_path)[0] for stage in stages]
+
+    plain = digests()
+    assert digests(data={"folder": "elsewhere"}) == plain
+    assert digests(export={"workers": 3}) == plain
+    assert digests(bundle={"sign_with": "key.pem"}) == plain
+    assert digests(data={"direction": "BtoA"}) != plain

@@ -14,7 +14,7 @@ from pocketgan.errors import ModelError, PocketganError, RecipeError
 from pocketgan.pipeline.processes import OneProcess
 from pocketgan.pipeline.resume import run_stages
 from pocketgan.pipeline.stage import read_stage
-from pocketgan.pipeline.way import STAGES, check_before
+from pocketgan.pipeline.way import STAGES, check_before, check_recipe
 from pocketgan.recipe.reading import load_recipe
 from pocketgan.training.generators.files import load_generator
 
@@ -146,7 +146,7 @@ def test_an_own_generator_trains_and_its_file_calls_nothing(tmp_path, train, mon
     [
         ("mine:number", "returns int; a torch.nn.Module was expected"),
         ("mine:missing", "gives no module: AttributeError"),
-        ("nowhere:f", "gives no module: ModuleNotFoundError"),
+        ("nowhere:f", "there is no module nowhere in the working folder or installed"),
         ("mine:narrow", "makes 1x1x32x32 of an input of 1x3x32x32; one picture, 1x3x32x32, was expected"),
     ],
 )
@@ -156,6 +156,48 @@ def test_a_function_that_gives_no_generator_is_told_before_training(tmp_path, mo
     recipe = write(tmp_path, OWN, f"teacher.generator={function!r}")
     with pytest.raises(ModelError, match=message):
         check_before(recipe)
+
+
+def test_a_check_imports_nothing_that_the_recipe_names_and_a_run_says_what_it_calls(tmp_path, monkeypatch, capsys):
+    package = tmp_path / "boxed"
+    package.mkdir()
+    trace = f"open({str(tmp_path / 'imported')!r}, 'a').close()\n"
+    (package / "__init__.py").write_text(trace)
+    (package / "mine.py").write_text(trace + MINE)
+    monkeypatch.chdir(tmp_path)
+    recipe = write(tmp_path, OWN, "teacher.generator='boxed.mine:generator'")
+    check_recipe(recipe)
+    assert not (tmp_path / "imported").exists()
+    check_before(recipe)
+    assert (tmp_path / "imported").exists()
+    said = f"calling boxed.mine:generator, a function of {package / 'mine.py'}"
+    assert said in capsys.readouterr().err
+    with pytest.raises(ModelError, match=r"boxed\.other:generator: there is no module boxed\.other"):
+        check_recipe(write(tmp_path, OWN, "teacher.generator='boxed.other:generator'"))
+
+
+PIX2PIX = """
+name: own_configuration
+resolution: 256
+data: {kind: paired}
+teacher: {generator: unet256, dropout: true, steps: 1, batch_size: 1}
+"""
+
+
+def test_pix2pixs_own_configuration_is_taken(tmp_path):
+    check_recipe(write(tmp_path, PIX2PIX))
+    with pytest.raises(ModelError, match=r"teacher\.dropout is of unet128 and unet256; incres9 has none"):
+        check_recipe(write(tmp_path, PIX2PIX, "teacher.generator=incres9"))
+
+
+def test_a_unet_trains_with_dropout_and_its_file_knows_nothing_of_it(train):
+    text = LINES.replace("resolution: 64", "resolution: 128").replace("crop: 32", "dropout: true")
+    text = text.replace("resnet6, norm: instance-affine, ngf: 4", "unet128, ngf: 2").replace("4M", "2M")
+    text = text.replace("distill: {", "distill: {dropout: true, ").replace("least_width: 2", "least_width: 1")
+    run = train(text)
+    for stage in ("teacher", "distill"):
+        module = load_generator(run / stage / "generator.safetensors").module
+        assert not [part for part in module.modules() if isinstance(part, torch.nn.Dropout)]
 
 
 def test_an_own_generator_is_costed_and_never_pruned(tmp_path):

@@ -134,5 +134,7 @@ def test_the_check_comes_before_the_first_work_and_only_then(tmp_path):
     calls = []
     counter = Counter()
     for _ in range(2):
-        run_stages(RECIPE, counter.stages(), tmp_path, None, OneProcess(), calls.append)
-    assert calls == [RECIPE]
+        run_stages(
+            RECIPE, counter.stages(), tmp_path, None, OneProcess(), lambda recipe, done: calls.append((recipe, done))
+        )
+    assert calls == [(RECIPE, [])]

@@ -141,3 +141,27 @@ def test_a_student_may_be_searched_for_a_device(tmp_path):
 def test_parts_of_a_search_that_do_not_go_together_are_refused(tmp_path, changes, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(tmp_path, GOOD), changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD + "  steps: 4\n", r"r\.yaml:8: teacher\.steps: this key is in line 6 already"),
+        (GOOD + "name: y\n", r"r\.yaml:8: name: this key is in line 1 already"),
+        (GOOD + "export: {targets: [onnx], targets: [coreml]}\n", r"r\.yaml:8: export\.targets: .*in line 8"),
+    ],
+)
+def test_a_key_that_stands_there_twice_is_told_with_both_lines(tmp_path, text, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, text))
+
+
+def test_a_setting_with_a_key_twice_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match=r"--set distill=.*steps is there twice"):
+        load_recipe(write(tmp_path, GOOD), ["distill={steps: 1, steps: 2}"])
+
+
+@pytest.mark.parametrize("betas", ["[0.5, 1.0]", "[-0.1, 0.9]"])
+def test_momenta_that_adam_cannot_have_are_refused(tmp_path, betas):
+    with pytest.raises(RecipeError, match=r"r\.yaml:5: teacher\.adam_betas\.[01]: .*(less|greater) than"):
+        load_recipe(write(tmp_path, GOOD), [f"teacher.adam_betas={betas}"])
