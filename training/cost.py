@@ -14,6 +14,7 @@ from pocketgan.recipe.choices import Convention
 from pocketgan.training.generators import GeneratorSpec, Layer, layers
 
 CostFunction = Callable[[GeneratorSpec], float]
+PEAK_MAPS = 4
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,13 @@ def cost(spec: GeneratorSpec) -> Cost:
 def cost_by_layer(spec: GeneratorSpec) -> list[LayerCost]:
     """One row per layer, in the order of execution."""
     return [LayerCost(row, layer_params(row), layer_macs(row), layer_macs_by_output(row)) for row in layers(spec)]
+
+
+def forward_bytes(spec: GeneratorSpec) -> int:
+    """What a float32 pass at batch 1 takes at its peak beside the weights, in bytes, predicted from shapes alone.
+
+    The largest input and output of a layer, times `PEAK_MAPS`: copies for norms, padding and the kernels' own layout,
+    and the skips of a U-Net. Measured on this module's families it is at most so much, and half of it at least.
+    """
+    largest = max(row.inputs * row.in_pixels + row.outputs * row.out_pixels for row in layers(spec))
+    return 4 * PEAK_MAPS * largest

@@ -7,7 +7,7 @@ import sys
 import grimp
 import pytest
 
-BASE = ("errors", "console", "files", "targets", "torch_program", "bundle", "recipe")
+BASE = ("errors", "console", "files", "pictures", "picture_files", "targets", "torch_program", "bundle", "recipe")
 
 
 @pytest.fixture(scope="module")
