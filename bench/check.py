@@ -110,7 +110,7 @@ def run_entry(
         entry: an entry of the bundle, its id, or None for the one that runs best here.
         images: (h, w, 3) uint8 RGB of the entry's own size (see input_size).
     Yields:
-        One (h, w, 3) uint8 RGB picture for each.
+        One (h, w, 3) uint8 RGB picture for each, or (h, w, 1) where the entry gives grey ones.
     Raises:
         BundleError: there is no such entry, or it does not turn one picture into one picture here.
         DataError: a picture of another shape.
@@ -119,7 +119,7 @@ def run_entry(
     chosen = runnable_entry(bundle) if entry is None else _find(bundle, entry)
     if not _runs_here(chosen):
         raise BundleError(f"{bundle.path}: entry {chosen.id} does not turn pictures into pictures on this host")
-    source, target = chosen.components[0].inputs[0], chosen.components[0].outputs[0]
+    source, target = chosen.components[0].inputs[0], _picture_output(chosen)
     expected = (*input_size(chosen), 3)
     with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
         bundle.extract(Path(folder) / "entry", chosen.id)
@@ -158,5 +158,21 @@ def _maps_pictures(entry: Entry) -> bool:
     if len(entry.components) != 1:
         return False
     component = entry.components[0]
-    sides: tuple[list[TensorSpec], ...] = (component.inputs, component.outputs)
-    return all(len(side) == 1 and is_picture(side[0]) and len(side[0].shape) == 4 for side in sides)
+    if len(component.inputs) != 1 or len(component.outputs) != 1:
+        return False
+    source, target = component.inputs[0], component.outputs[0]
+    return is_picture(source) and len(source.shape) == 4 and (is_picture(target) or _is_grey(target))
+
+
+def _is_grey(spec: TensorSpec) -> bool:
+    """Whether a tensor can be a picture of one channel; no colour space says so."""
+    return len(spec.shape) == 4 and spec.shape[0] == 1 and 1 in (spec.shape[1], spec.shape[3])
+
+
+def _picture_output(entry: Entry) -> TensorSpec:
+    """The contract of the output as a picture; a grey one without a range of its own has the input's."""
+    source, target = entry.components[0].inputs[0], entry.components[0].outputs[0]
+    if is_picture(target):
+        return target
+    layout = target.layout or ("NCHW" if target.shape[1] == 1 else "NHWC")
+    return target.model_copy(update={"layout": layout, "value_range": target.value_range or source.value_range})

@@ -424,7 +424,7 @@ def apply(
     entry: str | None = None,
     recipe: Recipe | FilePath | None = None,
 ) -> list[Path]:
-    """See what a model does to pictures: one PNG a picture, in a new folder.
+    """See what a model does to pictures: one PNG a picture, of its size, in a new folder.
 
     Args:
         model: a model file, or a bundle.

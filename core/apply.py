@@ -1,23 +1,34 @@
-"""Models and bundles on a user's own pictures; pairs made of them."""
+"""Models and bundles on a user's own pictures; pairs made of them. One picture at a time is in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from pocketgan import console
 from pocketgan.errors import DataError, ModelError
 from pocketgan.files import atomic_folder
+from pocketgan.fitting import Fit, Size
+from pocketgan.memory import free_memory
+from pocketgan.picture_files import find_pictures
+from pocketgan.pictures import PictureError, count_pixels, read_image, resize, write_image
 
 if TYPE_CHECKING:
     from pocketgan.recipe.recipe import Recipe
+    from pocketgan.training.generators import GeneratorSpec
 
-LONGEST_SIDE = 1024  # a phone's photo at full size would need gigabytes in a network made for 256 pixels
+Item = TypeVar("Item")
+LONGEST_SIDE = 1024  # a phone's photo at full size would take minutes in a network made for 256 pixels
 VALIDATION_EVERY = 10
+# Of the free memory, what one picture may take; the rest is for what the prediction does not know.
+MEMORY_SHARE = 0.7
+# At the most, of a picture: Pillow's image (4), its copy turned (4) or as bytes (6), and the array (3).
+BYTES_A_PIXEL = 16
 
 
 @contextmanager
@@ -52,35 +63,64 @@ def apply_to_folder(model: Path, images: Path, out: Path, entry: str | None, rec
 
 
 def apply_model(model: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:
-    """Run a model file on pictures at their own size (at most 1024 pixels long), rounded to what the network takes.
+    """Run a model file on pictures; what comes out has their size.
 
+    Pictures are padded by reflection to what the network takes, and cropped again. One that is longer than 1024 pixels,
+    or whose pass would not fit into the free memory, is computed at a smaller size and enlarged again, with a note.
+
+    Returns:
+        Names of the written files.
     Raises:
-        ModelError: the network takes something else than pictures.
+        DataError: there are no pictures, or two of one name.
+        ModelError: the network takes or gives something else than pictures.
     """
-    import torch
-
     from pocketgan.errors import require
 
     require("train", "torch", "safetensors")
-    from pocketgan.training.data.images import resize, to_pixels, to_tensor, write_image
-    from pocketgan.training.generators import grid
+    import torch
+
+    from pocketgan.training.data.images import to_pixels, to_tensor
     from pocketgan.training.generators.files import load_generator
 
     loaded = load_generator(model)
-    if loaded.spec.input_channels != 3:
-        raise ModelError(
-            f"{model} takes {loaded.spec.input_channels} channels, no pictures; label maps go with --recipe"
-        )
-    multiple, least = grid(loaded.spec)
-    names = []
-    for path, pixels in _pictures(images):
-        scale = min(1.0, LONGEST_SIDE / max(pixels.shape[:2]))
-        height, width = (max(least, round(side * scale / multiple) * multiple) for side in pixels.shape[:2])
+    spec = loaded.spec
+    if spec.input_channels != 3:
+        raise ModelError(f"{model} takes {spec.input_channels} channels, no pictures; label maps go with --recipe")
+    if spec.output_channels not in (1, 3, 4):
+        raise ModelError(f"{model} gives {spec.output_channels} channels; a picture has 1, 3 or 4")
+
+    def enter(path: Path, pixels: np.ndarray) -> tuple[Fit, np.ndarray]:
+        fit = _fit(path, _size(pixels), spec)
+        return fit, fit.enter(pixels)
+
+    names: list[str] = []
+    smaller = 0
+    for path, (fit, pixels) in _prepared(images, enter):
         with torch.no_grad():
-            output = loaded.module(to_tensor(resize(pixels, height, width))[None])[0]
+            output = loaded.module(to_tensor(pixels)[None])[0]
         names.append(f"{path.stem}.png")
-        write_image(out / names[-1], to_pixels(output))
+        write_image(out / names[-1], fit.leave(to_pixels(output)))
+        smaller += max(fit.original) > LONGEST_SIDE
+    _note_smaller(smaller, f"{LONGEST_SIDE} pixels a side")
     return names
+
+
+def _fit(path: Path, size: Size, spec: GeneratorSpec) -> Fit:
+    """How a picture gets into the network: at most LONGEST_SIDE long, and shorter where the memory is short."""
+    from pocketgan.training.cost import forward_bytes
+    from pocketgan.training.generators import grid
+
+    multiple, least = grid(spec)
+    wanted = fit = Fit.to_multiple(size, multiple, least, LONGEST_SIDE)
+    free = MEMORY_SHARE * free_memory()
+    while forward_bytes(spec.at(*fit.padded)) > free and max(fit.scaled) > least:
+        fit = Fit.to_multiple(size, multiple, least, 0.8 * max(fit.scaled))
+    if fit != wanted:
+        console.note(
+            f"{path.name}: computed at {fit.scaled[1]}x{fit.scaled[0]} and enlarged again, because "
+            f"{wanted.scaled[1]}x{wanted.scaled[0]} needs more than the free memory"
+        )
+    return fit
 
 
 def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> list[str]:
@@ -99,7 +139,7 @@ def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> l
     from PIL import Image
 
     from pocketgan.pipeline.images import validation_images
-    from pocketgan.training.data.images import to_pixels, write_image
+    from pocketgan.training.data.images import to_pixels
     from pocketgan.training.data.labels import LabelMaps
     from pocketgan.training.data.unpaired import UnpairedImages
     from pocketgan.training.generators.files import load_generator
@@ -130,39 +170,57 @@ def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> l
 
 
 def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:
-    """Run a bundle's entry on the centre square of pictures, scaled to the entry's size. Needs no torch for ONNX."""
-    from PIL import Image
+    """Run a bundle's entry on pictures; what comes out has their size. Needs no torch for ONNX.
 
+    A picture is scaled to fit into the entry's input as a whole, padded by reflection, and all of it undone behind.
+
+    Returns:
+        Names of the written files.
+    Raises:
+        DataError: there are no pictures, or two of one name.
+        BundleError: there is no such entry, or it does not turn pictures into pictures here.
+    """
     from pocketgan.bench.check import input_size, run_entry, runnable_entry
     from pocketgan.bundle.reader import open_bundle
     from pocketgan.errors import BundleError
 
-    names = []
+    names: list[str] = []
+    smaller = 0
+    under_way: deque[tuple[Path, Fit]] = deque()
     with open_bundle(bundle_path) as bundle:
         try:
             chosen = runnable_entry(bundle) if entry is None else bundle.manifest.entry(entry)
         except KeyError as error:
             there = ", ".join(e.id for e in bundle.manifest.entries)
             raise BundleError(f"{bundle_path} has no entry {entry}; it has {there}") from error
-        height, width = input_size(chosen)
-        pictures = list(_pictures(images))
-        squares = (_centre(pixels, height, width) for _, pixels in pictures)
-        for (path, _), output in zip(pictures, run_entry(bundle, chosen, squares), strict=True):
+        frame = input_size(chosen)
+
+        def enter(_: Path, pixels: np.ndarray) -> tuple[Fit, np.ndarray]:
+            fit = Fit.into(_size(pixels), frame)
+            return fit, fit.enter(pixels)
+
+        def inputs() -> Iterator[np.ndarray]:
+            for path, (fit, pixels) in _prepared(images, enter):
+                under_way.append((path, fit))
+                yield pixels
+
+        for output in run_entry(bundle, chosen, inputs()):
+            path, fit = under_way.popleft()
             names.append(f"{path.stem}.png")
-            Image.fromarray(output).save(out / names[-1])
+            write_image(out / names[-1], fit.leave(output))
+            smaller += fit.is_smaller
+    _note_smaller(smaller, f"the {frame[1]}x{frame[0]} pixels that {chosen.id} takes")
     return names
 
 
 def make_pairs(images: Path, effect: str, out: Path, size: int) -> dict[str, int]:
     """Side-by-side pairs in train/ and val/ (every tenth): the centre square of each picture, and its effect."""
-    from pocketgan.training.data.images import write_image
     from pocketgan.training.teachers import filters
 
     filters.check_effect(effect)
     counts = {"train": 0, "val": 0}
-    for index, (path, pixels) in enumerate(_pictures(images)):
+    for index, (path, square) in enumerate(_prepared(images, lambda _, pixels: _centre(pixels, size))):
         split = "val" if index % VALIDATION_EVERY == 0 else "train"
-        square = _centre(pixels, size, size)
         write_image(out / split / f"{path.stem}.png", np.hstack([square, filters.apply(effect, square)]))
         counts[split] += 1
     if not counts["train"]:
@@ -170,43 +228,56 @@ def make_pairs(images: Path, effect: str, out: Path, size: int) -> dict[str, int
     return counts
 
 
-def _pictures(source: Path) -> list[tuple[Path, np.ndarray]]:
-    """All pictures of a folder, or the one file; unreadable ones are an error that names them."""
-    from PIL import Image
+def _prepared(source: Path, prepare: Callable[[Path, np.ndarray], Item]) -> Iterator[tuple[Path, Item]]:
+    """What `prepare` makes of every picture of a folder, or of the one file, opened one by one.
 
-    if not source.exists():
-        raise DataError(f"there is no picture or folder {source}")
-    paths = (
-        [source]
-        if source.is_file()
-        else sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith("."))
-    )
-    pictures: list[tuple[Path, np.ndarray]] = []
-    bad: list[str] = []
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                pictures.append((path, np.asarray(image.convert("RGB"))))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            bad.append(path.name)
-    if not pictures:
-        raise DataError(f"{source} holds no readable picture")
-    stems = [path.stem for path, _ in pictures]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise DataError(f"{source} holds several pictures called {', '.join(twice[:5])}; rename them")
-    if bad:
-        console.note(f"{len(bad)} files are no readable pictures and were left out: {', '.join(bad[:5])}")
-    return pictures
+    Those that cannot be read are left out, with a note that says why.
+
+    Raises:
+        DataError: there is none that can be read, or there are two of one name.
+    """
+    paths = find_pictures(source)
+    refused: list[str] = []
+    with console.progress("pictures", len(paths)) as bar:
+        for path in paths:
+            bar.advance()
+            try:
+                pixels = _read(path)
+            except PictureError as error:
+                refused.append(str(error))
+                continue
+            prepared = prepare(path, pixels)
+            del pixels  # before the network runs: the picture may be large
+            yield path, prepared
+    if len(refused) == len(paths):
+        raise DataError(refused[0] if len(refused) == 1 else f"{source} holds no readable picture: {refused[0]}")
+    if refused:
+        console.note(f"{len(refused)} of {len(paths)} pictures were left out: {'; '.join(refused[:5])}")
 
 
-def _centre(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The largest centred part of the wanted proportions, scaled to (height, width)."""
-    from PIL import Image
+def _read(path: Path) -> np.ndarray:
+    """(h, w, 3) uint8; smaller than the file's where that does not fit into the memory, with a note."""
+    there, fitting = count_pixels(path), int(MEMORY_SHARE * free_memory() / BYTES_A_PIXEL)
+    if there <= fitting:
+        return read_image(path)
+    pixels = read_image(path, most_pixels=max(1, fitting))
+    tall, wide = _size(pixels)
+    console.note(f"{path.name}: scaled down to {wide}x{tall}, because the whole needs more than the free memory")
+    return pixels
 
-    tall, wide = pixels.shape[:2]
-    scale = max(height / tall, width / wide)
-    part_height, part_width = min(tall, round(height / scale)), min(wide, round(width / scale))
-    top, left = (tall - part_height) // 2, (wide - part_width) // 2
-    part = Image.fromarray(np.ascontiguousarray(pixels[top : top + part_height, left : left + part_width]))
-    return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC))
+
+def _note_smaller(count: int, size: str) -> None:
+    if count:
+        are = "1 picture is" if count == 1 else f"{count} pictures are"
+        console.note(f"{are} larger than {size}: computed at that size, and enlarged to the old one again")
+
+
+def _size(pixels: np.ndarray) -> Size:
+    return pixels.shape[0], pixels.shape[1]
+
+
+def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
+    """The centre square, scaled to (side, side)."""
+    part = min(pixels.shape[:2])
+    top, left = ((whole - part) // 2 for whole in pixels.shape[:2])
+    return resize(pixels[top : top + part, left : left + part], side, side)

@@ -14,6 +14,8 @@ from pocketgan.recipe.choices import Convention
 from pocketgan.training.generators import GeneratorSpec, Layer, layers
 
 CostFunction = Callable[[GeneratorSpec], float]
+# A pass takes 2.2 (E2GAN) to 4.3 (U-Net) times its largest layer: copies for norms, padding and kernels, and skips.
+PEAK_MAPS = 5
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,20 @@ def cost(spec: GeneratorSpec) -> Cost:
 def cost_by_layer(spec: GeneratorSpec) -> list[LayerCost]:
     """One row per layer, in the order of execution."""
     return [LayerCost(row, layer_params(row), layer_macs(row), layer_macs_by_output(row)) for row in layers(spec)]
+
+
+def forward_bytes(spec: GeneratorSpec) -> int:
+    """What a float32 pass at batch 1 takes at its peak beside the weights, in bytes, predicted from shapes alone.
+
+    More than is needed rather than less: input and output of the largest layer, times `PEAK_MAPS`.
+    """
+    return 4 * PEAK_MAPS * max(map(_numbers, layers(spec)))
+
+
+def _numbers(row: Layer) -> int:
+    """How many numbers a layer reads and writes; attention weights once for each head."""
+    if row.kind == "matmul":
+        from pocketgan.training.generators.e2gan import HEADS
+
+        return HEADS * row.in_pixels * max(row.inputs, row.outputs)
+    return row.inputs * row.in_pixels + row.outputs * row.out_pixels

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pocketgan.errors import storage_errors
-from pocketgan.training.data.images import write_image
+from pocketgan.pictures import write_image
 
 
 class Tracker:

@@ -35,15 +35,15 @@ def _outside(recipe: Recipe, run: Path) -> Any:
         from pocketgan.training.data.photos import PHOTOS
 
         return {photo.path: photo.split for photo in PHOTOS}
+    from pocketgan.picture_files import is_image
     from pocketgan.training.data.folders import content_hashes
-    from pocketgan.training.data.images import SUFFIXES
 
     if stage.folder is None:
         raise DataError("this recipe reads a folder of images; name it with --data DIR")
     root = Path(stage.folder).resolve()
     if not root.is_dir():
         raise DataError(f"there is no data folder {stage.folder}")
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in root.rglob("*") if is_image(path) and path.is_file())
     return {name: values[0] for name, values in content_hashes(files, root, _known_hashes(run, root)).items()}
 
 
@@ -63,11 +63,14 @@ def _make_data(context: Context) -> dict[str, Any]:
     if stage.source == "builtin":
         index = ImageIndex(_make_builtin(context))
     else:
+        from pocketgan.picture_files import left_out
         from pocketgan.training.data.folders import content_hashes
 
         root = Path(str(stage.folder)).resolve()
         splits = find_splits(stage, root)
         files = sorted({root / name for split in splits.values() for name in split.files()})
+        if text := left_out(sorted({path.parent for path in files}), files):
+            console.note(text)
         index = ImageIndex(splits, str(root), content_hashes(files, root, {}))
     write_atomic(context.folder / INDEX, index.to_json())
     return {name: split.count() for name, split in index.splits.items()}
@@ -76,8 +79,8 @@ def _make_data(context: Context) -> dict[str, Any]:
 def _make_builtin(context: Context) -> dict[str, Split]:
     import numpy as np
 
+    from pocketgan.pictures import resize, write_image
     from pocketgan.training.data.builtin import crops, whole
-    from pocketgan.training.data.images import resize, write_image
     from pocketgan.training.teachers import filters
 
     recipe = context.recipe

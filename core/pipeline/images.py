@@ -134,7 +134,8 @@ def whole_photos(run: Path, multiple: tuple[int, int]) -> list[dict[str, Tensor]
         multiple: what the network's height and width are a multiple of; more is cut off below and on the right.
     """
     split = ImageIndex.read(run).splits.get(WHOLE, Split())
-    from pocketgan.training.data.images import read_image, to_tensor
+    from pocketgan.pictures import read_image
+    from pocketgan.training.data.images import to_tensor
 
     rows = []
     for (name,) in split.items:

@@ -43,7 +43,7 @@ def write_samples(
     """`rows/<i>/<column>.png` for the report: whole photos where there are any, then validation images."""
     import torch
 
-    from pocketgan.training.data.images import write_image
+    from pocketgan.pictures import write_image
 
     rows = [*whole[: SAMPLE_ROWS // 2]]
     count = min(SAMPLE_ROWS - len(rows), len(val))

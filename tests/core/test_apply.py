@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketgan.apply import apply_model, apply_to_validation
+from pocketgan.apply import apply_bundle, apply_model, apply_to_validation, make_pairs
 from pocketgan.errors import DataError, ModelError
+from pocketgan.pictures import read_image
 from pocketgan.recipe.reading import load_recipe
-from pocketgan.training.data.images import read_image
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.generators.files import save_generator
 
@@ -87,12 +87,189 @@ def test_models_and_data_that_do_not_fit_are_refused(model, tmp_path):
         apply_to_validation(tmp_path / "labels.safetensors", recipe, tmp_path / "data", tmp_path / "out")
 
 
-def test_pictures_are_rounded_to_what_the_network_takes(tmp_path):
-    picture(tmp_path / "pictures" / "a.png", (100, 300), 0)
+@pytest.fixture
+def unet(tmp_path):
+    """Takes multiples of 128."""
     spec = spec_by_name("unet128", ngf=2)
     save_generator(tmp_path / "unet.safetensors", build(spec), spec, {"trained": "no"})
-    apply_model(tmp_path / "unet.safetensors", tmp_path / "pictures", tmp_path / "out")
-    assert read_image(tmp_path / "out/a.png").shape == (128, 256, 3)
+    return tmp_path / "unet.safetensors"
+
+
+def sizes(folder):
+    return {path.name: Image.open(path).size for path in folder.iterdir()}
+
+
+def test_what_comes_out_has_the_size_of_what_went_in(unet, tmp_path, capsys):
+    for name, size in (("a.png", (100, 300)), ("b.png", (7, 5)), ("c.jpg", (128, 256)), ("long.png", (20, 1500))):
+        picture(tmp_path / "pictures" / name, size, 0)
+    written = apply_model(unet, tmp_path / "pictures", tmp_path / "out")
+    assert written == ["a.png", "b.png", "c.png", "long.png"]
+    assert sizes(tmp_path / "out") == {
+        "a.png": (300, 100),
+        "b.png": (5, 7),
+        "c.png": (256, 128),
+        "long.png": (1500, 20),
+    }
+    assert "1 picture is larger than 1024 pixels a side: computed at that size" in capsys.readouterr().err
+
+
+def test_a_phone_photo_comes_out_upright(unet, tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (64, 32)).save(tmp_path / "pictures" / "phone.jpg", exif=turned)
+    apply_model(unet, tmp_path / "pictures", tmp_path / "out")
+    assert sizes(tmp_path / "out") == {"phone.png": (32, 64)}
+
+
+def test_a_pass_that_needs_more_than_the_memory_is_made_smaller_with_a_note(unet, tmp_path, capsys, monkeypatch):
+    from pocketgan import apply
+
+    picture(tmp_path / "pictures" / "a.png", (250, 500), 0)
+    monkeypatch.setattr(apply, "free_memory", lambda: 8_000_000)
+    apply_model(unet, tmp_path / "pictures", tmp_path / "out")
+    assert sizes(tmp_path / "out") == {"a.png": (500, 250)}
+    assert "a.png: computed at " in capsys.readouterr().err
+    monkeypatch.setattr(apply, "free_memory", lambda: 1_000_000)
+    apply_model(unet, tmp_path / "pictures", tmp_path / "smaller")
+    (size,) = sizes(tmp_path / "smaller").values()
+    assert size[0] * size[1] * apply.BYTES_A_PIXEL <= 1_000_000
+    assert "a.png: scaled down to " in capsys.readouterr().err
+
+
+def test_pictures_that_cannot_be_used_are_left_out_with_the_reason(unet, tmp_path, capsys):
+    picture(tmp_path / "pictures" / "good.png", (8, 8), 0)
+    Image.fromarray(np.full((8, 8), 900, np.uint16)).save(tmp_path / "pictures" / "dim.png")
+    (tmp_path / "pictures" / "broken.jpg").write_bytes(b"half")
+    assert apply_model(unet, tmp_path / "pictures", tmp_path / "out") == ["good.png"]
+    (note,) = capsys.readouterr().err.splitlines()
+    assert note.startswith("2 of 3 pictures were left out: ")
+    assert "broken.jpg is not a readable image" in note
+    assert "dim.png holds 16-bit values of 900" in note
+    with pytest.raises(DataError, match=r"dim\.png holds 16-bit"):
+        apply_model(unet, tmp_path / "pictures" / "dim.png", tmp_path / "out")
+
+
+def test_grey_outputs_are_grey_pictures(tmp_path):
+    spec = spec_by_name("resnet6", ngf=2, output_channels=1)
+    save_generator(tmp_path / "grey.safetensors", build(spec), spec, {"trained": "no"})
+    picture(tmp_path / "pictures" / "a.png", (30, 50), 0)
+    apply_model(tmp_path / "grey.safetensors", tmp_path / "pictures", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        assert (image.mode, image.size) == ("L", (50, 30))
+
+
+def bundle_of(operator, path, **attributes):
+    """A bundle of one ONNX operator that takes 3x24x24."""
+    onnx = pytest.importorskip("onnx")
+    from pocketgan.foreign import pack_foreign
+
+    channels = 3 if operator == "Identity" else 1
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node(operator, ["x"], ["y"], **attributes)],
+        "tiny",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 24, 24])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, channels, 24, 24])],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    path.with_suffix(".onnx").write_bytes(
+        onnx.helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+    )
+    pack_foreign("onnx", path.with_suffix(".onnx"), path, name="tiny", precision="fp32")
+    return path
+
+
+def test_a_bundle_of_one_size_sees_the_whole_picture(tmp_path, capsys):
+    identity = bundle_of("Identity", tmp_path / "identity.pgb")
+    (tmp_path / "pictures").mkdir()
+    left_and_right = np.zeros((60, 120, 3), np.uint8)
+    left_and_right[:, :20], left_and_right[:, 100:] = (255, 0, 0), (0, 0, 255)
+    for name, pixels in (("wide", left_and_right), ("tall", left_and_right.transpose(1, 0, 2)[:, :30])):
+        Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / "pictures" / f"{name}.png")
+    small = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    Image.fromarray(small).save(tmp_path / "pictures" / "exact.png")
+    assert apply_bundle(identity, tmp_path / "pictures", tmp_path / "out") == ["exact.png", "tall.png", "wide.png"]
+    assert np.array_equal(read_image(tmp_path / "out/exact.png"), small)
+    wide, tall = read_image(tmp_path / "out/wide.png"), read_image(tmp_path / "out/tall.png")
+    assert (wide.shape, tall.shape) == ((60, 120, 3), (120, 30, 3))
+    assert np.abs(wide[:, :12].astype(int) - (255, 0, 0)).max() < 30
+    assert np.abs(tall[-12:].astype(int) - (0, 0, 255)).max() < 30
+    assert "2 pictures are larger than the 24x24 pixels that onnx-fp32 takes" in capsys.readouterr().err
+
+
+def test_a_bundle_that_gives_grey_writes_grey(tmp_path):
+    mean = bundle_of("ReduceMean", tmp_path / "mean.pgb", axes=[1], keepdims=1)
+    picture(tmp_path / "pictures" / "a.png", (24, 24), 0)
+    apply_bundle(mean, tmp_path / "pictures", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        assert (image.mode, image.size) == ("L", (24, 24))
+        expected = read_image(tmp_path / "pictures" / "a.png").mean(2)
+        assert np.abs(np.asarray(image) - expected).max() <= 1
+
+
+def test_pairs_are_made_of_upright_pictures_by_their_centre(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    rows = np.zeros((40, 20, 3), np.uint8)
+    rows[:20] = 255  # upright: above white, below black
+    (tmp_path / "pictures").mkdir()
+    for index in range(2):
+        # stored with the right side as the first row, the top as the first column
+        stored = np.ascontiguousarray(rows.transpose(1, 0, 2)[::-1])
+        Image.fromarray(stored).save(tmp_path / "pictures" / f"{index}.png", exif=turned)
+    assert make_pairs(tmp_path / "pictures", "detail", tmp_path / "out", 16) == {"train": 1, "val": 1}
+    photo = read_image(tmp_path / "out/train/1.png")[:, :16]
+    assert photo[:6].min() > 200
+    assert photo[-6:].max() < 55
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("name", "ngf"), [("resnet9", 64), ("unet256", 64), ("incres9", 24), ("e2gan", 64)])
+def test_a_pass_needs_no_more_memory_than_was_predicted(name, ngf):
+    code = (
+        "import resource, sys, torch\n"
+        "from pocketgan.training.cost import forward_bytes\n"
+        "from pocketgan.training.generators import build, grid, spec_by_name\n"
+        f"spec = spec_by_name({name!r}, ngf={ngf}, height=512, width=512); network = build(spec).eval()\n"
+        "least = grid(spec)[1]\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "with torch.no_grad():\n"
+        "    network(torch.zeros(1, 3, least, least)); before = peak()\n"
+        "    network(torch.zeros(1, 3, 512, 512)); print(peak() - before, forward_bytes(spec))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    taken, predicted = map(int, done.stdout.split())
+    assert 0 < taken <= predicted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["apply", "pairs"])
+def test_many_photos_need_no_more_memory_than_the_largest(tmp_path, command):
+    identity = bundle_of("Identity", tmp_path / "identity.pgb")
+    rough = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    photo = Image.fromarray(rough).resize((1500, 1000))
+    for folder, count in (("one", 2), ("many", 12)):
+        (tmp_path / folder).mkdir()
+        for index in range(count):
+            photo.save(tmp_path / folder / f"{index:02}.jpg", quality=90)
+    calls = {
+        "apply": f"apply_bundle(Path({str(identity)!r}), images, Path('out'))",
+        "pairs": "make_pairs(images, 'detail', Path('out'), 64)",
+    }
+    code = (
+        "import resource, sys; from pathlib import Path; from pocketgan.apply import apply_bundle, make_pairs\n"
+        f"images = Path(sys.argv[1]); Path('out').mkdir(); {calls[command]}\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for folder in ("one", "many"):
+        (tmp_path / "work" / folder).mkdir(parents=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / folder)],
+            capture_output=True, text=True, check=True, cwd=tmp_path / "work" / folder,
+        )  # fmt: skip
+        peaks.append(int(done.stdout))
+    assert peaks[1] <= 1.1 * peaks[0]
 
 
 def test_a_judge_learns_to_tell_classes_and_is_written_for_quality(tmp_path):

@@ -55,7 +55,7 @@ def test_arrays_are_taken_as_they_are(tmp_path):
         (0, (3, 8, 8), "has 0 inputs .* needs 8"),
         (LEAST_IMAGES - 1, (3, 8, 8), "has 7 inputs"),
         (LEAST_IMAGES, (2, 8, 8), "inputs of 2 channels are .npy files"),
-        (LEAST_IMAGES, (6, 8, 8), "is no map of 6 classes"),
+        (LEAST_IMAGES, (6, 8, 8), r"has colours \(RGB\).* maps of 6 classes"),
     ],
 )
 def test_a_folder_that_does_not_do_is_one_line(count, shape, expected, tmp_path):
@@ -65,12 +65,34 @@ def test_a_folder_that_does_not_do_is_one_line(count, shape, expected, tmp_path)
     assert "\n" not in str(caught.value)
 
 
+def test_photos_are_turned_as_phones_tag_them_and_what_is_no_picture_is_left_out(tmp_path, capsys):
+    turned = Image.Exif()
+    turned[0x0112] = 3  # upside down
+    stored = np.zeros((8, 8, 3), np.uint8)
+    stored[:4] = 255
+    for index in range(LEAST_IMAGES):
+        Image.fromarray(stored).save(tmp_path / f"{index}.JPG", format="PNG", exif=turned)
+    (tmp_path / "._0.jpg").write_bytes(b"a Mac's notes")
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = load_calibration(tmp_path, (3, 8, 8))
+    assert (found[:, :, :4] == -1).all()
+    assert (found[:, :, 4:] == 1).all()
+    assert capsys.readouterr().err == "1 file is no picture and was left out: notes.txt\n"
+
+
+def test_a_class_map_with_a_negative_index_is_refused(tmp_path):
+    for index in range(LEAST_IMAGES):
+        Image.fromarray(np.full((8, 8), -1, np.int32)).save(tmp_path / f"{index}.tif")
+    with pytest.raises(ExportError, match=r"0\.tif is no map of 6 classes"):
+        load_calibration(tmp_path, (6, 8, 8))
+
+
 def test_other_mistakes_are_one_line(tmp_path):
     with pytest.raises(ExportError, match="there is no folder"):
         load_calibration(tmp_path / "nowhere", (3, 8, 8))
     _photos(tmp_path)
     (tmp_path / "003.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(ExportError, match=r"003\.png cannot be read"):
+    with pytest.raises(ExportError, match=r"003\.png is not a readable image"):
         load_calibration(tmp_path, (3, 8, 8))
     np.save(tmp_path / "003.npy", np.zeros((3, 9, 8), np.float32))
     (tmp_path / "003.png").unlink()

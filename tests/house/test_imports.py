@@ -7,7 +7,9 @@ import sys
 import grimp
 import pytest
 
-BASE = ("errors", "console", "files", "scratch", "targets", "torch_program", "bundle", "recipe")
+BASE = (
+    "errors", "console", "files", "pictures", "picture_files", "scratch", "targets", "torch_program", "bundle", "recipe",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

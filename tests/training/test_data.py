@@ -1,5 +1,7 @@
 """Data folders, built-in photos and filter effects."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -84,6 +86,42 @@ def test_bad_folders_are_named_and_counted(tmp_path):
     picture(halves / "val" / "A" / "1.png", size=(8, 8))
     with pytest.raises(DataError, match=r"1 pair has.*different sizes"):
         find_pairs(halves)
+
+
+def test_a_phone_photo_and_its_upright_copy_are_a_pair(tmp_path):
+    upright = np.zeros((8, 16, 3), np.uint8)
+    upright[:, :8] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the first row is the right side, the first column the top
+    for split in ("train", "val"):
+        for side in "AB":
+            (tmp_path / split / side).mkdir(parents=True)
+        stored = np.ascontiguousarray(upright.transpose(1, 0, 2)[::-1])
+        Image.fromarray(stored).save(tmp_path / split / "A" / "1.png", exif=turned)
+        Image.fromarray(upright).save(tmp_path / split / "B" / "1.png")
+    sample = PairedImages(find_pairs(tmp_path)["train"], "AtoB", (8, 16)).whole(0)
+    assert sample["input"].equal(sample["target"])
+
+
+def test_partners_are_found_however_their_names_are_spelt(tmp_path):
+    for side, name in (("A", unicodedata.normalize("NFC", "naïve")), ("B", unicodedata.normalize("NFD", "naïve"))):
+        for index in range(2):
+            picture(tmp_path / side / f"{name}{index}.png")
+    assert len(find_pairs(tmp_path)["train"]) == 1
+
+
+def test_two_images_of_one_name_on_one_side_are_refused(tmp_path):
+    for name in ("A/1.png", "A/1.jpg", "B/1.png"):
+        picture(tmp_path / name)
+    with pytest.raises(DataError, match=r"A holds 1\.jpg and 1\.png, two images of one name"):
+        find_pairs(tmp_path)
+
+
+def test_pictures_of_unknown_range_are_refused_before_training(tmp_path):
+    pairs = folder(tmp_path, ["{split}"])
+    Image.fromarray(np.full((8, 16), 200, np.uint16)).save(pairs / "train" / "2.png")
+    with pytest.raises(DataError, match=r"2\.png holds 16-bit values of 200 at most"):
+        find_pairs(pairs)
 
 
 def test_pixels_survive_the_way_to_tensors_and_back():

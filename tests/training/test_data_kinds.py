@@ -204,6 +204,15 @@ def test_bad_label_folders_are_told(tmp_path):
     picture(coloured / "train" / "label" / "1.png")
     with pytest.raises(DataError, match=r"1 label map is a colour image: .*1\.png: a label map"):
         find_scenes(coloured, LabelFormat(4))
+    negative = scenes(tmp_path / "negative")
+    (negative / "val" / "label" / "3.png").unlink()
+    index_map(negative / "val" / "label" / "3.tif", np.full((8, 16), -1, np.int32))
+    with pytest.raises(DataError, match=r"1 label map holds: .*3\.tif \(-1\): a negative index: classes are 0 to 3"):
+        find_scenes(negative, LabelFormat(4))
+    rainbow = scenes(tmp_path / "rainbow", sides=("photo", "label", "instance"))
+    picture(rainbow / "train" / "instance" / "2.png")
+    with pytest.raises(DataError, match=r"1 instance map is a colour image: .*2\.png: an instance map"):
+        find_scenes(rainbow, LabelFormat(4, instance=True))
     sizes = scenes(tmp_path / "sizes")
     picture(sizes / "train" / "photo" / "1.jpg", size=(8, 8))
     with pytest.raises(DataError, match=r"1 scene has.*different sizes"):

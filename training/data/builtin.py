@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketgan.errors import DataError, MissingExtraError
-from pocketgan.training.data.images import read_image, resize
+from pocketgan.pictures import read_image, resize
 from pocketgan.training.data.photos import PHOTOS, Photo
 
 # Crops are scaled by 1 / 2 to 1.

@@ -11,7 +11,8 @@ from PIL import Image
 
 from pocketgan.errors import DataError
 from pocketgan.files import sha256_file
-from pocketgan.training.data.images import list_images
+from pocketgan.picture_files import by_name, list_images, plugin_hint
+from pocketgan.pictures import PictureError, check_values, open_image
 
 SPLITS = ("train", "val")
 Size = tuple[int, int]
@@ -37,51 +38,57 @@ def match(folders: Sequence[Path]) -> list[tuple[Path, ...]]:
     """Files of equal names in all folders, whatever their suffixes.
 
     Raises:
-        DataError: a folder is missing, or an image has no partner in each of the others.
+        DataError: a folder is missing, holds two images of one name, or an image has no partner in each of the others.
     """
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder} to pair with its sibling")
-    sides = [{path.stem: path for path in list_images(folder)} for folder in folders]
+    sides = [by_name(list_images(folder), folder) for folder in folders]
     everywhere = set.intersection(*(set(side) for side in sides))
-    unpaired = [str(side[stem]) for side in sides for stem in sorted(side) if stem not in everywhere]
+    unpaired = [str(side[name]) for side in sides for name in sorted(side) if name not in everywhere]
     if unpaired:
         names = " and ".join(map(str, folders))
-        raise DataError(f"{some(unpaired, 'image has', 'images have')} no partner of the same name in {names}")
-    return [tuple(side[stem] for side in sides) for stem in sorted(everywhere)]
+        hint = plugin_hint(path for folder in folders for path in folder.iterdir())
+        raise DataError(f"{some(unpaired, 'image has', 'images have')} no partner of the same name in {names}{hint}")
+    return [tuple(side[name] for side in sides) for name in sorted(everywhere)]
 
 
 def check_readable(files: Sequence[Path]) -> dict[Path, Size]:
-    """(width, height) of every file, each decoded once as a whole.
+    """(width, height) of every picture as it is shown, each decoded once as a whole.
 
     Raises:
-        DataError: names the files that do not decode.
+        DataError: names the files that are no usable pictures.
     """
-    sizes = look_at(files, lambda image: image.size)
-    return {path: size for path, size in sizes.items() if size is not None}
+
+    def see(path: Path, image: Image.Image) -> Size:
+        check_values(image, path)
+        return image.size
+
+    return look_at(files, see)
 
 
-def look_at(files: Sequence[Path], see: Callable[[Image.Image], Item]) -> dict[Path, Item]:
-    """`see(image)` of every file, decoded as a whole.
+def look_at(files: Sequence[Path], see: Callable[[Path, Image.Image], Item]) -> dict[Path, Item]:
+    """`see(path, image)` of every file, decoded as a whole and turned as it is shown.
 
     Raises:
-        DataError: names the files that do not decode.
+        DataError: names the files that do not decode, or of which `see` raises a PictureError, and says why.
     """
 
-    def one(path: Path) -> tuple[bool, Item | None]:
+    def one(path: Path) -> Item | PictureError:
         try:
-            with Image.open(path) as image:
-                image.load()
-                return True, see(image)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return False, None
+            return see(path, open_image(path))
+        except PictureError as error:
+            return error
 
     with ThreadPoolExecutor() as pool:
-        results = dict(zip(files, pool.map(one, files), strict=True))
-    unreadable = [str(path) for path, (readable, _) in results.items() if not readable]
-    if unreadable:
-        raise DataError(f"{some(unreadable, 'file is', 'files are')} not readable as an image; repair or remove")
-    return {path: value for path, (_, value) in results.items()}  # type: ignore[misc]
+        seen = dict(zip(files, pool.map(one, files), strict=True))
+    broken = [str(path) for path, value in seen.items() if isinstance(value, PictureError) and value.broken]
+    refused = [str(value) for value in seen.values() if isinstance(value, PictureError) and not value.broken]
+    if refused:
+        raise DataError(refused[0] if len(refused) == 1 else f"{len(refused)} files cannot be used: {some_of(refused)}")
+    if broken:
+        raise DataError(f"{some(broken, 'file is', 'files are')} not readable as an image; repair or remove")
+    return {path: value for path, value in seen.items() if not isinstance(value, PictureError)}
 
 
 def check_halves(files: Sequence[Path], sizes: dict[Path, Size]) -> None:
@@ -117,8 +124,12 @@ def text(size: Size) -> str:
 
 def some(items: Sequence[str], one: str, many: str) -> str:
     """How many there are, and the first five."""
-    first = ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
-    return f"{len(items)} {one if len(items) == 1 else many}: {first}:"
+    return f"{len(items)} {one if len(items) == 1 else many}: {some_of(items)}:"
+
+
+def some_of(items: Sequence[str]) -> str:
+    """The first five."""
+    return ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
 
 
 def content_hashes(files: Iterable[Path], root: Path, known: dict[str, list]) -> dict[str, list]:

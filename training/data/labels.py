@@ -19,9 +19,12 @@ from PIL import Image
 from torch import Tensor
 
 from pocketgan.errors import DataError
+from pocketgan.picture_files import plugin_hint
+from pocketgan.pictures import INDEX_MODES, indices, read_image, read_indices
 from pocketgan.recipe.choices import Unknown
 from pocketgan.training.data.folders import (
     SPLITS,
+    Size,
     check_equal_sizes,
     check_readable,
     check_root,
@@ -31,13 +34,12 @@ from pocketgan.training.data.folders import (
     match,
     some,
 )
-from pocketgan.training.data.images import read_image, to_tensor
+from pocketgan.training.data.images import to_tensor
 from pocketgan.training.data.samples import Crop
 
 SIDES = ("photo", "label")
 INSTANCE = "instance"
 VOID = 255  # what Cityscapes and SPADE call unknown, whatever the number of classes
-_INDEX_MODES = ("L", "P", "I", "I;16", "1")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def find_scenes(root: Path, form: LabelFormat) -> dict[str, list[Scene]]:
 
     Raises:
         DataError: the folder is missing, empty or in no known layout, files have no partner, do not decode or differ
-            in size, or a label map is no index image or holds an index that is no class.
+            in size, a label or instance map is no index image, or a label map holds an index that is no class.
     """
     check_root(root)
     sides = (*SIDES, INSTANCE) if form.instance else SIDES
@@ -113,10 +115,12 @@ def find_scenes(root: Path, form: LabelFormat) -> dict[str, list[Scene]]:
             raise DataError(
                 f"{root} holds no images for {split}: expected {split}/photo/ and {split}/label/ with equal names"
                 + (f", and {split}/instance/" if form.instance else "")
+                + plugin_hint(root.rglob("*"))
             )
     scenes = [scene for split in SPLITS for scene in splits[split]]
-    _check_labels([scene.label for scene in scenes], form)
-    sizes = check_readable([path for scene in scenes for path in scene.files()])
+    sizes = _check_labels([scene.label for scene in scenes], form)
+    sizes |= _check_instances([scene.instance for scene in scenes if scene.instance is not None])
+    sizes |= check_readable([scene.photo for scene in scenes])
     check_equal_sizes([scene.files() for scene in scenes], sizes, "scene")
     return splits
 
@@ -128,36 +132,50 @@ def _split(root: Path, split: str, sides: Sequence[str]) -> list[Scene]:
     return []
 
 
-def _check_labels(files: Sequence[Path], form: LabelFormat) -> None:
-    def see(image: Image.Image) -> tuple[str, int]:
-        if image.mode not in _INDEX_MODES:
-            return image.mode, 0
-        indices = np.asarray(image)
-        labelled = indices[indices != VOID]
-        return image.mode, int(labelled.max()) if labelled.size else 0
+@dataclass(frozen=True)
+class _Map:
+    """What is known of an index image: the size that it is shown at, and its least and largest index, 255 apart."""
 
-    facts = look_at(files, see)
-    coloured = [str(path) for path, (mode, _) in facts.items() if mode not in _INDEX_MODES]
+    size: Size
+    least: int = 0
+    largest: int = 0
+
+
+def _check_labels(files: Sequence[Path], form: LabelFormat) -> dict[Path, Size]:
+    maps = _look_at_maps(files, "label map")
+    negative = [f"{path} ({one.least})" for path, one in maps.items() if one.least < 0]
+    above = [f"{path} ({one.largest})" for path, one in maps.items() if one.largest > form.classes]
+    for strange, what in ((negative, "a negative index"), (above, f"an index above data.classes {form.classes}")):
+        if strange:
+            raise DataError(
+                f"{some(strange, 'label map holds', 'label maps hold')} {what}: "
+                f"classes are 0 to {form.classes - 1}, and {form.classes} or {VOID} is unknown"
+            )
+    return {path: one.size for path, one in maps.items()}
+
+
+def _check_instances(files: Sequence[Path]) -> dict[Path, Size]:
+    return {path: one.size for path, one in _look_at_maps(files, "instance map").items()}
+
+
+def _look_at_maps(files: Sequence[Path], what: str) -> dict[Path, _Map]:
+    """Raises DataError where a file is no index image."""
+
+    def see(path: Path, image: Image.Image) -> _Map | None:
+        if image.mode not in INDEX_MODES:
+            return None
+        numbers = indices(image)
+        known = numbers[numbers != VOID]
+        return _Map(image.size, int(known.min()), int(known.max())) if known.size else _Map(image.size)
+
+    seen = look_at(files, see)
+    coloured = [str(path) for path, one in seen.items() if one is None]
     if coloured:
         raise DataError(
-            f"{some(coloured, 'label map is a colour image', 'label maps are colour images')} "
-            "a label map is a PNG with one class index a pixel"
+            f"{some(coloured, f'{what} is a colour image', f'{what}s are colour images')} "
+            f"{'an' if what[0] in 'aeiou' else 'a'} {what} is a PNG with one whole number a pixel"
         )
-    strange = [f"{path} ({top})" for path, (_, top) in facts.items() if top > form.classes]
-    if strange:
-        raise DataError(
-            f"{some(strange, 'label map holds', 'label maps hold')} an index above data.classes {form.classes}: "
-            f"classes are 0 to {form.classes - 1}, and {form.classes} or {VOID} is unknown"
-        )
-
-
-def read_indices(path: Path) -> np.ndarray:
-    """(h, w) whole numbers of an index image. Raises DataError where the file is no readable image."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is not a readable image: {error}") from error
+    return {path: one for path, one in seen.items() if one is not None}
 
 
 class LabelMaps:

@@ -17,6 +17,8 @@ import numpy as np
 from torch import Tensor
 
 from pocketgan.errors import DataError
+from pocketgan.picture_files import list_images, plugin_hint
+from pocketgan.pictures import read_image
 from pocketgan.recipe.choices import Direction
 from pocketgan.training.data.folders import (
     SPLITS,
@@ -28,7 +30,7 @@ from pocketgan.training.data.folders import (
     holds_images,
     match,
 )
-from pocketgan.training.data.images import list_images, read_image, to_pixels, to_tensor
+from pocketgan.training.data.images import to_pixels, to_tensor
 from pocketgan.training.data.samples import Crop
 
 
@@ -59,7 +61,7 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
         if not splits[split]:
             raise DataError(
                 f"{root} holds no images for {split}: expected {split}/ with side-by-side images, "
-                "or A/ and B/ with equal names"
+                f"or A/ and B/ with equal names{plugin_hint(root.rglob('*'))}"
             )
     pairs = [pair for split in SPLITS for pair in splits[split]]
     sizes = check_readable([path for pair in pairs for path in pair.files()])

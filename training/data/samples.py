@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pocketgan.training.data.images import resize
+from pocketgan.pictures import resize
 
 
 class Samples(Protocol):

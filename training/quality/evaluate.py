@@ -17,7 +17,7 @@ from pocketgan.training.quality.distributions import (
     frechet_inception_distance,
     kernel_inception_distance,
 )
-from pocketgan.training.quality.folder import find_images, match_names
+from pocketgan.training.quality.folder import find_images, left_out_of, match_names
 from pocketgan.training.quality.inception import RESIZE, extract, load_inception
 from pocketgan.training.quality.perceptual import Backbone, Perceptual, perceptual_distances
 from pocketgan.training.quality.segmentation import Judging, Segmenter, measure_confusion
@@ -94,7 +94,7 @@ def evaluate(generated: Path, reference: Path | None, options: Options) -> Quali
     """
     device = choose_device(options.device)
     pending: list[Callable[[], dict[Metric, Measurement]]] = []
-    warnings: list[str] = []
+    warnings = [text for folder in (generated, reference) if folder is not None and (text := left_out_of(folder))]
     inception: list[Metric] = [metric for metric in options.metrics if metric in ("fid", "kid")]
     if inception:
         against = _needed(reference, "FID, KID and LPIPS need a folder of reference images")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pocketgan.errors import DataError
-from pocketgan.training.data.images import SUFFIXES
+from pocketgan.picture_files import by_name, is_image, left_out, plugin_hint
 
 SHOWN = 3
 
@@ -19,16 +19,23 @@ def find_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
-    images = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    images = sorted(path for path in _visible(folder) if is_image(path) and path.is_file())
     if not images:
-        raise DataError(f"{folder} holds no images ({', '.join(sorted(suffix[1:] for suffix in SUFFIXES))})")
+        raise DataError(f"{folder} holds no images{plugin_hint(_visible(folder))}")
     return images
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """What lies in a folder and its sub-folders; hidden folders are not entered."""
+    for path in folder.rglob("*"):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def left_out_of(folder: Path) -> str:
+    """A note about the files of a folder and its sub-folders that are no pictures; empty where there are none."""
+    folders = [folder, *(path for path in _visible(folder) if path.is_dir())]
+    return left_out(folders, find_images(folder))
 
 
 def match_names(first: Path, second: Path) -> list[tuple[Path, Path]]:
@@ -37,10 +44,10 @@ def match_names(first: Path, second: Path) -> list[tuple[Path, Path]]:
     Raises:
         DataError: a folder holds no image, one name twice, or a name that the other lacks.
     """
-    by_name = [_by_name(folder) for folder in (first, second)]
+    sides = [by_name(find_images(folder), folder) for folder in (first, second)]
     for here, there, folder, other in (
-        (by_name[0], by_name[1], first, second),
-        (by_name[1], by_name[0], second, first),
+        (sides[0], sides[1], first, second),
+        (sides[1], sides[0], second, first),
     ):
         alone = sorted(here.keys() - there.keys())
         if alone:
@@ -48,17 +55,7 @@ def match_names(first: Path, second: Path) -> list[tuple[Path, Path]]:
                 f"images are paired by name, but {_some(alone)} of {folder} ({len(here)} images) "
                 f"{'has' if len(alone) == 1 else 'have'} no partner in {other} ({len(there)} images)"
             )
-    return [(path, by_name[1][name]) for name, path in by_name[0].items()]
-
-
-def _by_name(folder: Path) -> dict[str, Path]:
-    images: dict[str, Path] = {}
-    for path in find_images(folder):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in images:
-            raise DataError(f"{folder} holds {images[name].name} and {path.name}, two images of one name; remove one")
-        images[name] = path
-    return images
+    return [(path, sides[1][name]) for name, path in sides[0].items()]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ import torch
 from pocketgan import console
 from pocketgan.errors import ModelError, require
 from pocketgan.files import atomic_folder, cache_folder
-from pocketgan.training.data.images import read_image
+from pocketgan.pictures import read_image
 from pocketgan.training.quality.stream import batches
 from pocketgan.training.quality.weights import Weights, record_weights
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from pocketgan import console
 from pocketgan.errors import DataError, ModelError, require
-from pocketgan.training.data.images import read_image, to_tensor
+from pocketgan.pictures import read_image
+from pocketgan.training.data.images import to_tensor
 from pocketgan.training.quality.stream import batches
 from pocketgan.training.quality.weights import record_weights
 

@@ -20,12 +20,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from pocketgan import console
 from pocketgan.errors import DataError, ModelError, require
-from pocketgan.training.data.images import read_image, resize
+from pocketgan.pictures import read_image, read_indices, resize
 from pocketgan.training.quality.confusion import Confusion
 from pocketgan.training.quality.inception import load_torchscript
 from pocketgan.training.quality.stream import batches
@@ -40,7 +39,6 @@ _SCALES: dict[str, Callable[[Tensor], Tensor]] = {
     "signed": lambda x: x / 127.5 - 1,
     "bytes": lambda x: x,
 }
-GREY_MODES = {"L", "P", "I", "I;16", "I;16B", "1"}
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def measure_confusion(
     """Pixels by label and prediction over (picture, label PNG) files.
 
     Raises:
-        DataError: a picture is unreadable, or a label PNG is, has colours or holds an index that is no class.
+        DataError: a picture is unreadable, or a label PNG is, or has colours or holds an index that is no class.
         ModelError: the network's output is neither logits nor a label map, or its classes are not those asked for.
     """
     scale = _SCALES.get(judging.scale)
@@ -164,7 +162,7 @@ def measure_confusion(
         if size is not None:
             pixels = resize(pixels, *size)
         picture = scale(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float())
-        return pair[1], picture, read_labels(pair[1])
+        return pair[1], picture, read_indices(pair[1]).astype(np.int64)
 
     confusion: Confusion | None = None
     with console.progress("miou", len(pairs)) as bar:
@@ -183,21 +181,6 @@ def measure_confusion(
             bar.advance(len(batch))
     assert confusion is not None
     return confusion
-
-
-def read_labels(path: Path) -> np.ndarray:
-    """(h, w) class indices of a single-channel PNG; a palette's indices count, not its colours.
-
-    Raises:
-        DataError: it is unreadable, or has colours instead of indices.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in GREY_MODES:
-                raise DataError(f"{path} has colours ({image.mode}); labels are single-channel PNGs of class indices")
-            return np.asarray(image).astype(np.int64)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is not a readable label image: {error}") from error
 
 
 def _classes(network: Segmenter, output: Tensor, judging: Judging) -> int:

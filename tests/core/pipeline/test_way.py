@@ -191,7 +191,7 @@ def test_a_trained_model_is_applied_to_pictures(undisturbed):
     assert done.returncode == 0, done.stderr
     assert "notes.txt" in done.stderr
     with Image.open(folder / "after" / "red.png") as image:
-        assert image.size == (48, 36)
+        assert image.size == (50, 37)
 
 
 def test_pairs_made_of_own_pictures_train(undisturbed):

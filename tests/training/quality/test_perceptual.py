@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from pocketgan.errors import DataError, ModelError
 from pocketgan.files import sha256_file
-from pocketgan.training.data.images import read_image, to_tensor
+from pocketgan.pictures import read_image
+from pocketgan.training.data.images import to_tensor
 from pocketgan.training.quality.evaluate import Options, evaluate
 from pocketgan.training.quality.perceptual import Perceptual
 

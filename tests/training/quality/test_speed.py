@@ -7,8 +7,8 @@ import sys
 import pytest
 
 pytest.importorskip("cleanfid")
+from pocketgan.pictures import write_image
 from pocketgan.training.data.builtin import crops
-from pocketgan.training.data.images import write_image
 from pocketgan.training.quality.inception import package_file
 
 pytestmark = pytest.mark.heavy
