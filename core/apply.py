@@ -11,7 +11,7 @@ import numpy as np
 
 from pocketgan import console
 from pocketgan.errors import DataError, ModelError
-from pocketgan.files import atomic_folder
+from pocketgan.files import atomic_folder, other_kinds
 
 if TYPE_CHECKING:
     from pocketgan.recipe.recipe import Recipe
@@ -41,6 +41,10 @@ def apply_to_folder(model: Path, images: Path, out: Path, entry: str | None, rec
     """
     if not model.exists():
         raise ModelError(f"there is no model or bundle {model}")
+    from pocketgan.export.not_models import advice
+
+    if model.suffix not in (".safetensors", ".pgb") and (known := advice(str(model))):
+        raise ModelError(known)
     if recipe is not None and model.suffix != ".safetensors":
         raise ModelError(f"--recipe goes with a model file (.safetensors), not with {model}")
     with new_folder(out) as folder:
@@ -190,7 +194,9 @@ def _pictures(source: Path) -> list[tuple[Path, np.ndarray]]:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             bad.append(path.name)
     if not pictures:
-        raise DataError(f"{source} holds no readable picture")
+        if source.is_file():
+            raise DataError(f"{source} is no picture that can be read; convert it to JPEG or PNG")
+        raise DataError(f"{source} holds no readable picture{other_kinds(source, ())}")
     stems = [path.stem for path, _ in pictures]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:

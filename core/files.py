@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,22 @@ def cache_folder() -> Path:
     if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
         folder = Path(tempfile.gettempdir())
     return folder / "pocketgan"
+
+
+def other_kinds(folder: Path, known: Collection[str]) -> str:
+    """For the end of a message that a folder holds no images: what it holds instead; empty where that is nothing.
+
+    Args:
+        known: suffixes of images, in lower case with their dot.
+    """
+    # The first ten thousand tell enough of a folder that was not meant.
+    files = (path for path in itertools.islice(folder.rglob("*"), 10_000) if path.is_file())
+    suffixes = (path.suffix.lower() for path in files if not path.name.startswith("."))
+    counts = Counter(suffix or "without a suffix" for suffix in suffixes if suffix not in known)
+    if not counts:
+        return ""
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(5))
+    return f"; its files are of other kinds ({kinds}), which are not read: convert them to JPEG or PNG"
 
 
 def sha256_file(path: Path) -> str:

@@ -47,7 +47,8 @@ def match(folders: Sequence[Path]) -> list[tuple[Path, ...]]:
     unpaired = [str(side[stem]) for side in sides for stem in sorted(side) if stem not in everywhere]
     if unpaired:
         names = " and ".join(map(str, folders))
-        raise DataError(f"{some(unpaired, 'image has', 'images have')} no partner of the same name in {names}")
+        lack = f"no partner of the same name in {names}"
+        raise DataError(some(unpaired, f"image has {lack}", f"images have {lack}"))
     return [tuple(side[stem] for side in sides) for stem in sorted(everywhere)]
 
 
@@ -80,7 +81,8 @@ def look_at(files: Sequence[Path], see: Callable[[Image.Image], Item]) -> dict[P
         results = dict(zip(files, pool.map(one, files), strict=True))
     unreadable = [str(path) for path, (readable, _) in results.items() if not readable]
     if unreadable:
-        raise DataError(f"{some(unreadable, 'file is', 'files are')} not readable as an image; repair or remove")
+        what = "not readable as an image (repair or remove)"
+        raise DataError(some(unreadable, f"file is {what}", f"files are {what}"))
     return {path: value for path, (_, value) in results.items()}  # type: ignore[misc]
 
 
@@ -92,10 +94,8 @@ def check_halves(files: Sequence[Path], sizes: dict[Path, Size]) -> None:
     usual = max(set(image_sizes), key=image_sizes.count)
     odd = [f"{path} ({text(sizes[path])})" for path in files if sizes[path] != usual]
     if odd:
-        raise DataError(
-            f"{some(odd, 'side-by-side image differs', 'side-by-side images differ')} "
-            f"from the others' size {text(usual)}"
-        )
+        what = f"from the others' size {text(usual)}"
+        raise DataError(some(odd, f"side-by-side image differs {what}", f"side-by-side images differ {what}"))
     if usual[0] % 2:
         raise DataError(f"side-by-side images have two halves of equal width; {files[0]} is {text(usual)}")
 
@@ -108,7 +108,8 @@ def check_equal_sizes(groups: Sequence[tuple[Path, ...]], sizes: dict[Path, Size
         if len({sizes[path] for path in group}) > 1
     ]
     if unequal:
-        raise DataError(f"{some(unequal, f'{what} has', f'{what}s have')} images of different sizes")
+        which = "images of different sizes"
+        raise DataError(some(unequal, f"{what} has {which}", f"{what}s have {which}"))
 
 
 def text(size: Size) -> str:
@@ -116,9 +117,9 @@ def text(size: Size) -> str:
 
 
 def some(items: Sequence[str], one: str, many: str) -> str:
-    """How many there are, and the first five."""
-    first = ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
-    return f"{len(items)} {one if len(items) == 1 else many}: {first}:"
+    """How many there are, what is the matter with them (said of one, or of many), and the first five."""
+    first = ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
+    return f"{len(items)} {one if len(items) == 1 else many}: {first}"
 
 
 def content_hashes(files: Iterable[Path], root: Path, known: dict[str, list]) -> dict[str, list]:

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from pocketgan.errors import DataError
+from pocketgan.files import other_kinds
 from pocketgan.recipe.choices import Unknown
 from pocketgan.training.data.folders import (
     SPLITS,
@@ -31,7 +32,7 @@ from pocketgan.training.data.folders import (
     match,
     some,
 )
-from pocketgan.training.data.images import read_image, to_tensor
+from pocketgan.training.data.images import SUFFIXES, read_image, to_tensor
 from pocketgan.training.data.samples import Crop
 
 SIDES = ("photo", "label")
@@ -113,6 +114,7 @@ def find_scenes(root: Path, form: LabelFormat) -> dict[str, list[Scene]]:
             raise DataError(
                 f"{root} holds no images for {split}: expected {split}/photo/ and {split}/label/ with equal names"
                 + (f", and {split}/instance/" if form.instance else "")
+                + other_kinds(root, SUFFIXES)
             )
     scenes = [scene for split in SPLITS for scene in splits[split]]
     _check_labels([scene.label for scene in scenes], form)
@@ -140,15 +142,16 @@ def _check_labels(files: Sequence[Path], form: LabelFormat) -> None:
     coloured = [str(path) for path, (mode, _) in facts.items() if mode not in _INDEX_MODES]
     if coloured:
         raise DataError(
-            f"{some(coloured, 'label map is a colour image', 'label maps are colour images')} "
+            f"{some(coloured, 'label map is a colour image', 'label maps are colour images')}; "
             "a label map is a PNG with one class index a pixel"
         )
     strange = [f"{path} ({top})" for path, (_, top) in facts.items() if top > form.classes]
     if strange:
-        raise DataError(
-            f"{some(strange, 'label map holds', 'label maps hold')} an index above data.classes {form.classes}: "
-            f"classes are 0 to {form.classes - 1}, and {form.classes} or {VOID} is unknown"
+        what = (
+            f"an index above data.classes {form.classes}: classes are 0 to {form.classes - 1}, and {form.classes} or "
+            f"{VOID} is unknown"
         )
+        raise DataError(some(strange, f"label map holds {what}", f"label maps hold {what}"))
 
 
 def read_indices(path: Path) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from pocketgan.errors import DataError
+from pocketgan.files import other_kinds
 from pocketgan.recipe.choices import Direction
 from pocketgan.training.data.folders import (
     SPLITS,
@@ -28,7 +29,7 @@ from pocketgan.training.data.folders import (
     holds_images,
     match,
 )
-from pocketgan.training.data.images import list_images, read_image, to_pixels, to_tensor
+from pocketgan.training.data.images import SUFFIXES, list_images, read_image, to_pixels, to_tensor
 from pocketgan.training.data.samples import Crop
 
 
@@ -59,7 +60,7 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
         if not splits[split]:
             raise DataError(
                 f"{root} holds no images for {split}: expected {split}/ with side-by-side images, "
-                "or A/ and B/ with equal names"
+                "or A/ and B/ with equal names" + other_kinds(root, SUFFIXES)
             )
     pairs = [pair for split in SPLITS for pair in splits[split]]
     sizes = check_readable([path for pair in pairs for path in pair.files()])

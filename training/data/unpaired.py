@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from pocketgan.errors import DataError
+from pocketgan.files import other_kinds
 from pocketgan.recipe.choices import Direction
 from pocketgan.training.data.folders import (
     SPLITS,
@@ -27,7 +28,7 @@ from pocketgan.training.data.folders import (
     hold_out,
     holds_images,
 )
-from pocketgan.training.data.images import list_images, read_image, to_pixels, to_tensor
+from pocketgan.training.data.images import SUFFIXES, list_images, read_image, to_pixels, to_tensor
 from pocketgan.training.data.samples import Crop
 
 SIDES = ("A", "B")
@@ -68,7 +69,7 @@ def find_domains(root: Path) -> dict[str, dict[str, list[Image]]]:
             if not domains[side]:
                 raise DataError(
                     f"{root} holds no images of {side} for {split}: expected {split}{side}/, {split}/{side}/, "
-                    f"{side}/{split}/, or {side}/ alone"
+                    f"{side}/{split}/, or {side}/ alone" + other_kinds(root, SUFFIXES)
                 )
     images = [image for domains in splits.values() for side in SIDES for image in domains[side]]
     sizes = check_readable(sorted({image.path for image in images}))

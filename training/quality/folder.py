@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pocketgan.errors import DataError
+from pocketgan.files import other_kinds
 from pocketgan.training.data.images import SUFFIXES
 
 SHOWN = 3
@@ -27,7 +28,8 @@ def find_images(folder: Path) -> list[Path]:
         and path.is_file()
     )
     if not images:
-        raise DataError(f"{folder} holds no images ({', '.join(sorted(suffix[1:] for suffix in SUFFIXES))})")
+        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+        raise DataError(f"{folder} holds no images ({kinds}){other_kinds(folder, SUFFIXES)}")
     return images
 
 
