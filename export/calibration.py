@@ -8,6 +8,7 @@ import numpy as np
 
 from pocketgan.errors import ExportError
 from pocketgan.export.golden import MOST_PICTURE_CHANNELS
+from pocketgan.files import other_kinds
 
 # More change the ranges little and the time much.
 MOST_IMAGES = 32
@@ -30,8 +31,10 @@ def load_calibration(folder: Path, shape: Shape) -> np.ndarray:
         raise ExportError(f"there is no folder {folder}; --calibration names one with photos like those of the app")
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (*PICTURES, ".npy"))
     if len(files) < LEAST_IMAGES:
+        kinds = (*PICTURES, ".npy")
         raise ExportError(
-            f"{folder} has {len(files)} inputs ({', '.join(PICTURES)}, .npy); calibration needs {LEAST_IMAGES}"
+            f"{folder} has {len(files)} inputs ({', '.join(kinds)}); calibration needs {LEAST_IMAGES}"
+            + other_kinds(folder, kinds)
         )
     return np.stack([_input(file, shape) for file in files[:MOST_IMAGES]])
 

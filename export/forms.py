@@ -53,9 +53,10 @@ def check_forms(
                 raise ExportError(f"{name} is exported in a process of its own: {_WORKERS_ONLY[name]}")
         except (ExportError, MissingExtraError) as problem:
             problems[entry_id(name, precision)] = problem
-    if len(problems) == 1 and isinstance(problem := next(iter(problems.values())), MissingExtraError):
-        raise problem
     if problems:
+        first = next(iter(problems.values()))
+        if len(problems) == 1 and isinstance(first, MissingExtraError):
+            raise first
         raise ExportError("\n".join(f"{form}: {problem}" for form, problem in problems.items()))
     return forms
 

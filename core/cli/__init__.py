@@ -84,7 +84,8 @@ def main() -> None:
             print(problem.format_message(), file=sys.stderr)
             sys.exit(2)
         context = getattr(problem, "ctx", None)
-        console.error(problem.format_message() + (f" (see: {context.command_path} --help)" if context else ""))
+        told = problem.format_message().replace(": Value error, ", ": ")  # pydantic's words, through Typer
+        console.error(told + (f" (see: {context.command_path} --help)" if context else ""))
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         console.error("stopped; run the same command again to continue")

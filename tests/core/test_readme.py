@@ -12,6 +12,8 @@ from PIL import Image
 from pocketgan import console
 from pocketgan.bench.devices import KNOWN
 from pocketgan.cli import main
+from pocketgan.pipeline.way import check_before
+from pocketgan.recipe.effect import recipe_of_pairs
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
 from pocketgan.recipe.reading import load_recipe
 from pocketgan.training.data.images import read_image
@@ -88,6 +90,17 @@ def test_the_recipe_beside_pairs_trains_from_the_photo_to_the_effect(pocketgan, 
     # The centre 40x40 of the 40x60 photo, scaled.
     whole = Image.open(tmp_path / "mine/a.png").crop((10, 0, 50, 40)).resize((32, 32), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(photo, np.asarray(whole))
+
+
+@pytest.mark.parametrize(("size", "budget"), [(32, 6.9e6), (128, 110e6), (1024, 7040e6)])
+def test_the_recipe_beside_pairs_can_be_run_at_every_size(size, budget, tmp_path):
+    path = tmp_path / "ink.yaml"
+    path.write_text(recipe_of_pairs("ink", tmp_path / 'an "odd" folder: é', size))
+    recipe = load_recipe(str(path))
+    check_before(recipe)  # the budget can be reached, among others
+    # 110 M at 128x128, as the shipped demo has, and four times that at twice the side.
+    assert recipe.compress.budget == budget
+    assert recipe.data.folder == str(tmp_path / 'an "odd" folder: é')
 
 
 @pytest.mark.parametrize("size", ["0", "30", "250", "-4"])
