@@ -1,3 +1,3 @@
-"""pocketgan: compress image-to-image GANs, ship them to phones, and prove the frame rate."""
+"""pocketgan: compress image-to-image GANs, export them for phones, and measure frame rates."""
 
 __version__ = "0.1.0"

@@ -46,10 +46,12 @@ class ExportedBundle:
     Attributes:
         path: the `.pgb` file, or the folder of the unpacked bundle.
         manifest: what it says of itself: entries with bytes, parity and delegation.
+        failed: entries that were asked and could not be written, by id, with the reason.
     """
 
     path: Path
     manifest: Manifest
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,9 @@ def export(
 ) -> ExportedBundle:
     """Export a model to runtime files, each measured against the model, as one bundle.
 
+    What cannot be (an unknown target, a missing package, int8 without `calibration`) is told before anything is
+    lowered. An entry that fails later leaves the others: they are written, and `failed` of the answer names it.
+
     Args:
         model: a model file, a generator's name or spec, `package.module:function`, or a module, which is not changed.
         targets: such as "onnx" or ["onnx", "coreml"].
@@ -185,17 +190,18 @@ def export(
         floor: parity in dB below which an entry is refused; each precision's own where None.
         workers: exporting processes at most. A module is exported in this one.
     Raises:
-        ExportError: a target or precision is unknown, or cannot express the model.
+        ExportError: a target or precision is unknown or lacks something, or no target can express the model.
         ModelError: the model cannot be used.
-        ParityError: a file does not compute what the model computes, which fresh weights of our own families may.
+        ParityError: no file computes what the model computes, which fresh weights of our own families need not.
     """
     from pocketgan.errors import require
 
     require("export", "torch", "safetensors")
     from pocketgan.bundle.naming import bundle_name
     from pocketgan.bundle.packing import packed
-    from pocketgan.export.bundles import BundleRequest, export_bundle
+    from pocketgan.export.bundles import BundleRequest, export_possible
     from pocketgan.export.calibration import load_calibration
+    from pocketgan.export.forms import check_forms
     from pocketgan.export.golden import check_contracts
     from pocketgan.export.source import source_shape
     from pocketgan.models import cost_of, find_source
@@ -203,6 +209,7 @@ def export(
 
     path, forms, contracts = Path(out), pairs(_list(targets), precisions and _list(precisions)), _list(io)
     check_contracts(contracts)
+    check_forms(forms, calibrated=calibration is not None, ios=ios, soc=soc)
     with ExitStack() as stack:
         source = find_source(stack, model, input, ngf)
         if isinstance(calibration, str | PathLike):
@@ -221,8 +228,8 @@ def export(
             soc=soc,
             floor=floor,
         )
-        manifest = export_bundle(request, workers)
-    return ExportedBundle(path, manifest)
+        manifest, failures = export_possible(request, workers)
+    return ExportedBundle(path, manifest, {entry: str(error) for entry, error in failures.items()})
 
 
 def open_bundle(path: FilePath) -> Bundle:

@@ -52,6 +52,10 @@ def apply_to_folder(model: Path, images: Path, out: Path, entry: str | None, rec
     """
     if not model.exists():
         raise ModelError(f"there is no model or bundle {model}")
+    from pocketgan.export.not_models import advice
+
+    if model.suffix not in (".safetensors", ".pgb") and (known := advice(str(model))):
+        raise ModelError(known)
     if recipe is not None and model.suffix != ".safetensors":
         raise ModelError(f"--recipe goes with a model file (.safetensors), not with {model}")
     with new_folder(out) as folder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,9 +71,14 @@ def error(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A plain aligned table; columns whose cells are all numbers are right-aligned."""
+    """A plain aligned table; columns whose cells are all numbers are right-aligned.
+
+    On a terminal that is narrower, one cell a line, row after row.
+    """
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    if sys.stdout.isatty() and sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns:
+        return _stacked(columns, cells)
     numeric = [bool(cells) and all(_is_number(row[i]) for row in cells) for i in range(len(columns))]
 
     def line(values: Sequence[str]) -> str:
@@ -80,6 +86,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         return "  ".join(parts).rstrip()
 
     return "\n".join([line(list(columns)), line(["-" * w for w in widths]), *(line(row) for row in cells)])
+
+
+def _stacked(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    wide = max(map(len, columns))
+    rows = [[f"{name:<{wide}}  {cell}".rstrip() for name, cell in zip(columns, row, strict=True)] for row in cells]
+    return "\n\n".join("\n".join(row) for row in rows)
 
 
 def _is_number(cell: str) -> bool:

@@ -24,11 +24,17 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that works here, or what to do so that it does."""
+    """One thing that works here, or what to do so that it does.
+
+    Attributes:
+        optional: not part of every installation: an extra, a vendor's SDK, another system's runtime. Nothing is wrong
+            where it is missing.
+    """
 
     what: str
     ok: bool
     detail: str
+    optional: bool = False
 
 
 def findings() -> list[Finding]:
@@ -61,7 +67,7 @@ def _packages(what: str, extra: str | None, modules: tuple[str, ...]) -> Finding
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     install = "pip install --force-reinstall pocketgan" if extra is None else f"pip install 'pocketgan[{extra}]'"
     detail = f"missing {', '.join(missing)}: {install}" if missing else _versions(modules)
-    return Finding(what, not missing, detail)
+    return Finding(what, not missing, detail, optional=extra is not None)
 
 
 def _target(facts: TargetFacts) -> Finding:
@@ -70,7 +76,7 @@ def _target(facts: TargetFacts) -> Finding:
         try:
             facts.sdk()
         except ExportError as problem:
-            return Finding(what, False, str(problem))
+            return Finding(what, False, str(problem), optional=True)
     return _packages(what, facts.extra, facts.modules)
 
 
@@ -78,7 +84,7 @@ def _runtime(runtime: Runtime) -> Finding:
     what = f"measure {runtime.label} entries"
     if not runtime.fits_system:
         place = next(facts.place for facts in TARGETS.values() if facts.runtime == runtime.name)
-        return Finding(what, False, f"needs {place}")
+        return Finding(what, False, f"needs {place}", optional=True)
     return _packages(what, runtime.extra, runtime.modules)
 
 

@@ -13,6 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NOTHING_LOST = "nothing was half-written"
+_KINDS = {
+    errno.EISDIR: "a folder is in the place of a file",
+    errno.ENOTDIR: "a file is in the place of a folder",
+    errno.ENAMETOOLONG: "the name is too long",
+}
 
 
 class PocketganError(Exception):
@@ -80,7 +85,7 @@ def require(extra: str, *modules: str) -> None:
 
 @contextmanager
 def storage_errors(path: Path | str, keeps: str = NOTHING_LOST) -> Iterator[None]:
-    """Turn a full or read-only disk into one line that names the path and what is still intact."""
+    """Turn a full or read-only disk, or a file where a folder should be, into one line that names the path."""
     try:
         yield
     except OSError as error:
@@ -92,4 +97,10 @@ def storage_errors(path: Path | str, keeps: str = NOTHING_LOST) -> Iterator[None
             raise StorageError(
                 f"cannot write {path}: {error.strerror}; choose a folder that you may write to"
             ) from error
+        # Of a rename, the second name is the one that was asked for.
+        name = error.filename2 or error.filename or path
+        # What mkdir says where a file has the name.
+        kind = errno.ENOTDIR if error.errno == errno.EEXIST and Path(str(name)).is_file() else error.errno
+        if kind in _KINDS:
+            raise StorageError(f"{name}: {_KINDS[kind]}; choose another name") from error
         raise

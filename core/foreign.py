@@ -100,7 +100,7 @@ def pack_foreign(
         except PocketganError:
             raise
         except Exception as error:  # runtimes raise whatever they like
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split()).replace(str(copy), file.name)
             raise BundleError(f"{file}: {kind} cannot run it here: {reason[:300]}") from error
         _check(outputs, file)
         computed = reference_outputs(copy, inputs, folder) if kind == "onnx" else None
@@ -201,6 +201,8 @@ def _onnx(file: Path, shapes: _Shapes) -> _Model:
 
 def _pte(file: Path, _: _Shapes) -> _Model:
     RUNTIMES["executorch"].check_installed()
+    if file.read_bytes()[4:6] != b"ET":  # the identifier that flatbuffers of ExecuTorch carry, such as ET12
+        raise BundleError(f"{file.name} is no ExecuTorch program (.pte), or damaged")
     import torch
     from executorch.exir._serialize._program import deserialize_pte_binary
     from executorch.extension.pybindings import _portable_lib
@@ -228,8 +230,10 @@ def _pte(file: Path, _: _Shapes) -> _Model:
 def _mlpackage(package: Path, _: _Shapes) -> _Model:
     TARGETS["coreml"].check_installed()
     from pocketgan.export.mil import Program
+    from pocketgan.export.quiet import quiet
 
-    program = Program.read(package)
+    with quiet():  # coremltools tells what it lacks beside a Mac, line after line
+        program = Program.read(package)
     inputs = [(name, shape, "float32") for name, shape in program.inputs.items()]
     names = list(program.run({name: np.zeros(shape, np.float32) for name, shape, _ in inputs}))
     return _Model(

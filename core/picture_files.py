@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -92,3 +94,21 @@ def plugin_hint(paths: Iterable[Path]) -> str:
     if not heic or HEIC_SUFFIXES[0] in suffixes():
         return ""
     return f"; {heic} {'is' if heic == 1 else 'are'} HEIC, {HEIC_NEEDS}"
+
+
+def holds_instead(folder: Path, *known: str) -> str:
+    """For the end of a message that a folder holds no images: what it holds instead; empty where that is nothing.
+
+    Args:
+        known: suffixes that are read besides those of images, in lower case with their dot.
+    """
+    # The first ten thousand tell enough of a folder that was not meant.
+    files = [path for path in itertools.islice(folder.rglob("*"), 10_000) if path.is_file() and not is_hidden(path)]
+    if hint := plugin_hint(files):
+        return hint
+    others = (path.suffix.lower() for path in files if not is_image(path) and path.suffix.lower() not in known)
+    counts = Counter(suffix or "without a suffix" for suffix in others)
+    if not counts:
+        return ""
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(5))
+    return f"; its files are of other kinds ({kinds}), which are not read: convert them to JPEG or PNG"

@@ -20,6 +20,7 @@ from pocketgan.bundle.manifest import Cost, Entry, FileRecord, Manifest, Role
 from pocketgan.bundle.packing import record_file, write_manifest
 from pocketgan.errors import ExportError, PocketganError, storage_errors
 from pocketgan.export.entry import EXPORT_VERSION, entry_id
+from pocketgan.export.forms import check_forms, together
 from pocketgan.export.golden import Golden, write_golden
 from pocketgan.export.pool import Pool, ThisProcess, worker_count
 from pocketgan.export.source import ModelSource, from_file
@@ -30,10 +31,6 @@ from pocketgan.targets import versions
 from pocketgan.training.generators import GeneratorSpec
 
 DEFAULT_WORKERS = 2
-# Targets whose libraries must not be loaded into a user's process.
-WORKERS_ONLY = {
-    "executorch-qualcomm": "its libraries change how torch computes; give the network as package.module:function"
-}
 # Target, precision and io.
 Asked = tuple[str, str, str]
 NOTICE = """The files below models/ were written by pocketgan, which is free software under the Apache License 2.0.
@@ -79,26 +76,56 @@ class BundleRequest:
 
 
 def export_bundle(request: BundleRequest, workers: int = DEFAULT_WORKERS) -> Manifest:
-    """Write one unpacked bundle; see `export_bundles`."""
+    """Write one unpacked bundle with every form that is asked; see `export_bundles`."""
     return export_bundles([request], workers)[0]
 
 
-def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WORKERS) -> list[Manifest]:
-    """Write unpacked bundles; all their forms share one pool of workers, the longest first.
+def export_possible(
+    request: BundleRequest, workers: int = DEFAULT_WORKERS
+) -> tuple[Manifest, dict[str, PocketganError]]:
+    """Write one unpacked bundle with those forms that can be written, and say by entry why the others cannot.
 
-    A form that an earlier, killed call finished for the same model, golden inputs and library versions is taken as it
-    is. `pocketgan.bundle.pack_folder` makes a `.pgb` of a bundle.
+    Raises:
+        PocketganError: as `export_bundles`, where no form could be written.
+    """
+    (plan,) = _exported([request], workers)
+    failures = {entry_id(*form): error for form, error in plan.failures.items()}
+    if not plan.entries:
+        plan.drop_empty_work()
+        raise together({f"{request.name} {form}": error for form, error in failures.items()}, len(plan.forms))
+    return plan.assemble(), failures
+
+
+def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WORKERS) -> list[Manifest]:
+    """Write unpacked bundles, all of them whole or none; all their forms share one pool of workers, the longest first.
+
+    Every form is tried, so that all that cannot be written is told at once; what could be is kept for the next call. A
+    form that an earlier call finished for the same model, golden inputs and library versions is taken as it is.
+    `pocketgan.bundle.pack_folder` makes a `.pgb` of a bundle.
 
     Args:
         workers: processes at most; fewer where cores or free memory do not suffice.
     Raises:
-        ExportError: an unknown target, one that cannot express the model, a worker that died, or a `folder`
-            that is neither a bundle nor empty.
+        ExportError: a form that cannot be (see `check_forms`), before anything is lowered; targets that cannot express
+            the model, or workers that died; or a `folder` that is neither a bundle nor empty.
         MissingExtraError: a target's packages are not installed.
         ModelError: a source that gives no model.
         ParityError: a form below its floor, but for fresh random weights of our own families.
         StorageError: the disk is full or read-only; finished forms are kept.
     """
+    plans = _exported(requests, workers)
+    failures = {
+        f"{plan.request.name} {entry_id(*form)}": error for plan in plans for form, error in plan.failures.items()
+    }
+    if failures:
+        for plan in plans:
+            plan.drop_empty_work()
+        raise together(failures, sum(len(plan.forms) for plan in plans))
+    return [plan.assemble() for plan in plans]
+
+
+def _exported(requests: Sequence[BundleRequest], workers: int) -> list[_Plan]:
+    """Plans whose forms have been tried."""
     plans = [_Plan(request) for request in requests]
     for plan in plans:
         recover_folder(plan.folder)
@@ -111,7 +138,7 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
         for plan in plans:
             plan.drop_empty_work()
         raise
-    return [plan.assemble() for plan in plans]
+    return plans
 
 
 def _export_forms(plans: Sequence[_Plan], workers: int) -> None:
@@ -132,7 +159,13 @@ def _export_forms(plans: Sequence[_Plan], workers: int) -> None:
             plan.entries[form] = Entry.model_validate(answer["entry"])
             progress.advance(1, f"{plan.request.name} {entry_id(*form)} in {answer['seconds']:.0f} s")
 
-        pool.run([(f"{plan.request.name} {entry_id(*form)}", plan.export_task(form)) for plan, form in missing], done)
+        def failed(index: int, error: PocketganError) -> None:
+            plan, form = missing[index]
+            plan.failures[form] = error
+            progress.advance(1, f"{plan.request.name} {entry_id(*form)} cannot be written")
+
+        tasks = [(f"{plan.request.name} {entry_id(*form)}", plan.export_task(form)) for plan, form in missing]
+        pool.run(tasks, done, failed)
 
 
 def _pool(plans: Sequence[_Plan], workers: int) -> Pool | ThisProcess:
@@ -165,15 +198,18 @@ class _Plan:
         self.source = from_file(request.model) if isinstance(request.model, Path) else request.model
         self.folder = request.folder.absolute()
         self.work = (request.work or self.folder.with_name(f".{self.folder.name}.work")).absolute()
-        chosen = [(target, find_target(target, precision)[1]) for target, precision in request.targets]
+        chosen = check_forms(
+            request.targets,
+            calibrated=request.calibration is not None,
+            ios=request.ios,
+            soc=request.soc,
+            in_this_process=self.source.kind == "module",
+        )
         if not chosen:
             raise ExportError(f"{request.name} is asked for no target")
-        self.forms: list[Asked] = [(*pair, io) for pair in dict.fromkeys(chosen) for io in request.io]
-        for target, *_ in self.forms:
-            find_target(target)[0].check_installed()
-            if self.source.kind == "module" and target in WORKERS_ONLY:
-                raise ExportError(f"{target} is exported in a process of its own: {WORKERS_ONLY[target]}")
+        self.forms: list[Asked] = [(*pair, io) for pair in chosen for io in request.io]
         self.entries: dict[Asked, Entry] = {}
+        self.failures: dict[Asked, PocketganError] = {}
         self.layers = 1
         self._identity = ""
         self._spec: dict[str, Any] | None = None
@@ -229,13 +265,14 @@ class _Plan:
         )
 
     def assemble(self) -> Manifest:
-        """Put all forms, golden tensors and the manifest together, and remove the work folder."""
+        """Put the written forms, golden tensors and the manifest together, and remove the work folder."""
         golden = Golden(*(np.load(self.work / name, allow_pickle=False) for name in (INPUTS, OUTPUTS)))
         with atomic_folder(self.folder) as folder:
-            for form in self.forms:
+            for form in self.entries:
                 models = self._form(form) / "models"
                 shutil.copytree(models, folder / "models", copy_function=_link_or_copy, dirs_exist_ok=True)
-            sets = [write_golden(folder, golden.to(io)) for io in self.request.io]
+            contracts = {io for *_, io in self.entries}
+            sets = [write_golden(folder, golden.to(io)) for io in self.request.io if io in contracts]
             manifest = self._manifest(sets, [write_notice(folder)])
             write_manifest(folder, manifest)
         shutil.rmtree(self.work, ignore_errors=True)
@@ -244,7 +281,7 @@ class _Plan:
     def _manifest(self, golden: list[Any], licenses: list[FileRecord]) -> Manifest:
         request = self.request
         spec = None if self._spec is None else GeneratorSpec.from_json(self._spec)
-        packages = {package for target, *_ in self.forms for package in find_target(target)[0].packages}
+        packages = {package for target, *_ in self.entries for package in find_target(target)[0].packages}
         return Manifest(
             name=request.name,
             role=request.role,
@@ -253,7 +290,7 @@ class _Plan:
             spec_digest=None if spec is None else spec.digest,
             cost=request.cost,
             quality=dict(request.quality),
-            entries=[self.entries[form] for form in self.forms],
+            entries=[self.entries[form] for form in self.forms if form in self.entries],
             golden=golden,
             licenses=licenses,
             created_with={"pocketgan": __version__, **versions(packages)},

@@ -28,13 +28,13 @@ def load_calibration(folder: Path, shape: Shape) -> np.ndarray:
     """
     if not folder.is_dir():
         raise ExportError(f"there is no folder {folder}; --calibration names one with photos like those of the app")
-    from pocketgan.picture_files import is_hidden, is_image, left_out, plugin_hint
+    from pocketgan.picture_files import holds_instead, is_hidden, is_image, left_out
 
     files = sorted(file for file in folder.iterdir() if is_image(file) or (_is_array(file) and not is_hidden(file)))
     if len(files) < LEAST_IMAGES:
         raise ExportError(
             f"{folder} has {len(files)} inputs (pictures, or .npy); calibration needs {LEAST_IMAGES}"
-            f"{plugin_hint(folder.iterdir())}"
+            f"{holds_instead(folder, '.npy')}"
         )
     if text := left_out([folder], files):
         console.note(text)

@@ -137,6 +137,11 @@ def golden_outputs(module: nn.Module, inputs: np.ndarray) -> Golden:
             raise ExportError(
                 f"{type(module).__name__} gives {shape_made}; one image (1, channels, height, width) was expected"
             )
+        if not torch.isfinite(output).all():
+            raise ExportError(
+                f"{type(module).__name__} itself gives values that are not finite numbers, of inputs in [-1, 1]: are "
+                "its weights finite?"
+            )
         outputs.append(output.numpy())
     must_be_repeatable(copied, lambda: run(batches[0]), torch.from_numpy(outputs[0]))
     return Golden(batches, np.stack(outputs))

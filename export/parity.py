@@ -62,8 +62,13 @@ def agreement(outputs: np.ndarray, expected: np.ndarray, peak: float, runtime: s
     if outputs.shape != expected.shape:
         raise ParityError(f"the exported file gives shape {outputs.shape}, its source module {expected.shape}")
     difference = outputs.astype(np.float64) - expected.astype(np.float64)
-    if not np.isfinite(difference).all():
-        raise ParityError(f"{runtime} or the source module gives values that are not finite numbers")
+    if not np.isfinite(expected).all():
+        raise ParityError("the source module gives values that are not finite numbers: are its weights finite?")
+    if not np.isfinite(outputs).all():
+        raise ParityError(
+            f"{runtime} gives values that are not finite numbers where the source module's are: float16 ends at 65504 "
+            "(--precision fp32 tells whether it is that)"
+        )
     error = float(np.mean(difference**2))
     # Below this the ratio itself overflows; it is more than 3000 dB, which no float32 output can tell from equal.
     psnr = None if error < peak**2 * 1e-300 else 10 * math.log10(peak**2 / error)

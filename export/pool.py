@@ -22,7 +22,7 @@ from typing import IO
 import psutil
 
 from pocketgan import errors
-from pocketgan.errors import ExportError, MissingExtraError, PocketganError
+from pocketgan.errors import ExportError, MissingExtraError, ParityError, PocketganError
 from pocketgan.export.worker import Answer, Task, run_task
 from pocketgan.scratch import scratch_folder
 
@@ -30,6 +30,9 @@ from pocketgan.scratch import scratch_folder
 WORKER_BYTES = 1_500_000_000
 COMMAND = (sys.executable, "-P", "-m", "pocketgan.export.worker")
 STDERR_BYTES = 4096
+# Errors of one task, which say nothing of the others.
+OF_ITS_TASK = (ExportError, ParityError)
+OnFailed = Callable[[int, PocketganError], None]
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -55,11 +58,20 @@ class Pool:
         for worker in self._workers:
             worker.kill()
 
-    def run(self, tasks: Sequence[tuple[str, Task]], on_done: Callable[[int, Answer], None]) -> None:
+    def run(
+        self,
+        tasks: Sequence[tuple[str, Task]],
+        on_done: Callable[[int, Answer], None],
+        on_failed: OnFailed | None = None,
+    ) -> None:
         """Carry out tasks, each with a name for people; `on_done(index, answer)` is called here as answers come.
 
+        Args:
+            on_failed: `on_failed(index, error)` is called for a task that cannot be carried out or whose worker died,
+                and the others go on; the first such error is raised where None.
         Raises:
-            PocketganError: the first that a task raised; tasks that have not started then never do.
+            PocketganError: the first that concerns more than its task, such as a full disk; tasks that have not started
+                then never do.
             ExportError: a worker died; names its task.
             RuntimeError: a defect in a worker, with its traceback.
         """
@@ -69,12 +81,16 @@ class Pool:
         answers: queue.SimpleQueue[tuple[int, str, Answer]] = queue.SimpleQueue()
         for worker in self._workers:
             waiting.put(None)
-            threading.Thread(target=worker.serve, args=(waiting, answers), daemon=True).start()
+            arguments = (waiting, answers, on_failed is not None)
+            threading.Thread(target=worker.serve, args=arguments, daemon=True).start()
         for _ in tasks:
             index, name, answer = answers.get()
-            if "error" in answer:
-                raise _exception(name, answer)
-            on_done(index, answer)
+            if "error" not in answer:
+                on_done(index, answer)
+                continue
+            if on_failed is None or not isinstance(error := _exception(answer), OF_ITS_TASK):
+                raise _exception(answer, name)
+            on_failed(index, error)
 
 
 class ThisProcess:
@@ -88,7 +104,12 @@ class ThisProcess:
     ) -> None:
         """Nothing was started."""
 
-    def run(self, tasks: Sequence[tuple[str, Task]], on_done: Callable[[int, Answer], None]) -> None:
+    def run(
+        self,
+        tasks: Sequence[tuple[str, Task]],
+        on_done: Callable[[int, Answer], None],
+        on_failed: OnFailed | None = None,
+    ) -> None:
         """As a Pool's, one after the other."""
         for index, (name, task) in enumerate(tasks):
             try:
@@ -96,22 +117,31 @@ class ThisProcess:
             except MissingExtraError:
                 raise
             except PocketganError as error:
-                raise type(error)(f"{name}: {error}") from error
-            on_done(index, answer)
+                if on_failed is None or not isinstance(error, OF_ITS_TASK):
+                    raise type(error)(f"{name}: {error}") from error
+                on_failed(index, error)
+            else:
+                on_done(index, answer)
 
 
 class _Worker:
     def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in kill)
         self._folders = contextlib.ExitStack()
-        folder = str(self._folders.enter_context(scratch_folder()))
-        self._process = subprocess.Popen(
-            command,
+        # What the exporters leave in the temporary folder, and clean up as a process ends in peace, goes with it.
+        self._folder = str(self._folders.enter_context(scratch_folder()))
+        self._lock = threading.Lock()  # of the process and of whether it is wanted
+        self._wanted = True
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            # What the exporters leave in the temporary folder, and clean up as a process ends in peace, goes with it.
-            env={**os.environ, **_ONE_THREAD, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder)},
+            env={**os.environ, **_ONE_THREAD, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._folder)},
             start_new_session=True,  # Ctrl-C is the parent's business
         )
 
@@ -119,16 +149,23 @@ class _Worker:
         self,
         waiting: queue.SimpleQueue[tuple[int, str, Task] | None],
         answers: queue.SimpleQueue[tuple[int, str, Answer]],
+        go_on: bool,
     ) -> None:
-        """Carry out waiting tasks until there are none or the worker dies."""
+        """Carry out waiting tasks until there are none, or until one fails where `go_on` is False."""
         while (item := waiting.get()) is not None:
             index, name, task = item
             answer = self._ask(task)
             answers.put((index, name, answer))
-            if "error" in answer:
+            if "error" in answer and not go_on:
                 return
 
     def _ask(self, task: Task) -> Answer:
+        with self._lock:
+            if not self._wanted:
+                return {"error": "was stopped", "kind": "death"}
+            if self._process.poll() is not None:  # the task before was its end
+                self._close()
+                self._process = self._started()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -146,6 +183,8 @@ class _Worker:
         try:
             code = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
             return "closed its output"
         if code == -signal.SIGKILL:
             return "was killed (out of memory? --workers 1 needs less)"
@@ -161,22 +200,29 @@ class _Worker:
 
     def kill(self) -> None:
         """End the process and wait for it."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
+        with self._lock:
+            self._wanted = False
+            self._process.kill()
+            self._process.wait()
+            self._close()
+            self._errors.close()
+
+    def _close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
         self._folders.close()
 
 
-def _exception(name: str, answer: Answer) -> Exception:
+def _exception(answer: Answer, name: str | None = None) -> Exception:
+    """What the answer tells, of the task of that name where it is given."""
     text, kind = answer["error"], answer["kind"]
     if kind == "death":
-        return ExportError(f"the process that worked on {name} {text}")
+        return ExportError(f"the process that worked on {name or 'it'} {text}")
     if kind == "defect":
         return RuntimeError(f"a defect of pocketgan while it worked on {name}:\n{text}")
     raised = getattr(errors, kind, None)
     if isinstance(raised, type) and issubclass(raised, PocketganError) and raised is not errors.MissingExtraError:
-        return raised(f"{name}: {text}")
-    return ExportError(f"{name}: {text}")
+        return raised(f"{name}: {text}" if name else text)
+    return ExportError(f"{name}: {text}" if name else text)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pocketgan.errors import ExportError
 from pocketgan.export.layers import layers_of, owners
-from pocketgan.export.targets.target import INPUT, Form
+from pocketgan.export.targets.target import INPUT, Form, must_have_calibration
 
 _ACTIVATIONS = (torch.ops.aten.relu.default, torch.ops.aten.relu_.default)
 # Input channels that have a scale in common, in Core ML's int4.
@@ -41,10 +41,8 @@ def must_be_calibrated(form: Form) -> np.ndarray:
     Raises:
         ExportError: there are none.
     """
-    if form.calibration is None:
-        raise ExportError(
-            f"{form.precision} activations are calibrated on real inputs: --calibration names a folder of them"
-        )
+    must_have_calibration(form.precision, form.calibration is not None)
+    assert form.calibration is not None
     return form.calibration
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pocketgan.errors import ModelError
+from pocketgan.export.not_models import advice
 from pocketgan.files import canonical_json
 
 if TYPE_CHECKING:
@@ -150,6 +151,9 @@ def parse_source(text: str, shape: Shape | None = None, ngf: int | None = None, 
         return from_spec(spec)
     if ngf is not None or norm is not None:
         raise ModelError(f"--ngf and --norm go with a generator name ({', '.join(NAMES)}), not with {text}")
+    known = advice(text)
+    if known is not None:
+        raise ModelError(known)
     path = Path(text)
     if path.is_file() or text.endswith(".safetensors"):
         if not path.is_file():

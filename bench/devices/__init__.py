@@ -22,7 +22,9 @@ def find_device(name: str) -> Device:
         from pocketgan.bench.devices.local import LocalDevice
 
         return LocalDevice()
-    raise DeviceError(f"there is no device {name!r}; known devices: {', '.join(KNOWN)}")
+    raise DeviceError(
+        f"there is no device {name!r}; known devices: {', '.join(KNOWN)} (this computer; phones are not there yet)"
+    )
 
 
 def all_devices() -> list[Device]:

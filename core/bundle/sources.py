@@ -54,9 +54,11 @@ def must_look_like_bundle(path: Path) -> None:
 def _how_to_pack(path: Path) -> str:
     """The command, for a model file that can become a bundle."""
     kind = path.suffix.removeprefix(".")
+    file, bundle = shlex.quote(str(path)), shlex.quote(f"{path.stem}.pgb")
+    if kind == "safetensors":
+        return f"; make one of it: pocketgan export {file} --target onnx --out {bundle}"
     if kind not in ("onnx", "pte", "mlpackage"):
         return ""
-    file, bundle = shlex.quote(str(path)), shlex.quote(f"{path.stem}.pgb")
     return f"; make one of it: pocketgan bundle pack --{kind} {file} --out {bundle}"
 
 

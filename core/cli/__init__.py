@@ -22,9 +22,13 @@ from pocketgan.cli import (
 )
 from pocketgan.errors import PocketganError, storage_errors
 
+_ABOUT = """Compress image-to-image GANs, export them for iPhone and Android, and measure frame rates.
+
+Frame rates are those of this computer so far, which is no phone.
+"""
 app = typer.Typer(
     name="pocketgan",
-    help="Compress image-to-image GANs, ship them to iPhone and Android, and prove the frame rate.",
+    help=_ABOUT,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -59,11 +63,11 @@ def _version(show: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
+@app.callback(help=_ABOUT)
 def root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Compress image-to-image GANs, ship them to iPhone and Android, and prove the frame rate."""
+    """What concerns no single command."""
 
 
 def main() -> None:
@@ -76,8 +80,12 @@ def main() -> None:
         console.error(str(problem))
         sys.exit(problem.exit_code)
     except typer.TyperException as problem:
+        if type(problem).__name__ == "NoArgsIsHelpError":  # its message is the whole help; Typer exports no name for it
+            print(problem.format_message(), file=sys.stderr)
+            sys.exit(2)
         context = getattr(problem, "ctx", None)
-        console.error(problem.format_message() + (f" (see: {context.command_path} --help)" if context else ""))
+        told = problem.format_message().replace(": Value error, ", ": ")  # pydantic's words, through Typer
+        console.error(told + (f" (see: {context.command_path} --help)" if context else ""))
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         console.error("stopped; run the same command again to continue")

@@ -16,6 +16,7 @@ from pocketgan.recipe.choices import Mode
 
 if TYPE_CHECKING:
     from pocketgan.bench.measured import Measured
+    from pocketgan.bench.schema.result import DeviceInfo
 
 BundlePaths = Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles (.pgb) to measure side by side.")]
 DeviceName = Annotated[str, typer.Option("--device", help="Where to run; see `pocketgan devices`.")]
@@ -60,7 +61,8 @@ def bench(
 ) -> None:
     """Measure bundles: frame times, loads, memory.
 
-    Entries of the same id take turns, so that they compare.
+    Entries of the same id take turns, so that they compare. They run on this computer, which is no phone: its figures
+    compare models with each other, and a phone has other ones.
     """
     from pocketgan import api
     from pocketgan.bench.schema.job import CoolDown, Warmup
@@ -87,7 +89,12 @@ def bench(
         out=out,
         resume=resume,
     )
-    payload = {"results": str(out), "device": device, "measured": [_figures(row) for row in rows]}
+    payload = {
+        "results": str(out),
+        "device": device,
+        "measured_on": [_machine(info) for info in _devices(rows)],
+        "measured": [_figures(row) for row in rows],
+    }
     console.result(payload, _bench_text(rows, out))
     if any(row.fps is None for row in rows):
         raise typer.Exit(1)
@@ -104,7 +111,8 @@ def devices(json: Json = False) -> None:
         (info.name, info.model, info.os, info.cpu, info.cores, ", ".join(runtimes) or "none")
         for info, runtimes in described
     ]
-    console.result(payload, console.table(("device", "model", "system", "processor", "cores", "runtimes"), rows))
+    table = console.table(("device", "model", "system", "processor", "cores", "runtimes"), rows)
+    console.result(payload, f"{table}\n\nlocal is this computer; phones as devices are not there yet")
 
 
 def verify(
@@ -174,6 +182,15 @@ def _figures(row: Measured) -> dict[str, Any]:
     return {field.name: getattr(row, field.name) for field in fields(row) if field.name != "result"}
 
 
+def _devices(rows: Sequence[Measured]) -> list[DeviceInfo]:
+    """What measured, each once."""
+    return list({row.result.device.model_dump_json(): row.result.device for row in rows}.values())
+
+
+def _machine(info: DeviceInfo) -> dict[str, Any]:
+    return {"processor": info.cpu, "cores": info.cores, "system": info.os, "phone": info.kind != "local"}
+
+
 def _bench_text(rows: Sequence[Measured], out: Path) -> str:
     from pocketgan.bench.report.labels import significant
 
@@ -196,6 +213,11 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
             console.table(COLUMNS, cells),
             "",
             *problems,
+            *(
+                f"measured on {info.cpu}, {info.cores} cores, {info.os}"
+                + (": this computer, no phone" if info.kind == "local" else "")
+                for info in _devices(rows)
+            ),
             f"results: {out}",
             f"report:  pocketgan report {shlex.quote(str(out))} --out report.html",
         ]

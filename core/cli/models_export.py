@@ -63,7 +63,7 @@ def export(
 ) -> None:
     """Export a model to runtime files, each measured.
 
-    Parity is measured against the model itself.
+    Parity is measured against the model itself. Where an entry cannot be written the others are; exit code 1.
     """
     from pocketgan import api
     from pocketgan.cli.models import size_of
@@ -98,7 +98,13 @@ def export(
     trade_offs = [_trade_off(entry) for entry in entries if entry.trade_off]
     unchecked = [f"{entry.id}: not checked here, because {entry.unchecked}" for entry in entries if entry.unchecked]
     payload = {entry.id: _summary(entry, out) for entry in entries}
-    console.result(payload, "\n".join([console.table(columns, map(_row, entries)), *unchecked, *trade_offs, str(out)]))
+    payload |= {entry: {"error": why} for entry, why in written.failed.items()}
+    failures = [f"not written: {entry}: {why}" for entry, why in written.failed.items()]
+    console.result(
+        payload, "\n".join([console.table(columns, map(_row, entries)), *unchecked, *trade_offs, *failures, str(out)])
+    )
+    if failures:
+        raise typer.Exit(1)
 
 
 def _summary(entry: Entry, out: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -62,15 +63,28 @@ def make(
 ) -> None:
     """Make side-by-side pairs of your pictures.
 
-    They are ready for `pocketgan run RECIPE --data DIR`.
+    The photo is left (A), the effect right (B). OUT/CONCEPT.yaml is a recipe for them: `pocketgan run`.
     """
     from pocketgan.apply import make_pairs, new_folder
+    from pocketgan.files import write_atomic
+    from pocketgan.recipe.effect import recipe_of_pairs
+    from pocketgan.recipe.units import parse_resolution
 
     require("train", "cv2", "torch")
     if teacher != "filters":
         raise DataError(f"no teacher is called {teacher!r}; there is: filters")
+    try:
+        parse_resolution(size)
+    except ValueError as error:
+        raise DataError(f"--size is a multiple of 4 from 32 to 4096, as networks take it, not {size}") from error
     with new_folder(out) as folder:
         counts = make_pairs(images, concept, folder, size)
-    console.result(
-        {"out": str(out), **counts}, f"{counts['train']} training and {counts['val']} validation pairs in {out}"
+        write_atomic(folder / f"{concept}.yaml", recipe_of_pairs(concept, out, size))
+    recipe = out / f"{concept}.yaml"
+    lines = (
+        f"{counts['train']} training and {counts['val']} validation pairs in {out}: "
+        f"photo left (A), {concept} right (B)",
+        f"{recipe} trains from photo to {concept} (direction AtoB): pocketgan run {shlex.quote(str(recipe))}",
     )
+    payload = {"out": str(out), **counts, "direction": "AtoB", "recipe": str(recipe)}
+    console.result(payload, "\n".join(lines))

@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 
 def _check(recipe: Recipe) -> None:
     require("export", "torch")
+    from pocketgan.export.forms import check_forms
+
     assert recipe.export is not None
-    for name in recipe.export.targets:
-        TARGETS[name].check_installed()
-    pairs(recipe.export.targets, recipe.export.precisions)
+    # The training images are there to calibrate on.
+    targets = pairs(recipe.export.targets, recipe.export.precisions)
+    check_forms(targets, calibrated=True, ios=recipe.export.ios)
 
 
 def _export_models(context: Context) -> dict[str, Any]:
-    """Runtime files of every model, as unpacked bundles; entries that a killed run finished are kept."""
+    """Runtime files of every model, as unpacked bundles; entries that a killed run finished are kept.
+
+    One entry that cannot be written fails the stage, which names all of them: bundles of one recipe are measured side
+    by side, entry by entry, and a report from which one is missing would look whole.
+    """
     from pocketgan.export.bundles import DEFAULT_WORKERS, export_bundles
 
     stage = context.recipe.export

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketgan.bundle.manifest import Delegation
+from pocketgan.errors import ExportError
 from pocketgan.targets import TargetFacts
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ class Form:
     io: str = "tensor"
     layers: Mapping[str, str] | None = None
     soc: str | None = None
+
+
+def must_have_calibration(precision: str, there: bool) -> None:
+    """Raises ExportError where integer activations have no real inputs to take their ranges from."""
+    if not there:
+        raise ExportError(
+            f"{precision} activations are calibrated on real inputs: --calibration names a folder of them"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """The doctor names what is missing and how to get it."""
 
 import importlib.machinery
+import json
+import sys
 
 import pytest
 
-from pocketgan import doctor, targets
+from pocketgan import console, doctor, targets
+from pocketgan.cli import main
 from pocketgan.errors import MissingExtraError, PocketganError, require
 
 
@@ -57,6 +60,49 @@ def test_a_missing_part_names_the_extra(monkeypatch, tmp_path, module, what, ext
     assert f"pip install 'pocketgan[{extra}]'" in finding.detail
     with pytest.raises(MissingExtraError, match=rf"pocketgan\[{extra}\]"):
         require(extra, module)
+
+
+@pytest.fixture
+def told(monkeypatch, capsys):
+    """`pocketgan doctor`: exit code and standard output."""
+
+    def run(*options, columns=80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(sys, "argv", ["pocketgan", "doctor", *options])
+        with pytest.raises(SystemExit) as end:
+            main()
+        console.use_json(False)
+        return end.value.code, capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_the_page_is_as_wide_as_the_terminal(columns, told, monkeypatch):
+    monkeypatch.delenv("QNN_SDK_ROOT", raising=False)
+    lines = told(columns=columns)[1].splitlines()
+    # A word longer than the line is not cut: packages and commands are to be copied.
+    assert all(len(line) <= columns or " " not in line.strip() for line in lines)
+    assert any(line.startswith("no   export to Qualcomm") for line in lines)
+
+
+def test_what_nobody_asked_for_is_no_fault(told, monkeypatch, tmp_path):
+    monkeypatch.delenv("QNN_SDK_ROOT", raising=False)
+    fake_packages(monkeypatch, tmp_path, cleanfid=None, coreai=None)
+    code, out = told("--json")
+    payload = json.loads(out)
+    by_name = {finding["what"]: finding for finding in payload["findings"]}
+    for what in ("export to Qualcomm's delegate", "export to Core AI", "measure FID, KID, LPIPS and mIoU"):
+        assert (by_name[what]["ok"], by_name[what]["optional"]) == (False, True)
+    assert payload["ok"]
+    assert code == 0
+
+
+def test_a_missing_part_of_every_installation_is_a_fault(told, monkeypatch, tmp_path):
+    fake_packages(monkeypatch, tmp_path, onnxruntime=None)
+    code, out = told("--json")
+    assert not json.loads(out)["ok"]
+    assert code == 1
 
 
 def test_a_missing_sdk_names_the_variable_to_set(monkeypatch):

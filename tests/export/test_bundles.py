@@ -22,8 +22,8 @@ pytest.importorskip("executorch")
 from pocketgan.bundle.check import check
 from pocketgan.bundle.packing import pack_folder
 from pocketgan.bundle.reader import open_bundle
-from pocketgan.errors import ExportError, ModelError
-from pocketgan.export.bundles import BundleRequest, _Plan, export_bundle, export_bundles
+from pocketgan.errors import ExportError, ModelError, ParityError, StorageError
+from pocketgan.export.bundles import BundleRequest, _Plan, export_bundle, export_bundles, export_possible
 from pocketgan.export.pool import Pool, worker_count
 from pocketgan.export.source import from_function, from_spec, parse_source
 from pocketgan.export.worker import read_artifact
@@ -106,12 +106,40 @@ def test_a_finished_form_is_exported_again_only_if_something_changed(tmp_path, m
 
 @pytest.mark.slow
 def test_an_export_that_fails_before_its_first_form_leaves_nothing(tmp_path):
-    with pytest.raises(ExportError, match=r"tiny onnx-int8: .*--calibration names a folder"):
-        export_bundle(_request(tmp_path, targets=[("onnx", "int8")]), workers=1)
+    # Nothing reaches 1000 dB but what is equal to the last bit.
+    with pytest.raises(ParityError, match=r"^tiny onnx-fp32: .*below the floor of 1000 dB"):
+        export_bundle(_request(tmp_path, trained=True, floor=1000), workers=1)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ExportError, match=r"tiny onnx-int8"):
-        export_bundle(_request(tmp_path, targets=[("onnx", "fp32"), ("onnx", "int8")]), workers=1)
-    assert (tmp_path / ".tiny.work/entries/onnx-fp32").is_dir()  # finished, for the next attempt
+
+
+@pytest.mark.slow
+def test_an_entry_that_cannot_be_written_leaves_the_others(tmp_path):
+    request = _request(tmp_path, targets=[("onnx", None), ("torch", None)], trained=True, floor=1000)
+    with pytest.raises(ParityError, match="tiny onnx-fp32"):
+        export_bundles([request], workers=1)  # bundles of a recipe are whole or not there
+    assert [path.name for path in tmp_path.iterdir()] == [".tiny.work"]
+    assert (tmp_path / ".tiny.work/entries/torch-fp32").is_dir()  # finished, for the next attempt
+    manifest, failures = export_possible(request, workers=1)
+    assert [entry.id for entry in manifest.entries] == ["torch-fp32"]
+    assert list(failures) == ["onnx-fp32"]
+    assert isinstance(failures["onnx-fp32"], ParityError)
+    assert check(tmp_path / "tiny") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "expected"),
+    [
+        ([("onnx", "fp32"), ("onnx", "int8")], {}, r"^onnx-int8: .*--calibration names a folder"),
+        ([("coreml", "fp16"), ("coreml", "w8a8")], {"ios": 16, "calibration": IMAGES}, "^coreml-w8a8: .*needs iOS 17"),
+        ([("onnx", "int8"), ("executorch-xnnpack", "int8")], {}, r"(?s)^onnx-int8: .*\nexecutorch-xnnpack-int8: "),
+    ],
+)
+def test_what_can_be_checked_is_told_before_anything_is_lowered(targets, options, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr("pocketgan.export.bundles.Pool", None)  # which would start the workers
+    with pytest.raises(ExportError, match=expected):
+        export_bundle(_request(tmp_path, targets=targets, **options))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -198,6 +226,33 @@ def test_a_pool_answers_every_task_though_it_has_fewer_workers():
     with Pool(2, [sys.executable, "-c", echo]) as pool:
         pool.run([(str(i), {"value": i}) for i in range(7)], lambda index, answer: answers.update({index: answer}))
     assert answers == {i: {"value": i} for i in range(7)}
+
+
+def test_a_task_that_fails_or_kills_its_worker_leaves_the_others():
+    code = (
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    asked = json.loads(line)['do']\n"
+        "    if asked == 'die': sys.exit('no luck')\n"
+        "    failed = {'error': 'too far off', 'kind': 'ParityError'}\n"
+        "    print(json.dumps(failed if asked == 'fail' else {'did': asked}), flush=True)\n"
+    )
+    done: dict[int, object] = {}
+    failed: dict[int, Exception] = {}
+    asked = ["a", "die", "b", "fail", "die", "c"]
+    with Pool(1, [sys.executable, "-c", code]) as pool:
+        tasks = [(name, {"do": name}) for name in asked]
+        pool.run(tasks, done.__setitem__, failed.__setitem__)
+    assert done == {index: {"did": asked[index]} for index in (0, 2, 5)}
+    assert {index: type(error) for index, error in failed.items()} == {1: ExportError, 3: ParityError, 4: ExportError}
+    assert str(failed[1]) == "the process that worked on it ended with exit code 1: no luck"
+    assert str(failed[3]) == "too far off"
+
+
+def test_a_full_disk_concerns_all_tasks():
+    code = 'import sys\nfor line in sys.stdin: print(\'{"error": "disk full", "kind": "StorageError"}\', flush=True)'
+    with Pool(1, [sys.executable, "-c", code]) as pool, pytest.raises(StorageError, match=r"^onnx: disk full"):
+        pool.run([("onnx", {}), ("coreml", {})], lambda *_: None, lambda *_: None)
 
 
 def test_there_are_never_more_workers_than_tasks():

@@ -12,12 +12,25 @@ pytest.importorskip("executorch")
 
 from pocketgan import console
 from pocketgan.bundle.check import check
+from pocketgan.bundle.reader import open_bundle
 from pocketgan.cli import main
 
 NETWORK = """
 from torch import nn
 def net():
     return nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1), nn.Tanh())
+"""
+
+
+# Core ML's converter knows no FFT.
+SPECTRUM = """
+import torch
+from torch import nn
+class Spectrum(nn.Module):
+    def forward(self, image):
+        return torch.fft.irfft2(torch.fft.rfft2(image), s=image.shape[-2:])
+def net():
+    return Spectrum()
 """
 
 
@@ -55,6 +68,33 @@ def test_all_targets_in_one_go(export, tmp_path):
         assert entry["bytes"] > 0
     assert check(tmp_path / "out") == []
     assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"mine.py", "out"}
+
+
+@pytest.mark.slow
+def test_an_entry_that_cannot_be_written_is_listed_with_exit_code_1(export, tmp_path):
+    (tmp_path / "mine.py").write_text(SPECTRUM)
+    command = ("mine:net", "--input", "3x16x16", "--target", "torch,coreml", "--out", "x.pgb")
+    code, out, said = export(*command, "--json")
+    assert code == 1, said
+    payload = json.loads(out)
+    assert payload["torch-fp32"]["parity"]["passed"]
+    assert list(payload["coreml-fp16"]) == ["error"]
+    assert "coreml cannot express" in payload["coreml-fp16"]["error"]
+    assert check(tmp_path / "x.pgb") == []
+    with open_bundle(tmp_path / "x.pgb") as bundle:
+        assert [entry.id for entry in bundle.manifest.entries] == ["torch-fp32"]
+
+
+def test_mistakes_are_told_before_the_model_is_looked_for(export, tmp_path):
+    command = ("no.such:network", "--input", "3x16x16", "--target", "onnx,coreml", "--precision", "int8,w8a8")
+    code, _, said = export(*command, "--ios", "16", "--out", "out")
+    assert code == 2
+    assert [line.partition(": ")[0] for line in said.removeprefix("pocketgan: ").splitlines()] == [
+        "onnx-int8",
+        "coreml-w8a8",
+    ]
+    assert "--calibration names a folder" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 from pocketgan.errors import ParityError
 from pocketgan.export.entry import export
 from pocketgan.export.golden import Golden, golden_outputs, natural_images, seeded_inputs
-from pocketgan.export.parity import check, measure
+from pocketgan.export.parity import agreement, check, measure
 
 IMAGE = natural_images(3, 32, 32)[None]
 
@@ -47,8 +47,12 @@ def test_untrained_model_below_its_floor_is_reported():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_values_that_are_not_finite_are_an_error(value):
-    with pytest.raises(ParityError, match="not finite"):
+    with pytest.raises(
+        ParityError, match=r"^\S+ gives values that are not finite numbers where the source module's are"
+    ):
         _parity(value)
+    with pytest.raises(ParityError, match=r"^the source module gives values that are not finite"):
+        agreement(IMAGE, IMAGE + np.float32(value), 2, "onnxruntime")
 
 
 def test_another_shape_is_an_error():

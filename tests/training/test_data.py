@@ -63,6 +63,25 @@ def test_input_and_target_are_cropped_and_mirrored_alike(tmp_path):
         assert sample["input"].equal(sample["target"])
 
 
+def test_images_without_a_partner_are_told_in_a_whole_sentence(tmp_path):
+    for side, names in (("A", "abcdefg"), ("B", "ab")):
+        for name in names:
+            picture(tmp_path / side / f"{name}.png")
+    a, b = tmp_path / "A", tmp_path / "B"
+    alone = ", ".join(str(a / f"{name}.png") for name in "cdefg")
+    with pytest.raises(DataError) as told:
+        find_pairs(tmp_path)
+    assert str(told.value) == f"5 images have no partner of the same name in {a} and {b}: {alone}"
+
+
+def test_a_folder_without_images_tells_what_it_holds(tmp_path):
+    (tmp_path / "train").mkdir()
+    for name in ("one.HEIC", "two.heic", "film.mov", ".hidden.heic"):
+        (tmp_path / "train" / name).write_bytes(b"no image that is read here")
+    with pytest.raises(DataError, match=r"2 \.heic, 1 \.mov\), which are not read: convert them to JPEG or PNG"):
+        find_pairs(tmp_path)
+
+
 def test_bad_folders_are_named_and_counted(tmp_path):
     with pytest.raises(DataError, match="no data folder"):
         find_pairs(tmp_path / "missing")
@@ -80,7 +99,7 @@ def test_bad_folders_are_named_and_counted(tmp_path):
         find_pairs(broken)
     sizes = folder(tmp_path / "sizes", ["{split}"])
     picture(sizes / "train" / "2.png", size=(20, 8))
-    with pytest.raises(DataError, match=r"2\.png \(20x8\).*16x8"):
+    with pytest.raises(DataError, match=r"size 16x8: .*2\.png \(20x8\)"):
         find_pairs(sizes)
     halves = folder(tmp_path / "halves", ["{split}/A", "{split}/B"])
     picture(halves / "val" / "A" / "1.png", size=(8, 8))

@@ -82,7 +82,7 @@ def test_bad_unpaired_folders_are_told(tmp_path):
         find_domains(one_sided)
     broken = domains(tmp_path / "broken", "{split}{side}")
     (broken / "trainA" / "A0.png").write_bytes(b"half")
-    with pytest.raises(DataError, match=r"1 file is: .*A0\.png"):
+    with pytest.raises(DataError, match=r"1 file is not readable .*: .*A0\.png"):
         find_domains(broken)
 
 
@@ -202,7 +202,7 @@ def test_bad_label_folders_are_told(tmp_path):
         find_scenes(scenes(tmp_path / "many"), LabelFormat(2))
     coloured = scenes(tmp_path / "coloured")
     picture(coloured / "train" / "label" / "1.png")
-    with pytest.raises(DataError, match=r"1 label map is a colour image: .*1\.png: a label map"):
+    with pytest.raises(DataError, match=r"1 label map is a colour image: .*1\.png; a label map"):
         find_scenes(coloured, LabelFormat(4))
     negative = scenes(tmp_path / "negative")
     (negative / "val" / "label" / "3.png").unlink()

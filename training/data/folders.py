@@ -49,7 +49,8 @@ def match(folders: Sequence[Path]) -> list[tuple[Path, ...]]:
     if unpaired:
         names = " and ".join(map(str, folders))
         hint = plugin_hint(path for folder in folders for path in folder.iterdir())
-        raise DataError(f"{some(unpaired, 'image has', 'images have')} no partner of the same name in {names}{hint}")
+        lack = f"no partner of the same name in {names}"
+        raise DataError(some(unpaired, f"image has {lack}", f"images have {lack}") + hint)
     return [tuple(side[name] for side in sides) for name in sorted(everywhere)]
 
 
@@ -87,7 +88,8 @@ def look_at(files: Sequence[Path], see: Callable[[Path, Image.Image], Item]) -> 
     if refused:
         raise DataError(refused[0] if len(refused) == 1 else f"{len(refused)} files cannot be used: {some_of(refused)}")
     if broken:
-        raise DataError(f"{some(broken, 'file is', 'files are')} not readable as an image; repair or remove")
+        what = "not readable as an image (repair or remove)"
+        raise DataError(some(broken, f"file is {what}", f"files are {what}"))
     return {path: value for path, value in seen.items() if not isinstance(value, PictureError)}
 
 
@@ -99,10 +101,8 @@ def check_halves(files: Sequence[Path], sizes: dict[Path, Size]) -> None:
     usual = max(set(image_sizes), key=image_sizes.count)
     odd = [f"{path} ({text(sizes[path])})" for path in files if sizes[path] != usual]
     if odd:
-        raise DataError(
-            f"{some(odd, 'side-by-side image differs', 'side-by-side images differ')} "
-            f"from the others' size {text(usual)}"
-        )
+        what = f"from the others' size {text(usual)}"
+        raise DataError(some(odd, f"side-by-side image differs {what}", f"side-by-side images differ {what}"))
     if usual[0] % 2:
         raise DataError(f"side-by-side images have two halves of equal width; {files[0]} is {text(usual)}")
 
@@ -115,7 +115,8 @@ def check_equal_sizes(groups: Sequence[tuple[Path, ...]], sizes: dict[Path, Size
         if len({sizes[path] for path in group}) > 1
     ]
     if unequal:
-        raise DataError(f"{some(unequal, f'{what} has', f'{what}s have')} images of different sizes")
+        which = "images of different sizes"
+        raise DataError(some(unequal, f"{what} has {which}", f"{what}s have {which}"))
 
 
 def text(size: Size) -> str:
@@ -123,13 +124,13 @@ def text(size: Size) -> str:
 
 
 def some(items: Sequence[str], one: str, many: str) -> str:
-    """How many there are, and the first five."""
-    return f"{len(items)} {one if len(items) == 1 else many}: {some_of(items)}:"
+    """How many there are, what is the matter with them (said of one, or of many), and the first five."""
+    return f"{len(items)} {one if len(items) == 1 else many}: {some_of(items)}"
 
 
 def some_of(items: Sequence[str]) -> str:
     """The first five."""
-    return ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
+    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
 
 
 def content_hashes(files: Iterable[Path], root: Path, known: dict[str, list]) -> dict[str, list]:

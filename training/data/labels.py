@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from pocketgan.errors import DataError
-from pocketgan.picture_files import plugin_hint
+from pocketgan.picture_files import holds_instead
 from pocketgan.pictures import INDEX_MODES, indices, read_image, read_indices
 from pocketgan.recipe.choices import Unknown
 from pocketgan.training.data.folders import (
@@ -115,7 +115,7 @@ def find_scenes(root: Path, form: LabelFormat) -> dict[str, list[Scene]]:
             raise DataError(
                 f"{root} holds no images for {split}: expected {split}/photo/ and {split}/label/ with equal names"
                 + (f", and {split}/instance/" if form.instance else "")
-                + plugin_hint(root.rglob("*"))
+                + holds_instead(root)
             )
     scenes = [scene for split in SPLITS for scene in splits[split]]
     sizes = _check_labels([scene.label for scene in scenes], form)
@@ -147,10 +147,8 @@ def _check_labels(files: Sequence[Path], form: LabelFormat) -> dict[Path, Size]:
     above = [f"{path} ({one.largest})" for path, one in maps.items() if one.largest > form.classes]
     for strange, what in ((negative, "a negative index"), (above, f"an index above data.classes {form.classes}")):
         if strange:
-            raise DataError(
-                f"{some(strange, 'label map holds', 'label maps hold')} {what}: "
-                f"classes are 0 to {form.classes - 1}, and {form.classes} or {VOID} is unknown"
-            )
+            allowed = f"{what}: classes are 0 to {form.classes - 1}, and {form.classes} or {VOID} is unknown"
+            raise DataError(some(strange, f"label map holds {allowed}", f"label maps hold {allowed}"))
     return {path: one.size for path, one in maps.items()}
 
 
@@ -172,7 +170,7 @@ def _look_at_maps(files: Sequence[Path], what: str) -> dict[Path, _Map]:
     coloured = [str(path) for path, one in seen.items() if one is None]
     if coloured:
         raise DataError(
-            f"{some(coloured, f'{what} is a colour image', f'{what}s are colour images')} "
+            f"{some(coloured, f'{what} is a colour image', f'{what}s are colour images')}; "
             f"{'an' if what[0] in 'aeiou' else 'a'} {what} is a PNG with one whole number a pixel"
         )
     return {path: one for path, one in seen.items() if one is not None}

@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from pocketgan.errors import DataError
-from pocketgan.picture_files import list_images, plugin_hint
+from pocketgan.picture_files import holds_instead, list_images
 from pocketgan.pictures import read_image
 from pocketgan.recipe.choices import Direction
 from pocketgan.training.data.folders import (
@@ -61,7 +61,7 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
         if not splits[split]:
             raise DataError(
                 f"{root} holds no images for {split}: expected {split}/ with side-by-side images, "
-                f"or A/ and B/ with equal names{plugin_hint(root.rglob('*'))}"
+                f"or A/ and B/ with equal names{holds_instead(root)}"
             )
     pairs = [pair for split in SPLITS for pair in splits[split]]
     sizes = check_readable([path for pair in pairs for path in pair.files()])

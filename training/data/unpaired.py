@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from pocketgan.errors import DataError
-from pocketgan.picture_files import list_images, plugin_hint
+from pocketgan.picture_files import holds_instead, list_images
 from pocketgan.pictures import read_image
 from pocketgan.recipe.choices import Direction
 from pocketgan.training.data.folders import (
@@ -70,7 +70,7 @@ def find_domains(root: Path) -> dict[str, dict[str, list[Image]]]:
             if not domains[side]:
                 raise DataError(
                     f"{root} holds no images of {side} for {split}: expected {split}{side}/, {split}/{side}/, "
-                    f"{side}/{split}/, or {side}/ alone{plugin_hint(root.rglob('*'))}"
+                    f"{side}/{split}/, or {side}/ alone{holds_instead(root)}"
                 )
     images = [image for domains in splits.values() for side in SIDES for image in domains[side]]
     sizes = check_readable(sorted({image.path for image in images}))

@@ -91,9 +91,15 @@ def _read(path: Path, with_tensors: bool) -> tuple[GeneratorSpec, dict[str, str]
             )
         stored = metadata.pop("spec")
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is not a readable .safetensors file: {error}") from error
+        raise ModelError(
+            f"{path} is not a readable model file (.safetensors): damaged, or of another kind ({error})"
+        ) from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} holds tensors but no pocketgan spec; it was not written by pocketgan") from error
+        raise ModelError(
+            f"{path} holds tensors but no pocketgan spec: it was not written by pocketgan. Weights of a public "
+            "project: pocketgan import-checkpoint; of your own network: package.module:function, which builds it and "
+            "loads them"
+        ) from error
     spec = GeneratorSpec.from_json(stored)
     try:
         check(spec)

@@ -46,6 +46,8 @@ def call_function(name: str, search_path: Sequence[str] = (), seed: int | None =
                 torch.manual_seed(seed)
             made = getattr(importlib.import_module(module_name), function_name)()
     except Exception as error:  # the user's own code
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name:
+            raise ModelError(f"{name}: there is no module {module_name} in the working folder or installed") from error
         raise ModelError(f"{name} gives no module: {type(error).__name__}: {error}") from error
     if not isinstance(made, nn.Module):
         raise ModelError(f"{name} returns {type(made).__name__}; a torch.nn.Module was expected")

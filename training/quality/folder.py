@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pocketgan.errors import DataError
-from pocketgan.picture_files import by_name, is_image, left_out, plugin_hint
+from pocketgan.picture_files import by_name, holds_instead, is_image, left_out
 
 SHOWN = 3
 
@@ -21,7 +21,7 @@ def find_images(folder: Path) -> list[Path]:
         raise DataError(f"there is no folder {folder}")
     images = sorted(path for path in _visible(folder) if is_image(path) and path.is_file())
     if not images:
-        raise DataError(f"{folder} holds no images{plugin_hint(_visible(folder))}")
+        raise DataError(f"{folder} holds no images{holds_instead(folder)}")
     return images
 
 

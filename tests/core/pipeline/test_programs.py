@@ -146,7 +146,7 @@ def test_an_own_generator_trains_and_its_file_calls_nothing(tmp_path, train, mon
     [
         ("mine:number", "returns int; a torch.nn.Module was expected"),
         ("mine:missing", "gives no module: AttributeError"),
-        ("nowhere:f", "there is no module nowhere in the working folder or installed"),
+        ("nowhere:f", "there is no module nowhere in the working folder"),
         ("mine:narrow", "makes 1x1x32x32 of an input of 1x3x32x32; one picture, 1x3x32x32, was expected"),
     ],
 )

@@ -1,0 +1,79 @@
+"""The recipe that `pocketgan pairs make` writes beside its pairs: a first, small training of that effect."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+# The shipped `demo` was tuned at this side in pixels and this budget in true MACs, which grow with the pixels.
+_SIDE, _BUDGET = 128, 110e6
+# Square parts that it trains on: minutes on a CPU, whatever the resolution.
+_CROP = 64
+
+_TEXT = """\
+# A first, small training of the effect {name}: some minutes on a CPU.
+# The pairs hold the photo left (A) and the effect right (B), so that AtoB maps photos to the effect.
+# For more quality: more steps; lambda_gan: 1 adds a discriminator, for effects that the L1 distance alone blurs.
+name: {name}
+seed: 0
+resolution: {size}
+
+data:
+  source: folder
+  folder: {folder}
+  direction: AtoB
+
+teacher:
+  generator: incres9
+  ngf: 24{teacher}
+
+compress:
+  budget: {budget}     # of true MACs: 12 times fewer than the teacher's
+  by: macs
+  least_width: 16
+
+distill:{student}
+
+export:
+  targets: [onnx, executorch-xnnpack, coreml]
+
+bundle: {{}}
+
+bench:
+  iterations: 16
+  rounds: 4
+  runs: 2
+  threads: 1
+
+report:
+  title: {title}
+"""
+_TRAINING = """
+  lambda_gan: 0{crop}
+  steps: {steps}
+  batch_size: 4
+  learning_rate: 2.0e-3  # a short run: ten times the papers' rate, falling from the start
+  adam_betas: [0.9, 0.99]
+  decay: 1
+  checkpoint_every: 200
+  sample_every: 200"""
+
+
+def recipe_of_pairs(name: str, folder: Path, size: int) -> str:
+    """Text of a recipe that learns the right halves of the pairs in `folder` from the left ones.
+
+    Args:
+        name: of the effect; the recipe, its run directory and its bundles are called so.
+        folder: the data folder, named as a whole path, so that the recipe runs from everywhere.
+        size: height and width of each half in pixels; what `resolution` takes.
+    """
+    crop = f"\n  crop: {_CROP}" if size > _CROP else ""
+    return _TEXT.format(
+        name=name,
+        size=size,
+        folder=json.dumps(str(folder.resolve()), ensure_ascii=False),  # YAML takes JSON's quotes
+        teacher=_TRAINING.format(crop=crop, steps=600),
+        budget=f"{round(_BUDGET * (size / _SIDE) ** 2 / 1e6, 1):g}M",
+        student=_TRAINING.format(crop=crop, steps=500),
+        title=f"{name}, compressed",
+    )
