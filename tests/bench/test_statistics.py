@@ -13,6 +13,7 @@ from pocketgan.bench.statistics import (
     frames_needed,
     frames_per_second,
     half_width,
+    mean_interval,
     paired_ratio,
     percentile,
     percentile_interval,
@@ -190,3 +191,14 @@ def test_frames_needed_for_a_precision_grow_with_its_square() -> None:
     assert frames_needed(Interval(10.0, -np.inf, np.inf, 0.95), 3, 0.01) == 8
     with pytest.raises(ValueError, match="positive"):
         frames_needed(wide, 100, 0)
+
+
+@given(times)
+@settings(deadline=None, max_examples=30)
+def test_the_interval_of_the_mean_holds_it_and_grows_with_its_unit(values: list[float]) -> None:
+    interval = mean_interval(values)
+    assert interval.estimate == pytest.approx(statistics.fmean(values))
+    assert interval.low <= interval.estimate <= interval.high
+    assert (interval.low == -np.inf) == (len(values) < 8)
+    doubled = mean_interval([2 * value for value in values])
+    assert doubled.high == pytest.approx(2 * interval.high)
