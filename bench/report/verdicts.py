@@ -30,9 +30,14 @@ def remarks(pair: Pair) -> list[str]:
     noisy = [one for one in pair.metrics if one.verdict is Verdict.NOISY]
     if noisy and not pair.differences:
         reasons += _undecided(pair, noisy)
-    if pair.budget is not None and pair.budget.verdict in (Verdict.NOISY, Verdict.INCOMPARABLE):
-        more = " (--most-rounds)" if pair.budget.frames is not None else ""
+    if pair.budget is not None and pair.budget.verdict is Verdict.NOISY:
+        more = " (--most-rounds)" if pair.decide_with is None else f": {pair.decide_with}"
         reasons.append(f"the budget: {budget_line(pair.budget)}{more}")
+    if pair.budget is not None and pair.budget.verdict is Verdict.INCOMPARABLE:
+        reasons.append(
+            "the budget cannot be judged: it is one of whole frames on a real device, and this is one component of "
+            "several (`pocketgan bench` adds them up) or an emulator's time"
+        )
     missing = [one.metric for one in pair.metrics if one.tolerance is not None and one.base is None]
     return reasons + [f"cannot be compared: {metric} was not measured" for metric in missing]
 

@@ -21,7 +21,7 @@ def test_speed(bundle_benchmark):
     bundle_benchmark("candidate.pgb", iterations=20, rounds=4, runs=2)
 
 def test_is_not_slower(bundle_benchmark):
-    bundle_benchmark("candidate.pgb", against="main.pgb", rounds=8)
+    bundle_benchmark("candidate.pgb", against="main.pgb", rounds=8, max_slowdown=0.5)
 """
 Suite = Callable[..., subprocess.CompletedProcess[str]]
 
