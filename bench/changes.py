@@ -51,13 +51,18 @@ class Throttling:
     slope_per_minute: float
 
     @property
+    def best(self) -> Level:
+        """The fastest level: what the device can keep up for a while. The first may still warm up."""
+        return min(self.levels, key=lambda level: level.value)
+
+    @property
     def slowdown(self) -> float:
-        """Last level over the first, less 1."""
-        return self.levels[-1].value / self.levels[0].value - 1
+        """Last level over the best, less 1."""
+        return self.levels[-1].value / self.best.value - 1
 
     @property
     def throttled(self) -> bool:
-        """Whether the run ended on a level that is slower by 5 % or more."""
+        """Whether the run ended on a level that is slower than the best by 5 % or more."""
         return self.slowdown >= LEAST_THROTTLING
 
 
@@ -108,6 +113,22 @@ def throttling(starts_ns: Sequence[int], times_ns: Sequence[float]) -> Throttlin
     levels = change_points(medians)
     slope = _theil_sen(middles, medians) * 60 / levels[0].value if len(filled) > 1 else 0.0
     return Throttling(tuple(middles), tuple(medians), tuple(levels), slope)
+
+
+def slowest_stretch(starts_ns: Sequence[int], times_ns: Sequence[float]) -> list[float]:
+    """The frame times of a sustained run on its slowest level: what a user gets whom the warm device serves.
+
+    Args:
+        starts_ns, times_ns: see `throttling`.
+    """
+    course = throttling(starts_ns, times_ns)
+    slowest = max(course.levels, key=lambda level: level.value)
+    first, last = course.times_s[slowest.start], course.times_s[slowest.end - 1]
+    # Windows are known by their middles, so that half of the level's first and last is left out.
+    within = [
+        time for start, time in zip(starts_ns, times_ns, strict=True) if first <= (start - starts_ns[0]) / 1e9 <= last
+    ]
+    return within if len(course.levels) > 1 else list(times_ns)
 
 
 def _without_outliers(logs: np.ndarray) -> np.ndarray:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from pocketgan import console
 from pocketgan.bench.devices.device import Device
-from pocketgan.bench.gate import Pair, judge
+from pocketgan.bench.devices.waiting import locked
+from pocketgan.bench.gate import CONFIDENCE, Pair, judge
 from pocketgan.bench.jobs import JobOptions, plan_job, runnable_entries
 from pocketgan.bench.journal import BundleRecord, Journal
+from pocketgan.bench.looks import looks
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.session import new_session
@@ -43,12 +45,18 @@ def compare_bundles(
     tolerances: Mapping[str, float],
     most_rounds: int,
     journal_path: Path | None = None,
+    *,
+    budget_ms: float | None = None,
+    wait_s: float = 0,
 ) -> list[Comparison]:
     """Measure the entries that both bundles have, or each other's only one, and judge them.
 
-    `options.rounds` are measured first, then as many more as the gate asks for, up to `most_rounds`. With
-    `journal_path` every run is appended to that results file.
+    The gate looks after `options.rounds`, and then while it is undecided each time that they have doubled, up to
+    `most_rounds`. With `journal_path` every run is appended to that results file.
 
+    Args:
+        budget_ms: what a frame of the candidate may take.
+        wait_s: how long to wait for a device that is busy.
     Raises:
         BundleError: a bundle is damaged.
         DeviceError: the device is locked, or the bundles share no entry that it can run.
@@ -57,7 +65,7 @@ def compare_bundles(
     with ExitStack() as stack:
         one, other = (stack.enter_context(open_bundle(path)) for path in (base, candidate))
         matched = _matched(one, other, device, options)
-        stack.enter_context(device.lock())
+        stack.enter_context(locked(device, wait_s))
         journal = None if journal_path is None else stack.enter_context(Journal(journal_path))
         if journal is not None:
             for bundle in (one, other):
@@ -71,6 +79,7 @@ def compare_bundles(
                 options,
                 tolerances=tolerances,
                 most_rounds=most_rounds,
+                budget_ms=budget_ms,
                 session=session,
                 journal=journal,
             )
@@ -108,13 +117,14 @@ def _decided(
     *,
     tolerances: Mapping[str, float],
     most_rounds: int,
+    budget_ms: float | None,
     session: str,
     journal: Journal | None,
 ) -> Comparison:
     records = [BundleRecord(digest=bundle.digest, manifest=bundle.manifest) for bundle, *_ in (base, candidate)]
     runs: tuple[list[Result], list[Result]] = ([], [])
-    rounds_due, rounds = options.rounds, 0
-    while True:
+    schedule, rounds = looks(options.rounds, most_rounds, CONFIDENCE, ROUNDS_A_PROCESS), 0
+    for rounds_due in schedule:
         with console.progress(f"measuring {candidate[1]}", (rounds_due - rounds) * FRAMES_A_TURN * 2) as progress:
             while rounds < rounds_due:
                 count = min(ROUNDS_A_PROCESS, rounds_due - rounds)
@@ -132,9 +142,17 @@ def _decided(
                     if journal is not None:
                         journal.append_result(result)
                 rounds += count
-        pair = judge((runs[0], records[0]), (runs[1], records[1]), tolerances)
-        asked_for = [one.rounds for one in pair.metrics if one.rounds is not None]
-        if pair.differences or not asked_for or rounds >= most_rounds:
-            return Comparison(pair, tuple(runs[0]), tuple(runs[1]))
-        rounds_due = min(most_rounds, max(asked_for))
-        console.note(f"{candidate[1]}: undecided after {rounds} rounds; measuring {rounds_due - rounds} more")
+        pair = judge((runs[0], records[0]), (runs[1], records[1]), tolerances, budget_ms=budget_ms, looks=len(schedule))
+        if not _undecided(pair):
+            break
+        if rounds < schedule[-1]:
+            more = next(due for due in schedule if due > rounds) - rounds
+            console.note(f"{candidate[1]}: undecided after {rounds} rounds; measuring {more} more")
+    return Comparison(pair, tuple(runs[0]), tuple(runs[1]))
+
+
+def _undecided(pair: Pair) -> bool:
+    """Whether more rounds would help."""
+    if pair.budget is not None and pair.budget.frames is not None:
+        return True
+    return not pair.differences and any(one.rounds is not None for one in pair.metrics)

@@ -1,24 +1,32 @@
 """Whether a candidate is worse than its base. Pure functions on results; tolerances come from a file.
 
 A verdict is only given where the interval of the ratio allows it: REGRESSION where it lies above 1 + tolerance, PASS
-where it lies below, NOISY where it does neither. The interval has a confidence of 99 %, so that an unchanged candidate
-is called a regression in one comparison of 200 at most, and far less often where the tolerance is wider than the noise.
+where it lies below, NOISY where it does neither. The interval has a confidence of 99 %, however often the gate looked
+(`looks`), so that an unchanged candidate is called a regression in one comparison of 200 at most, and far less often
+where the tolerance is wider than the noise. A budget in milliseconds is judged likewise: TOO SLOW where the interval of
+a frame's time lies above it.
 """
 
 from __future__ import annotations
 
 import math
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from pocketgan.bench.budget import frame_interval, share_within
+from pocketgan.bench.inputs import input_size, input_types
 from pocketgan.bench.journal import BundleRecord, Results
+from pocketgan.bench.looks import confidence_of_each
 from pocketgan.bench.runs import joined, measurements, turn_times
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.statistics import (
+    NS_PER_MS,
     Interval,
+    frame_times,
     paired_ratio,
     percentile,
     rounds_needed,
@@ -41,6 +49,7 @@ class Verdict(StrEnum):
     """What the gate says; where several are joined, the first of this order counts."""
 
     REGRESSION = "REGRESSION"
+    TOO_SLOW = "TOO SLOW"
     INCOMPARABLE = "INCOMPARABLE"
     NOISY = "NOISY"
     PASS = "PASS"
@@ -67,19 +76,53 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Whether frames hold a budget.
+
+    Attributes:
+        limit_ms: the budget.
+        frame: what a frame takes, in milliseconds; see `budget.frame_interval`.
+        share_within: of the frames, the fraction that took at most `limit_ms`.
+        frames: how many frames in all would decide, where the verdict is NOISY.
+    """
+
+    limit_ms: float
+    frame: Interval
+    share_within: float
+    verdict: Verdict
+    frames: int | None = None
+
+
+@dataclass(frozen=True)
 class Pair:
-    """An entry of both sides. `differences` are circumstances that differ, as "threads: 1 and 4"."""
+    """An entry of both sides.
+
+    Attributes:
+        bundle, entry: the candidate's.
+        differences: circumstances that differ, as "threads: 1 and 4".
+        input: sizes of what the candidate takes, as "3x256x256".
+        took_turns: whether what the machine did meanwhile cancels; never between two sessions.
+        decide_with: the command that measures both in turns until the gate decides; None where that is what was done.
+        budget: whether the candidate holds it; None where none was given.
+        base_share_within: of the base's frames, the fraction within the budget.
+    """
 
     bundle: str
     entry: str
     differences: tuple[str, ...]
     metrics: tuple[Judged, ...]
+    input: str = ""
+    took_turns: bool = True
+    decide_with: str | None = None
+    budget: Held | None = None
+    base_share_within: float | None = None
 
     @property
     def verdict(self) -> Verdict:
+        compared = [one.verdict for one in self.metrics if one.verdict is not None]
         if self.differences:
-            return Verdict.INCOMPARABLE
-        return worst([one.verdict for one in self.metrics if one.verdict is not None])
+            compared = [Verdict.INCOMPARABLE]
+        return worst(compared if self.budget is None else [*compared, self.budget.verdict])
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -105,10 +148,17 @@ def read_tolerances(path: Path) -> dict[str, float]:
     return {metric: float(tolerance) for metric, tolerance in tolerances.items()}
 
 
-def compare(base: Results, candidate: Results, tolerances: Mapping[str, float] | None = None) -> list[Pair]:
+def compare(
+    base: Results,
+    candidate: Results,
+    tolerances: Mapping[str, float] | None = None,
+    budget_ms: float | None = None,
+) -> list[Pair]:
     """Judge every entry that both sides have: matched by bundle name and entry id, or each other where a side holds
     one. Of several results of one entry the latest counts.
 
+    Args:
+        tolerances: by metric; `TOLERANCES` where None. budget_ms: what a frame of the candidate may take.
     Raises:
         ResultsError: a side holds no timed result, or nothing of it is on the other side.
     """
@@ -119,31 +169,57 @@ def compare(base: Results, candidate: Results, tolerances: Mapping[str, float] |
     if not keys:
         names = [", ".join(sorted(" ".join(key).strip() for key in side)) for side in sides]
         raise ResultsError(f"base and candidate share no entry: base has {names[0]}, candidate {names[1]}")
-    return [
-        judge(
-            (sides[0][one], base.bundles[sides[0][one][0].job.bundle]),
-            (sides[1][other], candidate.bundles[sides[1][other][0].job.bundle]),
+    pairs = []
+    for one, other in keys:
+        runs = sides[0][one], sides[1][other]
+        records = base.bundles[runs[0][0].job.bundle], candidate.bundles[runs[1][0].job.bundle]
+        judged = judge(
+            (runs[0], records[0]),
+            (runs[1], records[1]),
             TOLERANCES if tolerances is None else tolerances,
+            budget_ms=budget_ms,
         )
-        for one, other in keys
-    ]
+        pairs.append(replace(judged, decide_with=_command(runs[0][0], runs[1][0])))
+    return pairs
+
+
+def _command(base: Result, candidate: Result) -> str:
+    """What measures the two in turns. Bundles of one name are told apart by their side alone."""
+    names = [f"{one.bundle_name}.pgb" for one in (base, candidate)]
+    if names[0] == names[1]:
+        names = ["BASE.pgb", "CANDIDATE.pgb"]
+    entry = f" --entry {candidate.job.entry}" if base.job.entry == candidate.job.entry else ""
+    threads = f" --threads {candidate.job.threads}" if candidate.job.threads != 1 else ""
+    return f"pocketgan compare {shlex.join(names)}{entry}{threads}"
 
 
 def judge(
     base: tuple[Sequence[Result], BundleRecord],
     candidate: tuple[Sequence[Result], BundleRecord],
     tolerances: Mapping[str, float],
+    *,
+    budget_ms: float | None = None,
+    looks: int = 1,
 ) -> Pair:
-    """Judge two measurements (the runs of each), with what is known of their bundles."""
+    """Judge two measurements (the runs of each), with what is known of their bundles.
+
+    Args:
+        budget_ms: what a frame of the candidate may take.
+        looks: how often the two are judged at most, with more frames each time; see `looks.looks`.
+    """
+    confidence = confidence_of_each(CONFIDENCE, looks)
     runs = base[0], candidate[0]
     results = joined(runs[0]), joined(runs[1])
     entries = base[1].manifest.entry(results[0].job.entry), candidate[1].manifest.entry(results[1].job.entry)
-    turns = turn_times(runs[0]), turn_times(runs[1])
+    turns, took_turns = (turn_times(runs[0]), turn_times(runs[1])), paired(*runs)
     loads = _numbered(results[0].cold_load_ns), _numbered(results[1].cold_load_ns)
     firsts = _numbered(results[0].first_inference_ns), _numbered(results[1].first_inference_ns)
     sides: dict[str, tuple[Turns, Turns]] = {"p50": turns, "p90": turns, "first": firsts, "load": loads}
     metrics = [
-        *(_time(metric, *sides[metric], paired(*runs), tolerances.get(metric)) for metric in TIMES),
+        *(
+            _time(metric, *sides[metric], took_turns, tolerances.get(metric), confidence, rounds=len(turns[1]))
+            for metric in TIMES
+        ),
         _amount("memory", _peak(results[0]), _peak(results[1]), tolerances.get("memory")),
         _amount("size", _size(entries[0], results[0]), _size(entries[1], results[1]), tolerances.get("size")),
         _parity(*results, tolerances.get("parity")),
@@ -151,7 +227,37 @@ def judge(
     differences = tuple(_differences(results, entries))
     job = results[1].job
     entry = job.entry if job.component is None else f"{job.entry} {job.component}"
-    return Pair(results[1].bundle_name, entry, differences, tuple(metrics))
+    return Pair(
+        results[1].bundle_name,
+        entry,
+        differences,
+        tuple(metrics),
+        input=input_size(entries[1], job.component),
+        took_turns=took_turns,
+        budget=None if budget_ms is None else hold(results[1], budget_ms, confidence),
+        base_share_within=None if budget_ms is None else _share_within(results[0], budget_ms),
+    )
+
+
+def hold(result: Result, limit_ms: float, confidence: float = CONFIDENCE) -> Held:
+    """Whether the frames of a result, its runs joined, hold a budget of so many milliseconds.
+
+    One component of several makes no whole frame, and an emulator's times are no performance numbers: INCOMPARABLE.
+    """
+    frame = frame_interval(result, confidence)
+    share = _share_within(result, limit_ms)
+    if result.job.component is not None or result.device.simulated:
+        return Held(limit_ms, frame, share, Verdict.INCOMPARABLE)
+    if frame.low > limit_ms:
+        return Held(limit_ms, frame, share, Verdict.TOO_SLOW)
+    if frame.high <= limit_ms:
+        return Held(limit_ms, frame, share, Verdict.PASS)
+    scaled = Interval(frame.estimate / limit_ms, frame.low / limit_ms, frame.high / limit_ms, frame.confidence)
+    return Held(limit_ms, frame, share, Verdict.NOISY, rounds_needed(scaled, len(result.frames), 1.0))
+
+
+def _share_within(result: Result, limit_ms: float) -> float:
+    return share_within([time / NS_PER_MS for time in frame_times(result.frames)], limit_ms)
 
 
 def decide(ratio: Interval, rounds: int, bound: float) -> tuple[Verdict, int | None]:
@@ -206,6 +312,7 @@ def circumstances(result: Result, entry: Entry) -> dict[str, object]:
         "threads": result.job.threads,
         "compute units": result.job.compute_units,
         "precision": entry.precision,
+        "input": input_types(entry, result.job.component),
         "thermal state": before("thermal_state"),
         "charger": before("charging"),
         "cool-down": None
@@ -224,19 +331,32 @@ def _numbered(times_ns: Sequence[int]) -> Turns:
     return {("", number): [time / 1e6] for number, time in enumerate(times_ns)}
 
 
-def _time(metric: str, base: Turns, candidate: Turns, took_turns: bool, tolerance: float | None) -> Judged:
+def _time(
+    metric: str,
+    base: Turns,
+    candidate: Turns,
+    took_turns: bool,
+    tolerance: float | None,
+    confidence: float,
+    *,
+    rounds: int,
+) -> Judged:
+    """Args: confidence: of the interval. rounds: that were measured, of which loads have one in several."""
     percent = 90 if metric == "p90" else 50
     if not base or not candidate:
         return _unmeasured(metric, None, None, tolerance)
     series = [[time for turn in side.values() for time in turn] for side in (base, candidate)]
     shared = [name for name in base if name in candidate]
     if took_turns:
-        ratio = paired_ratio([base[name] for name in shared], [candidate[name] for name in shared], CONFIDENCE, percent)
+        ratio = paired_ratio([base[name] for name in shared], [candidate[name] for name in shared], confidence, percent)
     else:
-        ratio = unpaired_ratio(series[0], series[1], CONFIDENCE, percent)
-    verdict, rounds = (None, None) if tolerance is None else decide(ratio, len(shared), 1 + tolerance)
+        ratio = unpaired_ratio(series[0], series[1], confidence, percent)
+    verdict, needed = (None, None) if tolerance is None else decide(ratio, len(shared), 1 + tolerance)
+    if needed is not None:
+        # Rounds of what did not take turns would decide nothing.
+        needed = math.ceil(needed * rounds / len(shared)) if took_turns else None
     before, after = (percentile(one, percent) for one in series)
-    return Judged(metric, before, after, ratio=ratio, tolerance=tolerance, verdict=verdict, rounds=rounds)
+    return Judged(metric, before, after, ratio=ratio, tolerance=tolerance, verdict=verdict, rounds=needed)
 
 
 def _unmeasured(metric: str, base: float | None, candidate: float | None, tolerance: float | None) -> Judged:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pocketgan.bench.budget import USUAL_MS, share_within
+from pocketgan.bench.gate import Held, hold
 from pocketgan.bench.schema.result import Result
-from pocketgan.bench.statistics import frame_times, frames_per_second, summarise
+from pocketgan.bench.statistics import NS_PER_MS, frame_times, frames_per_second, summarise
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,10 @@ class Measured:
         memory_bytes: peak of the process; `runtime_memory_bytes` what the runtime itself says.
         parity_psnr_db: of the device's output; None where it is equal to the last bit, too.
         composed: the frame is put together from the times of an entry's components.
+        input: sizes of what the entry takes, as "3x256x256"; "" where the bundle was not at hand.
+        budget_ms: what a frame may take; 33.3 ms (30 FPS) where nobody asked for a budget.
+        share_within_budget: of the frames, the fraction that took at most that.
+        budget: whether it is held; None where nobody asked.
         errors: what went wrong; empty where nothing did.
         result: the raw samples.
     """
@@ -40,13 +46,18 @@ class Measured:
     memory_bytes: int | None
     runtime_memory_bytes: int | None
     parity_psnr_db: float | None
+    input: str
+    budget_ms: float
+    share_within_budget: float | None
+    budget: Held | None
     errors: tuple[str, ...]
     result: Result
 
 
-def measured(result: Result) -> Measured:
-    """The figures of a result."""
-    frames = summarise(frame_times(result.frames)) if result.frames else None
+def measured(result: Result, budget_ms: float | None = None, input: str = "") -> Measured:
+    """The figures of a result; `budget_ms` is what a frame may take, `input` what the entry takes."""
+    times = frame_times(result.frames)
+    frames, limit = (summarise(times) if times else None), budget_ms or USUAL_MS
     return Measured(
         bundle=result.bundle_name,
         digest=result.job.bundle,
@@ -54,7 +65,7 @@ def measured(result: Result) -> Measured:
         runtime=result.runtime,
         session=result.session,
         composed=result.composed,
-        fps=frames_per_second(result.frames) if result.frames else None,
+        fps=frames_per_second(result.frames) if times else None,
         median_ms=frames.median if frames else None,
         p90_ms=frames.p90 if frames else None,
         p99_ms=frames.p99 if frames else None,
@@ -64,6 +75,10 @@ def measured(result: Result) -> Measured:
         memory_bytes=result.memory.peak_bytes if result.memory else None,
         runtime_memory_bytes=result.memory.runtime_bytes if result.memory else None,
         parity_psnr_db=result.parity.psnr_db if result.parity else None,
+        input=input,
+        budget_ms=limit,
+        share_within_budget=share_within(times, limit * NS_PER_MS) if times else None,
+        budget=hold(result, budget_ms) if times and budget_ms is not None else None,
         errors=tuple(result.errors),
         result=result,
     )

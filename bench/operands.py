@@ -23,11 +23,14 @@ def judge_operands(
     most_rounds: int,
     out: Path | None,
     store: str | None,
+    budget_ms: float | None = None,
+    wait_s: float = 0,
 ) -> list[Pair]:
     """The pairs of two sides of one kind. Of two commits that pass, the candidate becomes the store's last green one.
 
     Args:
-        device, options, most_rounds, out: how bundles are measured; `options.entry` restricts all kinds.
+        device, options, most_rounds, out, wait_s: how bundles are measured; `options.entry` restricts all kinds.
+        budget_ms: what a frame of the candidate may take.
     Raises:
         BundleError, DeviceError, ResultsError: the sides differ in kind, cannot be read or measured, or share no entry.
     """
@@ -38,9 +41,19 @@ def judge_operands(
         from pocketgan.bench.compare import compare_bundles
         from pocketgan.bench.devices import find_device
 
-        sides = Path(base), Path(candidate)
-        return [one.pair for one in compare_bundles(*sides, find_device(device), options, tolerances, most_rounds, out)]
-    pairs = judge_results(_results(base, store), _results(candidate, store), tolerances)
+        comparisons = compare_bundles(
+            Path(base),
+            Path(candidate),
+            find_device(device),
+            options,
+            tolerances,
+            most_rounds,
+            out,
+            budget_ms=budget_ms,
+            wait_s=wait_s,
+        )
+        return [one.pair for one in comparisons]
+    pairs = judge_results(_results(base, store), _results(candidate, store), tolerances, budget_ms)
     pairs = [pair for pair in pairs if options.entry in (None, pair.entry)]
     if not pairs:
         raise ResultsError(f"the results share no entry {options.entry}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pocketgan import console
 from pocketgan.bench.devices.device import Device
+from pocketgan.bench.devices.waiting import locked
 from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.journal import Journal, SampleRow
 from pocketgan.bench.plan import SessionPlan
@@ -24,6 +25,7 @@ def measure(
     journal_path: Path,
     samples: Mapping[str, Sequence[SampleRow]] | None = None,
     resume: bool = False,
+    wait_s: float = 0,
 ) -> list[Result]:
     """Measure every entry of `bundles` that `device` can run, and append it to the results file.
 
@@ -35,6 +37,7 @@ def measure(
         samples: sample rows for the results file, by bundle digest.
         resume: take over the runs that the file already holds of the same jobs on this device, and go on in their
             session; runs without frames are measured again.
+        wait_s: how long to wait for a device that is busy.
     Returns:
         One Result per bundle and entry, its runs joined and its components composed, in the order of the bundles; what
         went wrong with a model is in its errors.
@@ -46,7 +49,7 @@ def measure(
     with ExitStack() as stack:
         opened = _open_all(stack, bundles)
         plan = SessionPlan(opened, device, options)
-        stack.enter_context(device.lock())
+        stack.enter_context(locked(device, wait_s))
         journal = stack.enter_context(Journal(journal_path))
         for bundle in opened:
             journal.append_bundle(bundle.digest, bundle.manifest, (samples or {}).get(bundle.digest, ()))

@@ -79,7 +79,7 @@ class GateDecision:
     """What `compare` says.
 
     Attributes:
-        verdict: PASS, REGRESSION, NOISY or INCOMPARABLE; the worst of the pairs.
+        verdict: PASS, REGRESSION, TOO SLOW, NOISY or INCOMPARABLE; the worst of the pairs.
         pairs: one for each entry that both sides have, with its metrics.
     """
 
@@ -277,6 +277,9 @@ def bench(
     most_runs: int = 20,
     out: FilePath = "results.jsonl",
     resume: bool = False,
+    min_fps: float | None = None,
+    max_ms: float | None = None,
+    wait_s: float = 0,
 ) -> list[Measured]:
     """Measure bundles: frame times, loads, memory. Entries of the same id take turns, so that they compare.
 
@@ -294,19 +297,25 @@ def bench(
         until: go on until the median's 95 % interval is so narrow, such as 0.01, `most_runs` at most.
         out: results file with all raw samples; one that is there is continued.
         resume: take over the runs that `out` already holds.
+        min_fps, max_ms: a budget: each row's `budget` says whether it is held, at 99 %; the stricter of the two counts.
+        wait_s: how long to wait for a device that another process measures on.
     Returns:
         What was measured of each bundle and entry, its raw `result` included.
     Raises:
         BundleError: a bundle is damaged.
         DeviceError: the device is unknown or locked, or can run nothing of a bundle.
-        ResultsError, StorageError: the results file is foreign or broken, or cannot be written.
+        ResultsError, StorageError: the results file is foreign or broken, or cannot be written; a budget that is none.
     """
+    from pocketgan.bench.budget import limit_ms
     from pocketgan.bench.devices import find_device
+    from pocketgan.bench.inputs import input_size
     from pocketgan.bench.jobs import JobOptions
     from pocketgan.bench.measured import measured
     from pocketgan.bench.schema.job import Warmup
     from pocketgan.bench.session import measure
+    from pocketgan.files import file_to_write
 
+    journal, budget_ms = file_to_write(out, "out"), limit_ms(min_fps, max_ms)
     options = JobOptions(
         mode=mode,
         iterations=iterations,
@@ -322,7 +331,15 @@ def bench(
         most_runs=most_runs,
     )
     paths = [Path(path) for path in ([bundles] if isinstance(bundles, str | PathLike) else bundles)]
-    return [measured(result) for result in measure(paths, find_device(device), options, Path(out), resume=resume)]
+    manifests = {}
+    for path in paths:
+        with open_bundle(path) as bundle:
+            manifests[bundle.digest] = bundle.manifest
+    results = measure(paths, find_device(device), options, journal, resume=resume, wait_s=wait_s)
+    return [
+        measured(result, budget_ms, input_size(manifests[result.job.bundle].entry(result.job.entry)))
+        for result in results
+    ]
 
 
 def compare(
@@ -338,8 +355,11 @@ def compare(
     threads: int = 1,
     out: FilePath | None = None,
     store: str | None = None,
+    min_fps: float | None = None,
+    max_ms: float | None = None,
+    wait_s: float = 0,
 ) -> GateDecision:
-    """Say whether `candidate` is slower than `base`.
+    """Say whether `candidate` is slower than `base`, and whether it holds a budget.
 
     Args:
         base, candidate: two bundles, measured now in turns; two results files; or, with `store`, two commits or tags.
@@ -348,12 +368,16 @@ def compare(
         rounds: turns of each bundle before the first look, and `most_rounds` at most.
         out: results file to append what was measured to.
         store: where commits and tags are looked up (`pocketgan store`).
+        min_fps, max_ms: what the candidate must hold, else the verdict is TOO SLOW; the stricter of the two counts.
+        wait_s: how long to wait for a device that another process measures on.
     Raises:
         BundleError, DeviceError, ResultsError: the two cannot be measured or read, or share no entry.
     """
+    from pocketgan.bench.budget import limit_ms
     from pocketgan.bench.gate import TOLERANCES, worst
     from pocketgan.bench.jobs import JobOptions
     from pocketgan.bench.operands import judge_operands
+    from pocketgan.files import file_to_write
 
     allowed = dict(TOLERANCES if tolerances is None else tolerances)
     if max_slowdown is not None:
@@ -365,8 +389,10 @@ def compare(
         device=device,
         options=JobOptions(rounds=rounds, threads=threads, entry=entry),
         most_rounds=max(rounds, most_rounds),
-        out=None if out is None else Path(out),
+        out=None if out is None else file_to_write(out, "out"),
         store=store,
+        budget_ms=limit_ms(min_fps, max_ms),
+        wait_s=wait_s,
     )
     return GateDecision(worst([pair.verdict for pair in pairs]), tuple(pairs))
 
@@ -378,9 +404,11 @@ def report(results: FilePath | Sequence[FilePath], out: FilePath = "report.html"
         ResultsError: a file is missing, broken or foreign, or there is no result in any.
     """
     from pocketgan.bench.report import write_report
+    from pocketgan.files import file_to_write
 
+    page = file_to_write(out, "out")
     paths = [Path(path) for path in ([results] if isinstance(results, str | PathLike) else results)]
-    return write_report(paths, Path(out), title)
+    return write_report(paths, page, title)
 
 
 def load_recipe(source: FilePath, settings: Sequence[str] = ()) -> Recipe:

@@ -1,7 +1,7 @@
 """What can go wrong, said to the user: what was expected, what was found, and what to do next.
 
 Every error that a user can cause is a `PocketganError`; the command line prints its one line and ends with its exit
-code. Anything else that escapes is a defect of pocketgan and keeps its traceback.
+code. Anything else that escapes is a defect of pocketgan, whose traceback is kept in a file (`pocketgan.faults`).
 """
 
 from __future__ import annotations
@@ -58,6 +58,16 @@ class ParityError(PocketganError):
 
 class DeviceError(PocketganError):
     """A device or a runtime on it that is missing, locked or has failed."""
+
+
+class DeviceBusyError(DeviceError):
+    """A device that another process measures on. `owner` names it, as "process 4711 (pocketgan bench student.pgb)"."""
+
+    def __init__(self, device: str, owner: str) -> None:
+        super().__init__(
+            f"device {device} is measuring for {owner}; wait for it to end, or let it be waited for: --wait 10m"
+        )
+        self.owner = owner
 
 
 class ResultsError(PocketganError):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pocketgan.errors import NOTHING_LOST, storage_errors
+from pocketgan.errors import NOTHING_LOST, StorageError, storage_errors
 
 
 @contextmanager
@@ -53,6 +53,62 @@ def append_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
+
+
+def file_to_write(name: str | os.PathLike[str], what: str) -> Path:
+    """A path that a file can be written to, found before the work whose outcome it shall hold.
+
+    Args:
+        what: names the path to the user, such as --out.
+    Raises:
+        StorageError: it is empty or a folder, lies under a file, or may not be written.
+    """
+    path = _named(name, what, "file")
+    with _asking(path, what):
+        if path.is_dir():
+            raise StorageError(f"{what}: {path} is a folder; name a file in it")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise StorageError(f"{what}: you may not write {path}; name another file")
+        _check_above(path, what)
+    return path
+
+
+def folder_to_write(name: str | os.PathLike[str], what: str) -> Path:
+    """A path that a folder can be written to; see `file_to_write`.
+
+    Raises:
+        StorageError: it is empty or a file, lies under a file, or may not be written.
+    """
+    path = _named(name, what, "folder")
+    with _asking(path, what):
+        if path.exists() and not path.is_dir():
+            raise StorageError(f"{what}: {path} is a file; name a folder")
+        _check_above(path, what)
+    return path
+
+
+def _named(name: str | os.PathLike[str], what: str, kind: str) -> Path:
+    if not os.fspath(name):
+        raise StorageError(f"{what} is empty (an unset variable?); name a {kind}")
+    return Path(name)
+
+
+@contextmanager
+def _asking(path: Path, what: str) -> Iterator[None]:
+    """What the system itself says of a path, such as that it is too long, is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{what}: {path} cannot be written: {error.strerror}") from error
+
+
+def _check_above(path: Path, what: str) -> None:
+    """Whether the folders that are missing above `path` can be made."""
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise StorageError(f"{what}: {path} cannot be written: {above} is a file, not a folder")
+    if not path.exists() and not os.access(above, os.W_OK | os.X_OK):
+        raise StorageError(f"{what}: {path} cannot be written: you may not write in {above}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import secrets
 import tempfile
@@ -13,6 +14,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from pocketgan.bench.devices.cool_down import wait_until_cool
 from pocketgan.bench.devices.device import Tick
@@ -25,7 +28,7 @@ from pocketgan.bench.schema.job import CoolDown, Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
-from pocketgan.errors import DeviceError, storage_errors
+from pocketgan.errors import DeviceBusyError, DeviceError, storage_errors
 from pocketgan.files import cache_folder
 from pocketgan.targets import RUNTIMES, runs_on_host
 
@@ -77,10 +80,7 @@ class LocalDevice:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-                raise DeviceError(
-                    f"device {self.name} is measuring for another pocketgan (process {owner}); wait for it to end"
-                ) from None
+                raise DeviceBusyError(self.name, _owner(os.read(descriptor, 32).decode(errors="replace"))) from None
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
             yield
@@ -177,6 +177,20 @@ class LocalDevice:
         except DeviceError as problem:
             for run in runs:
                 run.fail(str(problem))
+
+
+def _owner(written: str) -> str:
+    """The process that has the lock, which wrote its number there: by its command, where the system tells it."""
+    number = written.strip()
+    called = "another pocketgan"
+    try:
+        words = psutil.Process(int(number)).cmdline()[1:]
+        # Options may hold what is nobody's business, such as a database's password.
+        plain = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        called = " ".join([Path(plain[0]).name, *plain[1:3]]) if plain else called
+    except (ValueError, psutil.Error):
+        pass
+    return f"{called} (process {number or 'unknown'})"
 
 
 def _groups(runs: list[Recording]) -> list[list[Recording]]:

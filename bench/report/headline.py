@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pocketgan.bench.budget import USUAL_MS
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Group, Measurement, Selection, speed
 
@@ -62,7 +63,7 @@ def headline(selection: Selection, hero: Hero | None) -> Headline:
     if hero is None:
         return _nothing_measured(selection)
     item, first = hero.item, hero.group.first
-    after = f" on {first.device.name} in {labels.runtime_name(first.runtime)}"
+    after = f" on {labels.device_name(first.device)} in {labels.runtime_name(first.runtime)}"
     clauses = _clauses(hero)
     if item.flagged:
         clauses.append("with errors, see below")
@@ -80,7 +81,7 @@ def tiles(hero: Hero) -> list[Tile]:
         Tile(
             "Frames within 16.7 ms",
             *_split(labels.percent(timing.share_within(1000 / 60))),
-            f"the 60 FPS budget; {labels.percent(timing.share_within(1000 / 30))} within 33.3 ms",
+            f"the 60 FPS budget; {labels.percent(timing.share_within(USUAL_MS))} within 33.3 ms",
         ),
     ]
     if manifest.cost is not None:

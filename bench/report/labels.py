@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pocketgan.bench.schema.result import DeviceInfo
 from pocketgan.targets import RUNTIMES
 
 ROLES = {
@@ -55,6 +56,11 @@ def quality_order(keys: set[str]) -> list[str]:
 def runtime_name(runtime: str) -> str:
     """The runtime as its makers write it."""
     return RUNTIMES[runtime].label if runtime in RUNTIMES else runtime
+
+
+def device_name(device: DeviceInfo) -> str:
+    """The device as people know it: a host by its processor, because every host is "local"."""
+    return device.cpu if device.kind == "local" else device.name
 
 
 def significant(value: float, digits: int = 3) -> str:

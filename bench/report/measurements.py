@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pocketgan.bench.budget import share_within
 from pocketgan.bench.gate import circumstances, differing
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.report.labels import ROLE_ORDER
@@ -34,7 +35,7 @@ class Timing:
 
     def share_within(self, limit_ms: float) -> float:
         """Fraction of frames that took at most `limit_ms`."""
-        return float(np.mean(self.times_ms <= limit_ms))
+        return share_within(self.times_ms.tolist(), limit_ms)
 
 
 @dataclass(frozen=True)

@@ -63,15 +63,18 @@ def _session(items: list[Measurement]) -> Session:
         ("Session", results[0].session),
     ]
     return Session(
-        device.name, device.simulated, tuple((key, value) for key, value in facts if value), _commands(items)
+        labels.device_name(device),
+        device.simulated,
+        tuple((key, value) for key, value in facts if value),
+        _commands(items),
     )
 
 
 def _device(device: DeviceInfo) -> str:
-    model = "" if device.model in ("", device.name) else f", {device.model}"
+    model = "" if device.model in ("", labels.device_name(device)) else f", {device.model}"
     where = {"local": "the host that ran pocketgan", "android": "Android device", "ios": "iOS device"}[device.kind]
     simulated = ", SIMULATED: its times say nothing about a real device" if device.simulated else ""
-    return f"{device.name}{model} ({where}{simulated})"
+    return f"{labels.device_name(device)}{model} ({where}{simulated})"
 
 
 def _rule(item: Measurement) -> str:

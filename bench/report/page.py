@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from pocketgan.bench.inputs import input_size
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.report import charts, labels, method, tables
 from pocketgan.bench.report.headline import Headline, Tile, choose_hero, headline, tiles
@@ -130,8 +131,10 @@ def build_page(results: Results, title: str | None = None) -> Page:
 def _heading(group: Group) -> tuple[str, str]:
     """Runtime and entry; and under it mode, threads, device."""
     first, job = group.first, group.first.job
+    # Members of other sizes are told to be not comparable.
+    size = input_size(group.members[0].bundle.manifest.entry(job.entry), job.component)
     units = "" if job.compute_units == "all" else f" · compute units {job.compute_units}"
-    note = f"{job.mode} · {labels.plural(job.threads, 'thread')}{units} · {group.device.name}"
+    note = f"{job.mode} · {labels.plural(job.threads, 'thread')}{units} · {size} · {labels.device_name(group.device)}"
     return f"{labels.runtime_name(first.runtime)} · {job.entry}", note
 
 
@@ -185,7 +188,8 @@ def _sustained(item: Measurement) -> Chart | None:
     run = sustained_run(item.name, item.role, item.result)
     if run is None:
         return None
-    where = f"{item.result.job.entry} · {labels.runtime_name(item.result.runtime)} · {item.result.device.name}"
+    result = item.result
+    where = f"{result.job.entry} · {labels.runtime_name(result.runtime)} · {labels.device_name(result.device)}"
     chart = frame_rate_over_time(run, f"Frame rate over time, {item.name}")
     return Chart(f"{item.name} {run.verdict}", where, chart)
 
@@ -196,7 +200,8 @@ def _failure(item: Measurement) -> Failure:
 
 def _where(item: Measurement) -> str:
     result = item.result
-    return f"{result.job.entry} in {labels.runtime_name(result.runtime)} on {result.device.name}, {result.job.mode}"
+    device = labels.device_name(result.device)
+    return f"{result.job.entry} in {labels.runtime_name(result.runtime)} on {device}, {result.job.mode}"
 
 
 def _picture_rows(bundles: Sequence[BundleRecord]) -> list[list[Picture]]:

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from pocketgan.bench.budget import USUAL_MS
+from pocketgan.bench.inputs import input_size
 from pocketgan.bench.journal import read_results
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.headline import choose_hero, headline
+from pocketgan.bench.report.markdown import escaped, table
 from pocketgan.bench.report.measurements import Measurement, Selection, select
 from pocketgan.errors import ResultsError
 
-COLUMNS = ("model", "entry", "device", "mode", "FPS", "95 % interval", "median", "p90", "memory", "size", "parity")
+COLUMNS = (
+    "model", "entry", "input", "device", "mode", "FPS", "95 % interval", "median", "p90", "within 33.3 ms", "memory",
+    "size", "parity",
+)  # fmt: skip
 
 
 def selection_of(results: Sequence[Path]) -> Selection:
@@ -29,14 +35,14 @@ def selection_of(results: Sequence[Path]) -> Selection:
 
 def markdown(selection: Selection) -> str:
     """The headline, a table of everything measured, and what to know of it."""
-    lines = [f"### {headline(selection, choose_hero(selection)).text}", ""]
-    lines += [_line(COLUMNS), _line(["---"] * len(COLUMNS)), *(_line(_row(item)) for item in selection.timed), ""]
-    lines += [
-        f"* {item.name} {item.result.job.entry}: {error}" for item in selection.failed for error in item.result.errors
+    lines = [f"### {escaped(headline(selection, choose_hero(selection)).text)}", ""]
+    lines += [*table(COLUMNS, [_row(item) for item in selection.timed]), ""]
+    notes = [
+        f"{item.name} {item.result.job.entry}: {error}" for item in selection.failed for error in item.result.errors
     ]
-    lines += [f"* {item.name}: simulated, no performance number" for item in selection.simulated]
-    lines += [f"* {item.name} cannot be compared: {', '.join(item.differences)}" for item in selection.incomparable]
-    return "\n".join(lines).rstrip() + "\n"
+    notes += [f"{item.name}: simulated, no performance number" for item in selection.simulated]
+    notes += [f"{item.name} cannot be compared: {', '.join(item.differences)}" for item in selection.incomparable]
+    return "\n".join([*lines, *(f"* {escaped(note)}" for note in notes)]).rstrip() + "\n"
 
 
 def junit(selection: Selection) -> str:
@@ -45,7 +51,7 @@ def junit(selection: Selection) -> str:
     root = ElementTree.Element("testsuites", name="pocketgan report")
     suites: dict[str, list[Measurement]] = {}
     for item in selection.latest:
-        suites.setdefault(item.result.device.name, []).append(item)
+        suites.setdefault(labels.device_name(item.result.device), []).append(item)
     for device, items in suites.items():
         failed = sum(bool(item.result.errors) for item in items)
         skipped = sum(item.result.device.simulated and not item.result.errors for item in items)
@@ -60,7 +66,7 @@ def junit(selection: Selection) -> str:
             elif item.result.device.simulated:
                 ElementTree.SubElement(case, "skipped", message="simulated: no performance number")
             elif item.timing is not None:
-                ElementTree.SubElement(case, "system-out").text = ", ".join(_row(item)[4:])
+                ElementTree.SubElement(case, "system-out").text = ", ".join(_row(item)[5:])
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -76,18 +82,15 @@ def _row(item: Measurement) -> tuple[str, ...]:
     return (
         item.name,
         result.job.entry + (" (composed)" if result.composed else ""),
-        result.device.name,
+        input_size(item.bundle.manifest.entry(result.job.entry), result.job.component),
+        labels.device_name(result.device),
         result.job.mode,
         labels.fps(timing.fps),
         "-" if timing.bounds is None else " to ".join(labels.fps(bound) for bound in timing.bounds),
         labels.milliseconds(timing.summary.median),
         labels.milliseconds(timing.summary.p90),
+        labels.percent(timing.share_within(USUAL_MS)),
         "-" if result.memory is None else labels.size(result.memory.peak_bytes),
         labels.size(entry.bytes),
         parity,
     )
-
-
-def _line(cells: Sequence[str]) -> str:
-    plain = (cell.replace("|", "\\|") for cell in cells)
-    return f"| {' | '.join(plain)} |"

@@ -30,16 +30,17 @@ class Run:
     @property
     def verdict(self) -> str:
         """In words: whether the frame rate held."""
-        first, last = (1000 / self.course.levels[place].value for place in (0, -1))
+        levels, best = self.course.levels, self.course.best
+        last = 1000 / levels[-1].value
         if not self.course.throttled:
             return f"holds {labels.fps(last)} FPS for {self.course.times_s[-1]:.0f} s"
         began = next(
             self.course.times_s[level.start]
-            for level in self.course.levels[1:]
-            if level.value >= self.course.levels[0].value * 1.02
+            for level in levels[levels.index(best) + 1 :]
+            if level.value >= best.value * 1.02
         )
         return (
-            f"falls from {labels.fps(first)} to {labels.fps(last)} FPS "
+            f"falls from {labels.fps(1000 / best.value)} to {labels.fps(last)} FPS "
             f"({-self.course.slowdown / (1 + self.course.slowdown):+.0%}), first after {began:.0f} s"
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from pocketgan.bench.inputs import input_size
 from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Group, Measurement, Selection
@@ -55,7 +56,12 @@ def model_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
     columns = [Column("Model", number=False)]
     quality = [labels.quality_label(key) for key in keys]
     columns += [Column(label.name) for label in quality]
-    columns += [Column("MACs", "per frame"), Column("Parameters"), Column("Size", "smallest form")]
+    columns += [
+        Column("Input", number=False),
+        Column("MACs", "per frame"),
+        Column("Parameters"),
+        Column("Size", "smallest form"),
+    ]
     columns += [Column("FPS", group_name(group, selection)) for group in selection.groups]
     rows = []
     for bundle in bundles:
@@ -64,6 +70,7 @@ def model_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
         for key in keys:
             value = manifest.quality.get(key) if manifest.trained else None
             row.append(NOTHING if value is None else Cell(labels.significant(value), value=value))
+        row.append(Cell(", ".join(dict.fromkeys(map(input_size, manifest.entries)))))
         row.append(NOTHING if cost is None else Cell(labels.count(cost.macs), value=cost.macs))
         row.append(NOTHING if cost is None else Cell(labels.count(cost.params), value=cost.params))
         smallest = min(manifest.entries, key=lambda entry: entry.bytes)
@@ -78,6 +85,7 @@ def form_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
     """Every exported form of every bundle: size, parity against its floor, delegation, minimum OS, measured or not."""
     columns = (
         Column("Form", number=False),
+        Column("Input", number=False),
         Column("Runtime", number=False),
         Column("Size"),
         Column("Parity", "PSNR to its source"),
@@ -94,7 +102,8 @@ def form_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
             size = Cell(labels.size(entry.bytes), value=entry.bytes)
             measured = _measured_cell(bundle, entry, selection)
             parity = _parity_cell(entry) if bundle.manifest.has_reference(entry) else Cell(labels.NO_REFERENCE)
-            rows.append((form, runtime, size, parity, _delegation_cell(entry), os, measured))
+            pixels = Cell(input_size(entry))
+            rows.append((form, pixels, runtime, size, parity, _delegation_cell(entry), os, measured))
     return Table("Exported forms", columns, tuple(rows))
 
 
@@ -103,6 +112,7 @@ def start_table(selection: Selection) -> Table | None:
     columns = (
         Column("Model", number=False),
         Column("Entry", number=False),
+        Column("Input", number=False),
         Column("Cold load", "fresh process"),
         Column("Warm load"),
         Column("First inference"),
@@ -120,8 +130,9 @@ def start_table(selection: Selection) -> Table | None:
         total = "" if memory is None else f"{labels.size(memory.peak_bytes)} in all"
         rows.append(
             (
-                Cell(item.name, result.device.name, role=item.role),
+                Cell(item.name, labels.device_name(result.device), role=item.role),
                 Cell(result.job.entry, labels.runtime_name(result.runtime)),
+                Cell(input_size(item.bundle.manifest.entry(result.job.entry), result.job.component)),
                 _time_cell(result.cold_load_ns),
                 _time_cell(result.warm_load_ns),
                 _time_cell(result.first_inference_ns),
@@ -134,7 +145,7 @@ def start_table(selection: Selection) -> Table | None:
 
 def device_matrix(selection: Selection) -> Table | None:
     """Frame rates of every model and form on every device; None where there is only one."""
-    devices = list(dict.fromkeys(group.device.name for group in selection.groups))
+    devices = list(dict.fromkeys(labels.device_name(group.device) for group in selection.groups))
     if len(devices) < 2:
         return None
     cells: dict[tuple[str, str, str], dict[str, Cell]] = {}
@@ -142,8 +153,9 @@ def device_matrix(selection: Selection) -> Table | None:
     for group in selection.groups:
         for member in group.members:
             job = member.result.job
-            key = (member.name, f"{job.entry}, {labels.plural(job.threads, 'thread')}", job.mode)
-            cells.setdefault(key, {})[group.device.name] = fps_cell(member)
+            size = input_size(member.bundle.manifest.entry(job.entry), job.component)
+            key = (member.name, f"{job.entry}, {size}, {labels.plural(job.threads, 'thread')}", job.mode)
+            cells.setdefault(key, {})[labels.device_name(group.device)] = fps_cell(member)
             roles[key] = member.role
     columns = [Column("Model", number=False), Column("Entry", number=False)]
     columns += [Column(device, "FPS") for device in devices]
@@ -163,7 +175,7 @@ def group_name(group: Group, selection: Selection) -> str:
     first = group.first
     parts = [first.job.entry]
     for of in (
-        lambda result: result.device.name,
+        lambda result: labels.device_name(result.device),
         lambda result: result.job.mode,
         lambda result: labels.plural(result.job.threads, "thread"),
         lambda result: f"compute units {result.job.compute_units}",

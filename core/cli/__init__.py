@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 import typer
 
-from pocketgan import __version__, console
+from pocketgan import __version__, console, faults
 from pocketgan.cli import (
     baseline,
     bundles,
@@ -71,7 +73,8 @@ def root(
 
 
 def main() -> None:
-    """Run the command line and end the process with the exit code of the design: 0, 1, 2 or 3."""
+    """Run the command line and end the process with the exit code of the design: 0, 1, 2, 3 or, for a fault of
+    pocketgan's own, 70."""
     console.use_json("--json" in sys.argv)
     try:
         with storage_errors("the output"):
@@ -90,4 +93,11 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         console.error("stopped; run the same command again to continue")
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has enough; what is still buffered would raise again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as fault:
+        console.error(faults.record(fault))
+        sys.exit(faults.EXIT_CODE)
     sys.exit(code if isinstance(code, int) else 0)

@@ -9,10 +9,18 @@ from typing import Annotated
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import Json
+from pocketgan.cli.options import Json, output_file
 
 baseline = typer.Typer(name="baseline", help="Bundles of what you would ship otherwise.", no_args_is_help=True)
-Out = Annotated[Path, typer.Option("--out", help="Bundle to write (.pgb); it appears whole or not at all.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        parser=output_file("--out"),
+        metavar="FILE",
+        help="Bundle to write (.pgb); it appears whole or not at all.",
+    ),
+]
 
 
 @baseline.command()

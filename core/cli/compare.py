@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, parse_share
+from pocketgan.cli.options import EntryId, Json, output_file, parse_duration, parse_share
+from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, finite, held_payload
 
 if TYPE_CHECKING:
     from pocketgan.bench.gate import Judged, Pair
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 Operand = Annotated[
     str, typer.Argument(help="A bundle (.pgb), measured now, a results file (.jsonl), or with --store a commit or tag.")
 ]
-# NOISY and INCOMPARABLE decide nothing.
-EXIT_CODES = {"PASS": 0, "REGRESSION": 1}
-UNDECIDED = 3
 
 
 def compare(
@@ -40,11 +37,31 @@ def compare(
     ] = 160,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime.")] = 1,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="File to append a summary to, such as $GITHUB_STEP_SUMMARY.")
+        Path | None,
+        typer.Option(
+            "--markdown",
+            parser=output_file("--markdown"),
+            metavar="FILE",
+            help="File to append a summary to, such as $GITHUB_STEP_SUMMARY.",
+        ),
     ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="JUnit XML to write: a test for each metric.")] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit",
+            parser=output_file("--junit"),
+            metavar="FILE",
+            help="JUnit XML to write: a test for each metric.",
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Results file to append what was measured to, for `pocketgan report`.")
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=output_file("--out"),
+            metavar="FILE",
+            help="Results file to append what was measured to, for `pocketgan report`.",
+        ),
     ] = None,
     store: Annotated[
         str | None,
@@ -52,11 +69,14 @@ def compare(
             "--store", envvar="POCKETGAN_STORE", help="Where commits and tags are looked up; PASS moves last-green."
         ),
     ] = None,
+    min_fps: MinFps = None,
+    max_ms: MaxMs = None,
+    wait: Wait = "0s",
     json: Json = False,
 ) -> None:
-    """Say whether CANDIDATE is slower than BASE.
+    """Say whether CANDIDATE is slower than BASE, or than a budget.
 
-    PASS (exit code 0), REGRESSION (1), NOISY or INCOMPARABLE (3).
+    PASS (exit code 0), REGRESSION or TOO SLOW (1), NOISY or INCOMPARABLE (3).
     """
     from pocketgan import api
     from pocketgan.bench.gate import read_tolerances
@@ -77,6 +97,9 @@ def compare(
         threads=threads,
         out=out,
         store=store,
+        min_fps=min_fps,
+        max_ms=max_ms,
+        wait_s=parse_duration(wait, "--wait"),
     )
     verdict, pairs = decision.verdict, decision.pairs
     if markdown is not None:
@@ -84,7 +107,7 @@ def compare(
     if junit is not None:
         write_atomic(junit, verdicts.junit(pairs))
     console.result(_payload(pairs, verdict), "\n".join([*_text(pairs), verdict]))
-    raise typer.Exit(EXIT_CODES.get(verdict, UNDECIDED))
+    raise typer.Exit(exit_code(verdict))
 
 
 def _payload(pairs: Sequence[Pair], verdict: str) -> dict[str, Any]:
@@ -93,9 +116,15 @@ def _payload(pairs: Sequence[Pair], verdict: str) -> dict[str, Any]:
             "bundle": pair.bundle,
             "entry": pair.entry,
             "verdict": pair.verdict,
+            "input": pair.input,
             "differences": list(pair.differences),
+            "took_turns": pair.took_turns,
+            "decide_with": pair.decide_with,
             **_ratio(pair.metrics[0]),
             "metrics": {one.metric: _metric(one) for one in pair.metrics},
+            "budget": None
+            if pair.budget is None
+            else {**held_payload(pair.budget), "base_share_within": pair.base_share_within},
         }
         for pair in pairs
     ]
@@ -106,8 +135,8 @@ def _payload(pairs: Sequence[Pair], verdict: str) -> dict[str, Any]:
 def _metric(one: Judged) -> dict[str, Any]:
     return {
         "verdict": one.verdict,
-        "base": _finite(one.base),
-        "candidate": _finite(one.candidate),
+        "base": finite(one.base),
+        "candidate": finite(one.candidate),
         "tolerance": one.tolerance,
         "rounds_needed": one.rounds,
         **_ratio(one),
@@ -117,11 +146,7 @@ def _metric(one: Judged) -> dict[str, Any]:
 def _ratio(one: Judged) -> dict[str, float | None]:
     if one.ratio is None:
         return {"ratio": None, "ci_low": None, "ci_high": None}
-    return {"ratio": one.ratio.estimate, "ci_low": _finite(one.ratio.low), "ci_high": _finite(one.ratio.high)}
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    return {"ratio": one.ratio.estimate, "ci_low": finite(one.ratio.low), "ci_high": finite(one.ratio.high)}
 
 
 def _text(pairs: Sequence[Pair]) -> list[str]:
@@ -129,5 +154,10 @@ def _text(pairs: Sequence[Pair]) -> list[str]:
 
     lines: list[str] = []
     for pair in pairs:
-        lines += [f"{pair.bundle} {pair.entry}", console.table(COLUMNS, rows(pair)), *remarks(pair), ""]
+        lines += [
+            f"{pair.bundle} {pair.entry} {pair.input}".strip(),
+            console.table(COLUMNS, rows(pair)),
+            *remarks(pair),
+            "",
+        ]
     return lines

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, StoreAt, parse_share
+from pocketgan.cli.options import EntryId, Json, StoreAt, output_file, parse_share
 
 if TYPE_CHECKING:
     from pocketgan.bench.changes import Level
@@ -68,7 +68,15 @@ def tag(
 
 @store.command()
 def export(
-    out: Annotated[Path, typer.Option("--out", help="File to write: .jsonl, or .parquet for data frames and SQL.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            parser=output_file("--out"),
+            metavar="FILE",
+            help="File to write: .jsonl, or .parquet for data frames and SQL.",
+        ),
+    ],
     where: StoreAt = DEFAULT,
     commit: Annotated[str | None, typer.Option("--commit", help="Of one commit or tag alone.")] = None,
     json: Json = False,

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, parse_share
+from pocketgan.cli.options import EntryId, Json, output_file, parse_duration, parse_share
+from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, held_payload
 from pocketgan.recipe.choices import Mode
 
 if TYPE_CHECKING:
+    from pocketgan.bench.gate import Held
     from pocketgan.bench.measured import Measured
     from pocketgan.bench.schema.result import DeviceInfo
 
 BundlePaths = Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles (.pgb) to measure side by side.")]
 DeviceName = Annotated[str, typer.Option("--device", help="Where to run; see `pocketgan devices`.")]
 
-COLUMNS = ("bundle", "entry", "runtime", "FPS", "median ms", "p90 ms", "first ms", "load ms", "memory MB")
+COLUMNS = ("bundle", "entry", "input", "runtime", "FPS", "median ms", "p90 ms", "first ms", "load ms", "memory MB")
 
 
 def bench(
@@ -53,18 +55,29 @@ def bench(
         str | None, typer.Option("--until", help="Go on until the median's 95 % interval is so narrow, such as 1%.")
     ] = None,
     most_runs: Annotated[int, typer.Option("--most-runs", min=1, help="Runs at most, with --until.")] = 20,
-    out: Annotated[Path, typer.Option("--out", help="Results file; one that is there is continued.")] = Path(
-        "results.jsonl"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            parser=output_file("--out"),
+            metavar="FILE",
+            help="Results file; one that is there is continued.",
+        ),
+    ] = Path("results.jsonl"),
     resume: Annotated[bool, typer.Option("--resume", help="Skip what the results file already holds.")] = False,
+    min_fps: MinFps = None,
+    max_ms: MaxMs = None,
+    wait: Wait = "0s",
     json: Json = False,
 ) -> None:
     """Measure bundles: frame times, loads, memory.
 
     Entries of the same id take turns, so that they compare. They run on this computer, which is no phone: its figures
-    compare models with each other, and a phone has other ones.
+    compare models with each other, and a phone has other ones. With --min-fps or --max-ms each gets a verdict: PASS
+    (exit code 0), TOO SLOW (1) or NOISY (3).
     """
     from pocketgan import api
+    from pocketgan.bench.gate import worst
     from pocketgan.bench.schema.job import CoolDown, Warmup
 
     _start(json)
@@ -88,16 +101,24 @@ def bench(
         most_runs=most_runs,
         out=out,
         resume=resume,
+        min_fps=min_fps,
+        max_ms=max_ms,
+        wait_s=parse_duration(wait, "--wait"),
     )
-    payload = {
+    payload: dict[str, Any] = {
         "results": str(out),
         "device": device,
         "measured_on": [_machine(info) for info in _devices(rows)],
         "measured": [_figures(row) for row in rows],
     }
+    verdicts = [row.budget.verdict for row in rows if row.budget is not None]
+    if verdicts:
+        payload["verdict"] = worst(verdicts)
     console.result(payload, _bench_text(rows, out))
     if any(row.fps is None for row in rows):
         raise typer.Exit(1)
+    if verdicts:
+        raise typer.Exit(exit_code(worst(verdicts)))
 
 
 def devices(json: Json = False) -> None:
@@ -144,14 +165,32 @@ def verify(
 
 def report(
     results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Results files (.jsonl).")],
-    out: Annotated[Path, typer.Option("--out", help="Page to write; it appears whole or not at all.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            parser=output_file("--out"),
+            metavar="FILE",
+            help="Page to write; it appears whole or not at all.",
+        ),
+    ] = Path("report.html"),
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="File to append the figures to, such as $GITHUB_STEP_SUMMARY.")
+        Path | None,
+        typer.Option(
+            "--markdown",
+            parser=output_file("--markdown"),
+            metavar="FILE",
+            help="File to append the figures to, such as $GITHUB_STEP_SUMMARY.",
+        ),
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option("--junit", help="JUnit XML to write: a test for each entry measured.")
+        Path | None,
+        typer.Option(
+            "--junit",
+            parser=output_file("--junit"),
+            metavar="FILE",
+            help="JUnit XML to write: a test for each entry measured.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -179,7 +218,8 @@ def _start(json: bool) -> None:
 
 def _figures(row: Measured) -> dict[str, Any]:
     """Everything but the raw samples, which are in the results file."""
-    return {field.name: getattr(row, field.name) for field in fields(row) if field.name != "result"}
+    figures = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "result"}
+    return {**figures, "budget": None if row.budget is None else held_payload(row.budget)}
 
 
 def _devices(rows: Sequence[Measured]) -> list[DeviceInfo]:
@@ -192,7 +232,8 @@ def _machine(info: DeviceInfo) -> dict[str, Any]:
 
 
 def _bench_text(rows: Sequence[Measured], out: Path) -> str:
-    from pocketgan.bench.report.labels import significant
+    from pocketgan.bench.report.labels import device_name, percent, plural, significant
+    from pocketgan.bench.report.verdicts import budget_line
 
     def cell(value: float | None) -> str:
         return "-" if value is None else significant(value)
@@ -201,23 +242,31 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
         (
             row.bundle,
             row.entry + (" (composed)" if row.composed else ""),
+            row.input,
             row.runtime,
             *map(cell, (row.fps, row.median_ms, row.p90_ms, row.first_inference_ms, row.cold_load_ms)),
             cell(None if row.memory_bytes is None else row.memory_bytes / 1e6),
+            "-" if row.share_within_budget is None else percent(row.share_within_budget),
         )
         for row in rows
     ]
+
+    def told(held: Held) -> str:
+        more = "" if held.frames is None else f" (--iterations {held.frames})"
+        return f"{budget_line(held)}{more}"
+
+    def machine(info: DeviceInfo) -> str:
+        no_phone = ": no phone" if info.kind == "local" else ""
+        return f"{device_name(info)}, {plural(info.cores, 'core')}, {info.os}{no_phone}"
+
     problems = [f"{row.bundle} {row.entry}: {problem}" for row in rows for problem in row.errors]
     return "\n".join(
         [
-            console.table(COLUMNS, cells),
+            console.table((*COLUMNS, f"in {significant(rows[0].budget_ms)} ms"), cells),
             "",
             *problems,
-            *(
-                f"measured on {info.cpu}, {info.cores} cores, {info.os}"
-                + (": this computer, no phone" if info.kind == "local" else "")
-                for info in _devices(rows)
-            ),
+            *(f"{row.bundle} {row.entry}: {told(row.budget)}" for row in rows if row.budget is not None),
+            f"measured on {', '.join(map(machine, _devices(rows)))}",
             f"results: {out}",
             f"report:  pocketgan report {shlex.quote(str(out))} --out report.html",
         ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import Json
+from pocketgan.cli.options import Json, output_bundle
 from pocketgan.targets import CALIBRATED, DEFAULT_SOC, IOS, PRECISIONS, TARGETS
 
 if TYPE_CHECKING:
@@ -23,7 +23,13 @@ def export(
         str, typer.Option("--target", help=f"Comma-separated: {', '.join(TARGETS)}.", show_default=False)
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the unpacked bundle, or a .pgb file; whole or not there.")
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=output_bundle,
+            metavar="PATH",
+            help="Folder of the unpacked bundle, or a .pgb file; whole or not there.",
+        ),
     ] = None,
     precision: Annotated[
         str | None,

@@ -3,14 +3,54 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pocketgan.files import file_to_write, folder_to_write
+
+
+def output_file(option: str) -> Callable[[str], Path]:
+    """A parser for an option that names a file to write: what cannot be written is found before the command begins."""
+
+    def parse(text: str) -> Path:
+        return file_to_write(text, option)
+
+    return parse
+
+
+def output_folder(option: str) -> Callable[[str], Path]:
+    """As `output_file`, for a folder."""
+
+    def parse(text: str) -> Path:
+        return folder_to_write(text, option)
+
+    return parse
+
+
+def output_bundle(text: str) -> Path:
+    """As `output_file`, for a bundle: a .pgb file, or the folder of an unpacked one."""
+    return file_to_write(text, "--out") if Path(text).suffix == ".pgb" else folder_to_write(text, "--out")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
-OutFile = Annotated[Path, typer.Option("--out", help="File to write; it appears whole or not at all.")]
+OutFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        parser=output_folder("--out"),
+        metavar="DIR",
+        help="Folder to write; it appears whole or not at all.",
+    ),
+]
+OutFile = Annotated[
+    Path,
+    typer.Option(
+        "--out", parser=output_file("--out"), metavar="FILE", help="File to write; it appears whole or not at all."
+    ),
+]
 EntryId = Annotated[str | None, typer.Option("--entry", help="One entry only, such as onnx-fp32.")]
 StoreAt = Annotated[
     str,
@@ -21,6 +61,20 @@ StoreAt = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe's field: teacher.steps=50.")
 ]
+
+
+def parse_duration(text: str, option: str) -> float:
+    """`90s`, `10m`, `2h` or a bare number of seconds -> seconds.
+
+    Raises:
+        ResultsError: it is no duration; names the option.
+    """
+    from pocketgan.errors import ResultsError
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None:
+        raise ResultsError(f"{option} is a time such as 90s, 10m or 1h, not {text!r}")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def parse_share(text: str, option: str) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import Json, Settings
+from pocketgan.cli.options import Json, Settings, output_folder
 
 if TYPE_CHECKING:
     from pocketgan.pipeline.way import RunSummary
@@ -22,7 +22,12 @@ Source = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or
 
 def run(
     source: Source,
-    out: Annotated[Path | None, typer.Option("--out", help="Run directory; runs/NAME where absent.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", parser=output_folder("--out"), metavar="DIR", help="Run directory; runs/NAME where absent."
+        ),
+    ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder of pairs for a recipe that reads one.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
     settings: Settings = None,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pocketgan.bench.devices.host import cpu_name
 from pocketgan.bench.journal import read_results
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,8 +22,12 @@ def test_bench_prints_a_table_and_where_the_results_are(
     done = pocketgan("bench", make_bundle("a"), make_bundle("b", layers=3), *QUICK)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].split()[:4] == ["bundle", "entry", "runtime", "FPS"]
-    assert [line.split()[:3] for line in lines[2:4]] == [[name, "onnx-fp32", "onnxruntime"] for name in "ab"]
+    assert lines[0].split()[:5] == ["bundle", "entry", "input", "runtime", "FPS"]
+    assert lines[0].endswith("  in 33.3 ms")
+    assert [line.split()[:4] for line in lines[2:4]] == [[n, "onnx-fp32", "3x16x16", "onnxruntime"] for n in "ab"]
+    assert all(line.endswith("100 %") for line in lines[2:4])
+    assert f"measured on {cpu_name()}, " in done.stdout
+    assert ": no phone" in done.stdout
     assert "pocketgan report results.jsonl --out report.html" in lines[-1]
     assert len(read_results([tmp_path / "results.jsonl"]).results) == 2
     assert done.stderr == ""
@@ -37,6 +42,22 @@ def test_bench_json_is_one_object_of_numbers(
     assert row["cold_load_ms"] > 0
     assert row["memory_bytes"] > 1e7
     assert row["errors"] == []
+    assert row["share_within_budget"] == 1
+    assert row["budget"] is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "code", "verdict"),
+    [(("--min-fps", "0.001"), 0, "PASS"), (("--max-ms", "1e-6"), 1, "TOO SLOW")],
+)
+def test_bench_judges_a_budget(
+    pocketgan: Command, make_bundle: Callable[..., Path], budget: tuple[str, str], code: int, verdict: str
+) -> None:
+    done = pocketgan("bench", make_bundle(), "--iterations", 16, "--runs", 1, *budget, "--json")
+    assert done.returncode == code
+    found = json.loads(done.stdout)
+    assert found["verdict"] == found["measured"][0]["budget"]["verdict"] == verdict
+    assert found["measured"][0]["share_within_budget"] == (verdict == "PASS")
 
 
 @pytest.mark.parametrize("mode", ["throughput", "sustained"])

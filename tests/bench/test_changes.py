@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pocketgan.bench.changes import change_points, throttling
+from pocketgan.bench.changes import Level, Throttling, change_points, throttling
+from pocketgan.bench.report.sustained import Run
 
 NOISE = 0.015
 
@@ -73,3 +74,35 @@ def test_throttling_is_seen_and_steadiness_too() -> None:
     assert cool.times_s[-1] == pytest.approx(118, abs=3)
     with pytest.raises(ValueError, match="fewer than two frames"):
         throttling([0], [1])
+
+
+@pytest.mark.parametrize(
+    ("levels_ms", "slowdown", "throttled"),
+    [
+        ((12, 8, 12), 0.5, True),  # the first level was no better than the last: it had not warmed up
+        ((8, 12), 0.5, True),
+        ((12, 8), 0.0, False),
+        ((8, 12, 8.2), 0.025, False),  # it came back
+        ((9, 9), 0.0, False),
+    ],
+)
+def test_throttling_is_measured_against_the_best_sustained_level(
+    levels_ms: tuple[float, ...], slowdown: float, throttled: bool
+) -> None:
+    """Half a minute on each level."""
+    rng, starts, times, now = np.random.default_rng(8), [], [], 0
+    for number, level in enumerate(levels_ms, 1):
+        while now < number * 30e9:
+            starts.append(now)
+            times.append(int(level * 1e6 * np.exp(0.01 * rng.standard_normal())))
+            now += times[-1]
+    course = throttling(starts, times)
+    assert course.slowdown == pytest.approx(slowdown, abs=0.01)
+    assert course.throttled is throttled
+
+
+def test_the_fall_is_told_from_the_best_level() -> None:
+    levels = (Level(0, 10, 12.0), Level(10, 20, 8.0), Level(20, 30, 12.0))
+    course = Throttling(tuple(map(float, range(30))), (12.0,) * 10 + (8.0,) * 10 + (12.0,) * 10, levels, 0.0)
+    told = Run("student", "student", course, ()).verdict
+    assert told == "falls from 125 to 83.3 FPS (-33%), first after 20 s"

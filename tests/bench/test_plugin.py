@@ -21,7 +21,7 @@ def test_speed(bundle_benchmark):
     bundle_benchmark("candidate.pgb", iterations=20, rounds=4, runs=2)
 
 def test_is_not_slower(bundle_benchmark):
-    bundle_benchmark("candidate.pgb", against="main.pgb", rounds=8)
+    bundle_benchmark("candidate.pgb", against="main.pgb", rounds=8, max_slowdown=0.5)
 """
 Suite = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -69,6 +69,102 @@ def test_benchmark_compare_of_pytest_benchmark_works_too(suite: Suite) -> None:
     slower = suite(12, "-k", "speed", "--benchmark-compare", "--benchmark-compare-fail", "median:60%")
     assert slower.returncode != 0, slower.stdout
     assert "median" in slower.stdout + slower.stderr
+
+
+MARKED = """
+import time
+import pytest
+
+pytestmark = pytest.mark.benchmark(group="module")
+
+@pytest.mark.benchmark(group="phone", max_time=5)
+def test_marked(bundle_benchmark):
+    bundle_benchmark("candidate.pgb", iterations=6, rounds=2, runs=1)
+
+@pytest.mark.parametrize("count", [6])
+def test_of_module(bundle_benchmark, count):
+    bundle_benchmark("candidate.pgb", iterations=count, rounds=2, runs=1)
+
+def test_of_its_own(benchmark, bundle_benchmark):
+    benchmark.pedantic(time.sleep, args=(0.02,), rounds=2)
+
+@pytest.fixture
+def late(request):
+    return request.getfixturevalue("benchmark"), request.getfixturevalue("bundle_benchmark")
+
+def test_late(late):
+    late[1]("candidate.pgb", iterations=6, rounds=2, runs=1)
+
+def test_twice(bundle_benchmark):
+    bundle_benchmark("candidate.pgb", iterations=6, rounds=2, runs=1)
+    bundle_benchmark("candidate.pgb", iterations=6, rounds=2, runs=1)
+
+def test_plain():
+    pass
+"""
+
+
+@pytest.fixture
+def marked(suite: Suite, tmp_path: Path) -> Suite:
+    """As `suite`, with the user's own marks and other tests beside it."""
+    (tmp_path / "project" / "test_latency.py").write_text(MARKED)
+    return suite
+
+
+def test_marks_of_pytest_benchmark_keep_their_group_and_the_true_times(marked: Suite, tmp_path: Path) -> None:
+    done = marked(1, "--benchmark-json", "saved.json", "--bundle-results", "r.jsonl", "--benchmark-group-by", "group")
+    saved = {one["name"]: one for one in json.loads((tmp_path / "project" / "saved.json").read_text())["benchmarks"]}
+    measured = [
+        percentile(frame_times(result.frames), 50) / 1e9
+        for result in read_results([tmp_path / "project" / "r.jsonl"]).results
+    ]
+    for name, group, median in zip(("test_marked", "test_of_module[6]"), ("phone", "module"), measured, strict=False):
+        assert saved[name]["group"] == group
+        assert saved[name]["stats"]["median"] == pytest.approx(median)
+    # A function of the test's own is timed by the usual clock.
+    assert 0.02 <= saved["test_of_its_own"]["stats"]["min"] < 0.2
+    assert "benchmark 'phone': 1 tests" in done.stdout
+    assert "take bundle_benchmark as an argument of the test" in done.stdout
+    assert "bundle_benchmark measures once in a test" in done.stdout
+    assert "2 failed, 4 passed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"),
+    [
+        (("--benchmark-only", "-k", "marked or plain"), "1 passed, 1 skipped"),
+        (("--benchmark-skip", "-k", "marked or plain"), "1 passed, 1 skipped"),
+        (("--benchmark-disable", "-k", "marked or plain"), "1 passed, 1 skipped"),
+        (("-n", "1", "-k", "marked or plain"), "1 passed, 1 skipped"),
+    ],
+)
+def test_options_of_pytest_benchmark_count(marked: Suite, options: tuple[str, ...], outcome: str) -> None:
+    done = marked(1, *options, "-rA")
+    assert outcome in done.stdout, done.stdout
+    timed = options[0] == "--benchmark-only"
+    assert ("PASSED test_latency.py::test_marked" in done.stdout) == timed
+    assert ("PASSED test_latency.py::test_plain" in done.stdout) == (not timed)
+
+
+def test_a_missing_bundle_is_one_line_without_timing_too(suite: Suite, tmp_path: Path) -> None:
+    (tmp_path / "project" / "test_latency.py").write_text(
+        "def test_speed(bundle_benchmark):\n    bundle_benchmark('gone.pgb')\n"
+    )
+    done = suite(1, "--benchmark-disable")
+    assert done.returncode == 1
+    assert "gone.pgb: there is no such file" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "plugin.py" not in done.stdout
+
+
+def test_a_budget_is_judged(suite: Suite, tmp_path: Path) -> None:
+    (tmp_path / "project" / "test_latency.py").write_text(
+        "def test_within(bundle_benchmark):\n    bundle_benchmark('candidate.pgb', max_ms=60_000)\n"
+        "def test_above(bundle_benchmark):\n    bundle_benchmark('candidate.pgb', min_fps=1e9)\n"
+    )
+    done = suite(1)
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "candidate onnx-fp32: TOO SLOW: a frame takes" in done.stdout
 
 
 def test_mistakes_are_one_line_of_the_failed_test(suite: Suite) -> None:

@@ -13,10 +13,13 @@ from pocketgan.bench.statistics import (
     frames_needed,
     frames_per_second,
     half_width,
+    mean_interval,
     paired_ratio,
     percentile,
     percentile_interval,
+    round_interval,
     rounds_needed,
+    signed_rank_interval,
     student_t_quantile,
     summarise,
 )
@@ -129,25 +132,37 @@ def test_ratio_interval_covers_the_truth() -> None:
 @pytest.mark.parametrize(("confidence", "least"), [(0.95, 6), (0.99, 8)])
 def test_too_few_rounds_leave_the_ratio_open(confidence: float, least: int) -> None:
     def found(count: int) -> tuple[float, float]:
-        rounds = [[float(number)] for number in range(1, count + 1)]
-        ratio = paired_ratio(rounds, [[2.0]] * count, confidence)
-        return ratio.low, ratio.high
+        centre = signed_rank_interval([float(number) for number in range(1, count + 1)], confidence)
+        return centre.low, centre.high
 
-    assert found(least - 1) == (0, np.inf)
-    assert found(least) == (2 / least, 2)
+    assert found(least - 1) == (-np.inf, np.inf)
+    assert found(least) == (1, least)
+    ratio = paired_ratio([[1.0]] * (least - 1), [[2.0]] * (least - 1), confidence)
+    assert (ratio.low, ratio.high) == (0, np.inf)
 
 
 @pytest.mark.parametrize("count", [20, 60, 61, 100])
 def test_interval_agrees_with_wilcoxons_test(count: int) -> None:
-    """It holds the ratios that the test does not refuse."""
+    """It holds the centres that the test does not refuse."""
     scipy = pytest.importorskip("scipy.stats")
     logs = np.random.default_rng(count).normal(0.1, 1, count)
-    ratio = paired_ratio([[1.0]] * count, [[one] for one in np.exp(logs)])
-    for bound, inside in ((ratio.low, 1), (ratio.high, -1)):
-        here, there = (scipy.wilcoxon(logs - (np.log(bound) + inside * step)).pvalue for step in (1e-9, -1e-9))
+    centre = signed_rank_interval(logs.tolist(), 0.95)
+    for bound, inside in ((centre.low, 1), (centre.high, -1)):
+        here, there = (scipy.wilcoxon(logs - (bound + inside * step)).pvalue for step in (1e-9, -1e-9))
         assert there < 0.051
         assert here > 0.049
         assert here > there
+
+
+def test_rounds_that_are_alike_widen_the_ratio() -> None:
+    """The correlation of neighbours is a half, and a tenth is added for the bias of ten."""
+    alternating, alike = [1.0, -1.0] * 5, [1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0]
+    deviations = np.array(alike) - 1  # the median is 1: two and two of them are 2 lower
+    assert (deviations[1:] * deviations[:-1]).sum() / (deviations**2).sum() == pytest.approx(0.5)
+    for logs, wider in ((alternating, 1.0), (alike, np.sqrt(1 + 2 * 0.6))):
+        plain, found = signed_rank_interval(logs, 0.95), round_interval(logs, 0.95)
+        assert found.estimate == plain.estimate
+        assert found.high - found.low == pytest.approx(wider * (plain.high - plain.low))
 
 
 def test_more_noise_or_a_nearer_bound_needs_more_rounds() -> None:
@@ -190,3 +205,14 @@ def test_frames_needed_for_a_precision_grow_with_its_square() -> None:
     assert frames_needed(Interval(10.0, -np.inf, np.inf, 0.95), 3, 0.01) == 8
     with pytest.raises(ValueError, match="positive"):
         frames_needed(wide, 100, 0)
+
+
+@given(times)
+@settings(deadline=None, max_examples=30)
+def test_the_interval_of_the_mean_holds_it_and_grows_with_its_unit(values: list[float]) -> None:
+    interval = mean_interval(values)
+    assert interval.estimate == pytest.approx(statistics.fmean(values))
+    assert interval.low <= interval.estimate <= interval.high
+    assert (interval.low == -np.inf) == (len(values) < 8)
+    doubled = mean_interval([2 * value for value in values])
+    assert doubled.high == pytest.approx(2 * interval.high)
