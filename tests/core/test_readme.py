@@ -12,11 +12,11 @@ from PIL import Image
 from pocketgan import console
 from pocketgan.bench.devices import KNOWN
 from pocketgan.cli import main
+from pocketgan.pictures import read_image
 from pocketgan.pipeline.way import check_before
 from pocketgan.recipe.effect import recipe_of_pairs
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
 from pocketgan.recipe.reading import load_recipe
-from pocketgan.training.data.images import read_image
 from pocketgan.training.data.paired import PairedImages, find_pairs
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
