@@ -183,7 +183,7 @@ class _Search:
         """The widest network of a rule that one threshold gives within the budget, filled up; None where its smallest
         costs more."""
         alive, least = self._alive(rule.branches), self._least(rule.multiple)
-        smallest = self._spec.with_widths(least)
+        smallest = generators.narrowed(self._spec, least)
         if self._cost(smallest) > self._budget:
             return None
         ranking = Ranking({name: self._pool[name] for name in alive}, {name: least[name] for name in alive})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pocketgan.bundle.damage import DamageError
 from pocketgan.bundle.onnx_data import must_name_listed_files, named_files
-from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import BundleError
+
+if TYPE_CHECKING:  # runners look at their models without pydantic
+    from pocketgan.bundle.reader import Bundle
 
 # The runtime that opens what its models name; those of others are whole.
 _RUNTIME = "onnxruntime"
@@ -38,8 +41,8 @@ def named_file_problems(bundle: Bundle) -> list[str]:
         if entry.runtime != _RUNTIME:
             continue
         sizes = {file.path: file.bytes for component in entry.components for file in component.files}
-        # A model's weights are no model; which file is one, an entry point may hide.
-        for name in sizes:
+        # What the runtime opens; other files are weights, which it reads as bytes.
+        for name in sorted({component.entry_point for component in entry.components} & sizes.keys()):
             try:
                 must_name_listed_files(name, bundle.chunks(name), sizes)
             except DamageError as damage:

@@ -74,9 +74,10 @@ def compare(
     wait: Wait = "0s",
     json: Json = False,
 ) -> None:
-    """Say whether CANDIDATE is slower than BASE, or than a budget.
+    """Say whether CANDIDATE is slower than BASE.
 
-    PASS (exit code 0), REGRESSION or TOO SLOW (1), NOISY or INCOMPARABLE (3).
+    Or than a budget, with --min-fps or --max-ms. PASS (exit code 0), REGRESSION or TOO SLOW (1), NOISY or INCOMPARABLE
+    (3).
     """
     from pocketgan import api
     from pocketgan.bench.gate import read_tolerances

@@ -53,7 +53,7 @@ def test_bench_json_is_one_object_of_numbers(
 def test_bench_judges_a_budget(
     pocketgan: Command, make_bundle: Callable[..., Path], budget: tuple[str, str], code: int, verdict: str
 ) -> None:
-    done = pocketgan("bench", make_bundle(), "--iterations", 16, "--runs", 1, *budget, "--json")
+    done = pocketgan("bench", make_bundle(), "--iterations", 60, "--runs", 1, *budget, "--json")
     assert done.returncode == code
     found = json.loads(done.stdout)
     assert found["verdict"] == found["measured"][0]["budget"]["verdict"] == verdict

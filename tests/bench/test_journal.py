@@ -150,7 +150,7 @@ def test_a_foreign_file_is_never_touched(tmp_path: Path, content: bytes) -> None
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"none\.jsonl: cannot read results"):
         read_results([tmp_path / "none.jsonl"])
-    with pytest.raises(ResultsError, match="cannot write results there"):
+    with pytest.raises(StorageError, match="a folder is in the place of a file; choose another name"):
         Journal(tmp_path)
 
 

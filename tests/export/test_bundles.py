@@ -86,9 +86,9 @@ def test_a_finished_form_is_exported_again_only_if_something_changed(tmp_path, m
     exported: list[str] = []
     run = Pool.run
 
-    def spy(self, tasks, on_done):
+    def spy(self, tasks, *rest):
         exported.extend(name for name, task in tasks if task["task"] == "export")
-        run(self, tasks, on_done)
+        run(self, tasks, *rest)
 
     monkeypatch.setattr(Pool, "run", spy)
     # The state that a kill between the last form and the finished bundle leaves.

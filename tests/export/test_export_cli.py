@@ -52,8 +52,10 @@ def export(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_all_targets_in_one_go(export, tmp_path):
     targets = "onnx,executorch-xnnpack,coreml"
-    (tmp_path / "mine.py").write_text(NETWORK)
-    code, out, said = export("mine:net", "--input", "3x16x16", "--target", targets, "--out", "out", "--json")
+    (tmp_path / "net_of_all_targets.py").write_text(NETWORK)
+    code, out, said = export(
+        "net_of_all_targets:net", "--input", "3x16x16", "--target", targets, "--out", "out", "--json"
+    )
     assert code == 0, said
     assert all(line.startswith("export: ") for line in said.splitlines()), said
     payload = json.loads(out)
@@ -67,13 +69,13 @@ def test_all_targets_in_one_go(export, tmp_path):
         assert (tmp_path / entry["path"]).exists()
         assert entry["bytes"] > 0
     assert check(tmp_path / "out") == []
-    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"mine.py", "out"}
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"net_of_all_targets.py", "out"}
 
 
 @pytest.mark.slow
 def test_an_entry_that_cannot_be_written_is_listed_with_exit_code_1(export, tmp_path):
-    (tmp_path / "mine.py").write_text(SPECTRUM)
-    command = ("mine:net", "--input", "3x16x16", "--target", "torch,coreml", "--out", "x.pgb")
+    (tmp_path / "net_of_spectrum.py").write_text(SPECTRUM)
+    command = ("net_of_spectrum:net", "--input", "3x16x16", "--target", "torch,coreml", "--out", "x.pgb")
     code, out, said = export(*command, "--json")
     assert code == 1, said
     payload = json.loads(out)

@@ -76,9 +76,9 @@ def test_images_without_a_partner_are_told_in_a_whole_sentence(tmp_path):
 
 def test_a_folder_without_images_tells_what_it_holds(tmp_path):
     (tmp_path / "train").mkdir()
-    for name in ("one.HEIC", "two.heic", "film.mov", ".hidden.heic"):
+    for name in ("one.avi", "two.AVI", "film.mov", ".hidden.avi"):
         (tmp_path / "train" / name).write_bytes(b"no image that is read here")
-    with pytest.raises(DataError, match=r"2 \.heic, 1 \.mov\), which are not read: convert them to JPEG or PNG"):
+    with pytest.raises(DataError, match=r"2 \.avi, 1 \.mov\), which are not read: convert them to JPEG or PNG"):
         find_pairs(tmp_path)
 
 

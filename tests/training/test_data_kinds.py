@@ -207,7 +207,7 @@ def test_bad_label_folders_are_told(tmp_path):
     negative = scenes(tmp_path / "negative")
     (negative / "val" / "label" / "3.png").unlink()
     index_map(negative / "val" / "label" / "3.tif", np.full((8, 16), -1, np.int32))
-    with pytest.raises(DataError, match=r"1 label map holds: .*3\.tif \(-1\): a negative index: classes are 0 to 3"):
+    with pytest.raises(DataError, match=r"1 label map holds a negative index: classes are 0 to 3, .*3\.tif \(-1\)"):
         find_scenes(negative, LabelFormat(4))
     rainbow = scenes(tmp_path / "rainbow", sides=("photo", "label", "instance"))
     picture(rainbow / "train" / "instance" / "2.png")
