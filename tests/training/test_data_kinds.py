@@ -211,7 +211,7 @@ def test_bad_label_folders_are_told(tmp_path):
         find_scenes(negative, LabelFormat(4))
     rainbow = scenes(tmp_path / "rainbow", sides=("photo", "label", "instance"))
     picture(rainbow / "train" / "instance" / "2.png")
-    with pytest.raises(DataError, match=r"1 instance map is a colour image: .*2\.png: an instance map"):
+    with pytest.raises(DataError, match=r"1 instance map is a colour image: .*2\.png; an instance map"):
         find_scenes(rainbow, LabelFormat(4, instance=True))
     sizes = scenes(tmp_path / "sizes")
     picture(sizes / "train" / "photo" / "1.jpg", size=(8, 8))
