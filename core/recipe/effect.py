@@ -31,6 +31,7 @@ compress:
   budget: {budget}     # of true MACs: 12 times fewer than the teacher's
   by: macs
   least_width: 16
+  inherit: true        # begin with the teacher's surviving weights: fresh ones need three times the steps
 
 distill:{student}
 
@@ -52,7 +53,7 @@ _TRAINING = """
   lambda_gan: 0{crop}
   steps: {steps}
   batch_size: 4
-  learning_rate: 2.0e-3  # a short run: ten times the papers' rate, falling from the start
+  learning_rate: {rate}  # a short run: higher than the papers' rate, falling from the start
   adam_betas: [0.9, 0.99]
   decay: 1
   checkpoint_every: 200
@@ -72,8 +73,8 @@ def recipe_of_pairs(name: str, folder: Path, size: int) -> str:
         name=name,
         size=size,
         folder=json.dumps(str(folder.resolve()), ensure_ascii=False),  # YAML takes JSON's quotes
-        teacher=_TRAINING.format(crop=crop, steps=600),
+        teacher=_TRAINING.format(crop=crop, steps=600, rate="2.0e-3"),
         budget=f"{round(_BUDGET * (size / _SIDE) ** 2 / 1e6, 1):g}M",
-        student=_TRAINING.format(crop=crop, steps=500),
+        student=_TRAINING.format(crop=crop, steps=250, rate="1.0e-3"),
         title=f"{name}, compressed",
     )
