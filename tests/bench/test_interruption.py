@@ -103,7 +103,11 @@ def test_ctrl_c_leaves_a_valid_file(
 ) -> None:
     out = tmp_path / "results.jsonl"
     bundles = [make_bundle("a")]
-    session = subprocess.Popen(_command(bundles, out), env=environment, stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs ignore Ctrl-C, and hand that down.
+    heeded = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    session = subprocess.Popen(
+        _command(bundles, out), env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heeded
+    )
     while not out.exists() or out.read_bytes().count(b"\n") < 2:
         time.sleep(0.05)
     os.kill(session.pid, signal.SIGINT)
