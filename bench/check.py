@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pocketgan.bundle.manifest import Entry, Manifest, TensorSpec
 from pocketgan.bundle.named_files import must_name_own_files
 from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import BundleError, DataError
+from pocketgan.scratch import scratch_folder
 from pocketgan.targets import RUNTIMES, runs_on_host
 
 
@@ -121,7 +121,7 @@ def run_entry(
         raise BundleError(f"{bundle.path}: entry {chosen.id} does not turn pictures into pictures on this host")
     source, target = chosen.components[0].inputs[0], _picture_output(chosen)
     expected = (*input_size(chosen), 3)
-    with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
+    with scratch_folder() as folder:
         bundle.extract(Path(folder) / "entry", chosen.id)
         model = plan_model(bundle, chosen, Path(folder) / "entry")
         must_name_own_files(chosen.runtime, Path(model.file))

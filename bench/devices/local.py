@@ -6,7 +6,6 @@ import fcntl
 import itertools
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceBusyError, DeviceError, storage_errors
 from pocketgan.files import cache_folder
+from pocketgan.scratch import scratch_folder
 from pocketgan.targets import RUNTIMES, runs_on_host
 
 CONDITIONS_INTERVAL_S = 10.0
@@ -97,7 +97,7 @@ class LocalDevice:
         """See Device. Jobs of one runtime take turns where they ask for the same rounds."""
         report = tick or _silent
         device = self.describe()
-        with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
+        with scratch_folder() as folder:
             runs = [recording(bundle, job, Path(folder) / str(index)) for index, (bundle, job) in enumerate(work)]
             for group in _groups(runs):
                 for run in group:
@@ -107,7 +107,7 @@ class LocalDevice:
 
     def check(self, work: Sequence[tuple[Bundle, str]]) -> list[list[str]]:
         """See Device."""
-        with tempfile.TemporaryDirectory(prefix="pocketgan-") as folder:
+        with scratch_folder() as folder:
             answers: list[list[str]] = []
             for index, (bundle, entry) in enumerate(work):
                 problems: list[str] = []

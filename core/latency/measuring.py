@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ from pocketgan.latency.cache import TimesCache
 from pocketgan.latency.platform import Platform, check_platform
 from pocketgan.latency.points import layer_network, layer_points, whole_network
 from pocketgan.latency.prediction import LatencyModel, fit
+from pocketgan.scratch import scratch_folder
 from pocketgan.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def time_modules(
     from pocketgan.bench.runners.protocol import Plan, WarmupPlan
 
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pocketgan-")))
+        folder = stack.enter_context(scratch_folder())
         stack.enter_context(LocalDevice().lock())
         plans: list[ModelPlan] = []
         with console.progress("export", len(modules)) as bar:
