@@ -131,7 +131,7 @@ def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> l
     """Run a model file on the validation images of a recipe's data folder, at the recipe's size.
 
     Writes `output/N.png` and `target/N.png`, and where the input is a label map `label/N.png` (class indices). Returns
-    the names of the outputs. Unpaired targets are the validation images of the other domain.
+    the names of the outputs. Unpaired targets are the validation images of the other domain; photos alone have none.
 
     Raises:
         DataError, ModelError: the folder or the model cannot be used, or they do not fit each other.
@@ -145,6 +145,7 @@ def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> l
     from pocketgan.pipeline.images import validation_images
     from pocketgan.training.data.images import to_pixels
     from pocketgan.training.data.labels import LabelMaps
+    from pocketgan.training.data.unlabelled import UnlabelledImages
     from pocketgan.training.data.unpaired import UnpairedImages
     from pocketgan.training.generators.files import load_generator
 
@@ -153,6 +154,8 @@ def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> l
     outputs = targets = len(images)
     if isinstance(images, UnpairedImages):
         outputs, targets = len(images.inputs), len(images.targets)
+    elif isinstance(images, UnlabelledImages):
+        targets = 0
     with console.progress("apply", max(outputs, targets)) as bar:
         for index in range(max(outputs, targets)):
             pair, name = images.whole(index), f"{index:05d}.png"

@@ -54,7 +54,7 @@ def import_checkpoint(
 
     if family not in _LAYOUTS:
         raise ModelError(f"no public checkpoint has the layout of {family!r}; known: {', '.join(_LAYOUTS)}")
-    tensors = _fold_spectral_norm(_plain(read_tensors(path)))
+    tensors = _fold_spectral_norm(without_prefix(read_tensors(path)))
     layout = _LAYOUTS[family]
     base = spec_by_name(family)
     base = replace(base, levels=levels or base.levels)
@@ -132,7 +132,7 @@ def _forbidden(error: pickle.UnpicklingError) -> str:
     return f"{what}, and only tensors are read; save the generator's state_dict() alone"
 
 
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Without the prefix that DataParallel puts in front of every name."""
     prefix = "module."
     if all(name.startswith(prefix) for name in tensors):

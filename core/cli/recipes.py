@@ -75,20 +75,21 @@ def _quality(summary: RunSummary) -> list[str]:
     facts = summary.facts("distill") or summary.facts("teacher")
     lines = []
     if "to_teacher_l1" in facts:
-        lines.append(f"L1 of the student's validation pictures to its teacher's: {facts['to_teacher_l1']:.4f}")
-    elif "cycle_l1" in facts:
+        known = facts.get("identity_to_teacher_l1")
+        itself = "" if known is None else f" (of the photos themselves: {known:.4f})"
+        lines.append(f"L1 of the student's validation pictures to its teacher's: {facts['to_teacher_l1']:.4f}{itself}")
+    if "cycle_l1" in facts:
         lines.append(f"L1 of validation images to themselves, there and back: {facts['cycle_l1']:.4f}")
-    elif facts:
+    if "l1" in facts:
         own = "student" if "teacher_l1" in facts else "teacher"
         columns = ((own, "l1"), ("teacher", "teacher_l1"), ("input itself", "identity_l1"))
         parts = [f"{who} {facts[key]:.4f}" for who, key in columns if key in facts]
         lines.append(f"L1 to the target on validation images, on the scale [-1, 1]: {', '.join(parts)}")
     macs = summary.facts("compress")
     if macs:
-        lines.append(
-            f"MACs: student {macs['macs'] / 1e9:.3f} G, teacher {macs['teacher_macs'] / 1e9:.3f} G:"
-            f" {macs['teacher_macs'] / macs['macs']:.1f} times fewer"
-        )
+        student, teacher = macs["macs"], macs["teacher_macs"]
+        times = "" if teacher is None else f", teacher {teacher / 1e9:.3f} G: {teacher / student:.1f} times fewer"
+        lines.append(f"MACs: student {student / 1e9:.3f} G{times}")
     return lines
 
 

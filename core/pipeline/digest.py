@@ -42,7 +42,7 @@ _EARLIER_FIELDS: dict[str, tuple[str, ...]] = {
 # How often a training is saved and shown, how many processes export, and where files are whose content counts.
 _WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "data": ("folder",),
-    "teacher": ("checkpoint_every", "sample_every", "vgg_weights"),
+    "teacher": ("checkpoint_every", "sample_every", "vgg_weights", "weights"),
     "distill": ("checkpoint_every", "sample_every"),
     "export": ("workers",),
     "bundle": ("sign_with",),

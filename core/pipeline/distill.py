@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pocketgan.pipeline.networks import GENERATOR, STUDENT
+from pocketgan.pipeline.networks import STUDENT, student_family, teacher_spec
 from pocketgan.pipeline.processes import world_size
 from pocketgan.pipeline.stage import Context, Stage
 from pocketgan.pipeline.teacher import outside_training, teacher_method, teacher_setting
-from pocketgan.pipeline.training import file_of_spec, train
+from pocketgan.pipeline.training import check_trainable, file_of_spec, train, trained_teacher
 from pocketgan.recipe.programs import STUDENT_PROGRAMS
 from pocketgan.recipe.recipe import Recipe
 
@@ -25,9 +25,15 @@ def _method(recipe: Recipe) -> StudentMethod:
 def _check(recipe: Recipe) -> None:
     from pocketgan.training.similarity import check_batch
 
-    stage = recipe.distill
+    stage, compress = recipe.distill, recipe.compress
     assert stage is not None
+    assert compress is not None
+    assert recipe.teacher is not None
     check_batch(stage.similarity, stage.batch_size // world_size())
+    if compress.student is not None:
+        check_trainable("distill", stage, compress.student, student_family(recipe))
+    else:
+        check_trainable("distill", stage, recipe.teacher.generator, teacher_spec(recipe))
 
 
 def _distill_student(context: Context) -> dict[str, Any]:
@@ -37,7 +43,6 @@ def _distill_student(context: Context) -> dict[str, Any]:
 
     recipe, stage = context.recipe, context.recipe.distill
     assert stage is not None
-    teacher = load_generator(context.run / "teacher" / GENERATOR)
     student = load_generator(context.run / "compress" / STUDENT)
     if stage.dropout:
         use_dropout(student.module, student.spec)
@@ -46,7 +51,7 @@ def _distill_student(context: Context) -> dict[str, Any]:
         teacher_method(recipe),
         stage,
         student=student.module,
-        teacher=teacher.module,
+        teacher=trained_teacher(recipe, context.run),
         inherited=context.run / "teacher" / f"{DISCRIMINATOR}.safetensors",
     )
     return train(context, stage, task, file_of_spec(student.module, student.spec))

@@ -5,17 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.bundle.manifest import Origin
 from pocketgan.errors import require
 from pocketgan.export.entry import EXPORT_VERSION
 from pocketgan.pipeline.images import load_images
-from pocketgan.pipeline.networks import GENERATOR, input_shape, unpruned_name, unpruned_spec
+from pocketgan.pipeline.networks import (
+    GENERATOR,
+    TEACHER_BUNDLE,
+    input_shape,
+    teacher_cost,
+    unpruned_name,
+    unpruned_spec,
+)
 from pocketgan.pipeline.roles import bundle_name, roles, trained_in
 from pocketgan.pipeline.stage import Context, Stage, facts_of
 from pocketgan.recipe.recipe import Recipe
 from pocketgan.targets import TARGETS, pairs
 
 if TYPE_CHECKING:
-    from pocketgan.bundle.manifest import Cost, Role
+    from pocketgan.bundle.manifest import Cost, Manifest, Role
     from pocketgan.export.bundles import BundleRequest
     from pocketgan.export.source import ModelSource
 
@@ -38,10 +46,13 @@ def _export_models(context: Context) -> dict[str, Any]:
     """
     from pocketgan.export.bundles import DEFAULT_WORKERS, export_bundles
 
-    stage = context.recipe.export
+    recipe, stage = context.recipe, context.recipe.export
     assert stage is not None
-    requests = [_request(context, role) for role in roles(context.recipe)]
+    assert recipe.teacher is not None
+    foreign: list[Role] = ["teacher"] if recipe.teacher.is_foreign else []
+    requests = [_request(context, role) for role in roles(recipe) if role not in foreign]
     manifests = export_bundles(requests, stage.workers or DEFAULT_WORKERS)
+    manifests += [_foreign_teacher(context) for _ in foreign]
     _unpruned_file(context).unlink()
     return {manifest.name: {entry.id: entry.bytes for entry in manifest.entries} for manifest in manifests}
 
@@ -74,7 +85,8 @@ def _request(context: Context, role: Role) -> BundleRequest:
         targets=targets,
         io=stage.io,
         trained=None if made_by is None else True,
-        quality={} if made_by is None else facts_of(context.run, made_by),
+        quality=_quality(context, made_by),
+        teacher=None if made_by is None else _origin(context),
         cost=cost,
         golden_inputs=batch([load_images(recipe, context.run, "val", size=size).whole(0)])["input"].numpy(),
         calibration=calibration,
@@ -83,12 +95,11 @@ def _request(context: Context, role: Role) -> BundleRequest:
 
 
 def _model(context: Context, role: Role) -> tuple[Path | ModelSource, Cost, tuple[int, int]]:
-    """What to export, what it costs, and its (height, width)."""
+    """What to export, what it costs, and its (height, width); of a teacher that is a runtime's file nothing is."""
     from pocketgan.export.source import from_function
     from pocketgan.training.cost import cost
     from pocketgan.training.generators import build
     from pocketgan.training.generators.files import read_spec, save_generator
-    from pocketgan.training.generators.own import call_function, measured_cost
 
     recipe = context.recipe
     assert recipe.teacher is not None
@@ -98,11 +109,38 @@ def _model(context: Context, role: Role) -> tuple[Path | ModelSource, Cost, tupl
         save_generator(path, build(spec, recipe.seed), spec, {"trained": "no"})
         return path, cost(spec), (spec.height, spec.width)
     path = context.run / made_by / GENERATOR
-    if recipe.teacher.is_own:
-        shape, function = input_shape(recipe), recipe.teacher.generator
-        return from_function(function, shape, path), measured_cost(call_function(function), shape), recipe.size
+    if role == "teacher" and recipe.teacher.is_own:
+        shape, known = input_shape(recipe), teacher_cost(recipe, context.run)
+        assert known is not None
+        return from_function(recipe.teacher.generator, shape, path), known, recipe.size
     spec = read_spec(path)
     return path, cost(spec), (spec.height, spec.width)
+
+
+def _quality(context: Context, made_by: str | None) -> dict[str, float]:
+    """The numbers that the stage that trained it found out."""
+    facts = {} if made_by is None else facts_of(context.run, made_by)
+    return {name: value for name, value in facts.items() if isinstance(value, int | float)}
+
+
+def _origin(context: Context) -> Origin | None:
+    """Where the trained teacher came from that the run began with, if it did."""
+    origin = facts_of(context.run, "teacher").get("origin")
+    return None if origin is None else Origin.model_validate(origin)
+
+
+def _foreign_teacher(context: Context) -> Manifest:
+    """The bundle of a teacher that is a runtime's file, called as the run's own are."""
+    from pocketgan.foreign_teacher import relabelled
+
+    return relabelled(
+        context.run / "teacher" / TEACHER_BUNDLE,
+        context.folder / "teacher",
+        name=bundle_name(context.recipe, "teacher"),
+        role="teacher",
+        quality=_quality(context, "teacher"),
+        teacher=_origin(context),
+    )
 
 
 STAGE = Stage(

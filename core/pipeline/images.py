@@ -86,6 +86,7 @@ def find_splits(stage: DataStage, root: Path) -> dict[str, Split]:
     """
     from pocketgan.training.data.labels import find_scenes
     from pocketgan.training.data.paired import find_pairs
+    from pocketgan.training.data.unlabelled import find_photos
     from pocketgan.training.data.unpaired import find_domains
 
     def relative(paths: Iterable[Path]) -> list[str]:
@@ -100,6 +101,8 @@ def find_splits(stage: DataStage, root: Path) -> dict[str, Split]:
             )
             for split, sides in find_domains(root).items()
         }
+    if stage.kind == "photos":
+        return {split: Split([relative([photo]) for photo in photos]) for split, photos in find_photos(root).items()}
     items: Mapping[str, Any] = find_pairs(root) if stage.kind == "paired" else find_scenes(root, label_format(stage))
     return {split: Split([relative(item.files()) for item in of_split]) for split, of_split in items.items()}
 
@@ -165,6 +168,7 @@ def _pictures(
     """The images of one split, whose names are relative to `root`."""
     from pocketgan.training.data.labels import LabelMaps, Scene
     from pocketgan.training.data.paired import Pair, PairedImages
+    from pocketgan.training.data.unlabelled import UnlabelledImages
     from pocketgan.training.data.unpaired import Image, UnpairedImages
 
     changes: dict[str, Any] = {}
@@ -176,6 +180,8 @@ def _pictures(
             for side, images in split.domains.items()
         }
         return UnpairedImages(domains, stage.direction, size, **changes)
+    if stage.kind == "photos":
+        return UnlabelledImages([root / name for (name,) in split.items], size, **changes)
     if stage.kind == "label":
         scenes = [Scene(*(root / name for name in names)) for names in split.items]
         return LabelMaps(scenes, label_format(stage), size, **changes)

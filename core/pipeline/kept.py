@@ -20,7 +20,7 @@ from pocketgan.errors import PocketganError, storage_errors
 from pocketgan.files import write_atomic
 from pocketgan.pipeline.digest import settings_of, stage_digests
 from pocketgan.pipeline.networks import GENERATOR
-from pocketgan.pipeline.stage import Stage, read_stage
+from pocketgan.pipeline.stage import Stage, facts_of, read_stage
 from pocketgan.recipe.recipe import Recipe
 
 MARKER = "digest"
@@ -171,7 +171,8 @@ def _discarded(stage: Stage, run: Path, begun: Work | None) -> tuple[str, Work] 
     if begun is not None and _holds_training(partial, begun):
         return f"the training that was stopped in {partial}", begun
     finished = _finished(run, stage)
-    if finished is not None and (final / GENERATOR).is_file():
+    given = "origin" in facts_of(run, stage.name)  # it was trained before it came
+    if finished is not None and (final / GENERATOR).is_file() and not given:
         return f"the finished training in {final}", finished
     return None
 

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
 from pocketgan.recipe.recipe import Recipe
+from pocketgan.recipe.sections import TeacherStage
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from pocketgan.bundle.manifest import Cost
     from pocketgan.training.generators import GeneratorSpec
 
 # Files of stages: the trained generator of teacher and distill, the searched one of compress.
 GENERATOR = "generator.safetensors"
 STUDENT = "student.safetensors"
+# Of a teacher that is a runtime's file, as a bundle.
+TEACHER_BUNDLE = "teacher.pgb"
 
 
 def teacher_spec(recipe: Recipe) -> GeneratorSpec:
-    """The unpruned architecture that the recipe trains.
+    """The unpruned architecture that the recipe trains, or that it begins with.
 
     Raises:
-        ModelError: the generator's name is unknown.
+        ModelError: the generator's name is unknown, or the file of its weights cannot be used.
     """
     from pocketgan.training.generators import spec_by_name
+    from pocketgan.training.trained import trained_spec
 
     stage = recipe.teacher
     assert stage is not None
     height, width = recipe.size
+    if stage.weights is not None:
+        return trained_spec(Path(stage.weights), named_generator(stage), recipe.size)
     return spec_by_name(
         stage.generator,
         ngf=stage.ngf,
@@ -36,6 +45,11 @@ def teacher_spec(recipe: Recipe) -> GeneratorSpec:
         width=width,
         input_channels=input_channels(recipe),
     )
+
+
+def named_generator(stage: TeacherStage) -> str | None:
+    """The generator that the recipe names; None where it leaves that to the file of weights."""
+    return stage.generator if "generator" in stage.model_fields_set else None
 
 
 def unpruned_name(recipe: Recipe) -> str:
@@ -75,19 +89,57 @@ def fresh_generator(recipe: Recipe, seed: int) -> nn.Module:
     return generator
 
 
+def teacher_cost(recipe: Recipe, run: Path) -> Cost | None:
+    """Of the teacher that a run has; None where its runtime's file does not tell.
+
+    Raises:
+        ModelError: the user's own function gives no generator.
+    """
+    from pocketgan.training.cost import cost
+    from pocketgan.training.generators.files import read_spec
+    from pocketgan.training.generators.own import call_function, measured_cost
+
+    stage = recipe.teacher
+    assert stage is not None
+    if stage.is_foreign:
+        from pocketgan.bundle.reader import open_bundle
+
+        with open_bundle(run / "teacher" / TEACHER_BUNDLE) as bundle:
+            return bundle.manifest.cost
+    if stage.is_own:
+        return measured_cost(call_function(stage.generator), input_shape(recipe))
+    return cost(read_spec(run / "teacher" / GENERATOR))
+
+
 def input_shape(recipe: Recipe) -> tuple[int, int, int]:
     """(channels, height, width) of the teacher's input."""
     return (input_channels(recipe), *recipe.size)
 
 
+def student_family(recipe: Recipe) -> GeneratorSpec:
+    """The whole network of the family that the recipe names for the student.
+
+    Raises:
+        ModelError: the generator's name is unknown.
+    """
+    from pocketgan.training.generators import spec_by_name
+
+    assert recipe.compress is not None
+    assert recipe.compress.student is not None
+    height, width = recipe.size
+    return spec_by_name(recipe.compress.student, height=height, width=width, input_channels=input_channels(recipe))
+
+
 def input_multiple(recipe: Recipe) -> tuple[int, int]:
-    """What the height and the width of the teacher's input are a multiple of, in pixels."""
+    """What the height and the width of the teacher's input, and its student's, are a multiple of, in pixels."""
     from pocketgan.training.generators import grid
 
     assert recipe.teacher is not None
-    if recipe.teacher.is_own:  # all that is known is the size that it is made for
+    if recipe.teacher.is_own or recipe.teacher.is_foreign:  # all that is known is the size that it is made for
         return recipe.size
     multiple, _ = grid(teacher_spec(recipe))
+    if recipe.compress is not None and recipe.compress.student is not None:
+        multiple = math.lcm(multiple, grid(student_family(recipe))[0])
     return multiple, multiple
 
 

@@ -29,18 +29,29 @@ def overview(program: Program, val: Pictures, device: torch.device) -> np.ndarra
     return grid(rows)
 
 
-def _columns(val: Pictures, images: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+def _columns(val: Pictures, images: Mapping[str, Tensor], target: str = "target") -> dict[str, np.ndarray]:
     """Pixels of a row of pictures; an unpaired target is unrelated and left out."""
     from pocketgan.training.data.images import to_pixels
 
     shown = {name: image for name, image in images.items() if val.paired or name != "target"}
-    return {name: val.view(image) if name == "input" else to_pixels(image) for name, image in shown.items()}
+    return {
+        target if name == "target" else name: val.view(image) if name == "input" else to_pixels(image)
+        for name, image in shown.items()
+    }
 
 
 def write_samples(
-    folder: Path, val: Pictures, whole: Sequence[dict[str, Tensor]], networks: Mapping[str, nn.Module]
+    folder: Path,
+    val: Pictures,
+    whole: Sequence[dict[str, Tensor]],
+    networks: Mapping[str, nn.Module],
+    target: str = "target",
 ) -> None:
-    """`rows/<i>/<column>.png` for the report: whole photos where there are any, then validation images."""
+    """`rows/<i>/<column>.png` for the report: whole photos where there are any, then validation images.
+
+    Args:
+        target: the column of the targets.
+    """
     import torch
 
     from pocketgan.pictures import write_image
@@ -54,7 +65,7 @@ def write_samples(
             for name, network in networks.items():
                 device = next(network.parameters()).device
                 images[name] = network(images["input"][None].to(device))[0]
-        for name, pixels in _columns(val, images).items():
+        for name, pixels in _columns(val, images, target).items():
             write_image(folder / "rows" / str(row) / f"{name}.png", pixels)
 
 

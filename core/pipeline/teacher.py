@@ -1,4 +1,4 @@
-"""The stage `teacher`: the unpruned generator, trained by its program."""
+"""The stage `teacher`: the unpruned generator, trained by its program, or one that is trained already."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 from pocketgan import console
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_file
+from pocketgan.pipeline.given import check_channels, check_foreign, given_network, take_teacher
 from pocketgan.pipeline.networks import fresh_generator, input_channels, input_shape, teacher_spec
-from pocketgan.pipeline.processes import world_size
 from pocketgan.pipeline.stage import Context, Stage
-from pocketgan.pipeline.training import GeneratorFile, file_of_spec, train
+from pocketgan.pipeline.training import check_trainable, teacher_file, train
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
 from pocketgan.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from pocketgan.training.generators import GeneratorSpec
     from pocketgan.training.programs.method import Setting, TeacherMethod
 
 
@@ -41,12 +40,14 @@ def teacher_setting(recipe: Recipe) -> Setting:
         channels=input_channels(recipe),
         size=recipe.teacher.crop_size or recipe.size,
         seed=recipe.seed,
+        data="paired" if recipe.data is None else recipe.data.kind,
         fresh_generator=fresh,
     )
 
 
 def outside_training(recipe: Recipe, run: Path) -> Any:
-    """Content of what the training reads outside the run: VGG weights, the file of the user's own generator."""
+    """Content of what the stage reads outside the run: the trained teacher, VGG weights, the file of the user's own
+    generator."""
     stage = recipe.teacher
     assert stage is not None
     named = TEACHER_PROGRAMS[stage.program].files.items()
@@ -55,77 +56,59 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
         from pocketgan.training.generators.own import source_file
 
         files.append(source_file(stage.generator))
+    if stage.weights is not None:
+        files.append(Path(stage.weights))
+        if stage.weights.endswith(".onnx") and files[-1].is_file():
+            from pocketgan.bundle.onnx_data import named_files
+
+            files += [files[-1].parent / name for name in named_files(files[-1])]
     return [sha256_file(path) for path in files if path.is_file()] or None
 
 
 def _check(recipe: Recipe) -> None:
     """The generator is there and takes the images, and what its losses need is there; nothing of the user's is run."""
+    from pocketgan.training.generators import check
+
     stage = recipe.teacher
     assert stage is not None
+    if stage.weights is not None and not Path(stage.weights).is_file():
+        raise ModelError(f"teacher.weights: there is no file {stage.weights}")
     if stage.is_own:
         from pocketgan.training.generators.own import source_file
 
         source_file(stage.generator)
-    else:
-        from pocketgan.training.generators import check, takes_dropout
-
+    elif not stage.is_foreign:
         whole = teacher_spec(recipe)
         check(whole)
-        for name, training in (("teacher", stage), ("distill", recipe.distill)):
-            if training is not None:
-                spec = whole.at(*(training.crop_size or recipe.size))
-                check(spec)
-                _check_smallest_map(spec, stage.generator, training.batch_size // world_size())
-                if training.dropout and not takes_dropout(spec):
-                    raise ModelError(f"{name}.dropout is of unet128 and unet256; {stage.generator} has none")
+        if stage.is_given:
+            check_channels(recipe, whole)
+        else:
+            check_trainable("teacher", stage, stage.generator, whole)
     teacher_method(recipe).check(stage)
 
 
-def _check_smallest_map(spec: GeneratorSpec, generator: str, images: int) -> None:
-    """Raises ModelError where a norm would see one number alone, in a step of `images` a process."""
-    from pocketgan.training.generators import smallest_norm
-
-    batch = spec.norm.startswith("batch")
-    if smallest_norm(spec) > 1 or (batch and images > 1):
-        return
-    raise ModelError(
-        f"at {spec.height}x{spec.width} the smallest map of {generator} has one pixel, of which "
-        f"{'batch' if batch else 'instance'} norm makes nothing: choose a larger resolution"
-        + (", or a batch_size of at least 2 a process" if batch else ", or batch norm")
-    )
-
-
-def _call_own(recipe: Recipe) -> None:
-    """The user's own generator takes the images."""
+def _call(recipe: Recipe) -> None:
+    """What only a call can tell: that the user's own generator, or a file of a runtime's, takes the images."""
     stage = recipe.teacher
     assert stage is not None
     if stage.is_own:
         from pocketgan.training.generators.own import check_generator, source_file
 
         console.note(f"teacher: calling {stage.generator}, a function of {source_file(stage.generator)}")
-        check_generator(fresh_generator(recipe, recipe.seed), stage.generator, input_shape(recipe))
+        generator = given_network(recipe) if stage.is_given else fresh_generator(recipe, recipe.seed)
+        check_generator(generator, stage.generator, input_shape(recipe))
+    elif stage.is_foreign:
+        check_foreign(recipe)
 
 
-def _train_teacher(context: Context) -> dict[str, Any]:
+def _make_teacher(context: Context) -> dict[str, Any]:
     recipe = context.recipe
     assert recipe.teacher is not None
+    if recipe.teacher.is_given:
+        return take_teacher(context) if context.processes.first else {}
     generator = fresh_generator(recipe, recipe.seed)
     task = teacher_method(recipe).teacher(teacher_setting(recipe), generator)
-    return train(context, recipe.teacher, task, _file(recipe, generator))
-
-
-def _file(recipe: Recipe, generator: nn.Module) -> GeneratorFile:
-    stage = recipe.teacher
-    assert stage is not None
-    if not stage.is_own:
-        return file_of_spec(generator, teacher_spec(recipe))
-    from pocketgan.training.generators.own import load_weights, save_own
-
-    function, shape = stage.generator, input_shape(recipe)
-    return GeneratorFile(
-        lambda path, facts: save_own(path, generator, function, shape, facts),
-        lambda path: load_weights(fresh_generator(recipe, recipe.seed), path, function),
-    )
+    return train(context, recipe.teacher, task, teacher_file(recipe, generator))
 
 
 def _version(recipe: Recipe) -> int:
@@ -140,12 +123,12 @@ def _version(recipe: Recipe) -> int:
 STAGE = Stage(
     "teacher",
     _version,
-    _train_teacher,
+    _make_teacher,
     inputs=("data",),
     slices=("data",),
     outside=outside_training,
     check=_check,
-    call=_call_own,
+    call=_call,
     trains=True,
     parallel=True,
 )

@@ -8,19 +8,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.errors import ModelError
 from pocketgan.files import write_atomic
+from pocketgan.pipeline.drawn import drawn_pairs
 from pocketgan.pipeline.images import load_images, whole_photos
 from pocketgan.pipeline.kept import MORE_STEPS
-from pocketgan.pipeline.networks import GENERATOR, input_multiple
+from pocketgan.pipeline.networks import GENERATOR, fresh_generator, input_multiple, input_shape, teacher_spec
+from pocketgan.pipeline.processes import world_size
 from pocketgan.pipeline.samples import overview, write_samples
 from pocketgan.pipeline.stage import Context, facts_of
+from pocketgan.recipe.recipe import Recipe
 from pocketgan.recipe.sections import Training
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from pocketgan.training.data.samples import Pictures
+    from pocketgan.training.generators import GeneratorSpec
     from pocketgan.training.programs.method import Task
 
 
@@ -41,6 +46,59 @@ def file_of_spec(generator: nn.Module, spec: Any) -> GeneratorFile:
     )
 
 
+def teacher_file(recipe: Recipe, generator: nn.Module) -> GeneratorFile:
+    """The teacher's file: a model file, or the weights alone where the network is the user's own."""
+    stage = recipe.teacher
+    assert stage is not None
+    if not stage.is_own:
+        return file_of_spec(generator, teacher_spec(recipe))
+    from pocketgan.training.generators.own import load_weights, save_own
+
+    function, shape = stage.generator, input_shape(recipe)
+    return GeneratorFile(
+        lambda path, facts: save_own(path, generator, function, shape, facts),
+        lambda path: load_weights(fresh_generator(recipe, recipe.seed), path, function),
+    )
+
+
+def trained_teacher(recipe: Recipe, run: Path) -> nn.Module | None:
+    """The teacher that the stage `teacher` left, in eval mode; None where it left its pictures alone."""
+    from pocketgan.training.generators.files import load_generator
+    from pocketgan.training.generators.own import call_function, load_weights
+
+    stage, path = recipe.teacher, run / "teacher" / GENERATOR
+    assert stage is not None
+    if stage.is_foreign:
+        return None
+    if stage.is_own:
+        return load_weights(call_function(stage.generator, seed=recipe.seed), path, stage.generator)
+    return load_generator(path).module
+
+
+def check_trainable(section: str, stage: Training, called: str, whole: GeneratorSpec) -> None:
+    """Raises ModelError where the network, or what is pruned from it, cannot be trained as the section says.
+
+    Args:
+        section: its name.
+        called: what the recipe calls the network.
+        whole: its architecture, at the recipe's size.
+    """
+    from pocketgan.training.generators import check, smallest_norm, takes_dropout
+
+    spec = whole.at(*(stage.crop_size or (whole.height, whole.width)))
+    check(spec)
+    if stage.dropout and not takes_dropout(spec):
+        raise ModelError(f"{section}.dropout is of unet128 and unet256; {called} has none")
+    batch = spec.norm.startswith("batch")
+    if smallest_norm(spec) > 1 or (batch and stage.batch_size // world_size() > 1):
+        return
+    raise ModelError(
+        f"at {spec.height}x{spec.width} the smallest map of {called} has one pixel, of which "
+        f"{'batch' if batch else 'instance'} norm makes nothing: choose a larger resolution"
+        + (", or a batch_size of at least 2 a process" if batch else ", or batch norm")
+    )
+
+
 def train(context: Context, stage: Training, task: Task, file: GeneratorFile) -> dict[str, Any]:
     """Fit, write the networks, and say how close the validation pictures are."""
     from safetensors.torch import save
@@ -49,8 +107,7 @@ def train(context: Context, stage: Training, task: Task, file: GeneratorFile) ->
     from pocketgan.training.processes import join
 
     accelerator = join(stage.precision)
-    train = load_images(context.recipe, context.run, "train", augmented=stage)
-    val = load_images(context.recipe, context.run, "val")
+    train, val = _images(context, "train", stage), _images(context, "val")
     finished = context.folder / GENERATOR
     if not context.processes.agree(finished.is_file()):
         options = FitOptions(
@@ -79,24 +136,51 @@ def train(context: Context, stage: Training, task: Task, file: GeneratorFile) ->
     checkpoint.unlink(missing_ok=True)
     trained = file.load(finished).to(accelerator.device)
     networks = {"output": trained, **{name: module.to(accelerator.device) for name, module in task.shown.items()}}
-    write_samples(context.folder, val, whole_photos(context.run, input_multiple(context.recipe)), networks)
+    if _learns_from_pictures(context):
+        write_samples(context.folder, val, [], networks, target="teacher")
+    else:
+        write_samples(context.folder, val, whole_photos(context.run, input_multiple(context.recipe)), networks)
     return _distances(context, task, trained, val, accelerator.device)
 
 
+def _learns_from_pictures(context: Context) -> bool:
+    """Whether the student's targets are the pictures that its teacher left."""
+    return context.recipe.teacher is not None and context.recipe.teacher.is_foreign
+
+
+def _images(context: Context, split: str, augmented: Training | None = None) -> Pictures:
+    if _learns_from_pictures(context):
+        return drawn_pairs(context.recipe, context.run / "teacher", split, augmented)
+    return load_images(context.recipe, context.run, split, augmented=augmented)
+
+
 def _distances(context: Context, task: Task, trained: nn.Module, val: Pictures, device: torch.device) -> dict[str, Any]:
-    """L1 distances on validation images: to the target of pairs, else of what there is to compare with."""
+    """L1 distances on validation images: to the data's targets, to the teacher's pictures, there and back."""
     from pocketgan.training.programs.method import GENERATOR_BACK
     from pocketgan.training.quality.distance import l1_between, l1_distance
 
-    teacher = task.shown.get("teacher")
-    if not val.paired:
-        if teacher is not None:
-            return {"to_teacher_l1": l1_between(trained, teacher, val, device)}
+    recipe, teacher, distances = context.recipe, task.shown.get("teacher"), {}
+    assert recipe.data is not None
+    assert recipe.teacher is not None
+    whole = load_images(recipe, context.run, "val")
+    if whole.paired:
+        distances["l1"] = l1_distance(trained, whole, device)
+        if "l1" in facts_of(context.run, "teacher"):
+            distances["teacher_l1"] = facts_of(context.run, "teacher")["l1"]
+        if recipe.data.kind == "paired":
+            distances["identity_l1"] = l1_distance(_itself, whole, device)
+    if _learns_from_pictures(context):
+        distances["to_teacher_l1"] = l1_distance(trained, val, device)
+        distances["identity_to_teacher_l1"] = l1_distance(_itself, val, device)
+    elif teacher is not None and (not whole.paired or recipe.teacher.is_given):
+        distances["to_teacher_l1"] = l1_between(trained, teacher, val, device)
+        if recipe.teacher.is_given and recipe.data.kind != "label":
+            distances["identity_to_teacher_l1"] = l1_between(_itself, teacher, val, device)
+    elif not whole.paired:
         there_and_back = task.kept[GENERATOR_BACK].to(device).eval()
-        return {"cycle_l1": l1_between(lambda images: there_and_back(trained(images)), lambda x: x, val, device)}
-    distances = {"l1": l1_distance(trained, val, device)}
-    if teacher is not None:
-        distances["teacher_l1"] = facts_of(context.run, "teacher")["l1"]
-    if context.recipe.data is not None and context.recipe.data.kind == "paired":
-        distances["identity_l1"] = l1_distance(lambda images: images, val, device)
+        distances["cycle_l1"] = l1_between(lambda images: there_and_back(trained(images)), _itself, val, device)
     return distances
+
+
+def _itself(images: Tensor) -> Tensor:
+    return images

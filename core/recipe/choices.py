@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-# How images lie in a data folder: pairs, two domains without pairs, or label maps with their photos.
-DataKind = Literal["paired", "unpaired", "label"]
+# How images lie in a data folder: pairs, two domains without pairs, label maps with their photos, or photos alone.
+DataKind = Literal["paired", "unpaired", "label", "photos"]
+# What a student's pictures are held against: the data's own targets, or the teacher's pictures.
+DistillTarget = Literal["data", "teacher"]
 # AtoB maps A (left half) to B (right half).
 Direction = Literal["AtoB", "BtoA"]
 # What stands for an unknown pixel of a label map: a channel of its own, or zero in all.

@@ -57,7 +57,15 @@ class Recipe(Section):
     def _the_program_fits_the_data(self) -> Self:
         if self.data is None or self.teacher is None:
             return self
+        if self.data.kind == "photos" and not self.teacher.is_given:
+            raise ValueError("data.kind photos has no targets: it needs a trained teacher, teacher.weights")
         kinds = TEACHER_PROGRAMS[self.teacher.program].data
+        if self.teacher.is_given and "paired" in kinds:
+            kinds = (*kinds, "photos")
+        if self.teacher.is_foreign:
+            if "paired" not in kinds:
+                raise ValueError(f"{self.teacher.weights} teaches by its pictures: teacher.program pix2pix")
+            kinds = tuple(dict.fromkeys((*(kind for kind in kinds if kind != "label"), "unpaired")))
         if self.data.kind not in kinds:
             raise ValueError(
                 f"teacher.program {self.teacher.program} learns from data.kind {' or '.join(kinds)}, "
@@ -82,12 +90,28 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _own_generators_are_not_pruned(self) -> Self:
-        if self.teacher is not None and self.teacher.is_own and self.compress is not None:
+    def _what_is_not_known_is_not_pruned(self) -> Self:
+        teacher, compress = self.teacher, self.compress
+        if teacher is None or compress is None or compress.student is not None:
+            return self
+        if teacher.is_own or teacher.is_foreign:
+            whose = "your own generator" if teacher.is_own else "such a file"
             raise ValueError(
-                f"compress cannot prune {self.teacher.generator}: pocketgan does not know the layers of your own "
-                "generator; remove compress and distill, which trains it and exports it as it is"
+                f"compress cannot prune {teacher.generator if teacher.is_own else teacher.weights}: pocketgan does not "
+                f"know the layers of {whose}; name a family for the student, compress.student: incres9, or remove "
+                "compress and distill, which exports the teacher as it is"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_target_is_there(self) -> Self:
+        if self.distill is None or self.teacher is None or self.data is None or self.distill.target is None:
+            return self
+        if self.teacher.program == "cyclegan":
+            raise ValueError("distill.target is of programs with targets; a student of cyclegan has its teacher's")
+        if self.distill.target == "data" and (self.data.kind == "photos" or self.teacher.is_foreign):
+            why = f"{self.teacher.weights} teaches by its pictures" if self.teacher.is_foreign else "photos have none"
+            raise ValueError(f"distill.target data: {why}; remove it")
         return self
 
     @model_validator(mode="after")

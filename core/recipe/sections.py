@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pocketgan.recipe.choices import BudgetBy, DataKind, Direction, GanMode, Mode, Norm, Similarity, Unknown, Widths
+from pocketgan.recipe.choices import (
+    BudgetBy,
+    DataKind,
+    Direction,
+    DistillTarget,
+    GanMode,
+    Mode,
+    Norm,
+    Similarity,
+    Unknown,
+    Widths,
+)
 from pocketgan.recipe.programs import StudentProgramName, TeacherProgramName
 from pocketgan.recipe.units import Budget, budget_mismatch
 from pocketgan.targets import IO, IOS, PRECISIONS, TARGETS, TIMED
@@ -43,7 +54,9 @@ class DataStage(Section):
         "folder", description="photos of installed packages, or a folder of yours"
     )
     kind: DataKind = Field(
-        "paired", description="folder: pairs, two domains without pairs, or label maps with their photos"
+        "paired",
+        description="folder: pairs, two domains without pairs, label maps with their photos, or photos alone, for a "
+        "trained teacher",
     )
     folder: str | None = Field(None, description="the data folder; --data overrides it")
     direction: Direction = Field("AtoB", description="AtoB maps A (left half) to B (right half)")
@@ -113,8 +126,20 @@ class Training(Section):
 
 
 class TeacherStage(Training):
-    """Training of the unpruned generator."""
+    """Training of the unpruned generator, or one that is trained already."""
 
+    steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="optimiser steps; 0 for a teacher that is trained already (weights, or a function with its own)"
+    )
+    weights: str | None = Field(
+        None,
+        description="a trained teacher: a model file, a public checkpoint (.pth) of `generator`, the state dict of "
+        "your own function, an .onnx file, or a .pgb bundle",
+    )
+    range: tuple[float, float] | None = Field(
+        None,
+        description="an .onnx teacher's values of black and white, in and out, such as [0, 255]; [-1, 1] if absent",
+    )
     generator: str = Field(
         "incres9",
         description="a generator name, see `pocketgan cost --help`, or package.module:function that returns a module",
@@ -135,15 +160,43 @@ class TeacherStage(Training):
     )
     ndf: Annotated[int, Field(ge=1)] = Field(64, description="channels of the discriminator's first layer")
 
+    @model_validator(mode="after")
+    def _is_trained_or_to_be(self) -> Self:
+        if self.weights is not None and self.steps:
+            raise ValueError("weights are those of a trained teacher, which is not trained again: remove steps")
+        if self.weights is None and not self.steps and not self.is_own:
+            raise ValueError("say how many steps the teacher trains, or name a trained one: weights: FILE")
+        if self.range is not None:
+            if self.weights is None or not self.weights.endswith(".onnx"):
+                raise ValueError("range is of an .onnx teacher; others say it themselves")
+            if not self.range[0] < self.range[1]:
+                raise ValueError(f"range is black, then white: expected [low, high], got {[*self.range]}")
+        return self
+
     @property
     def is_own(self) -> bool:
         """Whether the generator is the user's own function."""
-        return ":" in self.generator
+        return ":" in self.generator and not self.is_foreign
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the teacher is trained already."""
+        return not self.steps
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is a file that only a runtime can run, and so is known by its pictures alone."""
+        return self.weights is not None and self.weights.endswith((".onnx", ".pgb"))
 
 
 class CompressStage(Section):
-    """One-step search for the student."""
+    """One-step search for the student: in the teacher itself, or in another family."""
 
+    student: str | None = Field(
+        None,
+        description="a generator name, such as incres9: the student is a member of that family with even widths, for "
+        "teachers that cannot be pruned; pruned from the teacher where absent",
+    )
     budget: Budget = Field(description="largest cost of the student, such as 2.6G, or 12ms by latency")
     by: BudgetBy = Field("macs_by_output", description="what the budget counts")
     least_width: Annotated[int, Field(ge=1)] = Field(
@@ -165,6 +218,8 @@ class CompressStage(Section):
             raise ValueError(f"budget is {expected} where by is {self.by}")
         if self.target is None and (self.by == "latency" or self.widths == "auto"):
             raise ValueError("target is missing: latency and automatic widths need one, such as onnx")
+        if self.student is not None and self.inherit:
+            raise ValueError("inherit is of students that are pruned from their teacher; one of a family starts fresh")
         return self
 
 
@@ -178,6 +233,11 @@ class DistillStage(Training):
     lambda_distill: NotNegative = Field(0.5, description="weight of the features' distance; cyclegan: 1")
     lambda_recon: NotNegative = Field(
         100.0, description="weight of the L1 distance to the target; cyclegan: 5, to the teacher's picture"
+    )
+    target: DistillTarget | None = Field(
+        None,
+        description="the data's target or the teacher's picture; where absent the data's, if there are any and the "
+        "teacher has features to distil",
     )
 
 

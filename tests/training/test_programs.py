@@ -12,7 +12,7 @@ from pocketgan.training.fit import FitOptions, fit
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.programs import Optimiser
 from pocketgan.training.programs.cyclegan import CycleGan, ImagePool, Unaligned
-from pocketgan.training.programs.distill import Distill, feature_channels
+from pocketgan.training.programs.distill import Distill, feature_shapes
 from pocketgan.training.programs.gaugan import GauGan
 from pocketgan.training.programs.pix2pix import Pix2Pix
 from pocketgan.training.similarity import FeatureDistance
@@ -86,7 +86,7 @@ def gaugan(seed):
 def aligned(seed, similarity="gka"):
     task = Pix2Pix(build(SMALL, seed), patch(6, seed))
     teacher = build(SPEC, 5)
-    student, of_teacher = (feature_channels(network, 3, 32, 32) for network in (task.generator, teacher))
+    student, of_teacher = (feature_shapes(network, 3, 32, 32) for network in (task.generator, teacher))
     return Distill(task, teacher, FeatureDistance(similarity, student, of_teacher, seed=seed))
 
 
@@ -248,5 +248,5 @@ def test_unaligned_students_imitate_the_teachers_picture():
 def test_every_generator_of_a_task_gives_features_to_distil():
     for name in ("incres9", "resnet9", "mobile-resnet9"):
         spec = spec_by_name(name, ngf=4, height=32, width=32)
-        assert len(feature_channels(build(spec), 3, 32, 32)) == 4
-    assert len(feature_channels(build(SPADE), FORM.channels, 64, 64)) == 4
+        assert len(feature_shapes(build(spec), 3, 32, 32)) == 4
+    assert len(feature_shapes(build(SPADE), FORM.channels, 64, 64)) == 4

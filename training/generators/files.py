@@ -68,6 +68,17 @@ def load_generator(path: Path) -> LoadedGenerator:
     return LoadedGenerator(module.eval(), spec, metadata)
 
 
+def holds_spec(path: Path) -> bool:
+    """Whether the file is a model file of pocketgan's, sound or not."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_spec(path: Path) -> GeneratorSpec:
     """The spec of a model file, without its tensors. Raises ModelError like load_generator."""
     return _read(path, with_tensors=False)[0]

@@ -1,4 +1,7 @@
-"""Distillation of a pruned student from its teacher (CAT, section 3.3), whatever the teacher's program."""
+"""Distillation of a student from its teacher (CAT, section 3.3), whatever the teacher's program.
+
+A teacher whose features do not lie where the student's do, or that has none, teaches by its pictures alone.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pocketgan import console
 from pocketgan.recipe.sections import DistillStage
 from pocketgan.training.programs import Batch, Optimiser, Phase
 from pocketgan.training.programs.adversarial import Adversarial
@@ -23,52 +27,69 @@ class Distill:
 
     Args:
         task: trains the student: Pix2Pix (aligned), Unaligned or GauGan; its discriminator starts from the teacher's.
-        teacher: a network with as many feature taps as the student; it never changes.
-        distance: of the features; its parameters, if it has any, are trained with the student.
+        teacher: a network with as many feature taps as the student where there is a distance; it never changes.
+        distance: of the features; its parameters, if it has any, are trained with the student. None: there are none.
         lambda_distill: its weight.
+        teacher_target: whether the teacher's picture is the target, in place of the batch's own.
     """
 
     def __init__(
-        self, task: Adversarial, teacher: nn.Module, distance: FeatureDistance, lambda_distill: float = 0.5
+        self,
+        task: Adversarial,
+        teacher: nn.Module,
+        distance: FeatureDistance | None,
+        lambda_distill: float = 0.5,
+        teacher_target: bool = False,
     ) -> None:
         self.task = task
         self.teacher: Any = teacher.eval().requires_grad_(False)
         self.distance = distance
         self.lambda_distill = lambda_distill
+        self.teacher_target = teacher_target
 
     def networks(self) -> dict[str, nn.Module]:
-        return {**self.task.networks(), "teacher": self.teacher, "distance": self.distance}
+        distance = {} if self.distance is None else {"distance": self.distance}
+        return {**self.task.networks(), "teacher": self.teacher, **distance}
 
     def memories(self) -> dict[str, nn.Module]:
         return self.task.memories()
 
     def optimisers(self) -> dict[str, Optimiser]:
         optimisers = self.task.optimisers()
-        own = optimisers["generator"]
-        optimisers["generator"] = replace(own, networks=("generator", "distance"))
+        if self.distance is not None:
+            own = optimisers["generator"]
+            optimisers["generator"] = replace(own, networks=("generator", "distance"))
         return optimisers
 
     def losses(self, batch: Batch) -> Iterator[Phase]:
+        images, features = batch["input"], self.distance is not None
         with torch.no_grad():
-            picture, teacher_features = self.teacher.forward_with_features(batch["input"])
-        fake, student_features = self.task.generator.forward_with_features(batch["input"])
-        batch = {**batch, "teacher": picture}
+            picture, of_teacher = self.teacher.forward_with_features(images) if features else (self.teacher(images), [])
+        fake, of_student = (
+            self.task.generator.forward_with_features(images) if features else (self.task.generator(images), [])
+        )
+        batch = {**batch, "teacher": picture, **({"target": picture} if self.teacher_target else {})}
         yield from self.task.judgement(batch, fake)
-        distance = self.lambda_distill * self.distance(teacher_features, student_features)
-        yield "generator", {**self.task.generator_terms(batch, fake), "distill": distance}
+        terms = self.task.generator_terms(batch, fake)
+        if self.distance is not None:
+            terms = {**terms, "distill": self.lambda_distill * self.distance(of_teacher, of_student)}
+        yield "generator", terms
 
     def output(self, images: Tensor) -> Tensor:
         return self.task.output(images)
 
 
 @torch.no_grad()
-def feature_channels(network: Any, channels: int, height: int, width: int) -> list[int]:
-    """Channels of the features that a generator gives up for distillation, at an input of that size."""
+def feature_shapes(network: Any, channels: int, height: int, width: int) -> list[tuple[int, int, int]]:
+    """(channels, height, width) of the features that a generator gives up for distillation, at an input of that size;
+    none of a network that has no `forward_with_features`."""
+    if not hasattr(network, "forward_with_features"):
+        return []
     device = next(network.parameters()).device
     was_training = network.training
     _, features = network.eval().forward_with_features(torch.zeros(1, channels, height, width, device=device))
     network.train(was_training)
-    return [feature.shape[1] for feature in features]
+    return [tuple(feature.shape[1:]) for feature in features]
 
 
 class _Method(StudentMethod):
@@ -78,18 +99,36 @@ class _Method(StudentMethod):
         method: TeacherMethod,
         stage: DistillStage,
         student: nn.Module,
-        teacher: nn.Module,
+        teacher: nn.Module | None,
         inherited: Path,
     ) -> Task:
         judge = method.discriminator(setting, setting.seed)
-        if setting.stage.lambda_gan:
+        if setting.stage.lambda_gan and inherited.is_file():
             judge.load_state_dict(load_file(inherited))
-        distance = FeatureDistance(stage.similarity)
-        if stage.similarity == "mse":
-            ours, theirs = (feature_channels(one, setting.channels, *setting.size) for one in (student, teacher))
-            distance = FeatureDistance("mse", student=ours, teacher=theirs, seed=setting.seed)
-        program = Distill(method.student(setting, stage, student, judge), teacher, distance, stage.lambda_distill)
-        return Task(program, student, {DISCRIMINATOR: judge} if stage.lambda_gan else {}, {"teacher": teacher})
+        task = method.student(setting, stage, student, judge)
+        kept = {DISCRIMINATOR: judge} if stage.lambda_gan else {}
+        if teacher is None:
+            return Task(task, student, kept)
+        ours, theirs = (feature_shapes(one, setting.channels, *setting.size) for one in (student, teacher))
+        alike = bool(ours) and [shape[1:] for shape in ours] == [shape[1:] for shape in theirs]
+        distance = None
+        if alike:
+            channels = [[shape[0] for shape in shapes] for shapes in (ours, theirs)]
+            distance = FeatureDistance(stage.similarity, student=channels[0], teacher=channels[1], seed=setting.seed)
+        else:
+            why = "lie elsewhere than the student's" if theirs else "are not known"
+            console.note(f"distill: the teacher's features {why}; it teaches by its pictures alone")
+        program = Distill(task, teacher, distance, stage.lambda_distill, _teacher_target(setting, stage, alike))
+        return Task(program, student, kept, {"teacher": teacher})
+
+
+def _teacher_target(setting: Setting, stage: DistillStage, features: bool) -> bool:
+    """Whether the teacher's picture is what the student's is held against."""
+    if stage.target is not None:
+        return stage.target == "teacher"
+    # Unpaired targets are the discriminator's alone, and photos have none; of pairs the data's are kept where the
+    # features are what the teacher gives.
+    return setting.data == "photos" or (setting.data != "unpaired" and not features)
 
 
 METHOD = _Method()

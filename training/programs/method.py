@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pocketgan.recipe.choices import DataKind
 from pocketgan.recipe.sections import DistillStage, TeacherStage, Training
 from pocketgan.training.programs import Optimiser, Program
 
@@ -33,6 +34,7 @@ class Setting:
         channels: of the generator's input.
         size: (height, width) in pixels of what it is trained on.
         seed: of the recipe.
+        data: the kind of the data.
         fresh_generator: makes another generator of the teacher's architecture from a seed.
     """
 
@@ -40,6 +42,7 @@ class Setting:
     channels: int
     size: tuple[int, int]
     seed: int
+    data: DataKind
     fresh_generator: Callable[[int], nn.Module]
 
 
@@ -87,14 +90,15 @@ class StudentMethod(ABC):
         method: TeacherMethod,
         stage: DistillStage,
         student: nn.Module,
-        teacher: nn.Module,
+        teacher: nn.Module | None,
         inherited: Path,
     ) -> Task:
         """The program that trains `student` against `teacher`.
 
         Args:
             setting, method: those of the teacher's training.
-            inherited: file of the teacher's discriminator, where it was trained against one.
+            teacher: None where its pictures are the data's targets.
+            inherited: file of the teacher's discriminator, which is there where it was trained against one.
         """
 
 

@@ -36,6 +36,13 @@ def l1_between(
     return _mean(data, at_most, difference)
 
 
+def l1_of_targets(one: Pictures, other: Pictures, at_most: int = 32) -> float:
+    """Mean absolute difference between the targets of two data sets of the same inputs, as `l1_distance` takes it."""
+    count = min(len(one), len(other), at_most)
+    pairs = ((one.whole(index)["target"], other.whole(index)["target"]) for index in range(count))
+    return sum(float((first - second).abs().mean()) for first, second in pairs) / count
+
+
 def _mean(data: Pictures, at_most: int, difference: Callable[[dict[str, Tensor]], Tensor]) -> float:
     count = min(len(data), at_most)
     return sum(float(difference(batch([data.whole(index)])).abs().mean()) for index in range(count)) / count

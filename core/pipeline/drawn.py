@@ -1,0 +1,87 @@
+"""Pictures of a teacher that only a runtime can run: drawn once, and learnt from as other pairs are.
+
+A runtime beside torch in every training step would cost both their threads, and on a GPU most of the time. So the stage
+`teacher` leaves `pictures/<split>/N.png`: the photo left, what the teacher makes of it right.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketgan import console
+from pocketgan.pipeline.images import load_images
+from pocketgan.pipeline.networks import TEACHER_BUNDLE
+from pocketgan.recipe.recipe import Recipe
+from pocketgan.recipe.sections import Training
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pocketgan.training.data.paired import PairedImages
+    from pocketgan.training.data.samples import Pictures
+
+PICTURES = "pictures"
+_SPLITS = ("train", "val")
+
+
+def draw_pictures(recipe: Recipe, run: Path, folder: Path) -> dict[str, Any]:
+    """Draw what is not drawn yet, keep the teacher's bundle, and say where it came from.
+
+    Raises:
+        ModelError: the teacher cannot be used, or does not fit the photos.
+    """
+    import numpy as np
+
+    from pocketgan.foreign_teacher import open_teacher
+    from pocketgan.pictures import write_image
+    from pocketgan.training.data.images import to_pixels
+
+    stage = recipe.teacher
+    assert stage is not None
+    assert stage.weights is not None
+    photos = {split: load_images(recipe, run, split) for split in _SPLITS}
+    missing = [
+        (split, index, path)
+        for split in _SPLITS
+        for index in range(input_count(photos[split]))
+        if not (path := folder / PICTURES / split / f"{index:05d}.png").is_file()
+    ]
+
+    under_way: deque[np.ndarray] = deque()
+
+    def inputs() -> Iterator[np.ndarray]:
+        for split, index, _ in missing:
+            under_way.append(to_pixels(photos[split].whole(index)["input"]))
+            yield under_way[-1]
+
+    with (
+        open_teacher(stage.weights, recipe.size, value_range=stage.range) as teacher,
+        console.progress("teacher's pictures", len(missing)) as bar,
+    ):
+        for (_, _, path), picture in zip(missing, teacher.draw(inputs()), strict=True):
+            write_image(path, np.hstack([under_way.popleft(), picture]))
+            bar.advance()
+        assert teacher.bundle is not None
+        shutil.copyfile(teacher.bundle, folder / TEACHER_BUNDLE)
+        return teacher.origin.model_dump()
+
+
+def input_count(photos: Pictures) -> int:
+    """How many inputs there are; unpaired targets are not counted."""
+    from pocketgan.training.data.unpaired import UnpairedImages
+
+    return len(photos.inputs) if isinstance(photos, UnpairedImages) else len(photos)
+
+
+def drawn_pairs(recipe: Recipe, folder: Path, split: str, augmented: Training | None = None) -> PairedImages:
+    """Photos with what the teacher made of them, which the stage `teacher` left in `folder`."""
+    from pocketgan.training.data.paired import Pair, PairedImages
+
+    pairs: Sequence[Pair] = [Pair(path) for path in sorted((folder / PICTURES / split).glob("*.png"))]
+    if augmented is None:
+        return PairedImages(pairs, "AtoB", recipe.size)
+    return PairedImages(pairs, "AtoB", recipe.size, augmented.load_scale, augmented.flip, augmented.crop_size)
