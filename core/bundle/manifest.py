@@ -176,6 +176,23 @@ class Diffusion(Strict):
     weights: str
 
 
+class Origin(Strict):
+    """Which model was the teacher, where it was not trained here.
+
+    Attributes:
+        kind: an ONNX file, a bundle, a function of the user's own, or a file of weights (a model file, a checkpoint).
+        file: the file's name without its folder, or `package.module:function`.
+        sha256: of the file; of a function's source file, null where it has none.
+    """
+
+    kind: Literal["onnx", "bundle", "function", "weights"]
+    file: Annotated[str, Field(min_length=1, max_length=512)]
+    sha256: Sha256 | None = None
+
+    def __str__(self) -> str:
+        return f"{self.file}, sha256 {self.sha256[:8]}…" if self.sha256 else self.file
+
+
 class Manifest(Strict):
     """`manifest.json`. Its bytes' SHA-256 is the identity of the bundle."""
 
