@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,8 @@ def left_out(path: Path, device: Device) -> dict[str, str]:
         return {entry.id: why_not_here(entry) for entry in bundle.manifest.entries if not device.runs(entry)}
 
 
-def runnable_entry(bundle: Bundle) -> Entry:
-    """The entry that this process runs best on pictures: ONNX before ExecuTorch, float32 before others.
+def runnable_entries_on_pictures(bundle: Bundle) -> list[Entry]:
+    """The entries that this process runs on pictures, the best first: ONNX before ExecuTorch, float32 before others.
 
     Raises:
         BundleError: no entry maps one picture to one picture in a runtime that this process has.
@@ -91,7 +92,12 @@ def runnable_entry(bundle: Bundle) -> Entry:
     if not entries:
         there = ", ".join(entry.id for entry in bundle.manifest.entries)
         raise BundleError(f"{bundle.path}: no entry that turns pictures into pictures runs here; it has: {there}")
-    return min(entries, key=lambda entry: (list(RUNTIMES).index(entry.runtime), entry.precision != "fp32"))
+    return sorted(entries, key=lambda entry: (list(RUNTIMES).index(entry.runtime), entry.precision != "fp32"))
+
+
+def runnable_entry(bundle: Bundle) -> Entry:
+    """The best of them; raises as `runnable_entries_on_pictures`."""
+    return runnable_entries_on_pictures(bundle)[0]
 
 
 def input_size(entry: Entry) -> tuple[int, int]:
@@ -117,24 +123,42 @@ def run_entry(
         MissingExtraError: the entry's runtime is not installed.
     """
     chosen = runnable_entry(bundle) if entry is None else _find(bundle, entry)
-    if not _runs_here(chosen):
-        raise BundleError(f"{bundle.path}: entry {chosen.id} does not turn pictures into pictures on this host")
-    source, target = chosen.components[0].inputs[0], _picture_output(chosen)
-    expected = (*input_size(chosen), 3)
+    target = picture_output(chosen)
+    with loaded_entry(bundle, chosen, threads) as compute:
+        for image in images:
+            yield to_picture(compute(image), target)
+
+
+@contextmanager
+def loaded_entry(bundle: Bundle, entry: Entry, threads: int = 1) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+    """Yield the entry as a function, in this process, from pictures to output tensors.
+
+    It takes (h, w, 3) uint8 RGB and gives the tensor as the runtime does, which the next call may overwrite;
+    `picture_output` is its contract.
+
+    Raises:
+        BundleError, DataError, MissingExtraError: as `run_entry`.
+    """
+    if not _runs_here(entry):
+        raise BundleError(f"{bundle.path}: entry {entry.id} does not turn pictures into pictures on this host")
+    source = entry.components[0].inputs[0]
+    expected = (*input_size(entry), 3)
     with scratch_folder() as folder:
-        bundle.extract(Path(folder) / "entry", chosen.id)
-        model = plan_model(bundle, chosen, Path(folder) / "entry")
-        must_name_own_files(chosen.runtime, Path(model.file))
-        engine = make_engine(chosen.runtime)
+        bundle.extract(Path(folder) / "entry", entry.id)
+        model = plan_model(bundle, entry, Path(folder) / "entry")
+        must_name_own_files(entry.runtime, Path(model.file))
+        engine = make_engine(entry.runtime)
         engine.start(threads)
         run = engine.load(model)
-        for image in images:
+
+        def compute(image: np.ndarray) -> np.ndarray:
             if image.shape != expected or image.dtype != np.uint8:
                 raise DataError(
-                    f"entry {chosen.id} takes pictures of shape {expected} in uint8, not {image.shape} in {image.dtype}"
+                    f"entry {entry.id} takes pictures of shape {expected} in uint8, not {image.shape} in {image.dtype}"
                 )
-            outputs = run({source.name: to_tensor(image, source)})
-            yield to_picture(outputs[0], target)
+            return run({source.name: to_tensor(image, source)})[0]
+
+        yield compute
 
 
 def _find(bundle: Bundle, entry: Entry | str) -> Entry:
@@ -169,7 +193,7 @@ def _is_grey(spec: TensorSpec) -> bool:
     return len(spec.shape) == 4 and spec.shape[0] == 1 and 1 in (spec.shape[1], spec.shape[3])
 
 
-def _picture_output(entry: Entry) -> TensorSpec:
+def picture_output(entry: Entry) -> TensorSpec:
     """The contract of the output as a picture; a grey one without a range of its own has the input's."""
     source, target = entry.components[0].inputs[0], entry.components[0].outputs[0]
     if is_picture(target):

@@ -67,6 +67,7 @@ def pack_foreign(
     input_shape: Shape | None = None,
     named_shapes: Mapping[str, Shape] | None = None,
     value_range: tuple[float, float] = (-1.0, 1.0),
+    with_reference: bool = True,
 ) -> str:
     """Pack a model file into a bundle of one entry, `<target>-<precision>`, and return its digest.
 
@@ -76,6 +77,7 @@ def pack_foreign(
         input_shape: of an ONNX model's first open input: (channels, height, width), or all that the model declares.
         named_shapes: of its inputs by name, likewise.
         value_range: what black and white are to the model, in and out; bytes are 0 and 255.
+        with_reference: whether something else than the runtime is asked for the golden outputs, up to two minutes.
     Raises:
         BundleError: the file is missing, no such model, takes nothing or what cannot be told, or names files that do
             not lie in its folder.
@@ -103,7 +105,7 @@ def pack_foreign(
             reason = " ".join(str(error).split()).replace(str(copy), file.name)
             raise BundleError(f"{file}: {kind} cannot run it here: {reason[:300]}") from error
         _check(outputs, file)
-        computed = reference_outputs(copy, inputs, folder) if kind == "onnx" else None
+        computed = reference_outputs(copy, inputs, folder) if kind == "onnx" and with_reference else None
         if computed is not None and _comparable(computed[1], outputs):
             _must_agree(file, model, outputs, *computed)
             model, outputs = replace(model, reference=computed[0]), [np.ascontiguousarray(one) for one in computed[1]]
@@ -176,12 +178,38 @@ def _must_agree(
             )
 
 
-def _onnx(file: Path, shapes: _Shapes) -> _Model:
+def onnx_inputs(file: Path) -> list[tuple[str, list[int | str | None], str]]:
+    """Name, shape and type of what an ONNX model says that it takes; an open size is a word or None.
+
+    Raises:
+        BundleError: it is missing, is no model, or names files that do not lie in its folder.
+    """
+    if not file.is_file():
+        raise BundleError(f"there is no {file}")
+    with reading(file):
+        named_files(file)
+    try:
+        inputs = _session(file, optimise=False).get_inputs()
+    except Exception as error:  # the runtime raises whatever it likes
+        reason = " ".join(str(error).split()).replace(str(file), file.name)
+        raise BundleError(f"{file}: onnx cannot run it here: {reason[:300]}") from error
+    return [(one.name, list(one.shape), one.type) for one in inputs]
+
+
+def _session(file: Path, optimise: bool = True) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+def _onnx(file: Path, shapes: _Shapes) -> _Model:
+    import onnxruntime
+
+    session = _session(file)
     there = session.get_inputs()
     unknown = [name for name in shapes.by_name if name not in {one.name for one in there}]
     if unknown:

@@ -84,12 +84,21 @@ def check_generator(module: nn.Module, name: str, shape: Shape) -> None:
     Raises:
         ModelError: it has no parameters, does not take (1, *shape), or gives something else than (1, 3, h, w).
     """
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        raise ModelError(f"{name} returns a module without trainable parameters")
+    check_maps_pictures(module, name, shape)
+
+
+def check_maps_pictures(module: nn.Module, name: str, shape: Shape) -> None:
+    """Run an image of zeros through the module.
+
+    Raises:
+        ModelError: it does not take (1, *shape), or gives something else than (1, 3, h, w).
+    """
     import torch
 
     from pocketgan.training.generators.copying import copied_network
 
-    if not any(parameter.requires_grad for parameter in module.parameters()):
-        raise ModelError(f"{name} returns a module without trainable parameters")
     text = "x".join(map(str, shape))
     try:
         with torch.no_grad():
