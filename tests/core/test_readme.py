@@ -1,4 +1,4 @@
-"""The README's own effect, run as it stands there, and what its table claims."""
+"""The README's own effect and the way from a trained model, run as they stand there, and what the table claims."""
 
 import re
 import shlex
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from pocketgan import console
 from pocketgan.bench.devices import KNOWN
@@ -19,7 +21,8 @@ from pocketgan.recipe.programs import TEACHER_PROGRAMS
 from pocketgan.recipe.reading import load_recipe
 from pocketgan.training.data.paired import PairedImages, find_pairs
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 # So that the block takes seconds: few steps and pictures, one target, and no measuring, which other tests of `run` do.
 SETTINGS = ("teacher.steps=1", "distill.steps=1", "export.targets=[onnx]")
 SMALLER = {
@@ -63,6 +66,58 @@ def test_the_own_effect_of_the_readme_runs_as_it_stands_there(pocketgan, tmp_pat
         code, _, said = pocketgan(name, *rest, *SMALLER.get(name, ()))
         assert code == 0, said
     assert sorted(path.name for path in (tmp_path / "after").iterdir()) == ["a.png", "b.png", "c.png"]
+
+
+class Residual(nn.Module):
+    """A block of the public pix2pix and CycleGAN project's ResNet, as its files name the layers."""
+
+    def __init__(self, channels):
+        super().__init__()
+        halves = ([nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)] for _ in "ab")
+        first, second = halves
+        self.conv_block = nn.Sequential(*first, nn.ReLU(), *second)
+
+
+def public_checkpoint(path, width=4):
+    """The state dict of a ResNet with nine blocks, as that project saves it; the weights are random."""
+    layers = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), nn.InstanceNorm2d(width), nn.ReLU()]
+    for channels in (width, 2 * width):
+        layers += [nn.Conv2d(channels, 2 * channels, 3), nn.InstanceNorm2d(2 * channels), nn.ReLU()]
+    layers += [Residual(4 * width) for _ in range(9)]
+    for channels in (2 * width, width):
+        layers += [nn.ConvTranspose2d(2 * channels, channels, 3), nn.InstanceNorm2d(channels), nn.ReLU()]
+    layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
+    network = nn.Module()
+    network.model = nn.Sequential(*layers)
+    torch.save(network.state_dict(), path)
+
+
+@pytest.mark.slow
+def test_a_public_checkpoint_comes_to_a_measured_bundle_in_the_five_commands_of_the_docs(pocketgan, tmp_path):
+    photos(tmp_path / "photos")
+    public_checkpoint(tmp_path / "latest_net_G.pth")
+    text = (ROOT / "docs/training.md").read_text()
+    block = re.search(r"## I have a trained model.*?```sh\n(.*?)```", text, re.DOTALL)[1]
+    commands = [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
+    assert [command[0] for command in commands] == ["import-checkpoint", "apply", "recipe", "run", "bench"]
+    smaller = [
+        "resolution=32",
+        "compress.budget=8M",
+        "compress.least_width=8",
+        "distill.steps=1",
+        "distill.batch_size=1",
+    ]
+    settings = [word for setting in (*smaller, "export.targets=[onnx]") for word in ("--set", setting)]
+    for command in commands:
+        where = None
+        if ">" in command:
+            *command, _, where = command
+        code, told, said = pocketgan(*command, *(settings if command[0] == "run" else ()))
+        if where is not None:
+            (tmp_path / where).write_text(told)
+        assert code == 0, said
+    assert "PASS" in told
+    assert {path.stem for path in (tmp_path / "seen").iterdir()} == {"a", "b", "c"}
 
 
 def test_the_recipe_beside_pairs_trains_from_the_photo_to_the_effect(pocketgan, tmp_path):

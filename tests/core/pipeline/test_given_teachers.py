@@ -254,3 +254,31 @@ def test_a_recipe_s_range_is_doubted_by_the_pictures_themselves(folder):
     with pytest.raises(ModelError, match=r"teacher.range: \[0, 255\]"):
         run(write(folder, "weights: negative.onnx"), folder)
     assert json.loads((folder / "run/data/stage.json").read_text())["facts"] == {"train": 9, "val": 1}
+
+
+@pytest.mark.heavy
+def test_an_onnx_file_teaches_nearly_as_well_as_its_network_with_features(folder):
+    """Some ten minutes on one core."""
+    settings = ["compress=null", "distill=null", "export=null", "bundle=null", "bench=null", "report=null"]
+    trained = run(load_recipe("demo", settings), folder, "trained") / "teacher/generator.safetensors"
+    torch.onnx.export(
+        load_generator(trained).module, (torch.zeros(1, 3, 128, 128),), folder / "t.onnx", dynamo=True, verbose=False
+    )
+    found = {}
+    for name, weights, features in (("network", trained, "target: teacher, "), ("file", folder / "t.onnx", "")):
+        (folder / "r.yaml").write_text(f"""
+name: {name}
+resolution: 128
+data: {{source: builtin, effect: ink, train_crops: 360, val_crops: 24}}
+teacher: {{weights: {weights}}}
+compress: {{student: incres9, budget: 110M, by: macs, widths: 8}}
+distill: {{{features}lambda_gan: 0, crop: 64, steps: 600, batch_size: 4, learning_rate: 1.0e-3,
+  adam_betas: [0.9, 0.99], decay: 1}}
+""")
+        found[name] = facts(run(load_recipe(str(folder / "r.yaml")), folder, name), "distill")["to_teacher_l1"]
+    network, file = found["network"], found["file"]
+    print(
+        f"\nL1 to the teacher on validation images after 600 steps: {network:.4f} of the network with features, "
+        f"{file:.4f} of its ONNX file alone: {file / network:.2f} times"
+    )
+    assert file <= 1.25 * network
