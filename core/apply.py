@@ -19,6 +19,7 @@ from pocketgan.picture_files import find_pictures
 from pocketgan.pictures import PictureError, count_pixels, read_image, resize, write_image
 
 if TYPE_CHECKING:
+    from pocketgan.foreign_teacher import ForeignTeacher
     from pocketgan.recipe.recipe import Recipe
     from pocketgan.training.generators import GeneratorSpec
 
@@ -220,15 +221,35 @@ def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None =
     return names
 
 
-def make_pairs(images: Path, effect: str, out: Path, size: int) -> dict[str, int]:
-    """Side-by-side pairs in train/ and val/ (every tenth): the centre square of each picture, and its effect."""
+def make_pairs(
+    images: Path, effect: str, out: Path, size: int, teacher: ForeignTeacher | None = None
+) -> dict[str, int]:
+    """Side-by-side pairs in train/ and val/ (every tenth): the centre square of each picture, and its effect.
+
+    Args:
+        effect: a filter's; what `teacher` draws is called otherwise.
+        size: height and width of each half in pixels; of the pictures that `teacher` was opened for.
+    Raises:
+        DataError: no effect has that name, or there are no two pictures.
+        ModelError: the teacher does not give pictures.
+    """
     from pocketgan.training.teachers import filters
 
-    filters.check_effect(effect)
+    if teacher is None:
+        filters.check_effect(effect)
+    under_way: deque[tuple[Path, np.ndarray]] = deque()
+
+    def squares() -> Iterator[np.ndarray]:
+        for path, square in _prepared(images, lambda _, pixels: _centre(pixels, size)):
+            under_way.append((path, square))
+            yield square
+
+    drawn = (filters.apply(effect, one) for one in squares()) if teacher is None else teacher.draw(squares())
     counts = {"train": 0, "val": 0}
-    for index, (path, square) in enumerate(_prepared(images, lambda _, pixels: _centre(pixels, size))):
+    for index, picture in enumerate(drawn):
+        path, square = under_way.popleft()
         split = "val" if index % VALIDATION_EVERY == 0 else "train"
-        write_image(out / split / f"{path.stem}.png", np.hstack([square, filters.apply(effect, square)]))
+        write_image(out / split / f"{path.stem}.png", np.hstack([square, picture]))
         counts[split] += 1
     if not counts["train"]:
         raise DataError(f"{images} holds one picture; pairs for training and validation need two at least")

@@ -160,6 +160,13 @@ def origin_of(name: str) -> Origin:
     return Origin(kind=kind, file=name, sha256=sha256_file(source) if source.is_file() else None)
 
 
+def short_name(name: str) -> str:
+    """What a teacher's pictures may be called after it: the file's stem, or the function's name."""
+    from pocketgan.bundle.naming import bundle_name
+
+    return bundle_name(None, name.rpartition(":")[2] if _kind(name) == "function" else Path(name).stem)
+
+
 def _kind(name: str) -> Kind:
     known: dict[str, Kind] = {".onnx": "onnx", ".pgb": "bundle", ".safetensors": "weights"}
     suffix = Path(name).suffix.lower()
@@ -208,7 +215,7 @@ def _open_bundle(name: str, size: Size, value_range: Range | None) -> Iterator[F
     must_not_be_told(origin, value_range)
 
     def hint(suggested: Range | None) -> str:
-        option = "its own --range" if suggested is None else f"--range={pair_of(suggested)}"
+        option = "its own --range" if suggested is None else f"--range {pair_of(suggested)}"
         return f"the bundle says another range than its model has: pack the model again, with {option}"
 
     with _opened_bundle(Path(name), origin, size, True, hint) as teacher:

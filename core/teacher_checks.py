@@ -79,7 +79,7 @@ def tell_range(suggested: Range | None) -> str:
             "give a function that undoes it before and behind the network"
         )
     low, high = suggested
-    told = f"say the network's range: --range={pair_of(suggested)}, in a recipe `teacher.range: [{low:g}, {high:g}]`"
+    told = f"say the network's range: --range {pair_of(suggested)}, in a recipe `teacher.range: [{low:g}, {high:g}]`"
     return told + (" (or -1, 1 if its pictures are as bright as that)" if suggested == (0, 1) else "")
 
 

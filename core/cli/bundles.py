@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, OutFile, OutFolder
+from pocketgan.cli.options import EntryId, Json, OutFile, OutFolder, parse_range
 
 if TYPE_CHECKING:
     from pocketgan.bundle.manifest import Entry, Manifest
@@ -75,7 +75,7 @@ def pack(
             precision=precision,
             input_shape=shapes.pop("", None),
             named_shapes=shapes,
-            value_range=_range(value_range),
+            value_range=parse_range(value_range),
         )
     size = out.stat().st_size
     console.result({"path": str(out), "digest": digest, "bytes": size}, f"{out}: {size:,} bytes, digest {digest}")
@@ -178,18 +178,6 @@ def _shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
             )
         shapes[name] = tuple(int(size) for size in shape.split("x"))
     return shapes
-
-
-def _range(text: str) -> tuple[float, float]:
-    from pocketgan.errors import BundleError
-
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low = high = 0.0
-    if not low < high:
-        raise BundleError(f"--range is black and white with a comma between, such as 0,255, not {text!r}")
-    return low, high
 
 
 def _start(json: bool) -> None:

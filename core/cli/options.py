@@ -89,3 +89,20 @@ def parse_share(text: str, option: str) -> float:
     if match is None:
         raise ResultsError(f"{option} is a percentage such as 3%, not {text!r}")
     return float(match[1]) / 100
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """`0,255` -> (0.0, 255.0): what black and white are to a network.
+
+    Raises:
+        BundleError: it is no pair of numbers, the lower one first.
+    """
+    from pocketgan.errors import BundleError
+
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not low < high:
+        raise BundleError(f"--range is black and white with a comma between, such as 0,255, not {text!r}")
+    return low, high

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pocketgan.bundle.manifest import Origin
+
 # The shipped `demo` was tuned at this side in pixels and this budget in true MACs, which grow with the pixels.
 _SIDE, _BUDGET = 128, 110e6
-# Square parts that it trains on: minutes on a CPU, whatever the resolution.
-_CROP = 64
+# Square parts that it trains on: minutes on a CPU, whatever the resolution. A network looks farther around a pixel than
+# a filter does, and its effect is learned from larger parts.
+_CROP, _CROP_OF_NETWORK = 64, 128
 
 _TEXT = """\
-# A first, small training of the effect {name}: some minutes on a CPU.
+# A first, small training of the effect {name}: {time} on a CPU.{drawn_by}
 # The pairs hold the photo left (A) and the effect right (B), so that AtoB maps photos to the effect.
 # For more quality: more steps; lambda_gan: 1 adds a discriminator, for effects that the L1 distance alone blurs.
 name: {name}
@@ -49,6 +52,9 @@ bench:
 report:
   title: {title}
 """
+# The name quoted, so that it stays on its line.
+_DRAWN_BY = """
+# The effects were drawn by {file}, SHA-256 {sha256}."""
 _TRAINING = """
   lambda_gan: 0{crop}
   steps: {steps}
@@ -60,17 +66,21 @@ _TRAINING = """
   sample_every: 200"""
 
 
-def recipe_of_pairs(name: str, folder: Path, size: int) -> str:
+def recipe_of_pairs(name: str, folder: Path, size: int, teacher: Origin | None = None) -> str:
     """Text of a recipe that learns the right halves of the pairs in `folder` from the left ones.
 
     Args:
         name: of the effect; the recipe, its run directory and its bundles are called so.
         folder: the data folder, named as a whole path, so that the recipe runs from everywhere.
         size: height and width of each half in pixels; what `resolution` takes.
+        teacher: the model that drew the right halves, which the recipe then records; a filter where None.
     """
-    crop = f"\n  crop: {_CROP}" if size > _CROP else ""
+    side = _CROP if teacher is None else _CROP_OF_NETWORK
+    crop = f"\n  crop: {side}" if size > side else ""
     return _TEXT.format(
         name=name,
+        time="some minutes" if teacher is None else "about a quarter of an hour",
+        drawn_by="" if teacher is None else _DRAWN_BY.format(file=json.dumps(teacher.file), sha256=teacher.sha256),
         size=size,
         folder=json.dumps(str(folder.resolve()), ensure_ascii=False),  # YAML takes JSON's quotes
         teacher=_TRAINING.format(crop=crop, steps=600, rate="2.0e-3"),

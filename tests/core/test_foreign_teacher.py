@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from pocketgan import console
+from pocketgan.cli import app
 from pocketgan.errors import ModelError, PocketganError
 from pocketgan.foreign import pack_foreign
 from pocketgan.foreign_teacher import open_teacher, teacher_files
+from pocketgan.pictures import read_image, write_image
+from pocketgan.recipe.reading import load_recipe
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -167,9 +173,9 @@ def test_an_origin_names_the_file_and_its_bytes(tmp_path, own):
 
 def test_a_range_that_does_not_fit_is_told_with_the_one_that_does(tmp_path):
     name = negative(tmp_path / "m.onnx", 255.0)
-    with pytest.raises(ModelError, match=r"values from 254 to 256, .* was assumed; .*--range=0,255, in a recipe"):
+    with pytest.raises(ModelError, match=r"values from 254 to 256, .* was assumed; .*--range 0,255, in a recipe"):
         drawn(name)
-    with pytest.raises(ModelError, match=r"0 \(black\) to 1 \(white\) is its range; .*--range=0,255"):
+    with pytest.raises(ModelError, match=r"0 \(black\) to 1 \(white\) is its range; .*--range 0,255"):
         drawn(name, value_range=(0, 1))
 
 
@@ -179,12 +185,12 @@ def squashed(path, operator):
 
 def test_values_between_0_and_1_are_doubted_and_believed_once_they_are_said(tmp_path):
     name = squashed(tmp_path / "m.onnx", "Sigmoid")
-    with pytest.raises(ModelError, match=r"from 0\.269 to 0\.731, where -1 .* was assumed; .*--range=0,1"):
+    with pytest.raises(ModelError, match=r"from 0\.269 to 0\.731, where -1 .* was assumed; .*--range 0,1"):
         drawn(name)
     assert len(drawn(name, value_range=(-1, 1))) == 5
     assert len(drawn(name, value_range=(0, 1))) == 5
     assert len(drawn(name, pictures(1))) == 1  # one picture may well be bright
-    with pytest.raises(ModelError, match=r"0 \(black\) to 255 \(white\) is its range; .*--range=0,1"):
+    with pytest.raises(ModelError, match=r"0 \(black\) to 255 \(white\) is its range; .*--range 0,1"):
         drawn(name, value_range=(0, 255))
 
 
@@ -266,3 +272,66 @@ def test_a_large_folder_is_streamed(tmp_path):
         for _ in range(10):
             next(made)
         assert len(given) == 10
+
+
+def photos(folder, count=3):
+    folder.mkdir()
+    for index, pixels in enumerate(pictures(count, SIDE + 8, SIDE + 20)):
+        write_image(folder / f"{index}.png", pixels)
+
+
+def made_pairs(*arguments):
+    return CliRunner().invoke(app, ["pairs", "make", "photos", "--out", "pairs", "--size", str(SIDE), *arguments])
+
+
+@pytest.mark.parametrize(
+    ("teacher", "more", "name"),
+    [
+        ("my mosaic.onnx", ["--range", "0,255"], "my-mosaic"),
+        ("m.pgb", ["--concept", "opposite"], "opposite"),
+        ("mine:negative", [], "negative"),
+    ],
+)
+def test_pairs_are_made_by_any_teacher_and_their_recipe_says_by_which(teacher, more, name, tmp_path, own):
+    own(NEGATIVE.replace(" * 1.5", ""))
+    photos(tmp_path / "photos")
+    negative(tmp_path / "my mosaic.onnx", 255.0)
+    negative(tmp_path / "m.onnx", 0.0)
+    pack_foreign("onnx", tmp_path / "m.onnx", tmp_path / "m.pgb", name="m", precision="fp32")
+    console.use_json()
+    done = made_pairs("--teacher", teacher, *more)
+    console.use_json(False)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["train"], told["val"], told["recipe"]) == (2, 1, f"pairs/{name}.yaml")
+    for path in tmp_path.glob("pairs/*/*.png"):
+        both = read_image(path).astype(int)
+        assert np.abs(255 - both[:, :SIDE] - both[:, SIDE:]).max() <= 1
+    recipe = load_recipe(f"pairs/{name}.yaml")
+    assert (recipe.name, recipe.size, recipe.data.folder) == (name, (SIDE, SIDE), str(tmp_path / "pairs"))
+    source = tmp_path / (teacher if ":" not in teacher else "mine.py")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert told["teacher"] == {**told["teacher"], "file": teacher, "sha256": digest}
+    assert f'drawn by "{teacher}", SHA-256 {digest}' in (tmp_path / f"pairs/{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "--concept says which effect the filters draw: stylization, pencil"),
+        (["--concept", "ink", "--range", "0,1"], "--range is for networks that draw"),
+        (["--teacher", "m.onnx", "--concept", "a/b"], "--concept takes letters, digits"),
+        (["--teacher", "m.onnx", "--range", "255"], "--range is black and white with a comma between"),
+        (["--teacher", "m.onnx", "--size", "30"], "--size is a multiple of 4"),
+        (["--teacher", "m.onnx", "--size", "64"], "set `resolution: 32` in the recipe, --size 32 in `pairs make`"),
+        (["--teacher", "m.onnx"], "--range 0,255"),
+    ],
+)
+def test_pairs_that_cannot_be_made_leave_nothing(arguments, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos(tmp_path / "photos")
+    negative(tmp_path / "m.onnx", 255.0)
+    done = made_pairs(*arguments)
+    assert isinstance(done.exception, PocketganError)
+    assert expected in str(done.exception)
+    assert not (tmp_path / "pairs").exists()
