@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan import console
 from pocketgan.bundle.manifest import Origin
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_file
-from pocketgan.pipeline.drawn import draw_pictures, drawn_pairs
+from pocketgan.output_range import ASSUMED, OutputRange, Range
+from pocketgan.pipeline.drawn import draw_pictures, drawn_pairs, input_count
 from pocketgan.pipeline.images import load_images, whole_photos
 from pocketgan.pipeline.networks import GENERATOR, fresh_generator, input_channels, input_multiple, named_generator
 from pocketgan.pipeline.samples import write_samples
@@ -18,9 +20,15 @@ from pocketgan.recipe.recipe import Recipe
 from pocketgan.recipe.sections import TeacherStage
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
+    from pocketgan.training.data.samples import Pictures
     from pocketgan.training.generators import GeneratorSpec
+
+# Pictures that a teacher is judged by, and the deviation of its values below which a picture is one colour.
+_LOOKS = 8
+_ONE_COLOUR = 0.02
 
 
 def check_channels(recipe: Recipe, spec: GeneratorSpec) -> None:
@@ -79,10 +87,36 @@ def take_teacher(context: Context) -> dict[str, Any]:
         return {"origin": origin, **({"l1": l1_of_targets(drawn, val)} if val.paired else {})}
     device = choose_device("auto")
     network = given_network(recipe).to(device)
+    _look_at_outputs(stage.generator if stage.is_own else str(stage.weights), network, val, device)
     write_samples(folder, val, whole_photos(context.run, input_multiple(recipe)), {"output": network})
     facts = {"origin": _origin(stage), **({"l1": l1_distance(network, val, device)} if val.paired else {})}
     teacher_file(recipe, network).save(folder / GENERATOR, {"trained": "yes"})
     return facts
+
+
+def _look_at_outputs(called: str, network: nn.Module, val: Pictures, device: torch.device) -> None:
+    """Note a teacher from whose pictures nothing can be learnt.
+
+    Raises:
+        ModelError: what it gives is in another range than [-1, 1].
+    """
+    import torch
+
+    def hint(_: Range | None) -> str:
+        return "the function's network takes and gives pictures in [-1, 1]: let it scale them itself"
+
+    seen, spread = OutputRange(called, ASSUMED, said=False, hint=hint), 0.0
+    for index in range(min(_LOOKS, input_count(val))):
+        with torch.no_grad():
+            values = network(val.whole(index)["input"][None].to(device)).float().cpu()
+        seen.see(values.numpy())
+        spread = max(spread, float(values.std((2, 3)).max()))
+    seen.check()
+    if spread < _ONE_COLOUR:
+        console.note(
+            f"teacher: {called} gives one colour, or nearly, for every picture; there is nothing to learn from it: is "
+            "it trained?"
+        )
 
 
 def _origin(stage: TeacherStage) -> dict[str, Any]:

@@ -63,10 +63,16 @@ def write_samples(
     for row, images in enumerate(rows):
         with torch.no_grad():
             for name, network in networks.items():
-                device = next(network.parameters()).device
-                images[name] = network(images["input"][None].to(device))[0]
+                images[name] = network(images["input"][None].to(device_of(network)))[0]
         for name, pixels in _columns(val, images, target).items():
             write_image(folder / "rows" / str(row) / f"{name}.png", pixels)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network lies; the CPU of one without parameters."""
+    import torch
+
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
 def read_samples(folder: Path) -> list[dict[str, str]]:

@@ -57,11 +57,12 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
 
         files.append(source_file(stage.generator))
     if stage.weights is not None:
-        files.append(Path(stage.weights))
-        if stage.weights.endswith(".onnx") and files[-1].is_file():
-            from pocketgan.bundle.onnx_data import named_files
+        if stage.is_foreign:
+            from pocketgan.foreign_teacher import teacher_files
 
-            files += [files[-1].parent / name for name in named_files(files[-1])]
+            files += teacher_files(stage.weights)
+        else:
+            files.append(Path(stage.weights))
     return [sha256_file(path) for path in files if path.is_file()] or None
 
 
@@ -92,11 +93,13 @@ def _call(recipe: Recipe) -> None:
     stage = recipe.teacher
     assert stage is not None
     if stage.is_own:
-        from pocketgan.training.generators.own import check_generator, source_file
+        from pocketgan.training.generators.own import check_generator, check_maps_pictures, source_file
 
         console.note(f"teacher: calling {stage.generator}, a function of {source_file(stage.generator)}")
-        generator = given_network(recipe) if stage.is_given else fresh_generator(recipe, recipe.seed)
-        check_generator(generator, stage.generator, input_shape(recipe))
+        if stage.is_given:
+            check_maps_pictures(given_network(recipe), stage.generator, input_shape(recipe))
+        else:
+            check_generator(fresh_generator(recipe, recipe.seed), stage.generator, input_shape(recipe))
     elif stage.is_foreign:
         check_foreign(recipe)
 

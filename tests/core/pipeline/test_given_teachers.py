@@ -46,6 +46,25 @@ class Tapped(nn.Module):
 
 def tapped():
     return Tapped()
+
+class Turned(nn.Module):
+    def forward(self, x):
+        return -x
+
+def turned():
+    return Turned()
+
+class Halved(nn.Module):
+    def forward(self, x):
+        return (x + 1) / 2
+
+def halved():
+    return Halved()
+
+def grey():
+    network = net().requires_grad_(False)
+    network[2].weight.zero_()
+    return network
 """
 
 
@@ -133,6 +152,20 @@ def test_an_own_function_that_brings_its_weights_teaches(folder, function):
     assert facts(done, "teacher")["origin"]["file"] == f"ours:{function}"
     assert facts(done, "compress")["teacher_macs"] == SIZE * SIZE * (3 * 4 * 9 + 4 * 3)
     assert load_generator(done / "distill/generator.safetensors").trained
+
+
+def test_an_own_function_without_weights_teaches_too(folder):
+    done = run(write(folder, 'generator: "ours:turned"'), folder)
+    assert facts(done, "compress")["teacher_macs"] == 0
+    both = [np.asarray(Image.open(done / f"teacher/rows/0/{name}.png"), np.int16) for name in ("input", "output")]
+    assert np.abs(both[0] + both[1] - 255).max() <= 1
+
+
+def test_an_own_function_of_another_range_is_refused_and_a_grey_one_noted(folder, capsys):
+    with pytest.raises(ModelError, match=r"ours:halved gives values from 0.* to .* where -1 .* let it scale them"):
+        run(write(folder, 'generator: "ours:halved"'), folder)
+    run(write(folder, 'generator: "ours:grey"', "distill=null", "compress=null"), folder, "grey")
+    assert "ours:grey gives one colour, or nearly, for every picture" in capsys.readouterr().err
 
 
 def test_an_own_function_takes_the_weights_of_a_file(folder):
