@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pocketgan.recipe.choices import BudgetBy, DataKind, Direction, GanMode, Mode, Norm, Similarity, Unknown, Widths
+from pocketgan.recipe.choices import (
+    BudgetBy,
+    DataKind,
+    Direction,
+    Fit,
+    GanMode,
+    Mode,
+    Norm,
+    Similarity,
+    Unknown,
+    Widths,
+)
 from pocketgan.recipe.programs import StudentProgramName, TeacherProgramName
 from pocketgan.recipe.units import Budget, budget_mismatch
 from pocketgan.targets import IO, IOS, PRECISIONS, TARGETS, TIMED
@@ -47,6 +58,11 @@ class DataStage(Section):
     )
     folder: str | None = Field(None, description="the data folder; --data overrides it")
     direction: Direction = Field("AtoB", description="AtoB maps A (left half) to B (right half)")
+    fit: Fit = Field(
+        "stretch",
+        description="folder: images of other proportions are stretched to the resolution, or resized as they are until "
+        "they cover it and cut: at random to train, in the centre otherwise",
+    )
     classes: Annotated[int, Field(ge=1, le=255)] | None = Field(
         None, description="label: class indices are 0 to classes - 1; `classes` and 255 are unknown"
     )
@@ -62,6 +78,8 @@ class DataStage(Section):
     def _fits_its_kind(self) -> Self:
         if self.source == "builtin" and self.kind != "paired":
             raise ValueError(f"built-in photos make pairs; kind: {self.kind} needs source: folder")
+        if self.source == "builtin" and self.fit != "stretch":
+            raise ValueError(f"built-in photos are cut to the resolution already; fit: {self.fit} needs source: folder")
         if (self.classes is not None) != (self.kind == "label"):
             raise ValueError("kind: label and classes, the number of classes, go together")
         return self
