@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketgan.errors import ModelError
-from pocketgan.training.generators import GeneratorSpec, build, check, layers, spec_by_name
+from pocketgan.training.generators import GeneratorSpec, build, layers, skeleton, spec_by_name
 from pocketgan.training.layouts import LAYOUTS, Names, Reading, laid_out_as, member_widths, strange
 
 if TYPE_CHECKING:
@@ -63,9 +63,8 @@ def import_checkpoint(
     spec = reading.spec if size is None else reading.spec.at(*size)
     if channels is not None:
         spec = spec.with_widths(member_widths(spec, channels))
-    check(spec)
-    module = build(spec).eval()
-    expected = module.state_dict()
+    # Widths from a hostile file may ask for any amount of memory: all shapes are compared before there is a network.
+    expected = skeleton(spec).state_dict()
     weights, ignored = _chosen(path, family, expected, reading, tensors)
     if channels is not None:
         # A supernet's members share its weights: each takes the first channels of every layer.
@@ -76,6 +75,7 @@ def import_checkpoint(
             raise ModelError(f"{path} does not hold a {family}: {name} has the shapes {shapes}")
         if not torch.isfinite(tensor).all():
             raise ModelError(f"{path} holds values that are not finite numbers, in {name}")
+    module = build(spec).eval()
     module.load_state_dict(weights)
     return Imported(module, spec, ignored)
 
@@ -152,6 +152,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     tensors = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise ModelError(f"{path} holds no tensors by name; give the generator's own file, such as latest_net_G.pth")
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided:
+            raise ModelError(f"{path} holds {name} as a sparse tensor; save the generator's weights as dense ones")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ModelError(f"{path} is damaged: {name} has a shape of more numbers than the file holds for it")
     return tensors
 
 

@@ -241,6 +241,20 @@ SOURCES = {
 }
 
 
+def test_the_networks_of_these_tests_have_the_published_numbers_of_parameters():
+    # CAT's teachers: 8.14 M and 55.59 M; GAN Compression's mobile ResNet of 16 channels: 0.137 M
+    teacher = dict.fromkeys((1, 3, 5), 256 // 6)
+    ends = [min(1024, 1024 >> i) // 6 for i in (0, 0, 0, 1, 2, 3, 4)]
+    inside = dict.fromkeys((1, 3, 5), 128 // 6)
+    with torch.device("meta"):
+        incres = CatGenerator(batch_norm, False, [(teacher, teacher)] * 9, 64, (128, 256), (128, 64))
+        stages = [(dict.fromkeys((1, 3, 5), width),) * 2 for width in ends]
+        spade = CatSpadeGenerator(36, 64, stages, [(inside, inside)] * 7)
+        narrow = mobile(instance_norm, [64] * 9, 16, (32, 64), (32, 16))
+    millions = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (incres, spade, narrow)]
+    assert millions == pytest.approx([8.14, 55.59, 0.137], abs=5e-3)
+
+
 def saved(module, path, prefix=""):
     torch.save({f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}, path)
     return path

@@ -269,6 +269,9 @@ def damaged_files(folder):
     torch.save({**wrong, "model.12.conv_block.1.weight": torch.zeros(2, 2)}, folder / "shape.pth")
     torch.save({**wrong, "extra.weight": torch.zeros(2)}, folder / "extra.pth")
     torch.save({**wrong, "model.1.weight": torch.full((WIDTH, 3, 7, 7), float("inf"))}, folder / "inf.pth")
+    torch.save({**wrong, "model.1.weight": torch.zeros(1, 1, 1, 1).expand(1 << 40, 3, 7, 7)}, folder / "bomb.pth")
+    torch.save({**wrong, "model.12.conv_block.1.weight": torch.zeros(1 << 22, 1)}, folder / "wide.pth")
+    torch.save({**wrong, "model.1.bias": torch.zeros(WIDTH).to_sparse()}, folder / "sparse.pth")
     with zipfile.ZipFile(folder / "zip.pth", "w") as archive:
         archive.writestr("a.txt", "hello")
     save_file({"x": torch.zeros(1)}, folder / "other.safetensors")
@@ -276,6 +279,8 @@ def damaged_files(folder):
         "truncated.pth": "damaged", "empty.pth": "damaged", "text.pth": "refused|damaged", "code.pth": "is refused",
         "zipped_code.pth": "refused: it asks for", "module.pth": "refused: it asks for", "list.pth": "holds a list",
         "nothing.pth": "no tensors", "unet.pth": "does not hold a resnet9", "shape.pth": "has the shapes 2x2 and",
+        "bomb.pth": "damaged: model.1.weight has a shape of more", "sparse.pth": "as a sparse tensor",
+        "wide.pth": "has the shapes 4194304x1 and",
         "extra.pth": "unexpected extra.weight", "inf.pth": "not finite", "zip.pth": "damaged",
         "other.safetensors": "does not hold a resnet9", "absent.pth": "there is no file",
     }  # fmt: skip
