@@ -33,8 +33,9 @@ def advice(text: str) -> str | None:
         )
     if suffix in _CHECKPOINTS:
         return (
-            f"{text} holds weights and not the network that they are for. Of pix2pix, CycleGAN, pix2pixHD or SPADE: "
-            f"pocketgan import-checkpoint {quoted} --family resnet9 --out {shlex.quote(f'{path.stem}.safetensors')}. "
+            f"{text} holds weights and not the network that they are for. Of pix2pix, CycleGAN, pix2pixHD, SPADE, CAT, "
+            f"GAN Compression or OMGD: pocketgan import-checkpoint {quoted} --family resnet9 --out "
+            f"{shlex.quote(f'{path.stem}.safetensors')}. "
             "Of your own network: give package.module:function, a function that builds it, loads them and returns it"
         )
     if suffix == ".pgb":

@@ -1,7 +1,4 @@
-"""Weights saved by the public pix2pix/CycleGAN, pix2pixHD and SPADE projects, read into networks of ours.
-
-Only names and shapes of their files are known here: which entry of a state dict is which layer.
-"""
+"""Weights saved by public projects, read into networks of ours; `layouts` knows how each project names its layers."""
 
 from __future__ import annotations
 
@@ -9,23 +6,22 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pocketgan.errors import ModelError
-from pocketgan.training.generators import GeneratorSpec, build, check, spec_by_name
-from pocketgan.training.generators.pix2pixhd_local import LOCAL_BLOCKS
-from pocketgan.training.generators.spade import STAGES, spades
+from pocketgan.training.generators import GeneratorSpec, build, layers, skeleton, spec_by_name
+from pocketgan.training.layouts import LAYOUTS, Names, Reading, laid_out_as, member_widths, strange
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pocketgan.training.generators.spec import Norm
 
-Names = dict[str, str]
 _NESTED = ("state_dict", "generator", "netG", "model")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,11 @@ class Imported:
 
 
 def import_checkpoint(
-    path: Path, family: str, size: tuple[int, int] | None = None, levels: int | None = None
+    path: Path,
+    family: str,
+    size: tuple[int, int] | None = None,
+    levels: int | None = None,
+    channels: Sequence[int] | None = None,
 ) -> Imported:
     """Read a generator's weights from a reference project's file.
 
@@ -46,29 +46,54 @@ def import_checkpoint(
         path: `.pth` (a state dict, unpickled with `weights_only`) or `.safetensors`.
         family: the generator's name; width, channels and norm are read from the shapes.
         size: (height, width) that the network will be costed and exported at.
-        levels: of GauGAN alone, where the file does not tell: 6 ("more") or 5 ("normal") doublings.
+        levels: of gaugan and incres-spade, where the file does not tell: 6 ("more") or 5 ("normal") doublings.
+        channels: of mobile-resnet9 alone: the file is a supernet, and the member with those channels is cut out of it
+            (see `layouts.member_widths`); the largest member where None.
     Raises:
         ModelError: the file is damaged, hostile, or of another network; lists missing and unexpected entries.
     """
     import torch
 
-    if family not in _LAYOUTS:
-        raise ModelError(f"no public checkpoint has the layout of {family!r}; known: {', '.join(_LAYOUTS)}")
+    if family not in LAYOUTS:
+        raise ModelError(f"no public checkpoint has the layout of {family!r}; known: {', '.join(LAYOUTS)}")
     tensors = _fold_spectral_norm(without_prefix(read_tensors(path)))
-    layout = _LAYOUTS[family]
-    base = spec_by_name(family)
-    base = replace(base, levels=levels or base.levels)
-    spec, names = _described(path, family, base, layout, tensors)
-    if size is not None:
-        spec = spec.at(*size)
-    check(spec)
+    if what := strange(tensors):
+        raise ModelError(f"{path} does not hold a {family}: it is {what}")
+    reading = _described(path, family, levels, tensors)
+    spec = reading.spec if size is None else reading.spec.at(*size)
+    if channels is not None:
+        spec = spec.with_widths(member_widths(spec, channels))
+    # Widths from a hostile file may ask for any amount of memory: all shapes are compared before there is a network.
+    expected = skeleton(spec).state_dict()
+    weights, ignored = _chosen(path, family, expected, reading, tensors)
+    if channels is not None:
+        # A supernet's members share its weights: each takes the first channels of every layer.
+        weights = {name: tensor[_corner(expected[name])] for name, tensor in weights.items()}
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            shapes = " and ".join("x".join(map(str, t.shape)) or "one number" for t in (tensor, expected[name]))
+            raise ModelError(f"{path} does not hold a {family}: {name} has the shapes {shapes}")
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{path} holds values that are not finite numbers, in {name}")
     module = build(spec).eval()
-    expected = module.state_dict()
-    weights, used = {}, set()
-    missing = []
+    module.load_state_dict(weights)
+    return Imported(module, spec, ignored)
+
+
+def _chosen(
+    path: Path, family: str, expected: Mapping[str, Tensor], reading: Reading, tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """By name of our entries the file's tensors, and the names of those that it has and its network never uses.
+
+    Raises:
+        ModelError: entries are missing, or there are others; names some of both.
+    """
+    import torch
+
+    weights, used, missing = {}, set(), []
     for name in expected:
         owner, _, part = name.rpartition(".")
-        source = f"{names[owner]}.{part}"
+        source = f"{reading.names[owner]}.{part}"
         if source in tensors:
             weights[name] = tensors[source]
             used.add(source)
@@ -77,19 +102,23 @@ def import_checkpoint(
         else:
             missing.append(source)
     unread = sorted(tensors.keys() - used)
-    ignored = [name for name in unread if name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    known = set(reading.names.values())
+    ignored = [
+        name
+        for name in unread
+        if name.startswith(reading.idle) or (name.endswith(_STATISTICS) and name.rpartition(".")[0] in known)
+    ]
     unexpected = [name for name in unread if name not in ignored]
     if missing or unexpected:
         parts = [f"{title} {_some(some)}" for title, some in (("missing", missing), ("unexpected", unexpected)) if some]
-        raise ModelError(f"{path} does not hold a {family}: {'; '.join(parts)}")
-    for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape:
-            shapes = " and ".join("x".join(map(str, t.shape)) or "one number" for t in (tensor, expected[name]))
-            raise ModelError(f"{path} does not hold a {family}: {name} has the shapes {shapes}")
-        if not torch.isfinite(tensor).all():
-            raise ModelError(f"{path} holds values that are not finite numbers, in {name}")
-    module.load_state_dict(weights)
-    return Imported(module, spec, tuple(ignored))
+        other = laid_out_as(tensors)
+        hint = f"; its layout is that of {other}: --family {other}" if other not in (None, family) else ""
+        raise ModelError(f"{path} does not hold a {family}: {'; '.join(parts)}{hint}")
+    return weights, tuple(ignored)
+
+
+def _corner(tensor: Tensor) -> tuple[slice, ...]:
+    return tuple(slice(length) for length in tensor.shape)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -123,6 +152,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     tensors = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise ModelError(f"{path} holds no tensors by name; give the generator's own file, such as latest_net_G.pth")
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided:
+            raise ModelError(f"{path} holds {name} as a sparse tensor; save the generator's weights as dense ones")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ModelError(f"{path} is damaged: {name} has a shape of more numbers than the file holds for it")
     return tensors
 
 
@@ -166,141 +200,75 @@ def _fold_spectral_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return folded
 
 
-def _described(
-    path: Path, family: str, base: GeneratorSpec, layout: _Layout, tensors: Mapping[str, Tensor]
-) -> tuple[GeneratorSpec, Names]:
-    """The spec whose shapes the file has, and by path of our modules the names that the file uses."""
-    names = layout.names(base, tensors)
-    first, last, norm = (names.get(row) for row in (layout.first, layout.last, layout.norm))
-    try:
-        ngf, channels = tensors[f"{first}.weight"].shape[0] // layout.multiple, tensors[f"{first}.weight"].shape[1]
-        outputs = tensors[f"{last}.bias"].shape[0]
-    except (KeyError, IndexError) as error:
-        entries = _some(sorted(tensors))
-        raise ModelError(
-            f"{path} does not hold a {family}: it has {entries} but neither {first}.weight nor {last}.bias"
-        ) from error
-    spec = spec_by_name(family, ngf=max(2, ngf), input_channels=channels, output_channels=outputs)
-    return replace(spec, levels=base.levels, norm=_norm(base, str(norm), tensors)), names
+def _described(path: Path, family: str, levels: int | None, tensors: Mapping[str, Tensor]) -> Reading:
+    """The spec whose shapes the file has, and by path of our modules the names that the file uses.
 
-
-def _norm(base: GeneratorSpec, name: str, tensors: Mapping[str, Tensor]) -> Norm:
-    """What the entries of one norm say about its kind."""
-    if base.norm == "batch-plain":
-        return "batch-plain" if f"{name}.running_mean" in tensors else "instance"
-    if f"{name}.weight" not in tensors:
-        return "instance"
-    return "batch" if f"{name}.running_var" in tensors else "instance-affine"
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How a project names its layers.
-
-    Attributes:
-        names: from a spec and the file's tensors to the file's names, by path of our modules.
-        first, last, norm: our paths of the layers that tell width, channels and kind of norm.
-        multiple: width of the first layer in units of ngf.
+    Raises:
+        ModelError: the number of blocks is another family's, or its norms are of a kind that no network here has.
     """
-
-    names: Callable[[GeneratorSpec, Mapping[str, Tensor]], Names]
-    first: str
-    last: str
-    norm: str
-    multiple: int = 1
-
-
-def _block_names(source: str, ours: str, tensors: Mapping[str, Any]) -> Names:
-    """A ResNet block: pad, conv, norm, ReLU, (dropout,) pad, conv, norm."""
-    second = 6 if f"{source}.conv_block.6.weight" in tensors and f"{source}.conv_block.5.weight" not in tensors else 5
-    places = {"first.conv": 1, "first.norm": 2, "second": second, "norm": second + 1}
-    return {f"{ours}.{part}": f"{source}.conv_block.{place}" for part, place in places.items()}
-
-
-def _sequence_names(spec: GeneratorSpec, tensors: Mapping[str, Any], inner: str = "") -> Names:
-    """One long sequence: pad, conv, norm, ReLU, then conv, norm, ReLU a stride, blocks, the strides back, pad, conv."""
-    names = {f"{inner}stem.conv": "model.1", f"{inner}stem.norm": "model.2"}
-    place = 4
-    for i in range(1, spec.levels + 1):
-        names |= {f"{inner}down{i}.conv": f"model.{place}", f"{inner}down{i}.norm": f"model.{place + 1}"}
-        place += 3
-    for i in range(spec.blocks):
-        names |= _block_names(f"model.{place + i}", f"{inner}blocks.{i}", tensors)
-    place += spec.blocks
-    for i in range(1, spec.levels + 1):
-        names |= {f"{inner}up{i}.conv": f"model.{place}", f"{inner}up{i}.norm": f"model.{place + 1}"}
-        place += 3
-    return names if inner else {**names, "head": f"model.{place + 1}"}
+    layout = LAYOUTS[family]
+    # Narrow, so that a network is soon built where the file tells of none.
+    base = spec_by_name(family, ngf=2)
+    reading = layout.read(replace(base, levels=levels or base.levels), tensors)
+    spec, names = reading.spec, reading.names
+    other = laid_out_as(tensors)
+    if spec.blocks != base.blocks and other not in (None, family) and LAYOUTS[other] is layout:
+        raise ModelError(f"{path} does not hold a {family}: it has {spec.blocks} blocks: --family {other}")
+    spec = replace(
+        spec,
+        norm=_norm(path, family, spec, names, tensors),
+        input_channels=_length(tensors, f"{names[layout.first]}.weight", 1) or spec.input_channels,
+        output_channels=_length(tensors, f"{names[layout.last]}.bias", 0) or spec.output_channels,
+    )
+    return reading._replace(spec=spec.with_widths(_widths(spec, names, tensors)))
 
 
-def _local_names(spec: GeneratorSpec, tensors: Mapping[str, Any]) -> Names:
-    """pix2pixHD's enhancer: the global sequence without its head, then its own two sequences."""
-    names = _sequence_names(spec, tensors, "inner.")
-    names |= {
-        "stem.conv": "model1_1.1",
-        "stem.norm": "model1_1.2",
-        "down.conv": "model1_1.4",
-        "down.norm": "model1_1.5",
-    }
-    for i in range(LOCAL_BLOCKS):
-        names |= _block_names(f"model1_2.{i}", f"blocks.{i}", tensors)
-    after = LOCAL_BLOCKS
-    return {
-        **names,
-        "up.conv": f"model1_2.{after}",
-        "up.norm": f"model1_2.{after + 1}",
-        "head": f"model1_2.{after + 4}",
-    }
+def _widths(spec: GeneratorSpec, names: Names, tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """Every width by the output channels of the first convolution that makes it."""
+    found: dict[str, int] = {}
+    for row in layers(spec):
+        if row.kind != "norm" and row.writes and row.writes not in found:
+            # A transposed convolution's weight begins with its input channels.
+            length = _length(tensors, f"{names[row.name]}.weight", 1 if row.kind == "transposed" else 0)
+            if length is not None:
+                found[row.writes] = length
+    return found
 
 
-def _unet_names(spec: GeneratorSpec, tensors: Mapping[str, Any]) -> Names:
-    """Blocks inside blocks: ReLU, conv, norm, the deeper block, ReLU, transposed conv, norm; fewer at both ends."""
-    names = {"downs.0.conv": "model.model.0", "head": "model.model.3"}
-    path = "model.model.1"
-    for level in range(2, spec.levels + 1):
-        innermost = level == spec.levels
-        up = spec.levels - level
-        names[f"downs.{level - 1}.conv"] = f"{path}.model.1"
-        if not innermost:
-            names[f"downs.{level - 1}.norm"] = f"{path}.model.2"
-        place = 3 if innermost else 5
-        names |= {f"ups.{up}.conv": f"{path}.model.{place}", f"ups.{up}.norm": f"{path}.model.{place + 1}"}
-        path = f"{path}.model.3"
-    return names
+def _length(tensors: Mapping[str, Tensor], name: str, axis: int) -> int | None:
+    """How long a tensor is along an axis; None where the file lacks it, or it has no such axis."""
+    tensor = tensors.get(name)
+    return int(tensor.shape[axis]) if tensor is not None and tensor.dim() > axis else None
 
 
-def _spade_names(spec: GeneratorSpec, tensors: Mapping[str, Any]) -> Names:
-    """Named layers: fc, head_0, G_middle_0 and 1, up_0 to up_3, conv_img."""
-    source = {"head": "head_0", "middle0": "G_middle_0", "middle1": "G_middle_1"}
-    norms = {"spade0": "norm_0", "spade1": "norm_1", "spade_shortcut": "norm_s"}
-    names = {"fc": "fc", "head": "conv_img"}
-    for stage in STAGES:
-        theirs, ours = source.get(stage, stage.replace("up", "up_")), f"stages.{stage}"
-        names |= {f"{ours}.conv0": f"{theirs}.conv_0", f"{ours}.conv1": f"{theirs}.conv_1"}
-        names[f"{ours}.shortcut"] = f"{theirs}.conv_s"
-        for name in spades(stage):
-            there, here = f"{theirs}.{norms[name]}", f"{ours}.{name}"
-            names[f"{here}.norm"] = f"{there}.param_free_norm"
-            names[f"{here}.modulation.shared"] = f"{there}.mlp_shared.0"
-            names[f"{here}.modulation.scale"] = f"{there}.mlp_gamma"
-            names[f"{here}.modulation.shift"] = f"{there}.mlp_beta"
-    return names
+def _norm(path: Path, family: str, spec: GeneratorSpec, names: Names, tensors: Mapping[str, Tensor]) -> Norm:
+    """What the entries of the norms say about their kind.
+
+    Raises:
+        ModelError: instance norms that use running statistics, or norms of two kinds.
+    """
+    layout = LAYOUTS[family]
+    name = names[layout.norm]
+    scaled, tracked = f"{name}.weight" in tensors, f"{name}.running_var" in tensors
+    if spec.norm == "batch-plain":
+        return "batch-plain" if tracked else "instance"
+    biased = layout.bias_tells and f"{names[layout.first]}.bias" in tensors
+    if tracked and biased and (scaled or not layout.old_statistics):
+        raise ModelError(
+            f"{path} does not hold a {family}: {name} is an instance norm with running statistics, which no generator "
+            "here has: give it as a function of your own, package.module:function"
+        )
+    if not tracked or biased:
+        return "instance-affine" if scaled else "instance"
+    inner = names.get(layout.inner_norm)
+    if inner and f"{inner}.running_var" not in tensors:
+        raise ModelError(
+            f"{path} does not hold a {family}: {name} is a batch norm and {inner} an instance norm, which no generator "
+            "here mixes: give it as a function of your own, package.module:function"
+        )
+    return "batch" if scaled else "batch-plain"
 
 
-_SEQUENCE = _Layout(_sequence_names, "stem.conv", "head", "stem.norm")
-_UNET = _Layout(_unet_names, "downs.0.conv", "head", "downs.1.norm")
-_LAYOUTS = {
-    "resnet6": _SEQUENCE,
-    "resnet9": _SEQUENCE,
-    "unet128": _UNET,
-    "unet256": _UNET,
-    "pix2pixhd": _SEQUENCE,
-    "pix2pixhd-local": _Layout(_local_names, "stem.conv", "head", "stem.norm"),
-    "gaugan": _Layout(_spade_names, "fc", "head", "stages.head.spade0.norm", multiple=16),
-}
-FAMILIES = tuple(_LAYOUTS)
-
-
-def _some(names: list[str], most: int = 5) -> str:
+def _some(names: list[str], most: int = 3) -> str:
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,28 +161,44 @@ def import_checkpoint(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of a public project: .pth or .safetensors.")],
     family: Annotated[
         str,
-        typer.Option("--family", help="resnet6, resnet9, unet128, unet256, pix2pixhd, pix2pixhd-local or gaugan."),
+        typer.Option(
+            "--family",
+            help="resnet6, resnet9, unet128, unet256, mobile-resnet9, pix2pixhd, pix2pixhd-local, gaugan, incres9 or "
+            "incres-spade.",
+        ),
     ],
     out: OutFile,
     size: Input = None,
     levels: Annotated[
-        int | None, typer.Option("--levels", min=5, max=6, help="gaugan: 6 doublings (`more`) or 5 (`normal`).")
+        int | None,
+        typer.Option("--levels", min=5, max=6, help="gaugan, incres-spade: 6 doublings (`more`) or 5 (`normal`)."),
+    ] = None,
+    member: Annotated[
+        str | None,
+        typer.Option(
+            "--channels",
+            help="mobile-resnet9: the member of a supernet, such as 32_32_48_32_48_48_16_16; the largest where absent.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Read weights of public projects.
 
-    Those of pix2pix and CycleGAN, pix2pixHD, and SPADE. Writes a model file.
+    Those of pix2pix and CycleGAN, pix2pixHD, SPADE, CAT, GAN Compression and OMGD, teachers and students. Writes a
+    model file.
     """
     require("train", "torch", "safetensors")
     from pocketgan.training.cost import cost as cost_of
     from pocketgan.training.generators.files import save_generator
     from pocketgan.training.reference import import_checkpoint as read
 
-    if levels is not None and family != "gaugan":
-        raise ModelError(f"--levels goes with gaugan; the shapes of {family} tell theirs")
+    if levels is not None and family not in ("gaugan", "incres-spade"):
+        raise ModelError(f"--levels goes with gaugan and incres-spade; the shapes of {family} tell theirs")
+    if member is not None and not re.fullmatch(r"\d{1,5}(_\d{1,5})*", member):
+        raise ModelError(f"--channels are whole numbers such as 32_32_48_32_48_48_16_16, not {member}")
+    of_member = None if member is None else [int(number) for number in member.split("_")]
     channels, *pixels = size_of(size) or (None,)
-    imported = read(file, family, (pixels[0], pixels[1]) if pixels else None, levels)
+    imported = read(file, family, (pixels[0], pixels[1]) if pixels else None, levels, of_member)
     spec = imported.spec
     if channels not in (None, spec.input_channels):
         raise ModelError(f"{file} takes {spec.input_channels} input channels, --input says {channels}")
@@ -194,7 +211,8 @@ def import_checkpoint(
         f"written to {out}"
     )
     if imported.ignored:
-        text += f"\nleft out: {len(imported.ignored)} statistics of norms that keep none, such as {imported.ignored[0]}"
+        count = len(imported.ignored)
+        text += f"\nleft out: {count} entries that its network never uses, such as {imported.ignored[0]}"
     console.result(payload, text)
 
 

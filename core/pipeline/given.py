@@ -87,14 +87,15 @@ def take_teacher(context: Context) -> dict[str, Any]:
         return {"origin": origin, **({"l1": l1_of_targets(drawn, val)} if val.paired else {})}
     device = choose_device("auto")
     network = given_network(recipe).to(device)
-    _look_at_outputs(stage.generator if stage.is_own else str(stage.weights), network, val, device)
+    called = stage.generator if stage.is_own else str(stage.weights)
+    _look_at_outputs(called, network, load_images(recipe, context.run, "train"), device)
     write_samples(folder, val, whole_photos(context.run, input_multiple(recipe)), {"output": network})
     facts = {"origin": _origin(stage), **({"l1": l1_distance(network, val, device)} if val.paired else {})}
     teacher_file(recipe, network).save(folder / GENERATOR, {"trained": "yes"})
     return facts
 
 
-def _look_at_outputs(called: str, network: nn.Module, val: Pictures, device: torch.device) -> None:
+def _look_at_outputs(called: str, network: nn.Module, images: Pictures, device: torch.device) -> None:
     """Note a teacher from whose pictures nothing can be learnt.
 
     Raises:
@@ -106,9 +107,9 @@ def _look_at_outputs(called: str, network: nn.Module, val: Pictures, device: tor
         return "the function's network takes and gives pictures in [-1, 1]: let it scale them itself"
 
     seen, spread = OutputRange(called, ASSUMED, said=False, hint=hint), 0.0
-    for index in range(min(_LOOKS, input_count(val))):
+    for index in range(min(_LOOKS, input_count(images))):
         with torch.no_grad():
-            values = network(val.whole(index)["input"][None].to(device)).float().cpu()
+            values = network(images.whole(index)["input"][None].to(device)).float().cpu()
         seen.see(values.numpy())
         spread = max(spread, float(values.std((2, 3)).max()))
     seen.check()

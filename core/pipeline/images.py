@@ -171,9 +171,9 @@ def _pictures(
     from pocketgan.training.data.unlabelled import UnlabelledImages
     from pocketgan.training.data.unpaired import Image, UnpairedImages
 
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"fit": stage.fit}
     if augmented is not None:
-        changes = {"load_scale": augmented.load_scale, "flip": augmented.flip, "part": augmented.crop_size}
+        changes |= {"load_scale": augmented.load_scale, "flip": augmented.flip, "part": augmented.crop_size}
     if stage.kind == "unpaired":
         domains = {
             side: [Image(root / name, half) for name, half in images]  # type: ignore[arg-type]  # as it was written

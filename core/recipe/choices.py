@@ -10,6 +10,8 @@ DataKind = Literal["paired", "unpaired", "label", "photos"]
 DistillTarget = Literal["data", "teacher"]
 # AtoB maps A (left half) to B (right half).
 Direction = Literal["AtoB", "BtoA"]
+# How images of other proportions fit the resolution: stretched to it, or cut, after resizing them until they cover it.
+Fit = Literal["stretch", "crop"]
 # What stands for an unknown pixel of a label map: a channel of its own, or zero in all.
 Unknown = Literal["channel", "zero"]
 # Of generators; `batch-plain` and `instance` have neither scale nor shift.

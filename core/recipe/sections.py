@@ -11,6 +11,7 @@ from pocketgan.recipe.choices import (
     DataKind,
     Direction,
     DistillTarget,
+    Fit,
     GanMode,
     Mode,
     Norm,
@@ -60,6 +61,11 @@ class DataStage(Section):
     )
     folder: str | None = Field(None, description="the data folder; --data overrides it")
     direction: Direction = Field("AtoB", description="AtoB maps A (left half) to B (right half)")
+    fit: Fit = Field(
+        "stretch",
+        description="folder: images of other proportions are stretched to the resolution, or resized as they are until "
+        "they cover it and cut: at random to train, in the centre otherwise",
+    )
     classes: Annotated[int, Field(ge=1, le=255)] | None = Field(
         None, description="label: class indices are 0 to classes - 1; `classes` and 255 are unknown"
     )
@@ -75,6 +81,8 @@ class DataStage(Section):
     def _fits_its_kind(self) -> Self:
         if self.source == "builtin" and self.kind != "paired":
             raise ValueError(f"built-in photos make pairs; kind: {self.kind} needs source: folder")
+        if self.source == "builtin" and self.fit != "stretch":
+            raise ValueError(f"built-in photos are cut to the resolution already; fit: {self.fit} needs source: folder")
         if (self.classes is not None) != (self.kind == "label"):
             raise ValueError("kind: label and classes, the number of classes, go together")
         return self

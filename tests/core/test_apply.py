@@ -48,6 +48,15 @@ def test_pairs_become_outputs_and_targets_of_equal_names(model, tmp_path):
     assert (read_image(tmp_path / "out/target/00001.png") == whole[:, :32]).all()  # BtoA: the left half is the target
 
 
+def test_pairs_are_cut_as_the_recipe_says(model, tmp_path):
+    for split in ("train", "val"):
+        picture(tmp_path / "data" / split / "0.png", (32, 128), 0)
+    recipe = load_recipe("facades", ["resolution=32", "data.fit=crop"])
+    apply_to_validation(model, recipe, tmp_path / "data", tmp_path / "out")
+    whole = read_image(tmp_path / "data/val/0.png")
+    assert (read_image(tmp_path / "out/target/00000.png") == whole[:, 16:48]).all()  # the centre of the left half
+
+
 def test_unpaired_targets_are_all_images_of_the_other_domain(model, tmp_path):
     for side, count in (("A", 2), ("B", 4)):
         for split in ("train", "test"):

@@ -97,14 +97,59 @@ def test_bad_folders_are_named_and_counted(tmp_path):
         (broken / "val" / name).write_bytes((broken / "val" / name).read_bytes()[:40])
     with pytest.raises(DataError, match="2 files are"):
         find_pairs(broken)
-    sizes = folder(tmp_path / "sizes", ["{split}"])
-    picture(sizes / "train" / "2.png", size=(20, 8))
-    with pytest.raises(DataError, match=r"size 16x8: .*2\.png \(20x8\)"):
-        find_pairs(sizes)
+    odd = folder(tmp_path / "odd", ["{split}"])
+    picture(odd / "train" / "2.png", size=(15, 8))
+    with pytest.raises(DataError, match=r"1 side-by-side image has an odd width .*: .*2\.png \(15x8\)$"):
+        find_pairs(odd)
     halves = folder(tmp_path / "halves", ["{split}/A", "{split}/B"])
     picture(halves / "val" / "A" / "1.png", size=(8, 8))
     with pytest.raises(DataError, match=r"1 pair has.*different sizes"):
         find_pairs(halves)
+
+
+def test_side_by_side_images_of_any_sizes_are_each_halved_and_resized(tmp_path):
+    pairs = folder(tmp_path, ["{split}"])
+    for name, size in (("2.png", (40, 8)), ("3.png", (6, 50))):
+        picture(pairs / "train" / name, size)
+    data = PairedImages(find_pairs(pairs)["train"], "AtoB", (8, 8))
+    for index in range(3):
+        sample = data.whole(index)
+        assert [(side.shape, side.unique().tolist()) for side in sample.values()] == [
+            ((3, 8, 8), [1.0]),
+            ((3, 8, 8), [-1.0]),
+        ]
+
+
+def columns(size):
+    """Grey pixels of (height, width): 5 times the number of the column, or of the row where there are more of those."""
+    height, width = size
+    ramp = 5 * np.arange(max(size), dtype=np.uint8)
+    grey = np.tile(ramp, (height, 1)) if width > height else np.tile(ramp[:, None], (1, width))
+    return np.repeat(grey[..., None], 3, 2)
+
+
+@pytest.mark.parametrize(("size", "middle"), [((8, 24), np.s_[:, 8:16]), ((20, 8), np.s_[6:14])])
+def test_images_that_keep_their_proportions_are_cut_in_the_centre_to_validate(tmp_path, size, middle):
+    left = columns(size)
+    Image.fromarray(np.hstack([left, 255 - left])).save(tmp_path / "x.png")
+    sample = PairedImages([Pair(tmp_path / "x.png")], "AtoB", (8, 8), fit="crop").whole(0)
+    assert np.array_equal(to_pixels(sample["input"]), left[middle])
+    assert np.array_equal(to_pixels(sample["target"]), 255 - left[middle])
+
+
+def test_images_that_keep_their_proportions_are_cut_anywhere_to_train(tmp_path):
+    left = columns((8, 24))
+    Image.fromarray(np.hstack([left, 255 - left])).save(tmp_path / "x.png")
+    data = PairedImages([Pair(tmp_path / "x.png")], "AtoB", (8, 8), fit="crop", part=(4, 4))
+    starts = set()
+    for seed in range(200):
+        sample = data.sample(0, np.random.default_rng(seed))
+        pixels = to_pixels(sample["input"])
+        start = int(pixels[0, 0, 0]) // 5
+        starts.add(start)
+        assert np.array_equal(pixels, left[:4, start : start + 4])
+        assert np.array_equal(to_pixels(sample["target"]), 255 - pixels)
+    assert starts == set(range(21))
 
 
 def test_a_phone_photo_and_its_upright_copy_are_a_pair(tmp_path):

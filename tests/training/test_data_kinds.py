@@ -6,8 +6,10 @@ import torch
 from PIL import Image
 
 from pocketgan.errors import DataError
+from pocketgan.training.data.images import to_pixels
 from pocketgan.training.data.labels import LabelFormat, LabelMaps, Scene, edges, find_scenes
 from pocketgan.training.data.samples import Crop
+from pocketgan.training.data.unpaired import Image as UnpairedImage
 from pocketgan.training.data.unpaired import UnpairedImages, find_domains
 
 
@@ -160,6 +162,49 @@ def test_labels_are_resized_without_mixing_and_cropped_with_the_photo(tmp_path):
         photo = ((sample["target"][0] + 1) * 127.5 / 60).round()
         assert torch.equal(photo.long(), sample["input"].argmax(0))
     assert data.whole(0)["input"].dtype == torch.float32
+
+
+def test_labels_and_instances_that_keep_their_proportions_are_cut_with_their_photo(tmp_path):
+    across = np.tile(np.arange(12, dtype=np.uint8), (4, 1))
+    index_map(tmp_path / "label.png", across)
+    index_map(tmp_path / "instance.png", across // 6)
+    Image.fromarray(np.repeat(across[..., None] * 20, 3, 2)).save(tmp_path / "photo.png")
+    scene = Scene(tmp_path / "photo.png", tmp_path / "label.png", tmp_path / "instance.png")
+    data = LabelMaps([scene], LabelFormat(12, unknown="zero", instance=True), (4, 4), flip=True, fit="crop")
+    centre = data.whole(0)
+    assert data.indices(centre["input"]).tolist() == [[4, 5, 6, 7]] * 4
+    assert centre["input"][-1].tolist() == [[0, 1, 1, 0]] * 4
+    seen = set()
+    for seed in range(100):
+        sample = data.sample(0, np.random.default_rng(seed))
+        classes = data.indices(sample["input"])
+        seen |= set(classes.ravel().tolist())
+        assert np.abs(np.diff(classes[0].astype(int))).tolist() == [1, 1, 1]
+        assert torch.equal(((sample["target"][0] + 1) * 127.5 / 20).round().long(), torch.from_numpy(classes).long())
+    assert seen == set(range(12))
+
+
+def test_unpaired_images_keep_their_own_proportions(tmp_path):
+    ramp = np.arange(24, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(3, 2)
+    Image.fromarray(ramp).save(tmp_path / "tall.png")
+    Image.fromarray(ramp.transpose(1, 0, 2)).save(tmp_path / "wide.png")
+    sides = {"A": [UnpairedImage(tmp_path / "tall.png")], "B": [UnpairedImage(tmp_path / "wide.png")]}
+    data = UnpairedImages(sides, "AtoB", (8, 8), fit="crop")
+    whole = {name: to_pixels(tensor)[..., 0].tolist() for name, tensor in data.whole(0).items()}
+    assert whole == {"input": [[row] * 8 for row in range(8, 16)], "target": [list(range(8, 16))] * 8}
+    samples = [data.sample(0, np.random.default_rng(seed)) for seed in range(100)]
+    firsts = {(int(to_pixels(s["input"])[0, 0, 0]), int(to_pixels(s["target"])[0, 0, 0])) for s in samples}
+    assert {first for first, _ in firsts} == {first for _, first in firsts} == set(range(17))
+    assert any(first != second for first, second in firsts)
+
+
+def test_an_image_is_resized_in_its_proportions_until_it_covers_what_is_loaded():
+    # 1.5 times 16x32 is 24x48, which an image of 10x12 covers at 40x48, and one of 30x90 at 24x72.
+    random = np.random.default_rng(0)
+    drawn = [Crop.draw((16, 32), 1.5, False, random, source=source) for source in ((10, 12), (30, 90))]
+    assert [(crop.tall, crop.wide, crop.size) for crop in drawn] == [(40, 48, (16, 32)), (24, 72, (16, 32))]
+    assert Crop.whole((16, 32), (10, 12)) == Crop((16, 32), 27, 32, top=5, left=0)
+    assert Crop.whole((16, 32)) == Crop((16, 32), 16, 32)
 
 
 def test_sixteen_bit_instances_keep_their_numbers(tmp_path):

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import spectral_norm
 from torch.nn.utils.parametrizations import spectral_norm as parametrised_spectral_norm
+from trained_weights import seeded
 
 from pocketgan.errors import ModelError
 from pocketgan.training.generators.files import load_generator
@@ -72,31 +73,31 @@ class Wrapped(nn.Module):
 class UNetLevel(nn.Module):
     """One level with all deeper ones inside; `outer` and `inner` are the widths above and below."""
 
-    def __init__(self, outer, inner, deeper=None, inputs=None):
+    def __init__(self, outer, inner, norm, bias, deeper=None, inputs=None):
         super().__init__()
         self.outermost = inputs is not None
-        down = nn.Conv2d(inputs or outer, inner, 4, 2, 1, bias=False)
+        down = nn.Conv2d(inputs or outer, inner, 4, 2, 1, bias=bias)
         if self.outermost:
             up = nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1)
             steps = [down, deeper, nn.ReLU(), up, nn.Tanh()]
         elif deeper is None:
-            up = nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=False)
-            steps = [nn.LeakyReLU(0.2), down, nn.ReLU(), up, batch_norm(outer)]
+            up = nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=bias)
+            steps = [nn.LeakyReLU(0.2), down, nn.ReLU(), up, norm(outer)]
         else:
-            up = nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1, bias=False)
-            steps = [nn.LeakyReLU(0.2), down, batch_norm(inner), deeper, nn.ReLU(), up, batch_norm(outer), nn.Dropout()]
+            up = nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1, bias=bias)
+            steps = [nn.LeakyReLU(0.2), down, norm(inner), deeper, nn.ReLU(), up, norm(outer), nn.Dropout()]
         self.model = nn.Sequential(*steps)
 
     def forward(self, x):
         return self.model(x) if self.outermost else torch.cat([x, self.model(x)], 1)
 
 
-def unet(levels):
+def unet(levels, norm=batch_norm, bias=False):
     widths = [WIDTH * min(2**i, 8) for i in range(levels)]
     level = None
     for i in range(levels - 1, 0, -1):
-        level = UNetLevel(widths[i - 1], widths[i], level)
-    return Wrapped(UNetLevel(3, widths[0], level, inputs=3))
+        level = UNetLevel(widths[i - 1], widths[i], norm, bias, level)
+    return Wrapped(UNetLevel(3, widths[0], norm, bias, level, inputs=3))
 
 
 class Enhancer(nn.Module):
@@ -175,18 +176,6 @@ class SourceGauGan(nn.Module):
         return torch.tanh(self.conv_img(functional.leaky_relu(x, 0.2)))
 
 
-def seeded(module):
-    """Weights and statistics that a trained network might have, the same every time."""
-    random = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for name, tensor in module.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 1.5, generator=random)
-            elif tensor.is_floating_point() and not name.endswith(("_u", "_v")):
-                tensor.normal_(0.1 if name.endswith("weight") and tensor.dim() == 1 else 0, 0.2, generator=random)
-    return module
-
-
 def cyclegan(*options):
     return Wrapped(sequence(3, WIDTH, *options))
 
@@ -196,6 +185,7 @@ SOURCES = {
     "resnet9 with dropout": ("resnet9", lambda: cyclegan(batch_norm, False, 2, 9, True), (3, 32, 48), None),
     "resnet6": ("resnet6", lambda: Wrapped(sequence(1, WIDTH, batch_norm, False, 2, 6)), (1, 32, 32), None),
     "unet128": ("unet128", lambda: unet(7), (3, 128, 128), None),
+    "unet128 with instance norm": ("unet128", lambda: unet(7, instance_norm, True), (3, 128, 128), None),
     "unet256": ("unet256", lambda: unet(8), (3, 256, 256), None),
     "pix2pixhd": ("pix2pixhd", lambda: Wrapped(sequence(6, WIDTH, instance_norm, True, 4, 9)), (6, 64, 128), None),
     "pix2pixhd-local": ("pix2pixhd-local", lambda: Enhancer(5, WIDTH), (5, 128, 128), None),
@@ -279,6 +269,9 @@ def damaged_files(folder):
     torch.save({**wrong, "model.12.conv_block.1.weight": torch.zeros(2, 2)}, folder / "shape.pth")
     torch.save({**wrong, "extra.weight": torch.zeros(2)}, folder / "extra.pth")
     torch.save({**wrong, "model.1.weight": torch.full((WIDTH, 3, 7, 7), float("inf"))}, folder / "inf.pth")
+    torch.save({**wrong, "model.1.weight": torch.zeros(1, 1, 1, 1).expand(1 << 40, 3, 7, 7)}, folder / "bomb.pth")
+    torch.save({**wrong, "model.12.conv_block.1.weight": torch.zeros(1 << 22, 1)}, folder / "wide.pth")
+    torch.save({**wrong, "model.1.bias": torch.zeros(WIDTH).to_sparse()}, folder / "sparse.pth")
     with zipfile.ZipFile(folder / "zip.pth", "w") as archive:
         archive.writestr("a.txt", "hello")
     save_file({"x": torch.zeros(1)}, folder / "other.safetensors")
@@ -286,6 +279,8 @@ def damaged_files(folder):
         "truncated.pth": "damaged", "empty.pth": "damaged", "text.pth": "refused|damaged", "code.pth": "is refused",
         "zipped_code.pth": "refused: it asks for", "module.pth": "refused: it asks for", "list.pth": "holds a list",
         "nothing.pth": "no tensors", "unet.pth": "does not hold a resnet9", "shape.pth": "has the shapes 2x2 and",
+        "bomb.pth": "damaged: model.1.weight has a shape of more", "sparse.pth": "as a sparse tensor",
+        "wide.pth": "has the shapes 4194304x1 and",
         "extra.pth": "unexpected extra.weight", "inf.pth": "not finite", "zip.pth": "damaged",
         "other.safetensors": "does not hold a resnet9", "absent.pth": "there is no file",
     }  # fmt: skip
@@ -313,7 +308,9 @@ def test_the_command_refuses_hostile_files_and_writes_nothing(tmp_path):
 
 def test_a_checkpoint_of_another_family_lists_what_is_missing(tmp_path):
     torch.save(Wrapped(sequence(3, WIDTH, instance_norm, True, 2, 6)).state_dict(), tmp_path / "G.pth")
-    with pytest.raises(ModelError, match=r"missing|neither"):
+    with pytest.raises(ModelError, match="it has 6 blocks: --family resnet6"):
         import_checkpoint(tmp_path / "G.pth", "resnet9")
-    with pytest.raises(ModelError, match="no public checkpoint has the layout of 'incres9'"):
+    with pytest.raises(ModelError, match=r"missing down_sampling\.1\.weight, .*; unexpected model\.1\.bias, "):
         import_checkpoint(tmp_path / "G.pth", "incres9")
+    with pytest.raises(ModelError, match="no public checkpoint has the layout of 'e2gan'"):
+        import_checkpoint(tmp_path / "G.pth", "e2gan")

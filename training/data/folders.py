@@ -94,17 +94,11 @@ def look_at(files: Sequence[Path], see: Callable[[Path, Image.Image], Item]) -> 
 
 
 def check_halves(files: Sequence[Path], sizes: dict[Path, Size]) -> None:
-    """Raises DataError where side-by-side images differ in size or cannot be halved."""
-    if not files:
-        return
-    image_sizes = [sizes[path] for path in files]
-    usual = max(set(image_sizes), key=image_sizes.count)
-    odd = [f"{path} ({text(sizes[path])})" for path in files if sizes[path] != usual]
+    """Raises DataError where side-by-side images cannot be halved; they may differ in size."""
+    odd = [f"{path} ({text(sizes[path])})" for path in files if sizes[path][0] % 2]
     if odd:
-        what = f"from the others' size {text(usual)}"
-        raise DataError(some(odd, f"side-by-side image differs {what}", f"side-by-side images differ {what}"))
-    if usual[0] % 2:
-        raise DataError(f"side-by-side images have two halves of equal width; {files[0]} is {text(usual)}")
+        what = "an odd width and no two equal halves"
+        raise DataError(some(odd, f"side-by-side image has {what}", f"side-by-side images have {what}"))
 
 
 def check_equal_sizes(groups: Sequence[tuple[Path, ...]], sizes: dict[Path, Size], what: str = "pair") -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from pocketgan.errors import DataError
 from pocketgan.picture_files import holds_instead
 from pocketgan.pictures import INDEX_MODES, indices, read_image, read_indices
-from pocketgan.recipe.choices import Unknown
+from pocketgan.recipe.choices import Fit, Unknown
 from pocketgan.training.data.folders import (
     SPLITS,
     Size,
@@ -35,7 +35,7 @@ from pocketgan.training.data.folders import (
     some,
 )
 from pocketgan.training.data.images import to_tensor
-from pocketgan.training.data.samples import Crop
+from pocketgan.training.data.samples import Crop, kept_proportions
 
 SIDES = ("photo", "label")
 INSTANCE = "instance"
@@ -186,6 +186,7 @@ class LabelMaps:
         load_scale: images are resized to `size` times this and cropped at random (Cityscapes: 1).
         flip: mirror half of the scenes.
         part: (height, width) of the crops that `sample` gives; `size` where None.
+        fit: `crop` keeps the images' proportions and cuts, where `stretch` gives them those of `size`.
     """
 
     paired = True
@@ -198,6 +199,7 @@ class LabelMaps:
         load_scale: float = 1.0,
         flip: bool = False,
         part: tuple[int, int] | None = None,
+        fit: Fit = "stretch",
     ) -> None:
         self.scenes = scenes
         self.form = form
@@ -205,17 +207,22 @@ class LabelMaps:
         self.load_scale = load_scale
         self.flip = flip
         self.part = part
+        self.fit = fit
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """`input` (channels, height, width) uint8 and `target` (3, height, width), cropped and mirrored alike."""
-        return self._tensors(index, Crop.draw(self.size, self.load_scale, self.flip, random, self.part))
+        labels = read_indices(self.scenes[index].label)
+        source = kept_proportions(self.fit, labels)
+        crop = Crop.draw(self.size, self.load_scale, self.flip, random, self.part, source)
+        return self._tensors(index, labels, crop)
 
     def whole(self, index: int) -> dict[str, Tensor]:
-        """`input` and `target` of the whole image at `size`, for validation."""
-        tensors = self._tensors(index, Crop.whole(self.size))
+        """`input` and `target` of the whole image (its centre, where `fit` cuts) at `size`, for validation."""
+        labels = read_indices(self.scenes[index].label)
+        tensors = self._tensors(index, labels, Crop.whole(self.size, kept_proportions(self.fit, labels)))
         return {name: tensor.float() for name, tensor in tensors.items()}
 
     def indices(self, tensor: Tensor) -> np.ndarray:
@@ -231,12 +238,11 @@ class LabelMaps:
             pixels[tensor[-1].cpu().numpy() > 0] = 255
         return pixels
 
-    def _tensors(self, index: int, crop: Crop) -> dict[str, Tensor]:
+    def _tensors(self, index: int, labels: np.ndarray, crop: Crop) -> dict[str, Tensor]:
         scene = self.scenes[index]
-        labels = crop.labels(read_indices(scene.label))
         instances = crop.labels(read_indices(scene.instance)) if scene.instance else None
         return {
-            "input": torch.from_numpy(self.form.encode(labels, instances)),
+            "input": torch.from_numpy(self.form.encode(crop.labels(labels), instances)),
             "target": to_tensor(crop.picture(read_image(scene.photo))),
         }
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from pocketgan.errors import DataError
 from pocketgan.picture_files import holds_instead, list_images
 from pocketgan.pictures import read_image
-from pocketgan.recipe.choices import Direction
+from pocketgan.recipe.choices import Direction, Fit
 from pocketgan.training.data.folders import (
     SPLITS,
     check_equal_sizes,
@@ -31,7 +31,7 @@ from pocketgan.training.data.folders import (
     match,
 )
 from pocketgan.training.data.images import to_pixels, to_tensor
-from pocketgan.training.data.samples import Crop
+from pocketgan.training.data.samples import Crop, kept_proportions
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
     """All pairs of a data folder by split, each decoded once so that training cannot stumble over it.
 
     Raises:
-        DataError: the folder is missing, empty or in no known layout, or images are unpaired, unreadable or of
-            different sizes; names some of them and says how many there are.
+        DataError: the folder is missing, empty or in no known layout, or images are unpaired, unreadable, of another
+            size than their partners, or cannot be halved; names some of them and says how many there are.
     """
     check_root(root)
     if all(holds_images(root / side) for side in "AB"):
@@ -88,6 +88,7 @@ class PairedImages:
         load_scale: images are resized to `size` times this and cropped at random (pix2pix: 286 / 256).
         flip: mirror half of the pairs.
         part: (height, width) of the crops that `sample` gives; `size` where None.
+        fit: `crop` keeps the images' proportions and cuts, where `stretch` gives them those of `size`.
     """
 
     paired = True
@@ -100,6 +101,7 @@ class PairedImages:
         load_scale: float = 1.0,
         flip: bool = False,
         part: tuple[int, int] | None = None,
+        fit: Fit = "stretch",
     ) -> None:
         self.pairs = pairs
         self.direction = direction
@@ -107,6 +109,7 @@ class PairedImages:
         self.load_scale = load_scale
         self.flip = flip
         self.part = part
+        self.fit = fit
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -124,16 +127,19 @@ class PairedImages:
 
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """`input` and `target`, each (3, height, width), cropped and mirrored alike."""
-        return self._tensors(index, Crop.draw(self.size, self.load_scale, self.flip, random, self.part))
+        a, b = self.pixels(index)
+        source = kept_proportions(self.fit, a)
+        return _tensors(a, b, Crop.draw(self.size, self.load_scale, self.flip, random, self.part, source))
 
     def whole(self, index: int) -> dict[str, Tensor]:
-        """`input` and `target` of the whole image at `size`, for validation."""
-        return self._tensors(index, Crop.whole(self.size))
+        """`input` and `target` of the whole image (its centre, where `fit` cuts) at `size`, for validation."""
+        a, b = self.pixels(index)
+        return _tensors(a, b, Crop.whole(self.size, kept_proportions(self.fit, a)))
 
     def view(self, tensor: Tensor) -> np.ndarray:
         """(3, h, w) input -> (h, w, 3) uint8."""
         return to_pixels(tensor)
 
-    def _tensors(self, index: int, crop: Crop) -> dict[str, Tensor]:
-        images = zip(("input", "target"), self.pixels(index), strict=True)
-        return {name: to_tensor(crop.picture(pixels)) for name, pixels in images}
+
+def _tensors(a: np.ndarray, b: np.ndarray, crop: Crop) -> dict[str, Tensor]:
+    return {"input": to_tensor(crop.picture(a)), "target": to_tensor(crop.picture(b))}

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from pocketgan.pictures import resize
+from pocketgan.recipe.choices import Fit
 
 
 class Samples(Protocol):
@@ -55,21 +56,26 @@ class Crop:
         flip: bool,
         random: np.random.Generator,
         part: tuple[int, int] | None = None,
+        source: tuple[int, int] | None = None,
     ) -> Crop:
         """A random crop of the image resized to `load_scale` times the size (pix2pix: 286 / 256); half are mirrored.
 
-        The crop is as large as `size`, or (height, width) = `part` where that is given.
+        Args:
+            part: (height, width) of the crop; `size` where None.
+            source: (height, width) of an image that keeps its proportions: it is resized until it covers that many
+                pixels, and stretched to them where None.
         """
-        tall, wide = round(size[0] * load_scale), round(size[1] * load_scale)
+        tall, wide = _covering((round(size[0] * load_scale), round(size[1] * load_scale)), source)
         height, width = part or size
         top, left = int(random.integers(0, tall - height + 1)), int(random.integers(0, wide - width + 1))
         mirror = flip and bool(random.integers(0, 2))
         return cls((height, width), tall, wide, top=top, left=left, mirror=mirror)
 
     @classmethod
-    def whole(cls, size: tuple[int, int]) -> Crop:
-        """The whole image."""
-        return cls(size, *size)
+    def whole(cls, size: tuple[int, int], source: tuple[int, int] | None = None) -> Crop:
+        """The whole image, or the centre of one of the size `source` that keeps its proportions."""
+        tall, wide = _covering(size, source)
+        return cls(size, tall, wide, top=(tall - size[0]) // 2, left=(wide - size[1]) // 2)
 
     def picture(self, pixels: np.ndarray) -> np.ndarray:
         """(h, w, 3) uint8 -> (height, width, 3), resized smoothly."""
@@ -86,6 +92,19 @@ class Crop:
         height, width = self.size
         part = array[self.top : self.top + height, self.left : self.left + width]
         return part[:, ::-1] if self.mirror else part
+
+
+def kept_proportions(fit: Fit, pixels: np.ndarray) -> tuple[int, int] | None:
+    """The `source` of a Crop: (height, width) of an image that keeps its proportions, None of one that is stretched."""
+    return (pixels.shape[0], pixels.shape[1]) if fit == "crop" else None
+
+
+def _covering(size: tuple[int, int], source: tuple[int, int] | None) -> tuple[int, int]:
+    """(height, width) of `source` in its own proportions, as small as covers `size`; `size` itself where None."""
+    if source is None:
+        return size
+    scale = max(size[0] / source[0], size[1] / source[1])
+    return max(size[0], round(source[0] * scale)), max(size[1], round(source[1] * scale))
 
 
 def batch(samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

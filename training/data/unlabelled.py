@@ -16,9 +16,10 @@ from torch import Tensor
 from pocketgan.errors import DataError
 from pocketgan.picture_files import holds_instead, list_images
 from pocketgan.pictures import read_image
+from pocketgan.recipe.choices import Fit
 from pocketgan.training.data.folders import SPLITS, check_readable, check_root, hold_out, holds_images
 from pocketgan.training.data.images import to_pixels, to_tensor
-from pocketgan.training.data.samples import Crop
+from pocketgan.training.data.samples import Crop, kept_proportions
 
 _NAMES = {"train": ("train",), "val": ("val", "test")}
 
@@ -55,6 +56,7 @@ class UnlabelledImages:
         load_scale: images are resized to `size` times this and cropped at random.
         flip: mirror half of the photos.
         part: (height, width) of the crops that `sample` gives; `size` where None.
+        fit: `crop` keeps the photos' proportions and cuts, where `stretch` gives them those of `size`.
     """
 
     paired = False
@@ -66,27 +68,30 @@ class UnlabelledImages:
         load_scale: float = 1.0,
         flip: bool = False,
         part: tuple[int, int] | None = None,
+        fit: Fit = "stretch",
     ) -> None:
         self.photos = photos
         self.size = size
         self.load_scale = load_scale
         self.flip = flip
         self.part = part
+        self.fit = fit
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """`input`, (3, height, width), cropped and mirrored."""
-        return self._tensors(index, Crop.draw(self.size, self.load_scale, self.flip, random, self.part))
+        pixels = read_image(self.photos[index])
+        source = kept_proportions(self.fit, pixels)
+        crop = Crop.draw(self.size, self.load_scale, self.flip, random, self.part, source)
+        return {"input": to_tensor(crop.picture(pixels))}
 
     def whole(self, index: int) -> dict[str, Tensor]:
-        """`input` of the whole photo at `size`."""
-        return self._tensors(index, Crop.whole(self.size))
+        """`input` of the whole photo at `size` (its centre, where `fit` cuts)."""
+        pixels = read_image(self.photos[index])
+        return {"input": to_tensor(Crop.whole(self.size, kept_proportions(self.fit, pixels)).picture(pixels))}
 
     def view(self, tensor: Tensor) -> np.ndarray:
         """(3, h, w) input -> (h, w, 3) uint8."""
         return to_pixels(tensor)
-
-    def _tensors(self, index: int, crop: Crop) -> dict[str, Tensor]:
-        return {"input": to_tensor(crop.picture(read_image(self.photos[index])))}

@@ -20,7 +20,7 @@ from torch import Tensor
 from pocketgan.errors import DataError
 from pocketgan.picture_files import holds_instead, list_images
 from pocketgan.pictures import read_image
-from pocketgan.recipe.choices import Direction
+from pocketgan.recipe.choices import Direction, Fit
 from pocketgan.training.data.folders import (
     SPLITS,
     check_halves,
@@ -30,7 +30,7 @@ from pocketgan.training.data.folders import (
     holds_images,
 )
 from pocketgan.training.data.images import to_pixels, to_tensor
-from pocketgan.training.data.samples import Crop
+from pocketgan.training.data.samples import Crop, kept_proportions
 
 SIDES = ("A", "B")
 _NAMES = {"train": ("train",), "val": ("val", "test")}
@@ -107,6 +107,7 @@ class UnpairedImages:
         load_scale: images are resized to `size` times this and cropped at random, each on its own.
         flip: mirror half of the images, each on its own.
         part: (height, width) of the crops that `sample` gives; `size` where None.
+        fit: `crop` keeps the images' proportions and cuts, where `stretch` gives them those of `size`.
     """
 
     paired = False
@@ -119,6 +120,7 @@ class UnpairedImages:
         load_scale: float = 1.0,
         flip: bool = False,
         part: tuple[int, int] | None = None,
+        fit: Fit = "stretch",
     ) -> None:
         first, second = SIDES if direction == "AtoB" else reversed(SIDES)
         self.inputs, self.targets = domains[first], domains[second]
@@ -126,6 +128,7 @@ class UnpairedImages:
         self.load_scale = load_scale
         self.flip = flip
         self.part = part
+        self.fit = fit
 
     def __len__(self) -> int:
         """An epoch shows every image of the larger domain."""
@@ -135,16 +138,22 @@ class UnpairedImages:
         """`input` of the first domain and `target` of the second, each (3, height, width); they are unrelated."""
         other = int(random.integers(0, len(self.targets)))
         chosen = {"input": self.inputs[index % len(self.inputs)], "target": self.targets[other]}
-        return {
-            name: to_tensor(Crop.draw(self.size, self.load_scale, self.flip, random, self.part).picture(image.pixels()))
-            for name, image in chosen.items()
-        }
+        tensors = {}
+        for name, image in chosen.items():
+            pixels = image.pixels()
+            source = kept_proportions(self.fit, pixels)
+            crop = Crop.draw(self.size, self.load_scale, self.flip, random, self.part, source)
+            tensors[name] = to_tensor(crop.picture(pixels))
+        return tensors
 
     def whole(self, index: int) -> dict[str, Tensor]:
-        """`input` and some `target`, whole, for validation."""
+        """`input` and some `target`, whole (their centres, where `fit` cuts), for validation."""
         chosen = {"input": self.inputs[index % len(self.inputs)], "target": self.targets[index % len(self.targets)]}
-        crop = Crop.whole(self.size)
-        return {name: to_tensor(crop.picture(image.pixels())) for name, image in chosen.items()}
+        pictures = {name: image.pixels() for name, image in chosen.items()}
+        return {
+            name: to_tensor(Crop.whole(self.size, kept_proportions(self.fit, pixels)).picture(pixels))
+            for name, pixels in pictures.items()
+        }
 
     def view(self, tensor: Tensor) -> np.ndarray:
         """(3, h, w) input -> (h, w, 3) uint8."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NAMES", "GeneratorSpec", "Layer", "build", "check", "followers", "grid", "layers", "narrowed", "prunable",
-    "scales", "smallest_norm", "spec_by_name", "takes_dropout", "units", "use_dropout", "vanishing",
+    "scales", "skeleton", "smallest_norm", "spec_by_name", "takes_dropout", "units", "use_dropout", "vanishing",
 ]  # fmt: skip
 
 
@@ -153,6 +153,19 @@ def build(spec: GeneratorSpec, seed: int = 0) -> nn.Module:
             else:
                 parameter.normal_(1.0 if is_norm else 0.0, 0.02, generator=generator)
     return module
+
+
+def skeleton(spec: GeneratorSpec) -> nn.Module:
+    """The network without memory for its weights (device `meta`): the names and shapes of what it holds.
+
+    Raises:
+        ModelError: the spec's sizes or widths make no network.
+    """
+    import torch
+
+    check(spec)
+    with torch.device("meta"):
+        return _family(spec.family).build(spec)
 
 
 def layers(spec: GeneratorSpec) -> Iterator[Layer]:

@@ -42,6 +42,8 @@ def test_shipped_recipes_are_good_and_agree_with_the_schema(name):
         (("steps: 3", "steps: 0"), r"r\.yaml:6: teacher\.steps: .*greater than or equal to 1"),
         (("  steps: 3\n", ""), r"r\.yaml:5: teacher\.steps: this field is required"),
         (("builtin", "hub"), r"r\.yaml:4: data\.source: .*'builtin' or 'folder'"),
+        (("builtin", "folder\n  fit: squash"), r"r\.yaml:5: data\.fit: .*'stretch' or 'crop', got 'squash'"),
+        (("builtin", "builtin\n  fit: crop"), r"r\.yaml:3: data: .*fit: crop needs source: folder"),
         (("name: x", "nom: x"), r"r\.yaml:1: nom: unknown key; known here: name"),
         (("resolution: 64", "resolution: 63"), r"r\.yaml:2: resolution: .*multiple of 4"),
         (("data:\n  source: builtin\n", ""), "stage teacher needs the stage data"),
