@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from public_pix2pix import cyclegan, instance_norm
 
 from pocketgan import console
 from pocketgan.bench.devices import KNOWN
@@ -68,34 +68,10 @@ def test_the_own_effect_of_the_readme_runs_as_it_stands_there(pocketgan, tmp_pat
     assert sorted(path.name for path in (tmp_path / "after").iterdir()) == ["a.png", "b.png", "c.png"]
 
 
-class Residual(nn.Module):
-    """A block of the public pix2pix and CycleGAN project's ResNet, as its files name the layers."""
-
-    def __init__(self, channels):
-        super().__init__()
-        halves = ([nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)] for _ in "ab")
-        first, second = halves
-        self.conv_block = nn.Sequential(*first, nn.ReLU(), *second)
-
-
-def public_checkpoint(path, width=4):
-    """The state dict of a ResNet with nine blocks, as that project saves it; the weights are random."""
-    layers = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), nn.InstanceNorm2d(width), nn.ReLU()]
-    for channels in (width, 2 * width):
-        layers += [nn.Conv2d(channels, 2 * channels, 3), nn.InstanceNorm2d(2 * channels), nn.ReLU()]
-    layers += [Residual(4 * width) for _ in range(9)]
-    for channels in (2 * width, width):
-        layers += [nn.ConvTranspose2d(2 * channels, channels, 3), nn.InstanceNorm2d(channels), nn.ReLU()]
-    layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
-    network = nn.Module()
-    network.model = nn.Sequential(*layers)
-    torch.save(network.state_dict(), path)
-
-
 @pytest.mark.slow
 def test_a_public_checkpoint_comes_to_a_measured_bundle_in_the_five_commands_of_the_docs(pocketgan, tmp_path):
     photos(tmp_path / "photos")
-    public_checkpoint(tmp_path / "latest_net_G.pth")
+    torch.save(cyclegan(instance_norm, True, 2, 9).state_dict(), tmp_path / "latest_net_G.pth")
     text = (ROOT / "docs/training.md").read_text()
     block = re.search(r"## I have a trained model.*?```sh\n(.*?)```", text, re.DOTALL)[1]
     commands = [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
