@@ -91,17 +91,22 @@ def cost(model: Model, *, input: Shape | None = None, ngf: int | None = None, no
     """Parameters and MACs of a generator at batch 1, true and as papers count them.
 
     Args:
-        model: a generator's name, a model file, `package.module:function`, a spec, or a module.
-        input: (channels, height, width); the paper's size, or the file's, where None. A module needs it.
+        model: a generator's name, a model file, `package.module:function`, a spec, a module, an ONNX file, which is
+            counted by its graph, or a bundle, which says what its model costs.
+        input: (channels, height, width); the paper's size, or the file's, where None. A module needs it, and an ONNX
+            file whose input is open.
         ngf, norm: of a generator's name; the paper's where None.
     Raises:
         ModelError: the model cannot be used, or does not take that input.
     """
-    from pocketgan.errors import require
+    from pocketgan.errors import ModelError, require
+    from pocketgan.models import cost_of, cost_of_finished, find_source
 
+    if isinstance(model, str | PathLike) and Path(model).suffix.lower() in (".onnx", ".pgb"):
+        if ngf is not None or norm is not None:
+            raise ModelError(f"--ngf and --norm go with a generator's name, not with {model}")
+        return cost_of_finished(Path(model), input)
     require("train", "torch", "safetensors")
-    from pocketgan.models import cost_of, find_source
-
     with ExitStack() as stack:
         return cost_of(find_source(stack, model, input, ngf, norm))
 

@@ -19,11 +19,12 @@ import numpy as np
 
 from pocketgan import __version__
 from pocketgan.bundle.damage import reading
-from pocketgan.bundle.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest
+from pocketgan.bundle.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, Origin, Role
 from pocketgan.bundle.onnx_data import named_files
 from pocketgan.bundle.packing import pack_folder, record_file, write_manifest
 from pocketgan.bundle.tensors import picture_layout, store_tensor, tensor_spec
 from pocketgan.errors import BundleError, ParityError, PocketganError
+from pocketgan.onnx_cost import possible_cost
 from pocketgan.onnx_reference import reference_outputs
 from pocketgan.scratch import scratch_folder
 from pocketgan.targets import PORTABLE, RUNTIMES, TARGETS, runs_on_host
@@ -67,6 +68,8 @@ def pack_foreign(
     input_shape: Shape | None = None,
     named_shapes: Mapping[str, Shape] | None = None,
     value_range: tuple[float, float] = (-1.0, 1.0),
+    role: Role = "foreign",
+    teacher: Origin | None = None,
     with_reference: bool = True,
 ) -> str:
     """Pack a model file into a bundle of one entry, `<target>-<precision>`, and return its digest.
@@ -77,6 +80,7 @@ def pack_foreign(
         input_shape: of an ONNX model's first open input: (channels, height, width), or all that the model declares.
         named_shapes: of its inputs by name, likewise.
         value_range: what black and white are to the model, in and out; bytes are 0 and 255.
+        role, teacher: of the manifest, where the model is the teacher of a run.
         with_reference: whether something else than the runtime is asked for the golden outputs, up to two minutes.
     Raises:
         BundleError: the file is missing, no such model, takes nothing or what cannot be told, or names files that do
@@ -109,12 +113,14 @@ def pack_foreign(
         if computed is not None and _comparable(computed[1], outputs):
             _must_agree(file, model, outputs, *computed)
             model, outputs = replace(model, reference=computed[0]), [np.ascontiguousarray(one) for one in computed[1]]
+        cost = possible_cost(copy, {name: value.shape for name, value in inputs.items()}) if kind == "onnx" else None
         entry_id = f"{model.target}-{precision}"
         home = folder / "bundle" / "models" / entry_id
         home.parent.mkdir(parents=True)
         copy.parent.rename(home)
         manifest = _manifest(folder / "bundle", name, entry_id, precision, file, model, inputs, outputs, value_range)
-        write_manifest(folder / "bundle", manifest)
+        about = {"role": role, "teacher": teacher, "cost": cost}
+        write_manifest(folder / "bundle", manifest.model_copy(update=about))
         return pack_folder(folder / "bundle", out)
 
 
@@ -196,6 +202,24 @@ def onnx_inputs(file: Path) -> list[tuple[str, list[int | str | None], str]]:
     return [(one.name, list(one.shape), one.type) for one in inputs]
 
 
+def onnx_shapes(file: Path, input_shape: Shape | None = None) -> dict[str, Shape]:
+    """The shapes of an ONNX model's inputs, its first open one as the user says (see `pack_foreign`).
+
+    Raises:
+        BundleError: as `onnx_inputs`, or a shape is open that nobody says, or another than the user says.
+    """
+    return {name: shape for name, shape, _ in _closed(onnx_inputs(file), _Shapes(input_shape, {}))}
+
+
+def _closed(there: Sequence[tuple[str, list[int | str | None], str]], shapes: _Shapes) -> list[tuple[str, Shape, str]]:
+    """(name, shape, type) of each input, its shape without anything open."""
+    inputs = [(name, _filled(shape, shapes.of(name, shape), name), kind) for name, shape, kind in there]
+    if shapes.first is not None and there:
+        name, shape, _ = there[0]
+        _filled(shape, shapes.first, name)  # it says what the model says, or is refused
+    return inputs
+
+
 def _session(file: Path, optimise: bool = True) -> Any:
     import onnxruntime
 
@@ -210,17 +234,12 @@ def _onnx(file: Path, shapes: _Shapes) -> _Model:
     import onnxruntime
 
     session = _session(file)
-    there = session.get_inputs()
-    unknown = [name for name in shapes.by_name if name not in {one.name for one in there}]
+    there = [(one.name, list(one.shape), one.type) for one in session.get_inputs()]
+    unknown = [name for name in shapes.by_name if name not in {name for name, *_ in there}]
     if unknown:
-        known = ", ".join(one.name for one in there) or "none"
+        known = ", ".join(name for name, *_ in there) or "none"
         raise BundleError(f"{file.name} has no input {unknown[0]}; it has: {known}")
-    inputs = [
-        (one.name, _filled(one.shape, shapes.of(one.name, one.shape), one.name), _dtype(one.type, _ONNX_TYPES))
-        for one in there
-    ]
-    if shapes.first is not None and there:
-        _filled(there[0].shape, shapes.first, there[0].name)  # it says what the model says, or is refused
+    inputs = [(name, shape, _dtype(kind, _ONNX_TYPES)) for name, shape, kind in _closed(there, shapes)]
     names = [one.name for one in session.get_outputs()]
     return _Model(
         "onnx", "onnxruntime", onnxruntime.__version__, inputs, names, lambda values: session.run(names, dict(values))
@@ -290,7 +309,10 @@ def _filled(shape: Sequence[Any], asked: Shape | None, name: str) -> Shape:
         raise BundleError(f"input {name} is {described}, which {'x'.join(map(str, asked))} does not fit")
     if not all(isinstance(one, int) and one > 0 for one in filled):
         example = "3x256x256" if len(shape) == 4 else "x".join(["1", *["256"] * (len(shape) - 1)])
-        raise BundleError(f"input {name} is open ({described}): say its shape with --input {name}={example}")
+        raise BundleError(
+            f"input {name} is open ({described}): say its shape with --input {example}, or of several inputs "
+            f"{name}={example}"
+        )
     return tuple(filled)
 
 

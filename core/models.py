@@ -1,11 +1,15 @@
-"""What users call a model (a name, a file, a function, a spec, a module), and what it costs."""
+"""What users call a model (a name, a file, a function, a spec, a module, a finished file), and what it costs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pocketgan.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,13 +31,17 @@ class ModelCost:
 
     Attributes:
         total: parameters, executed MACs, and MACs with transposed convolutions counted by their output.
-        input: (channels, height, width) that it is counted at.
-        layers: in the order of execution; empty for a network that pocketgan did not make, which is counted as it runs.
+        input: (channels, height, width) that it is counted at; of an input that is no picture, its shape.
+        layers: in the order of execution; empty for a network that pocketgan did not make, and for a bundle.
+        how: what it was counted by, where not by the layers.
+        uncounted: operators of an ONNX file that count nothing and may multiply, with how often they occur.
     """
 
     total: Cost
-    input: Shape
+    input: tuple[int, ...]
     layers: tuple[LayerCost, ...] = ()
+    how: str = ""
+    uncounted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def params(self) -> int:
@@ -85,6 +93,57 @@ def cost_of(source: ModelSource) -> ModelCost:
     spec = source_spec(source)
     if spec is None:
         loaded = load_source(source)
-        return ModelCost(measured_cost(loaded.module, loaded.shape), loaded.shape)
+        how = "counted while it ran; FFTs and recurrent cells count nothing"
+        return ModelCost(measured_cost(loaded.module, loaded.shape), loaded.shape, how=how)
     check(spec)
     return ModelCost(cost(spec), (spec.input_channels, spec.height, spec.width), tuple(cost_by_layer(spec)))
+
+
+def cost_of_finished(model: Path, shape: Shape | None = None) -> ModelCost:
+    """What an ONNX file costs by its graph, or a bundle by what it says of itself.
+
+    Args:
+        shape: of an ONNX file's first open input, (channels, height, width).
+    Raises:
+        ModelError, BundleError: it is none, leaves open what is not said, or its cost is not known.
+    """
+    if not model.exists():
+        raise ModelError(f"there is no file {model}")
+    return (_cost_of_bundle if model.suffix.lower() == ".pgb" else _cost_of_onnx)(model, shape)
+
+
+def _cost_of_onnx(model: Path, shape: Shape | None) -> ModelCost:
+    from pocketgan.foreign import onnx_shapes
+    from pocketgan.onnx_cost import onnx_cost
+
+    shapes = onnx_shapes(model, shape)
+    if not shapes:
+        raise ModelError(f"{model} takes no inputs: nothing can be counted")
+    counted = onnx_cost(model, shapes)
+    how = "counted from its graph"
+    if counted.uncounted:
+        names = ", ".join(f"{name} ({count})" for name, count in sorted(counted.uncounted.items()))
+        how += f"; counts nothing, and may multiply: {names}"
+    return ModelCost(counted.total, _picture_shape(next(iter(shapes.values()))), how=how, uncounted=counted.uncounted)
+
+
+def _cost_of_bundle(model: Path, shape: Shape | None) -> ModelCost:
+    from pocketgan.bundle.reader import open_bundle
+
+    if shape is not None:
+        raise ModelError(f"{model} is a bundle, of one size: leave --input out")
+    with open_bundle(model) as bundle:
+        manifest = bundle.manifest
+    if manifest.cost is None:
+        raise ModelError(f"{model} says no cost; that of an ONNX file: pocketgan cost FILE.onnx")
+    contract = manifest.entries[0].components[0].inputs[0]
+    return ModelCost(manifest.cost, _picture_shape(tuple(contract.shape)), how="as the bundle says of its model")
+
+
+def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(channels, height, width) of a batch of one picture, whichever way round; other shapes as they are."""
+    from pocketgan.bundle.tensors import picture_layout
+
+    if len(shape) != 4 or shape[0] != 1:
+        return shape
+    return (shape[3], *shape[1:3]) if picture_layout(shape) == "NHWC" else shape[1:]

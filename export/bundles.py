@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pocketgan import __version__, console
-from pocketgan.bundle.manifest import Cost, Entry, FileRecord, Manifest, Role
+from pocketgan.bundle.manifest import Cost, Entry, FileRecord, Manifest, Origin, Role
 from pocketgan.bundle.packing import record_file, write_manifest
 from pocketgan.errors import ExportError, PocketganError, storage_errors
 from pocketgan.export.entry import EXPORT_VERSION, entry_id
@@ -55,6 +55,7 @@ class BundleRequest:
         ios: oldest iOS for Core ML; the lowest that each precision runs on where None.
         soc: Qualcomm's name of the phone's chip for executorch-qualcomm; the target's default where None.
         floor: parity floor in dB for every entry; that of each precision where None.
+        teacher: which model was the teacher, where it was not trained in the run.
         work: where finished forms wait; `.<folder>.work` beside `folder` where None.
     """
 
@@ -72,6 +73,7 @@ class BundleRequest:
     ios: int | None = None
     soc: str | None = None
     floor: float | None = None
+    teacher: Origin | None = None
     work: Path | None = None
 
 
@@ -290,6 +292,7 @@ class _Plan:
             spec_digest=None if spec is None else spec.digest,
             cost=request.cost,
             quality=dict(request.quality),
+            teacher=request.teacher,
             entries=[self.entries[form] for form in self.forms if form in self.entries],
             golden=golden,
             licenses=licenses,

@@ -73,6 +73,7 @@ class Page:
     frame_rates: list[Chart]
     latencies: list[Chart]
     models: tables.Table
+    teachers: list[str]
     scatter: Chart | None
     matrix: tables.Table | None
     sustained: list[Chart]
@@ -113,6 +114,7 @@ def build_page(results: Results, title: str | None = None) -> Page:
         frame_rates=[_frame_rates(group) for group in selection.groups],
         latencies=[_latencies(group) for group in selection.groups],
         models=tables.model_table(bundles, selection),
+        teachers=list(dict.fromkeys(str(b.manifest.teacher) for b in bundles if b.manifest.teacher)),
         scatter=_scatter(hero.group) if hero else None,
         matrix=tables.device_matrix(selection),
         sustained=[chart for item in selection.timed if (chart := _sustained(item)) is not None],

@@ -42,6 +42,8 @@ def markdown(selection: Selection) -> str:
     ]
     notes += [f"{item.name}: simulated, no performance number" for item in selection.simulated]
     notes += [f"{item.name} cannot be compared: {', '.join(item.differences)}" for item in selection.incomparable]
+    teachers = (item.bundle.manifest.teacher for item in selection.latest)
+    notes += dict.fromkeys(f"teacher: {teacher}" for teacher in teachers if teacher is not None)
     return "\n".join([*lines, *(f"* {escaped(note)}" for note in notes)]).rstrip() + "\n"
 
 

@@ -1,6 +1,6 @@
 """The manifest of a bundle: what a file set computes, how well, and every byte of it (format version 1).
 
-1.1 adds `Entry.unchecked` and `GoldenSet.reference`.
+1.1 adds `Entry.unchecked` and `GoldenSet.reference`, 1.2 `Manifest.teacher`.
 
 The JSON Schema of the same shape is `bench/schema/manifest.schema.json`; the phone harnesses are tested against it.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 
 Role = Literal["student", "teacher", "unpruned", "diffusion", "foreign"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -194,7 +194,11 @@ class Origin(Strict):
 
 
 class Manifest(Strict):
-    """`manifest.json`. Its bytes' SHA-256 is the identity of the bundle."""
+    """`manifest.json`. Its bytes' SHA-256 is the identity of the bundle.
+
+    `teacher` says which model the student learned from, or of a teacher's own bundle which model that is, where it was
+    not trained in the run.
+    """
 
     format_version: str = Field(default=FORMAT_VERSION, pattern=r"^1\.[0-9]{1,4}$")
     name: Name
@@ -205,6 +209,7 @@ class Manifest(Strict):
     cost: Cost | None = None
     quality: dict[str, float] = {}
     diffusion: Diffusion | None = None
+    teacher: Origin | None = None
     entries: list[Entry] = Field(min_length=1)
     golden: list[GoldenSet] = []
     licenses: list[FileRecord] = []
@@ -242,7 +247,9 @@ class Manifest(Strict):
     def has_reference(self, entry: Entry) -> bool:
         """Whether the entry's golden outputs come from something else than the runtime that is checked by them."""
         golden = next(one for one in self.golden if one.id == entry.golden)
-        exported = self.role != "foreign" or entry.parity is not None or entry.unchecked is not None
+        # A teacher that was given as a finished file is packed as foreign models are.
+        packed = self.role == "foreign" or (self.role == "teacher" and self.teacher is not None)
+        exported = not packed or entry.parity is not None or entry.unchecked is not None
         return exported or golden.reference is not None
 
     def must_meet_floors(self) -> bool:

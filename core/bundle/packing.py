@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pocketgan.bundle.damage import DamageError, must_be_safe, reading
-from pocketgan.bundle.manifest import FileRecord, Manifest
+from pocketgan.bundle.manifest import FORMAT_VERSION, FileRecord, Manifest, Origin, Role
 from pocketgan.bundle.manifest_file import manifest_bytes
 from pocketgan.bundle.named_files import named_file_problems
 from pocketgan.bundle.reader import open_bundle
@@ -57,6 +57,23 @@ def pack_folder(folder: Path, out: Path) -> str:
             raise BundleError(f"{folder}: {problems[0]}")
         bundle.write(out, bundle.signature_bytes)
         return bundle.digest
+
+
+def relabel(path: Path, folder: Path, *, name: str, role: Role, teacher: Origin) -> str:
+    """Unpack a bundle to a new folder under another name, as a teacher that was given, and return its digest.
+
+    Its entries, golden tensors and files stay; its signature, which is of the old manifest, does not.
+
+    Raises:
+        BundleError: the bundle is damaged, or `folder` is there and not empty.
+        StorageError: the disk is full or refuses.
+    """
+    unpack(path, folder)
+    with open_bundle(folder) as bundle:
+        said = bundle.manifest.model_dump()
+    (folder / SIGNATURE).unlink(missing_ok=True)
+    changed = {"format_version": FORMAT_VERSION, "name": name, "role": role, "teacher": teacher}
+    return write_manifest(folder, Manifest.model_validate({**said, **changed}))
 
 
 @contextmanager

@@ -201,6 +201,8 @@ def _summary(manifest: Manifest, digest: str, signature: str) -> list[str]:
     if manifest.cost:
         cost = manifest.cost
         facts.append(("cost", f"{cost.params:,} params, {cost.macs:,} MACs, {cost.macs_by_output:,} MACs by output"))
+    if manifest.teacher:
+        facts.append(("teacher", str(manifest.teacher)))
     if manifest.quality:
         facts.append(("quality", ", ".join(f"{name} {value:g}" for name, value in sorted(manifest.quality.items()))))
     for entry in manifest.entries:

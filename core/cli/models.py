@@ -24,7 +24,10 @@ NAMES = (
 )
 Generator = Annotated[
     str,
-    typer.Argument(metavar="GENERATOR_OR_FILE", help=f"{NAMES}, a .safetensors file, or package.module:function."),
+    typer.Argument(
+        metavar="GENERATOR_OR_FILE",
+        help=f"{NAMES}, a .safetensors file, package.module:function, an .onnx file or a .pgb bundle.",
+    ),
 ]
 Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Input size such as 3x256x256.")]
 NormOption = Annotated[
@@ -50,9 +53,10 @@ def cost(
 
     answer = api.cost(model, input=size_of(size), ngf=ngf, norm=norm)
     payload: dict[str, Any] = {**answer.total.model_dump(), "input": list(answer.input)}
+    payload |= {"uncounted": dict(answer.uncounted)} if answer.uncounted else {}
     lines = [*_total(answer), f"at batch 1, input {'x'.join(map(str, answer.input))}"]
-    if not answer.layers:
-        lines[-1] += "; counted while it ran; FFTs and recurrent cells count nothing"
+    if answer.how:
+        lines[-1] += f"; {answer.how}"
     elif verbose:
         payload["layers"] = [
             {"name": row.layer.name, "params": row.params, "macs": row.macs, "macs_by_output": row.macs_by_output}

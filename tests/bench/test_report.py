@@ -88,6 +88,18 @@ def test_page_loads_nothing_from_outside(tmp_path: Path) -> None:
     assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
 
 
+def test_a_given_teacher_is_told_once_in_one_line(tmp_path: Path) -> None:
+    given = {"kind": "onnx", "file": "<b>mosaic.onnx", "sha256": "1234abcd" + 56 * "0"}
+    records = synthetic.usual_records()
+    for record in records:
+        if record["record"] == "bundle" and record["manifest"]["name"] in ("student", "teacher"):
+            record["manifest"] |= {"format_version": "1.2", "teacher": given}
+    page = report(tmp_path, records)
+    assert page.text.count("teacher: <b>mosaic.onnx, sha256 1234abcd…") == 1
+    text = summaries.markdown(summaries.selection_of([tmp_path / "results.jsonl"]))
+    assert text.count("* teacher: &lt;b&gt;mosaic.onnx, sha256 1234abcd…") == 1
+
+
 def test_page_names_every_bundle_and_its_digest(tmp_path: Path) -> None:
     page = report(tmp_path, synthetic.usual_records())
     for name in synthetic.BUNDLES:

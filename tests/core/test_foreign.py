@@ -16,8 +16,8 @@ from pocketgan.bench.report import summaries, write_report
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.session import measure
 from pocketgan.bundle.check import check
-from pocketgan.bundle.manifest import Manifest
-from pocketgan.bundle.packing import pack_folder, record_file, unpack, write_manifest
+from pocketgan.bundle.manifest import Manifest, Origin
+from pocketgan.bundle.packing import pack_folder, record_file, relabel, unpack, write_manifest
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.cli import app
 from pocketgan.errors import BundleError, ParityError
@@ -25,6 +25,8 @@ from pocketgan.foreign import Kind, pack_foreign
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+MOSAIC = Origin(kind="onnx", file="mosaic.onnx", sha256="1234abcd" + 56 * "0")
 
 
 def _model(path: Path, shape: list[object], operator: str = "Relu", outputs: int = 1, dtype: int = TensorProto.FLOAT):
@@ -180,6 +182,36 @@ def test_agreement_with_itself_is_no_parity(without_reference, tmp_path):
     assert "no independent reference" in page
     assert "identical" not in page
     assert "no independent reference" in summaries.markdown(summaries.selection_of([results]))
+
+
+def test_a_given_teacher_is_packed_as_one_and_says_what_it_was(tmp_path):
+    file, out = _model(tmp_path / "mosaic.onnx", [1, 3, 8, 8]), tmp_path / "run-teacher.pgb"
+    pack_foreign("onnx", file, out, name="run-teacher", precision="fp32", role="teacher", teacher=MOSAIC)
+    assert check(out) == []
+    assert verify_bundle(out, LocalDevice()) == []
+    with open_bundle(out) as bundle:
+        manifest = bundle.manifest
+    assert (manifest.name, manifest.role, manifest.teacher) == ("run-teacher", "teacher", MOSAIC)
+    assert manifest.has_reference(manifest.entries[0])
+    shown = CliRunner().invoke(app, ["bundle", "inspect", str(out)])
+    assert "teacher    mosaic.onnx, sha256 1234abcd…" in shown.stdout
+
+
+def test_a_bundle_becomes_a_teacher_by_another_manifest_alone(without_reference, tmp_path):
+    """Its signature was of the old one; what its agreement proves does not change."""
+    given = Origin(kind="bundle", file="m.pgb", sha256="5" * 64)
+    digest = relabel(without_reference, tmp_path / "teacher", name="run-teacher", role="teacher", teacher=given)
+    out = tmp_path / "run-teacher.pgb"
+    assert pack_folder(tmp_path / "teacher", out) == digest
+    assert check(out) == []
+    with open_bundle(out) as bundle, open_bundle(without_reference) as before:
+        assert bundle.manifest.entries == before.manifest.entries
+        assert bundle.manifest.golden == before.manifest.golden
+        assert (bundle.manifest.name, bundle.manifest.teacher) == ("run-teacher", given)
+        assert before.manifest.role == "foreign"
+    done = CliRunner().invoke(app, ["verify", str(out)])
+    assert done.exit_code == 0
+    assert "onnx-fp32: no independent reference" in done.stdout
 
 
 def test_a_runtime_that_computes_something_else_is_found(tmp_path, monkeypatch):

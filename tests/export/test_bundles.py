@@ -20,6 +20,7 @@ pytest.importorskip("coremltools")
 pytest.importorskip("executorch")
 
 from pocketgan.bundle.check import check
+from pocketgan.bundle.manifest import Origin
 from pocketgan.bundle.packing import pack_folder
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import ExportError, ModelError, ParityError, StorageError
@@ -48,6 +49,7 @@ ENTRY = {
         }
     ],
 }
+GIVEN = Origin(kind="function", file="mine:net", sha256="0" * 64)
 IMAGES = np.linspace(-1, 1, 2 * 3 * 16 * 16, dtype=np.float32).reshape(2, 3, 16, 16)
 
 
@@ -58,7 +60,10 @@ def _request(folder: Path, name: str = "tiny", **changes) -> BundleRequest:
 
 @pytest.mark.slow
 def test_two_models_become_sound_bundles_of_reproducible_bytes(tmp_path):
-    requests = [_request(tmp_path, "a", golden_inputs=IMAGES, quality={"psnr": 20.5}), _request(tmp_path, "b")]
+    requests = [
+        _request(tmp_path, "a", golden_inputs=IMAGES, quality={"psnr": 20.5}, teacher=GIVEN),
+        _request(tmp_path, "b"),
+    ]
     manifests = export_bundles(requests, workers=1)
     assert [manifest.name for manifest in manifests] == ["a", "b"]
     assert check(tmp_path / "a") == check(tmp_path / "b") == []
@@ -66,6 +71,7 @@ def test_two_models_become_sound_bundles_of_reproducible_bytes(tmp_path):
     assert manifests[0].spec_digest == SPEC.digest
     assert manifests[0].quality == {"psnr": 20.5}
     assert manifests[0].trained is False
+    assert [manifest.teacher for manifest in manifests] == [GIVEN, None]
 
     with open_bundle(tmp_path / "a") as bundle:
         inputs, outputs = bundle.golden(bundle.manifest.entries[0].golden)

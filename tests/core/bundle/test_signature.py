@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pocketgan.bundle.check import check
-from pocketgan.bundle.packing import pack_folder, unpack
+from pocketgan.bundle.manifest import Origin
+from pocketgan.bundle.packing import pack_folder, relabel, unpack
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.bundle.signature import sign, verify_signature
 from pocketgan.errors import BundleError
@@ -49,6 +50,14 @@ def test_signing_keeps_digest_and_files_and_is_valid(folder, pgb, keys, files, p
         assert {name: bundle.read(name) for name in files} == files
     assert verify_signature(path) == verify_signature(path, keys[1]) == state
     assert check(path) == []
+
+
+def test_a_relabelled_bundle_is_unsigned(pgb: Path, keys, tmp_path: Path) -> None:
+    sign(pgb, keys[0])
+    given = Origin(kind="bundle", file="tiny.pgb", sha256="0" * 64)
+    relabel(pgb, tmp_path / "teacher", name="teacher", role="teacher", teacher=given)
+    assert not verify_signature(tmp_path / "teacher").signed
+    assert check(tmp_path / "teacher") == []
 
 
 def test_signing_twice_gives_the_same_bytes(pgb: Path, keys) -> None:
