@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,8 +59,10 @@ def pack_folder(folder: Path, out: Path) -> str:
         return bundle.digest
 
 
-def relabel(path: Path, folder: Path, *, name: str, role: Role, teacher: Origin) -> str:
-    """Unpack a bundle to a new folder under another name, as a teacher that was given, and return its digest.
+def relabel(
+    path: Path, folder: Path, *, name: str, role: Role, teacher: Origin, quality: Mapping[str, float]
+) -> Manifest:
+    """Unpack a bundle to a new folder under another name, as a teacher that was given, and return its manifest.
 
     Its entries, golden tensors and files stay; its signature, which is of the old manifest, does not.
 
@@ -72,8 +74,10 @@ def relabel(path: Path, folder: Path, *, name: str, role: Role, teacher: Origin)
     with open_bundle(folder) as bundle:
         said = bundle.manifest.model_dump()
     (folder / SIGNATURE).unlink(missing_ok=True)
-    changed = {"format_version": FORMAT_VERSION, "name": name, "role": role, "teacher": teacher}
-    return write_manifest(folder, Manifest.model_validate({**said, **changed}))
+    changed = {"format_version": FORMAT_VERSION, "name": name, "role": role, "teacher": teacher, "quality": quality}
+    manifest = Manifest.model_validate({**said, **changed})
+    write_manifest(folder, manifest)
+    return manifest
 
 
 @contextmanager

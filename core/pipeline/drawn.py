@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketgan import console
+from pocketgan.fitting import Size
 from pocketgan.pipeline.images import load_images
 from pocketgan.pipeline.networks import TEACHER_BUNDLE
 from pocketgan.recipe.recipe import Recipe
-from pocketgan.recipe.sections import Training
+from pocketgan.recipe.sections import TeacherStage, Training
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,9 +66,21 @@ def draw_pictures(recipe: Recipe, run: Path, folder: Path) -> dict[str, Any]:
         for (_, _, path), picture in zip(missing, teacher.draw(inputs()), strict=True):
             write_image(path, np.hstack([under_way.popleft(), picture]))
             bar.advance()
-        assert teacher.bundle is not None
-        shutil.copyfile(teacher.bundle, folder / TEACHER_BUNDLE)
+        _keep_bundle(stage, recipe.size, folder / TEACHER_BUNDLE)
         return teacher.origin.model_dump()
+
+
+def _keep_bundle(stage: TeacherStage, size: Size, path: Path) -> None:
+    from pocketgan.bundle.naming import bundle_name
+    from pocketgan.foreign import pack_foreign
+    from pocketgan.output_range import ASSUMED
+
+    file = Path(str(stage.weights))
+    if file.suffix == ".pgb":
+        shutil.copyfile(file, path)
+        return
+    name, value_range = bundle_name(None, file.stem), stage.range or ASSUMED
+    pack_foreign("onnx", file, path, name=name, precision="fp32", input_shape=(3, *size), value_range=value_range)
 
 
 def input_count(photos: Pictures) -> int:

@@ -131,15 +131,17 @@ def _origin(context: Context) -> Origin | None:
 
 def _foreign_teacher(context: Context) -> Manifest:
     """The bundle of a teacher that is a runtime's file, called as the run's own are."""
-    from pocketgan.foreign_teacher import relabelled
+    from pocketgan.bundle.packing import relabel
 
-    return relabelled(
+    origin = _origin(context)
+    assert origin is not None
+    return relabel(
         context.run / "teacher" / TEACHER_BUNDLE,
         context.folder / "teacher",
         name=bundle_name(context.recipe, "teacher"),
         role="teacher",
+        teacher=origin,
         quality=_quality(context, "teacher"),
-        teacher=_origin(context),
     )
 
 

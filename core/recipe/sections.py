@@ -173,7 +173,7 @@ class TeacherStage(Training):
         if self.weights is not None and self.steps:
             raise ValueError("weights are those of a trained teacher, which is not trained again: remove steps")
         if self.weights is None and not self.steps and not self.is_own:
-            raise ValueError("say how many steps the teacher trains, or name a trained one: weights: FILE")
+            raise ValueError("steps is missing, 1 at least; or name a teacher that is trained: weights: FILE")
         if self.range is not None:
             if self.weights is None or not self.weights.endswith(".onnx"):
                 raise ValueError("range is of an .onnx teacher; others say it themselves")

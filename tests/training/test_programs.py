@@ -86,7 +86,8 @@ def gaugan(seed):
 def aligned(seed, similarity="gka"):
     task = Pix2Pix(build(SMALL, seed), patch(6, seed))
     teacher = build(SPEC, 5)
-    student, of_teacher = (feature_shapes(network, 3, 32, 32) for network in (task.generator, teacher))
+    shapes = [feature_shapes(network, 3, 32, 32) for network in (task.generator, teacher)]
+    student, of_teacher = ([channels for channels, *_ in rows] for rows in shapes)
     return Distill(task, teacher, FeatureDistance(similarity, student, of_teacher, seed=seed))
 
 

@@ -55,7 +55,7 @@ def test_signing_keeps_digest_and_files_and_is_valid(folder, pgb, keys, files, p
 def test_a_relabelled_bundle_is_unsigned(pgb: Path, keys, tmp_path: Path) -> None:
     sign(pgb, keys[0])
     given = Origin(kind="bundle", file="tiny.pgb", sha256="0" * 64)
-    relabel(pgb, tmp_path / "teacher", name="teacher", role="teacher", teacher=given)
+    relabel(pgb, tmp_path / "teacher", name="teacher", role="teacher", teacher=given, quality={})
     assert not verify_signature(tmp_path / "teacher").signed
     assert check(tmp_path / "teacher") == []
 

@@ -39,8 +39,9 @@ def test_shipped_recipes_are_good_and_agree_with_the_schema(name):
     [
         (("steps: 3", "stepz: 3"), r"r\.yaml:6: teacher\.stepz: unknown key; known here: steps, batch_size"),
         (("steps: 3", "steps: many"), r"r\.yaml:6: teacher\.steps: .*valid integer.*got 'many'"),
-        (("steps: 3", "steps: 0"), r"r\.yaml:6: teacher\.steps: .*greater than or equal to 1"),
-        (("  steps: 3\n", ""), r"r\.yaml:5: teacher\.steps: this field is required"),
+        (("steps: 3", "steps: -1"), r"r\.yaml:6: teacher\.steps: .*greater than or equal to 0"),
+        (("steps: 3", "steps: 0"), r"r\.yaml:5: teacher: steps is missing, 1 at least; or name a teacher"),
+        (("  steps: 3\n", ""), r"r\.yaml:5: teacher: steps is missing, 1 at least; or name a teacher"),
         (("builtin", "hub"), r"r\.yaml:4: data\.source: .*'builtin' or 'folder'"),
         (("builtin", "folder\n  fit: squash"), r"r\.yaml:5: data\.fit: .*'stretch' or 'crop', got 'squash'"),
         (("builtin", "builtin\n  fit: crop"), r"r\.yaml:3: data: .*fit: crop needs source: folder"),
