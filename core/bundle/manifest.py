@@ -182,7 +182,7 @@ class Origin(Strict):
     Attributes:
         kind: an ONNX file, a bundle, a function of the user's own, or a file of weights (a model file, a checkpoint).
         file: the file's name without its folder, or `package.module:function`.
-        sha256: of the file; of a function's source file, null where it has none.
+        sha256: of the file alone, without what an ONNX file names; of a function's source file, null where it has none.
     """
 
     kind: Literal["onnx", "bundle", "function", "weights"]

@@ -79,7 +79,7 @@ def recipe_of_pairs(name: str, folder: Path, size: int, teacher: Origin | None =
     crop = f"\n  crop: {side}" if size > side else ""
     return _TEXT.format(
         name=name,
-        time="some minutes" if teacher is None else "about a quarter of an hour",
+        time="some minutes" if teacher is None else "ten minutes or more",
         drawn_by="" if teacher is None else _DRAWN_BY.format(file=json.dumps(teacher.file), sha256=teacher.sha256),
         size=size,
         folder=json.dumps(str(folder.resolve()), ensure_ascii=False),  # YAML takes JSON's quotes
