@@ -53,7 +53,7 @@ def _export_models(context: Context) -> dict[str, Any]:
     requests = [_request(context, role) for role in roles(recipe) if role not in foreign]
     manifests = export_bundles(requests, stage.workers or DEFAULT_WORKERS)
     manifests += [_foreign_teacher(context) for _ in foreign]
-    _unpruned_file(context).unlink()
+    _unpruned_file(context).unlink(missing_ok=True)
     return {manifest.name: {entry.id: entry.bytes for entry in manifest.entries} for manifest in manifests}
 
 

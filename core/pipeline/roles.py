@@ -8,9 +8,14 @@ from pocketgan.recipe.recipe import Recipe
 
 
 def roles(recipe: Recipe) -> list[Role]:
-    """Whose bundles the run makes; the student's first, where there is one."""
-    both: list[Role] = ["teacher", "unpruned"]
-    return ["student", *both] if recipe.distill is not None else both
+    """Whose bundles the run makes; the student's first, where there is one.
+
+    A teacher that is given is what its owner would ship otherwise; beside one that is trained here stands the unpruned
+    generator.
+    """
+    given = recipe.teacher is not None and recipe.teacher.is_given
+    teachers: list[Role] = ["teacher"] if given else ["teacher", "unpruned"]
+    return ["student", *teachers] if recipe.distill is not None else teachers
 
 
 def bundle_name(recipe: Recipe, role: Role) -> str:

@@ -250,7 +250,7 @@ class DistillStage(Training):
 
 
 class ExportStage(Section):
-    """Runtime files of the student, the teacher and the unpruned ResNet-9."""
+    """Runtime files of the student, the teacher and, beside a teacher that is trained here, the unpruned ResNet-9."""
 
     targets: list[TargetName] = Field(default=["onnx", "executorch-xnnpack", "coreml"], min_length=1)
     precisions: list[Precision] | None = Field(
