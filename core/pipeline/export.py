@@ -74,12 +74,17 @@ def _request(context: Context, role: Role) -> BundleRequest:
         targets=targets,
         io=stage.io,
         trained=None if made_by is None else True,
-        quality={} if made_by is None else facts_of(context.run, made_by),
+        quality={} if made_by is None else _distances(facts_of(context.run, made_by)),
         cost=cost,
         golden_inputs=batch([load_images(recipe, context.run, "val", size=size).whole(0)])["input"].numpy(),
         calibration=calibration,
         ios=stage.ios,
     )
+
+
+def _distances(facts: dict[str, Any]) -> dict[str, float]:
+    """What a training found out about its validation pictures."""
+    return {name: value for name, value in facts.items() if isinstance(value, float)}
 
 
 def _model(context: Context, role: Role) -> tuple[Path | ModelSource, Cost, tuple[int, int]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pocketgan import console
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_file
+from pocketgan.pipeline.choosing import check_judges, content_of_judge
 from pocketgan.pipeline.networks import fresh_generator, input_channels, input_shape, teacher_spec
 from pocketgan.pipeline.processes import world_size
 from pocketgan.pipeline.stage import Context, Stage
@@ -58,6 +59,10 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
     return [sha256_file(path) for path in files if path.is_file()] or None
 
 
+def _outside(recipe: Recipe, run: Path) -> Any:
+    return [*(outside_training(recipe, run) or ()), *content_of_judge(recipe.teacher)] or None
+
+
 def _check(recipe: Recipe) -> None:
     """The generator is there and takes the images, and what its losses need is there; nothing of the user's is run."""
     stage = recipe.teacher
@@ -79,6 +84,7 @@ def _check(recipe: Recipe) -> None:
                 if training.dropout and not takes_dropout(spec):
                     raise ModelError(f"{name}.dropout is of unet128 and unet256; {stage.generator} has none")
     teacher_method(recipe).check(stage)
+    check_judges(recipe, "teacher")
 
 
 def _check_smallest_map(spec: GeneratorSpec, generator: str, images: int) -> None:
@@ -143,7 +149,7 @@ STAGE = Stage(
     _train_teacher,
     inputs=("data",),
     slices=("data",),
-    outside=outside_training,
+    outside=_outside,
     check=_check,
     call=_call_own,
     trains=True,
