@@ -24,13 +24,18 @@ class Pictures:
         return {"input": torch.from_numpy(random.standard_normal((3, 4, 4))).float()}
 
 
+class KilledError(Exception):
+    """Ends a training inside a step, as a kill would."""
+
+
 class Rising:
     """A program whose one weight rises by 0.1 a step, from 0: Adam's steps have the size of the rate.
 
-    A second weight depends on the random stream.
+    A second weight depends on the random stream. It is killed in step `last`, counted from 1.
     """
 
-    def __init__(self):
+    def __init__(self, last=None):
+        self.left = last
         self.generator = torch.nn.Module()
         self.generator.level = torch.nn.Parameter(torch.zeros(1))
         self.generator.noise = torch.nn.Parameter(torch.zeros(5))
@@ -45,6 +50,10 @@ class Rising:
         return {"generator": Optimiser(("generator",), 0.1, decay=0.0)}
 
     def losses(self, batch):
+        if self.left is not None:
+            self.left -= 1
+            if not self.left:
+                raise KilledError
         drawn = torch.nn.functional.dropout(self.generator.noise - batch["input"].mean(), 0.5)
         yield "generator", {"level": -self.generator.level.sum(), "noise": drawn.square().sum()}
 
@@ -75,24 +84,6 @@ def same(one, other):
 
 def steps_of(folder):
     return [one["step"] for one in json.loads((folder / EVALUATIONS).read_text())]
-
-
-class KilledError(Exception):
-    """Ends a training inside a step, as a kill would."""
-
-
-def killed_in(step):
-    """The program until it is killed in a step, counted from 1."""
-    made, counted = Rising(), iter(range(1, 100))
-    losses = made.losses
-
-    def until(batch):
-        if next(counted) == step:
-            raise KilledError
-        yield from losses(batch)
-
-    made.losses = until
-    return made
 
 
 @pytest.mark.parametrize("best_by", ["l1", "miou"])
@@ -132,14 +123,14 @@ def test_averages_are_what_is_measured_and_what_ships(tmp_path):
 def test_a_killed_and_resumed_training_chooses_as_an_undisturbed_one(tmp_path, step, goal):
     whole = train(tmp_path / "whole", measure=nearest_to(goal))
     with pytest.raises(KilledError):
-        train(tmp_path / "killed", measure=nearest_to(goal), program=killed_in(step))
+        train(tmp_path / "killed", measure=nearest_to(goal), program=Rising(step))
     assert same(whole, train(tmp_path / "killed", measure=nearest_to(goal)))
     assert (tmp_path / "killed" / EVALUATIONS).read_text() == (tmp_path / "whole" / EVALUATIONS).read_text()
 
 
 def test_what_was_the_best_after_the_last_checkpoint_is_forgotten(tmp_path):
     with pytest.raises(KilledError):
-        train(tmp_path, measure=nearest_to(0.4), program=killed_in(5))  # step 4 was the best, the checkpoint is of 3
+        train(tmp_path, measure=nearest_to(0.4), program=Rising(5))  # step 4 was the best, the checkpoint is of 3
     shipped = train(tmp_path, measure=nearest_to(0.2))
     assert shipped["level"].item() == pytest.approx(0.2, abs=1e-3)
 
@@ -155,7 +146,7 @@ def test_a_longer_training_chooses_among_all_steps_as_if_it_had_been_longer_at_o
 
 def test_a_checkpoint_that_is_the_end_of_a_shorter_training_is_measured(tmp_path):
     with pytest.raises(KilledError):
-        train(tmp_path, measure=nearest_to(0.3), program=killed_in(4))
+        train(tmp_path, measure=nearest_to(0.3), program=Rising(4))
     shipped = train(tmp_path, steps=3, measure=nearest_to(0.3))
     assert steps_of(tmp_path) == [2, 3]
     assert shipped["level"].item() == pytest.approx(0.3, abs=1e-3)
