@@ -91,16 +91,19 @@ class Evaluations:
         """The file of the networks after that step."""
         return self._folder / BEST / f"step_{step:06d}.safetensors"
 
-    def add(self, step: int, values: Mapping[str, float]) -> bool:
-        """Write down what was measured; whether it is the best so far, whose networks are to be kept.
+    def is_best(self, evaluation: Evaluation) -> bool:
+        """Whether its networks are to be kept, and written before it is added: a kill leaves no best without them."""
+        return self._best_by is not None and best_of([*self._all, evaluation], self._best_by) is evaluation
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Write down what was measured.
 
         Raises:
             StorageError: the disk is full; what was written before is intact.
         """
-        self._all.append(Evaluation(step, values))
+        self._all.append(evaluation)
         records = [{"step": one.step, "values": one.values} for one in self._all]
         write_atomic(self._folder / EVALUATIONS, json.dumps(records, indent=1))
-        return self.best is not None and self.best.step == step
 
     def tidy(self) -> None:
         """After a checkpoint: remove networks that no training that goes on from it can ship."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pocketgan import console
 from pocketgan.errors import ModelError
-from pocketgan.training.evaluations import Evaluations
+from pocketgan.training.evaluations import Evaluation, Evaluations
 from pocketgan.training.programs import Program
 from pocketgan.training.state import TrainingState
 from pocketgan.training.tracker import Tracker
@@ -65,9 +65,11 @@ class Watch:
         torch.manual_seed(self._seed)
         with self._state.evaluation():
             values = dict(self._measuring.measure(self._program.output))
-            best = self._kept.add(done, values)
+            evaluation = Evaluation(done, values)
+            best = self._kept.is_best(evaluation)
             if best:
                 self._state.save_networks(self._kept.networks_after(done), done)
+        self._kept.add(evaluation)
         self._tracker.evaluation(values, done)
         told = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         console.note(f"{self._label}: step {done}: {told}" + f" (the best {self._measuring.best_by} so far)" * best)

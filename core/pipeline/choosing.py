@@ -51,11 +51,7 @@ def _part(items: Sequence[Item], seed: int) -> tuple[list[Item], list[Item]]:
 
 
 def training_images(recipe: Recipe, run: Path, stage: Training) -> tuple[Pictures, Pictures | None]:
-    """The images that a section trains on, augmented as it says, and those that it keeps for choosing, if it does.
-
-    Raises:
-        DataError: they are too few for what this or a later section of the recipe evaluates.
-    """
+    """The images that a section trains on, augmented as it says, and those that it keeps for choosing, if it does."""
     if stage.evaluate_every is None:
         return load_images(recipe, run, "train", augmented=stage), None
     trained, kept = apart(ImageIndex.read(run).splits["train"], recipe.seed)
@@ -107,12 +103,12 @@ def check_judges(recipe: Recipe, name: str) -> None:
     Raises:
         PocketganError: says what is missing.
     """
-    from pocketgan.training.evaluator import load_judges
-
     stage = dict(_evaluating(recipe)).get(name)
     if stage is None:
         return
     import torch
+
+    from pocketgan.training.evaluator import load_judges
 
     assert recipe.data is not None
     load_judges(stage, recipe.size, recipe.data.classes, torch.device("cpu"))

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pocketgan.errors import ModelError
-from pocketgan.training.evaluations import BEST, EVALUATIONS, Evaluation, best_of
+from pocketgan.training.evaluations import BEST, EVALUATIONS, Evaluation, Evaluations, best_of
 from pocketgan.training.fit import FitOptions, fit
 from pocketgan.training.measuring import Measuring
 from pocketgan.training.programs import Optimiser
@@ -150,6 +150,22 @@ def test_a_checkpoint_that_is_the_end_of_a_shorter_training_is_measured(tmp_path
     shipped = train(tmp_path, steps=3, measure=nearest_to(0.3))
     assert steps_of(tmp_path) == [2, 3]
     assert shipped["level"].item() == pytest.approx(0.3, abs=1e-3)
+
+
+def test_a_kill_between_the_best_network_and_its_number_loses_neither(tmp_path, monkeypatch):
+    with pytest.raises(KilledError):
+        train(tmp_path, measure=nearest_to(0.24), program=Rising(4))
+
+    def killed(self, evaluation):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluations, "add", killed)
+        with pytest.raises(KilledError):  # in an evaluation after the last step, whose checkpoint is there
+            train(tmp_path, steps=3, measure=nearest_to(0.3))
+    shipped = train(tmp_path, steps=3, measure=nearest_to(0.24))
+    assert steps_of(tmp_path) == [2, 3]
+    assert shipped["level"].item() == pytest.approx(0.2, abs=1e-3)
 
 
 def test_no_more_networks_are_kept_than_may_ship(tmp_path):
