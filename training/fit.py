@@ -23,6 +23,7 @@ from pocketgan.training.convolutions import faster_convolutions
 from pocketgan.training.data.order import seed_of, share_of_step
 from pocketgan.training.data.prefetch import prefetched
 from pocketgan.training.data.samples import Samples
+from pocketgan.training.measuring import Measuring, Watch
 from pocketgan.training.programs import Program
 from pocketgan.training.state import TrainingState
 from pocketgan.training.tracker import Tracker
@@ -66,14 +67,17 @@ def fit(
     label: str,
     accelerator: Accelerator,
     picture: Callable[[Program], np.ndarray] | None = None,
+    measuring: Measuring | None = None,
 ) -> None:
     """Train until `options.steps`, going on from the checkpoint in `folder` if there is one.
 
-    Writes `checkpoint.safetensors`, `tensorboard/` and `samples/step_N.png` into `folder`, from the first process
-    only. On return the program's networks are trained and in eval mode.
+    Writes `checkpoint.safetensors`, `tensorboard/`, `samples/step_N.png` and what `Evaluations` keeps into `folder`,
+    from the first process only. On return the program's networks are trained and in eval mode: those of the last step,
+    or of the best evaluation where `measuring` says so.
 
     Args:
         picture: makes an (h, w, 3) uint8 overview of the program's present state.
+        measuring: evaluations; of the first process alone, for which the others wait in their next step.
     Raises:
         ModelError: a loss or a weight is not a finite number; the checkpoint before it is intact.
         PocketganError: the batch cannot be divided among the processes.
@@ -93,6 +97,12 @@ def fit(
     if start:
         console.note(f"{label}: going on from step {start} of {options.steps}")
     tracker = Tracker(folder, start) if accelerator.is_main_process else None
+    watch = None
+    if measuring and tracker:
+        watch = Watch(
+            measuring, program, state, tracker, folder=folder, steps=options.steps, seed=options.seed, label=label
+        )
+        watch.go_on(start, label)
 
     def samples(step: int) -> list[dict[str, Tensor]]:
         return share_of_step(data, step, batch_size=options.batch_size, seed=options.seed, rank=rank, world=world)
@@ -108,7 +118,8 @@ def fit(
             done = step + 1
             last = done == options.steps
             saving = options.keep_last if last else done % options.checkpoint_every == 0
-            if saving or last:
+            evaluating = watch is not None and watch.is_due(done)
+            if saving or last or evaluating:
                 _check_finite(state, label, done)
             if done % options.log_every == 0 or saving or last or step == start:
                 values = _finite(terms, label, done)
@@ -116,15 +127,23 @@ def fit(
                 if tracker:
                     tracker.scalars(values, done)
             bar.advance(1, detail)
+            if watch and evaluating:
+                watch.evaluate(done)
             if tracker and picture and (done % options.sample_every == 0 or last):
                 with state.evaluation():
                     pixels = picture(program)
                 tracker.picture(pixels, done)
             if saving:
                 state.save(checkpoint, done)
+                if watch:
+                    watch.tidy()
+        if watch:
+            watch.evaluate(options.steps)  # of a shorter training's checkpoint, which had another last step
     if tracker:
         tracker.close()
     state.finish()
+    if watch:
+        watch.ship()
     accelerator.wait_for_everyone()
 
 

@@ -82,6 +82,19 @@ class TrainingState:
         if self._accelerator.is_main_process:
             save_checkpoint(checkpoint, done, self._trained, self._optimisers, self._averages, memories=memories)
 
+    def save_networks(self, path: Path, done: int) -> None:
+        """Write the networks that are optimised, as they are after the first `done` steps; within `evaluation`, as they
+        will ship.
+
+        Raises:
+            StorageError: the disk is full; what was there before is intact.
+        """
+        save_checkpoint(path, done, self._trained, {}, {})
+
+    def load_networks(self, path: Path) -> int:
+        """Put what `save_networks` wrote in their place; the number of steps that were done then."""
+        return load_checkpoint(path, self._trained, {}, {})
+
     def step(self, samples: Sequence[dict[str, Tensor]], number: int) -> dict[str, Tensor]:
         """Step `number` (counted from 0) of every optimiser on this process's share of a batch; the minimised terms."""
         for name, spec in self._specs.items():

@@ -32,6 +32,11 @@ class Tracker:
         for name, value in values.items():
             self._writer.add_scalar(f"loss/{name}", value, step)
 
+    def evaluation(self, values: Mapping[str, float], step: int) -> None:
+        """What was measured after a step, by metric."""
+        for name, value in values.items():
+            self._writer.add_scalar(f"evaluation/{name}", value, step)
+
     def picture(self, pixels: np.ndarray, step: int) -> None:
         """An (h, w, 3) uint8 overview of the program's state after a step."""
         write_image(self._folder / f"step_{step:06d}.png", pixels)

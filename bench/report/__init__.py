@@ -7,14 +7,21 @@ import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pocketgan.bench.report.training import Course
 
 
-def write_report(results: Sequence[Path], out: Path, title: str | None = None) -> Path:
+def write_report(
+    results: Sequence[Path], out: Path, title: str | None = None, trainings: Sequence[Course] = ()
+) -> Path:
     """Write the page of these results files to `out`, whole or not at all, and return `out`.
 
     Args:
         results: one or more results.jsonl files, shown together.
         title: of the browser's tab; the headline if None.
+        trainings: what was measured while the models were trained, where that is known.
     Raises:
         ResultsError: a file is missing, broken or foreign, or there is no result in any.
         StorageError: the disk is full or read-only.
@@ -26,7 +33,7 @@ def write_report(results: Sequence[Path], out: Path, title: str | None = None) -
     from pocketgan.bench.report.page import build_page
     from pocketgan.files import write_atomic
 
-    page = build_page(read_results(results), title)
+    page = build_page(read_results(results), title, trainings)
     folder = files(__name__)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))

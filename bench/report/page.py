@@ -16,6 +16,7 @@ from pocketgan.bench.report.headline import Headline, Tile, choose_hero, headlin
 from pocketgan.bench.report.measurements import Group, Measurement, select
 from pocketgan.bench.report.pareto import Point, quality_against_latency
 from pocketgan.bench.report.sustained import frame_rate_over_time, sustained_run
+from pocketgan.bench.report.training import Course, course_chart, course_table, metric_name, metrics_of
 from pocketgan.errors import ResultsError
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -80,6 +81,8 @@ class Page:
     sliders: list[Slider]
     incomparable: list[tuple[str, str, tuple[str, ...]]]
     picture_rows: list[list[Picture]]
+    trainings: tables.Table | None
+    courses: list[Chart]
     forms: tables.Table
     start: tables.Table | None
     simulated: list[tuple[str, str]]
@@ -88,8 +91,8 @@ class Page:
     superseded: int
 
 
-def build_page(results: Results, title: str | None = None) -> Page:
-    """The page of these results.
+def build_page(results: Results, title: str | None = None, trainings: Sequence[Course] = ()) -> Page:
+    """The page of these results, and of the trainings that the models come from.
 
     Raises:
         ResultsError: no result at all, or a result whose bundle has no record.
@@ -102,6 +105,7 @@ def build_page(results: Results, title: str | None = None) -> Page:
     bundles = sorted(results.bundles.values(), key=lambda b: (order[b.manifest.role], b.manifest.name))
     measured = {item.bundle.digest for item in selection.latest}
     head = headline(selection, hero)
+    measured_trainings = [course for course in trainings if course.values]
     roles = {bundle.manifest.role for bundle in bundles}
     return Page(
         title=title or head.text,
@@ -121,6 +125,11 @@ def build_page(results: Results, title: str | None = None) -> Page:
         sliders=_sliders(bundles),
         incomparable=[(item.name, _where(item), item.differences) for item in selection.incomparable],
         picture_rows=_picture_rows(bundles),
+        trainings=course_table(measured_trainings) if measured_trainings else None,
+        courses=[
+            Chart(metric_name(metric), "", course_chart(measured_trainings, metric))
+            for metric in metrics_of(measured_trainings)
+        ],
         forms=tables.form_table(bundles, selection),
         start=tables.start_table(selection),
         simulated=[(item.name, _where(item)) for item in selection.simulated],

@@ -39,11 +39,13 @@ _EARLIER_FIELDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-# How often a training is saved and shown, how many processes export, and where files are whose content counts.
+# How often a training is saved and shown, what is measured beside it, how many processes export, and where files are
+# whose content counts.
+_SHOWN = ("checkpoint_every", "sample_every", "evaluate", "inception", "lpips_weights", "judge")
 _WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "data": ("folder",),
-    "teacher": ("checkpoint_every", "sample_every", "vgg_weights", "weights"),
-    "distill": ("checkpoint_every", "sample_every"),
+    "teacher": (*_SHOWN, "vgg_weights", "weights"),
+    "distill": _SHOWN,
     "export": ("workers",),
     "bundle": ("sign_with",),
 }
@@ -55,7 +57,22 @@ def settings_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     for name, fields in _WITHOUT_EFFECT.items():
         if isinstance(settings.get(name), dict):
             settings[name] = {key: value for key, value in settings[name].items() if key not in fields}
+    for name in ("teacher", "distill"):
+        if isinstance(settings.get(name), dict):
+            settings[name] = _of_evaluations(settings[name])
     return settings
+
+
+def _of_evaluations(section: dict[str, Any]) -> dict[str, Any]:
+    """A training's section with what counts of its evaluations: that there are some, as they keep images from it.
+
+    When they are made and what a judge sees counts where the best of them ships.
+    """
+    without = [] if section.get("best_by") == "miou" else ["judge_scale"]
+    section = {key: value for key, value in section.items() if key not in without}
+    if "evaluate_every" in section and section.get("ship") != "best":
+        section["evaluate_every"] = "given"
+    return section
 
 
 def stage_digests(recipe: Recipe, stage: Stage, run: Path) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.pipeline.choosing import check_judges, content_of_judge
 from pocketgan.pipeline.networks import STUDENT, student_family, teacher_spec
 from pocketgan.pipeline.processes import world_size
 from pocketgan.pipeline.stage import Context, Stage
@@ -22,6 +24,10 @@ def _method(recipe: Recipe) -> StudentMethod:
     return import_module(STUDENT_PROGRAMS[recipe.distill.program].module).METHOD
 
 
+def _outside(recipe: Recipe, run: Path) -> Any:
+    return [*(outside_training(recipe, run) or ()), *content_of_judge(recipe.distill)] or None
+
+
 def _check(recipe: Recipe) -> None:
     from pocketgan.training.similarity import check_batch
 
@@ -34,6 +40,7 @@ def _check(recipe: Recipe) -> None:
         check_trainable("distill", stage, compress.student, student_family(recipe))
     else:
         check_trainable("distill", stage, recipe.teacher.generator, teacher_spec(recipe))
+    check_judges(recipe, "distill")
 
 
 def _distill_student(context: Context) -> dict[str, Any]:
@@ -69,7 +76,7 @@ STAGE = Stage(
     _distill_student,
     inputs=("data", "teacher", "compress"),
     slices=("data", "teacher"),
-    outside=outside_training,
+    outside=_outside,
     check=_check,
     trains=True,
     parallel=True,

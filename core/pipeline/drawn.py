@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketgan import console
 from pocketgan.fitting import Size
-from pocketgan.pipeline.images import load_images
+from pocketgan.pipeline.images import ImageIndex, Split, load_images
 from pocketgan.pipeline.networks import TEACHER_BUNDLE
 from pocketgan.recipe.recipe import Recipe
 from pocketgan.recipe.sections import TeacherStage, Training
@@ -90,11 +90,38 @@ def input_count(photos: Pictures) -> int:
     return len(photos.inputs) if isinstance(photos, UnpairedImages) else len(photos)
 
 
-def drawn_pairs(recipe: Recipe, folder: Path, split: str, augmented: Training | None = None) -> PairedImages:
-    """Photos with what the teacher made of them, which the stage `teacher` left in `folder`."""
+def learns_from_pictures(recipe: Recipe) -> bool:
+    """Whether the student's targets are the pictures that its teacher left."""
+    return recipe.teacher is not None and recipe.teacher.is_foreign
+
+
+def learnt_split(recipe: Recipe, run: Path, split: str) -> Split:
+    """The images of a split that are learnt from: those of the data, or the pictures that the teacher left."""
+    if not learns_from_pictures(recipe):
+        return ImageIndex.read(run).splits[split]
+    return _drawn_split(run / "teacher", split)
+
+
+def learnt_images(
+    recipe: Recipe, run: Path, split: str, augmented: Training | None = None, only: Split | None = None
+) -> Pictures:
+    """The same, read; `augmented` and `only` as in `images.load_images`."""
+    if not learns_from_pictures(recipe):
+        return load_images(recipe, run, split, augmented=augmented, only=only)
+    return drawn_pairs(recipe, run / "teacher", split, augmented, only)
+
+
+def _drawn_split(folder: Path, split: str) -> Split:
+    return Split([[f"{split}/{path.name}"] for path in sorted((folder / PICTURES / split).glob("*.png"))])
+
+
+def drawn_pairs(
+    recipe: Recipe, folder: Path, split: str, augmented: Training | None = None, only: Split | None = None
+) -> PairedImages:
+    """Photos with what the teacher made of them, as the stage `teacher` leaves them in its `folder`."""
     from pocketgan.training.data.paired import Pair, PairedImages
 
-    pairs: Sequence[Pair] = [Pair(path) for path in sorted((folder / PICTURES / split).glob("*.png"))]
+    pairs = [Pair(folder / PICTURES / name) for (name,) in (only or _drawn_split(folder, split)).items]
     if augmented is None:
         return PairedImages(pairs, "AtoB", recipe.size)
     return PairedImages(pairs, "AtoB", recipe.size, augmented.load_scale, augmented.flip, augmented.crop_size)

@@ -116,18 +116,24 @@ def label_format(stage: DataStage) -> LabelFormat:
 
 
 def load_images(
-    recipe: Recipe, run: Path, split: str, size: tuple[int, int] | None = None, augmented: Training | None = None
+    recipe: Recipe,
+    run: Path,
+    split: str,
+    size: tuple[int, int] | None = None,
+    augmented: Training | None = None,
+    only: Split | None = None,
 ) -> Pictures:
     """The images of a split that the data stage left, at the recipe's size unless told otherwise.
 
     Args:
         augmented: the training whose samples are scaled, cropped and mirrored as it says; none are where None.
+        only: those of the split's images that are meant; all where None.
     """
     assert recipe.data is not None
     index = ImageIndex.read(run)
     # The recipe's folder, not the index's: the same images may have moved since.
     root = run / "data" if index.root is None else Path(recipe.data.folder or index.root).resolve()
-    return _pictures(recipe.data, root, index.splits[split], size or recipe.size, augmented)
+    return _pictures(recipe.data, root, only or index.splits[split], size or recipe.size, augmented)
 
 
 def whole_photos(run: Path, multiple: tuple[int, int]) -> list[dict[str, Tensor]]:

@@ -110,6 +110,7 @@ def _goes_on(recipe: Recipe, stage: Stage, run: Path, work: Work, begun: Work | 
     """Whether the folder under way now holds the beginning of this training, by itself or from the finished one."""
     if work.beginning is None:
         return False
+    from pocketgan.training.evaluations import BEST, EVALUATIONS
     from pocketgan.training.fit import CHECKPOINT
 
     partial, final = run / f"{stage.name}.partial", run / stage.name
@@ -130,9 +131,11 @@ def _goes_on(recipe: Recipe, stage: Stage, run: Path, work: Work, begun: Work | 
     _clear(partial)
     partial.mkdir(parents=True)
     shutil.copyfile(checkpoint, partial / CHECKPOINT)
-    for shown in ("tensorboard", "samples"):
+    for shown in ("tensorboard", "samples", BEST):
         if (final / shown).is_dir():
             shutil.copytree(final / shown, partial / shown)
+    if (final / EVALUATIONS).is_file():
+        shutil.copyfile(final / EVALUATIONS, partial / EVALUATIONS)
     return True
 
 

@@ -23,9 +23,10 @@ from pocketgan.pipeline.processes import Processes
 from pocketgan.pipeline.stage import STAGE_FILE, Context, Stage, read_stage
 from pocketgan.recipe.recipe import Recipe
 from pocketgan.targets import TARGETS, versions
+from pocketgan.training.evaluations import BEST, EVALUATIONS
 
 # What a stage shows of itself and how it can be lengthened decides about nothing after it.
-_NO_OUTPUTS = {"tensorboard", "samples", MORE_STEPS, MARKER, STAGE_FILE}
+_NO_OUTPUTS = {"tensorboard", "samples", EVALUATIONS, BEST, MORE_STEPS, MARKER, STAGE_FILE}
 _LIBRARIES = {"accelerate", "numpy", "opencv-python-headless"}.union(*(facts.packages for facts in TARGETS.values()))
 
 

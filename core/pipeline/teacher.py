@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pocketgan import console
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_file
+from pocketgan.pipeline.choosing import check_judges, content_of_judge
 from pocketgan.pipeline.given import check_channels, check_foreign, given_network, take_teacher
 from pocketgan.pipeline.networks import fresh_generator, input_channels, input_shape, teacher_spec
 from pocketgan.pipeline.stage import Context, Stage
@@ -66,6 +67,10 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
     return [sha256_file(path) for path in files if path.is_file()] or None
 
 
+def _outside(recipe: Recipe, run: Path) -> Any:
+    return [*(outside_training(recipe, run) or ()), *content_of_judge(recipe.teacher)] or None
+
+
 def _check(recipe: Recipe) -> None:
     """The generator is there and takes the images, and what its losses need is there; nothing of the user's is run."""
     from pocketgan.training.generators import check
@@ -86,6 +91,7 @@ def _check(recipe: Recipe) -> None:
         else:
             check_trainable("teacher", stage, stage.generator, whole)
     teacher_method(recipe).check(stage)
+    check_judges(recipe, "teacher")
 
 
 def _call(recipe: Recipe) -> None:
@@ -129,7 +135,7 @@ STAGE = Stage(
     _make_teacher,
     inputs=("data",),
     slices=("data",),
-    outside=outside_training,
+    outside=_outside,
     check=_check,
     call=_call,
     trains=True,

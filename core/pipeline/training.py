@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pocketgan.errors import ModelError
 from pocketgan.files import write_atomic
-from pocketgan.pipeline.drawn import drawn_pairs
+from pocketgan.pipeline.choosing import check_counts, course, measuring, training_images
+from pocketgan.pipeline.drawn import learns_from_pictures, learnt_images
 from pocketgan.pipeline.images import load_images, whole_photos
 from pocketgan.pipeline.kept import MORE_STEPS
 from pocketgan.pipeline.networks import GENERATOR, fresh_generator, input_multiple, input_shape, teacher_spec
@@ -103,11 +105,14 @@ def train(context: Context, stage: Training, task: Task, file: GeneratorFile) ->
     """Fit, write the networks, and say how close the validation pictures are."""
     from safetensors.torch import save
 
+    from pocketgan.training.evaluations import BEST
     from pocketgan.training.fit import CHECKPOINT, FitOptions, fit
     from pocketgan.training.processes import join
 
     accelerator = join(stage.precision)
-    train, val = _images(context, "train", stage), _images(context, "val")
+    check_counts(context.recipe, context.run)
+    train, kept = training_images(context.recipe, context.run, stage)
+    val = learnt_images(context.recipe, context.run, "val")
     finished = context.folder / GENERATOR
     if not context.processes.agree(finished.is_file()):
         options = FitOptions(
@@ -121,37 +126,33 @@ def train(context: Context, stage: Training, task: Task, file: GeneratorFile) ->
         )
         label = context.folder.name.removesuffix(".partial")
         picture = partial(overview, val=val, device=accelerator.device)
-        fit(task.program, train, options, context.folder, label, accelerator, picture)
+        watched = None
+        if kept is not None and context.processes.first:
+            watched = measuring(context, stage, task, kept, accelerator.device)
+        fit(task.program, train, options, context.folder, label, accelerator, picture, watched)
         if context.processes.first:
             # The generator comes last: where it is, the training is over.
             for name, network in task.kept.items():
                 state = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
                 write_atomic(context.folder / f"{name}.safetensors", save(state))
-            file.save(finished, {"trained": "yes", "steps": str(stage.steps)})
+            steps = stage.steps if kept is None else course(context, stage)["shipped_step"]
+            file.save(finished, {"trained": "yes", "steps": str(steps)})
     if not context.processes.first:
         return {}
     checkpoint = context.folder / CHECKPOINT
     if checkpoint.is_file() and not stage.decay:
         checkpoint.replace(context.folder / MORE_STEPS)
     checkpoint.unlink(missing_ok=True)
+    if stage.decay:
+        shutil.rmtree(context.folder / BEST, ignore_errors=True)
     trained = file.load(finished).to(accelerator.device)
     networks = {"output": trained, **{name: module.to(accelerator.device) for name, module in task.shown.items()}}
-    if _learns_from_pictures(context):
+    if learns_from_pictures(context.recipe):
         write_samples(context.folder, val, [], networks, target="teacher")
     else:
         write_samples(context.folder, val, whole_photos(context.run, input_multiple(context.recipe)), networks)
-    return _distances(context, task, trained, val, accelerator.device)
-
-
-def _learns_from_pictures(context: Context) -> bool:
-    """Whether the student's targets are the pictures that its teacher left."""
-    return context.recipe.teacher is not None and context.recipe.teacher.is_foreign
-
-
-def _images(context: Context, split: str, augmented: Training | None = None) -> Pictures:
-    if _learns_from_pictures(context):
-        return drawn_pairs(context.recipe, context.run / "teacher", split, augmented)
-    return load_images(context.recipe, context.run, split, augmented=augmented)
+    facts = _distances(context, task, trained, val, accelerator.device)
+    return facts if kept is None else {**facts, "evaluations": course(context, stage)}
 
 
 def _distances(context: Context, task: Task, trained: nn.Module, val: Pictures, device: torch.device) -> dict[str, Any]:
@@ -169,7 +170,7 @@ def _distances(context: Context, task: Task, trained: nn.Module, val: Pictures, 
             distances["teacher_l1"] = facts_of(context.run, "teacher")["l1"]
         if recipe.data.kind == "paired":
             distances["identity_l1"] = l1_distance(_itself, whole, device)
-    if _learns_from_pictures(context):
+    if learns_from_pictures(recipe):
         distances["to_teacher_l1"] = l1_distance(trained, val, device)
         distances["identity_to_teacher_l1"] = l1_distance(_itself, val, device)
     elif teacher is not None and (not whole.paired or recipe.teacher.is_given):

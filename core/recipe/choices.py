@@ -25,5 +25,11 @@ Convention = Literal["macs_by_output", "macs", "params"]
 BudgetBy = Literal["macs_by_output", "macs", "params", "latency"]
 # Multiples of a student's widths; `auto`: those that pay on the target.
 Widths = Literal[1, 4, 8, 16, "auto"]
+# What is measured of a generator's pictures while it trains; of these only miou is better when it is higher.
+Metric = Literal["l1", "lpips", "fid", "kid", "miou"]
+# How pixels are scaled for a segmentation network: ImageNet's mean and deviation, [0, 1], [-1, 1] or [0, 255].
+Scale = Literal["imagenet", "unit", "signed", "bytes"]
+# Which state of a training is its outcome.
+Ship = Literal["last", "best"]
 # How frames are measured: one after the other, overlapping, or without a pause for a time.
 Mode = Literal["latency", "throughput", "sustained"]

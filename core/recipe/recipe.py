@@ -81,6 +81,23 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _measures_fit_the_data(self) -> Self:
+        for name, stage in (("teacher", self.teacher), ("distill", self.distill)):
+            if self.data is None or stage is None or stage.evaluate_every is None:
+                continue
+            if name == "teacher" and self.teacher is not None and self.teacher.is_given:
+                raise ValueError("teacher.evaluate_every measures a training; a trained teacher has none: remove it")
+            if "miou" in stage.evaluate and self.data.kind != "label":
+                raise ValueError(f"{name}.evaluate: miou finds label maps again; it needs data.kind: label")
+            of_pairs = [measure for measure in stage.evaluate if measure in ("l1", "lpips")]
+            if of_pairs and name == "teacher" and self.data.kind == "unpaired":
+                raise ValueError(
+                    f"teacher.evaluate: {of_pairs[0]} needs pairs; of unpaired images it can be fid or kid, such as "
+                    "evaluate: [kid]"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _programs_that_need_their_discriminator_have_it(self) -> Self:
         if self.teacher is None or TEACHER_PROGRAMS[self.teacher.program].weighs_discriminator:
             return self

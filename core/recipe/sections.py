@@ -13,8 +13,11 @@ from pocketgan.recipe.choices import (
     DistillTarget,
     Fit,
     GanMode,
+    Metric,
     Mode,
     Norm,
+    Scale,
+    Ship,
     Similarity,
     Unknown,
     Widths,
@@ -126,6 +129,43 @@ class Training(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: Steps = Field(200, description="steps that a kill can cost at most")
     sample_every: Steps = Field(200, description="steps between sample pictures")
+    evaluate_every: Steps | None = Field(
+        None,
+        description="steps between evaluations, on 15 % of the training images, which are then not trained on; none "
+        "where absent",
+    )
+    evaluate: list[Metric] = Field(default=["l1"], min_length=1, description="what is measured in an evaluation")
+    ship: Ship = Field("last", description="the network after the last step, or after the best evaluation")
+    best_by: Metric | None = Field(None, description="ship: best: the measure that says which is the best")
+    inception: str | None = Field(
+        None, description="fid, kid: TorchScript file of Inception; an installed package's or a download where absent"
+    )
+    lpips_weights: str | None = Field(
+        None, description="lpips: file of torchvision's AlexNet weights; downloaded where absent"
+    )
+    judge: str | None = Field(None, description="miou: ONNX or TorchScript file of a segmentation network")
+    judge_scale: Scale = Field("imagenet", description="miou: how pixels are scaled for the judge")
+
+    @model_validator(mode="after")
+    def _evaluations_fit(self) -> Self:
+        if self.evaluate_every is None:
+            for name in ("evaluate", "ship", "best_by"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} needs evaluate_every, the steps between evaluations, such as 500")
+        if len(set(self.evaluate)) < len(self.evaluate):
+            raise ValueError(f"evaluate names a measure twice: {', '.join(self.evaluate)}")
+        if self.ship == "best" and self.best_by is None:
+            raise ValueError(f"ship: best needs best_by, the measure that decides, such as best_by: {self.evaluate[0]}")
+        if self.best_by is not None and self.ship != "best":
+            raise ValueError("best_by goes with ship: best; without it the network after the last step ships")
+        if self.best_by is not None and self.best_by not in self.evaluate:
+            raise ValueError(f"best_by {self.best_by} is not evaluated; add it: evaluate: [{self._with_best_by()}]")
+        if "miou" in self.evaluate and self.judge is None:
+            raise ValueError("miou needs judge, the ONNX or TorchScript file of a segmentation network")
+        return self
+
+    def _with_best_by(self) -> str:
+        return ", ".join([*self.evaluate, str(self.best_by)])
 
     @property
     def crop_size(self) -> tuple[int, int] | None:

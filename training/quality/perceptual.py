@@ -108,7 +108,8 @@ def _downloaded(backbone: Backbone) -> Path:
         except (OSError, RuntimeError) as error:
             raise ModelError(
                 f"torchvision's {backbone} weights for LPIPS could not be downloaded ({error}); name a file that holds "
-                "its features.<i>.weight and .bias (.safetensors or .pth) with --lpips-weights FILE"
+                "its features.<i>.weight and .bias (.safetensors or .pth) with --lpips-weights FILE (lpips_weights: "
+                "FILE in a recipe)"
             ) from error
     return path
 

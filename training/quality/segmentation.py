@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -25,12 +25,12 @@ from torch import Tensor
 from pocketgan import console
 from pocketgan.errors import DataError, ModelError, require
 from pocketgan.pictures import read_image, read_indices, resize
+from pocketgan.recipe.choices import Scale
 from pocketgan.training.quality.confusion import Confusion
 from pocketgan.training.quality.inception import load_torchscript
 from pocketgan.training.quality.stream import batches
 from pocketgan.training.quality.weights import Weights, record_weights
 
-Scale = Literal["imagenet", "unit", "signed", "bytes"]
 _IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 _IMAGENET_STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 _SCALES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -61,12 +61,15 @@ class Judging:
 class Segmenter:
     """A segmentation network in a file.
 
+    Args:
+        advice: what to do where it fails on pictures of their size.
     Raises:
         ModelError: the file is missing, is neither ONNX nor TorchScript, or does not take one NCHW float32 tensor.
     """
 
-    def __init__(self, path: Path, device: torch.device | str = "cpu") -> None:
+    def __init__(self, path: Path, device: torch.device | str = "cpu", advice: str = "see --segmentation-size") -> None:
         self.path = path
+        self._advice = advice
         self.device = torch.device(device)
         self.weights: Weights = record_weights(path, "file")
         self.size: tuple[int, int] | None = None
@@ -122,7 +125,7 @@ class Segmenter:
             parts = [self._run(part) for part in pictures.split(1 if self._one_by_one else len(pictures))]
         except Exception as error:  # whatever a foreign network raises
             reason = str(error).strip().splitlines()[-1]
-            raise ModelError(f"{self.path} fails on pictures of {size}: {reason}; see --segmentation-size") from error
+            raise ModelError(f"{self.path} fails on pictures of {size}: {reason}; {self._advice}") from error
         if not all(isinstance(part, Tensor) for part in parts):
             raise ModelError(f"{self.path} must return a tensor; it returns {type(parts[0]).__name__}")
         output = torch.cat(parts).cpu()
@@ -152,17 +155,12 @@ def measure_confusion(
         DataError: a picture is unreadable, or a label PNG is, or has colours or holds an index that is no class.
         ModelError: the network's output is neither logits nor a label map, or its classes are not those asked for.
     """
-    scale = _SCALES.get(judging.scale)
-    if scale is None:
+    if judging.scale not in _SCALES:
         raise ModelError(f"--segmentation-scale takes {', '.join(get_args(Scale))}, not {judging.scale!r}")
     size = judging.size or network.size
 
     def prepare(pair: tuple[Path, Path]) -> tuple[Path, Tensor, np.ndarray]:
-        pixels = read_image(pair[0])
-        if size is not None:
-            pixels = resize(pixels, *size)
-        picture = scale(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float())
-        return pair[1], picture, read_indices(pair[1]).astype(np.int64)
+        return pair[1], _scaled(read_image(pair[0]), judging.scale, size), read_indices(pair[1]).astype(np.int64)
 
     confusion: Confusion | None = None
     with console.progress("miou", len(pairs)) as bar:
@@ -181,6 +179,22 @@ def measure_confusion(
             bar.advance(len(batch))
     assert confusion is not None
     return confusion
+
+
+def find_labels(network: Segmenter, pixels: np.ndarray, scale: Scale) -> np.ndarray:
+    """The label map that the network finds in an (h, w, 3) uint8 picture: (h, w) class indices.
+
+    Raises:
+        ModelError: the network fails on such pictures, or its output is neither logits nor a label map.
+    """
+    return _label_map(network(_scaled(pixels, scale, network.size)[None]), pixels.shape[:2])
+
+
+def _scaled(pixels: np.ndarray, scale: Scale, size: tuple[int, int] | None) -> Tensor:
+    """(h, w, 3) uint8 -> (3, h, w) float32, resized to `size` = (height, width) where that is given."""
+    if size is not None:
+        pixels = resize(pixels, *size)
+    return _SCALES[scale](torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float())
 
 
 def _classes(network: Segmenter, output: Tensor, judging: Judging) -> int:

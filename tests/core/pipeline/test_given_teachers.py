@@ -220,6 +220,18 @@ def test_another_file_of_the_same_name_is_another_teacher_and_asks_for_no_restar
     assert load_generator(done / "teacher/generator.safetensors").spec.widths["stem"] == 8
 
 
+@pytest.mark.parametrize("teacher", ["weights: negative.onnx, range: [0, 255]", "generator: 'ours:turned'"])
+def test_the_best_student_is_chosen_on_images_that_it_never_learns(folder, teacher):
+    onnx_file(Negative(), folder / "negative.onnx")
+    chosen = ["distill.evaluate_every=1", "distill.ship=best", "distill.best_by=l1"]
+    done = run(write(folder, teacher, *chosen), folder)
+    evaluations = facts(done, "distill")["evaluations"]
+    assert [row["step"] for row in evaluations["values"]] == [1, 2]
+    assert evaluations["images"] == 1  # 15 % of nine photos
+    best = min(evaluations["values"], key=lambda row: row["l1"])
+    assert evaluations["shipped_step"] == best["step"]
+
+
 @pytest.mark.parametrize(
     ("teacher", "settings", "message"),
     [
@@ -234,6 +246,7 @@ def test_another_file_of_the_same_name_is_another_teacher_and_asks_for_no_restar
         ("weights: t.onnx, program: gaugan", ["data={kind: label, classes: 3}"], "teacher.program pix2pix"),
         ("weights: t.onnx", ["data={kind: label, classes: 3}"], "learns from data.kind paired or photos or unpaired"),
         ("weights: t.onnx", ["compress.inherit=true"], "one of a family starts fresh"),
+        ("weights: t.onnx, evaluate_every: 2", [], "teacher.evaluate_every measures a training"),
     ],
 )
 def test_recipes_whose_teacher_does_not_fit_are_refused(folder, teacher, settings, message):
