@@ -11,9 +11,9 @@ from torch import Tensor
 class Adam(torch.optim.Adam):
     """torch's fused Adam: one pass over each tensor instead of ten. State and results are torch's own.
 
-    Its CPU kernel walks through memory, whatever the strides say, and copies channels-last weights there and back: 14 ms
-    for 512 x 256 kernels of 4x4 instead of 3. Adam treats every number alone, so that it gets such tensors turned as
-    they lie, with gradients that lie likewise.
+    Its CPU kernel walks through memory, whatever the strides say, and copies channels-last weights there and back:
+    14 ms for 512 x 256 kernels of 4x4 instead of 3. Adam treats every number alone, so that it gets such tensors turned
+    as they lie, with gradients that lie likewise.
     """
 
     def __init__(self, parameters: list[torch.nn.Parameter], learning_rate: float, betas: tuple[float, float]) -> None:
