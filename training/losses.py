@@ -15,7 +15,7 @@ from torch.nn import functional
 from pocketgan.recipe.choices import GanMode
 
 
-def l1_distance(x: Tensor, y: Tensor) -> Tensor:
+def l1_loss(x: Tensor, y: Tensor) -> Tensor:
     """Mean absolute difference of tensors of one shape; a scalar."""
     return (x.float() - y.float()).abs().mean()
 
@@ -67,7 +67,7 @@ def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[T
         The sum over layers, the mean over scales (SPADE).
     """
     distances = [
-        l1_distance(generated, target.detach())
+        l1_loss(generated, target.detach())
         for scale_real, scale_fake in zip(real, fake, strict=True)
         for target, generated in zip(scale_real[:-1], scale_fake[:-1], strict=True)
     ]
@@ -94,4 +94,4 @@ class PerceptualLoss:
         with torch.no_grad():
             targets = self.vgg(real)
         triples = zip(self.WEIGHTS, self.vgg(fake), targets, strict=True)
-        return torch.stack([weight * l1_distance(x, y) for weight, x, y in triples]).sum()
+        return torch.stack([weight * l1_loss(x, y) for weight, x, y in triples]).sum()
