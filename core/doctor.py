@@ -54,7 +54,7 @@ def findings() -> list[Finding]:
         Finding("free disk", True, f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB here"),
     ]
     everything += [_packages(what, extra, modules) for extra, what, modules in _PARTS]
-    everything.append(_bf16())
+    everything.append(bf16_training())
     everything += [_target(facts) for facts in TARGETS.values()]
     everything += [_runtime(runtime) for runtime in RUNTIMES.values()]
     pair = _pair_problem()
@@ -76,7 +76,7 @@ def _packages(what: str, extra: str | None, modules: tuple[str, ...]) -> Finding
     return Finding(what, not missing, detail, optional=extra is not None)
 
 
-def _bf16() -> Finding:
+def bf16_training() -> Finding:
     """Whether `precision: bf16` makes a training faster here, by what the GPU or else the processor can do."""
     pays, why = _bf16_on_gpu() or _bf16_on_processor()
     return Finding("train faster with precision: bf16", pays, why, optional=True)
