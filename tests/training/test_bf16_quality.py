@@ -13,9 +13,10 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from pocketgan.pictures import write_image
 from pocketgan.processor import cpu_name, fast_bf16
 from pocketgan.training.data.builtin import crops
-from pocketgan.training.data.images import to_tensor
+from pocketgan.training.data.paired import Pair, PairedImages
 from pocketgan.training.discriminators import PatchDiscriminator
 from pocketgan.training.fit import FitOptions, fit
 from pocketgan.training.generators import build, spec_by_name
@@ -28,33 +29,21 @@ SIZE, STEPS, SEEDS = 128, 300, (0, 1, 2)
 SPEC = spec_by_name("incres9", ngf=32, height=SIZE, width=SIZE)
 
 
-class Drawings:
-    """Photos and their ink drawings; in training half of them are mirrored."""
-
-    def __init__(self, photos):
-        self.pairs = [(photo, filters.apply("ink", photo)) for photo in photos]
-
-    def __len__(self):
-        return len(self.pairs)
-
-    def sample(self, index, random):
-        return self._tensors(index, -1 if random.random() < 0.5 else 1)
-
-    def whole(self, index):
-        return self._tensors(index, 1)
-
-    def _tensors(self, index, turn):
-        return {
-            name: to_tensor(np.ascontiguousarray(pixels[:, ::turn]))
-            for name, pixels in zip(("input", "target"), self.pairs[index], strict=True)
-        }
+def drawings(photos, folder, flip):
+    """Photos and their ink drawings, side by side in files."""
+    folder.mkdir()
+    pairs = [Pair(folder / f"{index}.png") for index in range(len(photos))]
+    for photo, pair in zip(photos, pairs, strict=True):
+        write_image(pair.a, np.hstack([photo, filters.apply("ink", photo)]))
+    return PairedImages(pairs, "AtoB", (SIZE, SIZE), flip=flip)
 
 
 @pytest.mark.heavy
 @pytest.mark.skipif(fast_bf16() is None, reason="bf16 is emulated here: it would take hours")
 def test_validation_l1_with_bf16_is_float32s(tmp_path):
     photos = crops(SIZE, 360, 24, seed=0)
-    train, val = Drawings(photos["train"]), Drawings(photos["val"])
+    train = drawings(photos["train"], tmp_path / "train", flip=True)
+    val = drawings(photos["val"], tmp_path / "val", flip=False)
     found = {"fp32": [], "bf16": []}
     for seed in SEEDS:
         for precision, values in found.items():
