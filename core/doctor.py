@@ -8,11 +8,13 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from pocketgan.errors import ExportError, PocketganError
+from pocketgan.processor import cpu_features, cpu_name, fast_bf16
 from pocketgan.targets import RUNTIMES, TARGETS, Runtime, TargetFacts
 
 _PARTS = (
@@ -20,6 +22,9 @@ _PARTS = (
     ("quality", "measure FID, KID, LPIPS and mIoU", ("torch", "torchvision", "cleanfid", "lpips", "scipy")),
     (None, "sign bundles", ("cryptography",)),
 )
+
+# NVIDIA's Ampere, the first with bfloat16 in its tensor cores.
+_BF16_CAPABILITY = 8.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ def findings() -> list[Finding]:
         Finding("free disk", True, f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB here"),
     ]
     everything += [_packages(what, extra, modules) for extra, what, modules in _PARTS]
+    everything.append(bf16_training())
     everything += [_target(facts) for facts in TARGETS.values()]
     everything += [_runtime(runtime) for runtime in RUNTIMES.values()]
     pair = _pair_problem()
@@ -68,6 +74,52 @@ def _packages(what: str, extra: str | None, modules: tuple[str, ...]) -> Finding
     install = "pip install --force-reinstall pocketgan" if extra is None else f"pip install 'pocketgan[{extra}]'"
     detail = f"missing {', '.join(missing)}: {install}" if missing else _versions(modules)
     return Finding(what, not missing, detail, optional=extra is not None)
+
+
+def bf16_training() -> Finding:
+    """Whether `precision: bf16` makes a training faster here, by what the GPU or else the processor can do."""
+    pays, why = _bf16_on_gpu() or _bf16_on_processor()
+    return Finding("train faster with precision: bf16", pays, why, optional=True)
+
+
+def _bf16_on_gpu() -> tuple[bool, str] | None:
+    """Whether it pays, and why; None where torch would not train on an NVIDIA GPU."""
+    found = _first_gpu() if _build("torch") != "cpu" else None
+    if found is None:
+        return None
+    name, capability = found
+    if capability >= _BF16_CAPABILITY:
+        return True, f"pays on this GPU ({name})"
+    return False, f"does not pay on this GPU ({name}), which has no bfloat16 units: leave precision at fp32"
+
+
+def _bf16_on_processor() -> tuple[bool, str]:
+    fast = fast_bf16()
+    if fast == "AMX":
+        return True, f"pays on this processor ({cpu_name()}), which has AMX: about three times as fast as fp32"
+    if fast is not None:
+        text = "has AVX-512 BF16 and no AMX: about as fast as fp32 where it was measured; compare a few steps"
+        return False, f"may pay on this processor ({cpu_name()}), which {text}"
+    if not cpu_features():
+        return (
+            False,
+            f"unknown: this system does not tell what its processor ({cpu_name()}) can do; compare a few steps",
+        )
+    return False, f"does not pay on this processor ({cpu_name()}), which has neither AMX nor AVX-512 BF16: use fp32"
+
+
+def _first_gpu() -> tuple[str, float] | None:
+    """Name and compute capability of the first NVIDIA GPU, as its driver's own tool tells them; None without one."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    query = [tool, "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        name, capability = told.splitlines()[0].rsplit(",", 1)
+        return name.strip(), float(capability)
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError):
+        return None
 
 
 def _target(facts: TargetFacts) -> Finding:

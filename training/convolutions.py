@@ -1,17 +1,14 @@
-"""The same convolutions, faster: Winograd and FFT for the training steps on a CPU.
+"""The same convolutions, faster: Winograd and FFT for the training steps on a CPU with AVX2 alone.
 
 torch computes a convolution on the CPU directly (oneDNN). At stride 1 the NNPACK inside its wheels reaches the same
 sums with fewer products: Winograd at 3x3, FFT at 5x5 and 7x7. One thread, 256 -> 42 channels at 64x64, 5x5: forward
 30 ms direct and 11 ms so, gradient of the input 28 and 11, of the weights 34 and 14; results differ by rounding (1e-5
-of the largest value). Channels-last, in contrast, costs time here: oneDNN's weight gradients take up to seven times as
-long in that layout.
+of the largest value). Measured on an AMD Zen 3; with AVX-512 another way is faster, see `channels_last.py`.
 """
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -26,18 +23,9 @@ LEAST_SIDE = 24
 FFT_TILE = 16
 
 
-def faster_convolutions(device: torch.device) -> AbstractContextManager[object]:
-    """Within the context convolutions that profit go to NNPACK; does nothing on a GPU or where NNPACK is missing.
+class PlainConvolutions(TorchFunctionMode):
+    """Within it `functional.conv2d` of tensors in the plain order goes to NNPACK where that profits."""
 
-    The results depend on shapes and number of threads alone, so that a resumed training stays bit-exact.
-    """
-    # Measured on x86-64 only.
-    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64") or not torch._nnpack_available():
-        return nullcontext()
-    return _Faster()
-
-
-class _Faster(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -62,22 +50,28 @@ def _fitting(
     groups: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor | None, int] | None:
     """The arguments of `_StrideOne`, or None for a convolution that stays where it is."""
+    pad = plain_padding(x, weight, stride, padding, dilation)
+    if pad is None or groups != 1 or weight.shape[-1] not in KERNELS or min(x.shape[2:]) < LEAST_SIDE:
+        return None
+    if not x.dtype == weight.dtype == torch.float32 or torch.is_autocast_enabled("cpu"):
+        return None
+    return x, weight, bias, pad
+
+
+def plain_padding(x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any) -> int | None:
+    """Pixels of padding of a convolution of images with stride 1 and an odd square kernel; None for any other."""
     kernel = weight.shape[-1]
     pad = padding if isinstance(padding, int) else padding[0]
     plain = (
-        groups == 1
-        and kernel in KERNELS
+        x.dim() == 4
+        and kernel % 2 == 1
         and weight.shape[-2] == kernel
         and stride in (1, (1, 1), [1, 1])
         and dilation in (1, (1, 1), [1, 1])
         and padding in (pad, (pad, pad), [pad, pad])
         and pad < kernel
-        and x.dim() == 4
     )
-    floats = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if not plain or not floats or min(x.shape[2:]) < LEAST_SIDE:
-        return None
-    return x, weight, bias, pad
+    return pad if plain else None
 
 
 class _StrideOne(torch.autograd.Function):
@@ -87,7 +81,7 @@ class _StrideOne(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pad: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.pad = pad
-        return _convolve(x, weight, bias, pad)
+        return nnpack(x, weight, bias, pad)
 
     @staticmethod
     @once_differentiable
@@ -97,7 +91,7 @@ class _StrideOne(torch.autograd.Function):
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             turned = weight.flip(2, 3).transpose(0, 1)
-            of_x = _convolve(gradient, turned, None, kernel - 1 - pad)
+            of_x = nnpack(gradient, turned, None, kernel - 1 - pad)
         if ctx.needs_input_grad[1]:
             of_weight = weight_gradient(x, gradient, kernel, pad)
         if ctx.needs_input_grad[2]:
@@ -105,7 +99,8 @@ class _StrideOne(torch.autograd.Function):
         return of_x, of_weight, of_bias, None
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, pad: int) -> Tensor:
+def nnpack(x: Tensor, weight: Tensor, bias: Tensor | None, pad: int) -> Tensor:
+    """A convolution of stride 1 by NNPACK; input and output are in the plain order."""
     return torch._nnpack_spatial_convolution(x.contiguous(), weight.contiguous(), bias, pad, 1)
 
 
@@ -136,4 +131,4 @@ def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, pad: int) -> Tenso
     large = x.unfold(2, FFT_TILE, step).unfold(3, FFT_TILE, step).transpose(0, 1)
     small = small.reshape(outputs, tiles, step, step)
     large = large.reshape(x.shape[1], tiles, FFT_TILE, FFT_TILE)
-    return _convolve(large, small, None, 0).transpose(0, 1)
+    return nnpack(large, small, None, 0).transpose(0, 1)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pocketgan import console
 from pocketgan.errors import ModelError, PocketganError
-from pocketgan.training.convolutions import faster_convolutions
+from pocketgan.processor import cpu_name, fast_bf16
 from pocketgan.training.data.order import seed_of, share_of_step
 from pocketgan.training.data.prefetch import prefetched
 from pocketgan.training.data.samples import Samples
@@ -84,6 +84,8 @@ def fit(
         StorageError: the disk is full; the last checkpoint is intact.
     """
     _must_divide(options.batch_size, accelerator.num_processes, label)
+    if accelerator.mixed_precision == "bf16" and accelerator.device.type == "cpu":
+        _say_where_bf16_does_not_pay(label)
     rank, world = accelerator.process_index, accelerator.num_processes
     state = TrainingState(
         program,
@@ -110,7 +112,6 @@ def fit(
     with (
         console.progress(label, options.steps, start) as bar,
         closing(prefetched(samples, start, options.steps)) as batches,
-        faster_convolutions(accelerator.device),
     ):
         for step, batch in enumerate(batches, start):
             torch.manual_seed(seed_of(options.seed, step, rank))
@@ -145,6 +146,20 @@ def fit(
     if watch:
         watch.ship()
     accelerator.wait_for_everyone()
+
+
+def _say_where_bf16_does_not_pay(label: str) -> None:
+    fast = fast_bf16()
+    if fast is None:
+        console.note(
+            f"{label}: precision bf16 does not pay on this processor ({cpu_name()}), which has neither AMX nor AVX-512 "
+            "BF16: its steps take several times as long as those of fp32"
+        )
+    elif fast != "AMX":
+        console.note(
+            f"{label}: precision bf16 may not pay on this processor ({cpu_name()}), which has {fast} without AMX: "
+            "compare a few steps with those of fp32"
+        )
 
 
 def _must_divide(batch_size: int, world: int, label: str) -> None:

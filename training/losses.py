@@ -1,4 +1,8 @@
-"""What the programs minimise, besides plain distances."""
+"""What the programs minimise.
+
+All of it is computed in float32, also from the bfloat16 outputs of networks under autocast: bfloat16 has 8 bits of
+precision, and a mean over an image would be rounded to them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from pocketgan.recipe.choices import GanMode
+
+
+def l1_loss(x: Tensor, y: Tensor) -> Tensor:
+    """Mean absolute difference of tensors of one shape; a scalar."""
+    return (x.float() - y.float()).abs().mean()
 
 
 class AdversarialLoss:
@@ -46,7 +55,7 @@ class AdversarialLoss:
 
 
 def _scales(scores: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
-    return [scores] if isinstance(scores, Tensor) else scores
+    return [scale.float() for scale in ([scores] if isinstance(scores, Tensor) else scores)]
 
 
 def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -58,7 +67,7 @@ def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[T
         The sum over layers, the mean over scales (SPADE).
     """
     distances = [
-        functional.l1_loss(generated, target.detach())
+        l1_loss(generated, target.detach())
         for scale_real, scale_fake in zip(real, fake, strict=True)
         for target, generated in zip(scale_real[:-1], scale_fake[:-1], strict=True)
     ]
@@ -85,4 +94,4 @@ class PerceptualLoss:
         with torch.no_grad():
             targets = self.vgg(real)
         triples = zip(self.WEIGHTS, self.vgg(fake), targets, strict=True)
-        return torch.stack([weight * functional.l1_loss(x, y) for weight, x, y in triples]).sum()
+        return torch.stack([weight * l1_loss(x, y) for weight, x, y in triples]).sum()

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def join(precision: str = "fp32") -> Accelerator:
+def join(precision: str = "fp32", cpu: bool = False) -> Accelerator:
     """This process's accelerator, alone or under `accelerate launch`.
 
     Processes wait for each other through whole stages, so their patience is a week.
+
+    Args:
+        precision: `fp32`, or `bf16` for networks under autocast.
+        cpu: on the CPU even where there is a GPU.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -26,7 +30,9 @@ def join(precision: str = "fp32") -> Accelerator:
     AcceleratorState._reset_state()
 
     mixed = {"fp32": "no", "bf16": "bf16"}[precision]
-    return Accelerator(mixed_precision=mixed, kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
+    return Accelerator(
+        cpu=cpu, mixed_precision=mixed, kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))]
+    )
 
 
 @torch.no_grad()

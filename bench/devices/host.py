@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from pocketgan.bench.schema.result import Conditions, DeviceInfo
+from pocketgan.processor import cpu_name
 
 PRODUCT_NAME = Path("/sys/devices/virtual/dmi/id/product_name")
 CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "acpitz")
@@ -28,18 +29,6 @@ def describe_host(name: str) -> DeviceInfo:
         cores=psutil.cpu_count(logical=False) or os.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
     )
-
-
-def cpu_name() -> str:
-    """The processor's name as its maker writes it, or the architecture where the system does not tell."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("model name", "Model") and value.strip():
-                return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def conditions() -> Conditions:

@@ -24,8 +24,8 @@ class Platform:
 
     def identity(self) -> dict[str, Any]:
         """All that times depend on but the network."""
-        from pocketgan.bench.devices.host import cpu_name
         from pocketgan.export.targets import find_target
+        from pocketgan.processor import cpu_name
 
         target, precision = find_target(self.target)
         return {

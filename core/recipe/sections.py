@@ -126,7 +126,9 @@ class Training(Section):
     dropout: bool = Field(
         False, description="unet128, unet256: train with pix2pix's dropout in the first three maps on the way up"
     )
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16 pays on GPUs and processors with AMX, see `pocketgan doctor`; losses stay float32"
+    )
     checkpoint_every: Steps = Field(200, description="steps that a kill can cost at most")
     sample_every: Steps = Field(200, description="steps between sample pictures")
     evaluate_every: Steps | None = Field(

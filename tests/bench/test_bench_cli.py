@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pocketgan.bench.devices.host import cpu_name
 from pocketgan.bench.journal import read_results
+from pocketgan.processor import cpu_name
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

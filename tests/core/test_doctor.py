@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pocketgan import console, doctor, targets
+from pocketgan import console, doctor, processor, targets
 from pocketgan.cli import main
 from pocketgan.errors import MissingExtraError, PocketganError, require
 
@@ -121,3 +121,63 @@ def test_core_ml_is_measured_on_a_mac_alone(monkeypatch, system, detail):
     finding = next(f for f in doctor.findings() if f.what == "measure Core ML entries")
     assert finding.ok == (system == "darwin")
     assert detail in finding.detail
+
+
+AVX512 = "avx2 avx512f avx512bw avx512vl avx512dq"
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine whose processor has those features, and with what its nvidia-smi prints, if it has one."""
+
+    def make(features, gpu=None, torch="2.13.0+cu130"):
+        cpuinfo = tmp_path / "cpuinfo"
+        cpuinfo.write_text(f"processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: {features}\n" if features else "")
+        monkeypatch.setattr(processor, "CPUINFO", cpuinfo)
+        fake_packages(monkeypatch, tmp_path, torch=torch)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        if gpu is not None:
+            (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\necho '{gpu}'\n")
+            (tmp_path / "nvidia-smi").chmod(0o755)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("features", "pays", "words"),
+    [
+        (f"{AVX512} avx512_bf16 amx_tile amx_bf16", True, "pays on this processor (Some CPU), which has AMX"),
+        (f"{AVX512} avx512_bf16", False, "may pay on this processor (Some CPU), which has AVX-512 BF16 and no AMX"),
+        (AVX512, False, "does not pay on this processor (Some CPU), which has neither AMX nor AVX-512 BF16"),
+        ("avx2 fma", False, "does not pay on this processor (Some CPU)"),
+        ("", False, "unknown: this system does not tell"),
+    ],
+)
+def test_it_says_whether_bf16_pays_on_this_processor(machine, features, pays, words):
+    machine(features)
+    found = doctor.bf16_training()
+    assert (found.ok, found.optional) == (pays, True)
+    assert found.detail.startswith(words)
+
+
+def test_whether_bf16_pays_stands_in_the_page_and_in_json(machine, told):
+    machine("avx2 fma")
+    by_name = {finding["what"]: finding for finding in json.loads(told("--json")[1])["findings"]}
+    assert not by_name["train faster with precision: bf16"]["ok"]
+    assert "no   train faster with precision: bf16: does not pay" in told(columns=120)[1]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "torch", "pays", "words"),
+    [
+        ("NVIDIA H100 80GB HBM3, 9.0", "2.13.0+cu130", True, "pays on this GPU (NVIDIA H100 80GB HBM3)"),
+        ("Tesla T4, 7.5", "2.13.0+cu130", False, "does not pay on this GPU (Tesla T4)"),
+        ("Tesla T4, 7.5", "2.13.0+cpu", True, "pays on this processor"),
+        ("No devices were found", "2.13.0+cu130", True, "pays on this processor"),
+    ],
+)
+def test_it_says_whether_bf16_pays_on_the_gpu_that_torch_would_train_on(machine, gpu, torch, pays, words):
+    machine(f"{AVX512} avx512_bf16 amx_tile amx_bf16", gpu, torch)
+    found = doctor.bf16_training()
+    assert found.ok == pays
+    assert found.detail.startswith(words)

@@ -8,8 +8,8 @@ import grimp
 import pytest
 
 BASE = (
-    "errors", "console", "files", "pictures", "picture_files", "scratch", "targets", "torch_program", "bundle",
-    "recipe",
+    "errors", "console", "files", "pictures", "picture_files", "processor", "scratch", "targets", "torch_program",
+    "bundle", "recipe",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Faster convolutions compute what torch's own compute."""
+"""Faster convolutions in the plain order (NNPACK) compute what torch's own compute."""
 
 import platform
 
@@ -6,20 +6,21 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pocketgan.training.convolutions import _fitting, faster_convolutions
+from pocketgan.training.convolutions import _fitting
+from pocketgan.training.layout import faster_layers
 
 pytestmark = pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64") or not torch._nnpack_available(),
     reason="NNPACK is used on x86-64 alone",
 )
-CPU = torch.device("cpu")
+CPU, PLAIN = torch.device("cpu"), torch.contiguous_format
 
 
 def results(x, weight, bias, padding, faster):
     x, weight, bias = leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
     if faster:
         assert _fitting(x, weight, bias, 1, padding) is not None
-        with faster_convolutions(CPU):
+        with faster_layers(CPU, PLAIN):
             y = functional.conv2d(x, weight, bias, 1, padding)
             y.square().sum().backward()
     else:
@@ -64,7 +65,7 @@ def test_the_same_convolution_gives_the_same_bits():
 
 def test_a_frozen_weight_gets_no_gradient():
     x, weight = torch.randn(1, 4, 32, 32, requires_grad=True), torch.randn(4, 4, 3, 3)
-    with faster_convolutions(CPU):
+    with faster_layers(CPU, PLAIN):
         functional.conv2d(x, weight).sum().backward()
     assert x.grad is not None
     assert weight.grad is None

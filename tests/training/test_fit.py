@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from safetensors import safe_open
 
+from pocketgan import processor
 from pocketgan.errors import ModelError, PocketganError, StorageError
 from pocketgan.training import state
 from pocketgan.training.checkpoint import load_checkpoint, save_checkpoint
 from pocketgan.training.discriminators import PatchDiscriminator
 from pocketgan.training.fit import CHECKPOINT, FitOptions, fit
 from pocketgan.training.generators import build, spec_by_name
+from pocketgan.training.processes import join
 from pocketgan.training.programs import Optimiser
 from pocketgan.training.programs.pix2pix import Pix2Pix
 from pocketgan.training.state import TrainingState, decay_at
@@ -47,13 +50,59 @@ def options(steps, **more):
     return FitOptions(steps, 2, seed=3, checkpoint_every=3, sample_every=100, **more)
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.9])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    ("layout", "precision", "decay"),
+    [
+        (torch.contiguous_format, "no", 0.0),
+        (torch.contiguous_format, "no", 0.9),
+        (torch.channels_last, "no", 0.9),
+        (torch.channels_last, "bf16", 0.9),
+    ],
+)
 def test_a_resumed_training_equals_an_undisturbed_one_bit_for_bit(
-    assert_resumes_bit_for_bit, monkeypatch, decay, layout
+    assert_resumes_bit_for_bit, monkeypatch, layout, precision, decay
 ):
     monkeypatch.setattr(state, "memory_format", lambda device: layout)
-    assert_resumes_bit_for_bit(program, Colours(), average_decay=decay)
+    assert_resumes_bit_for_bit(program, Colours(), precision, average_decay=decay)
+
+
+@pytest.fixture
+def bf16():
+    """An accelerator of that precision on the CPU."""
+    yield join("bf16", cpu=True)
+    AcceleratorState._reset_state()
+
+
+def test_with_bf16_all_that_is_kept_is_float32(tmp_path, bf16):
+    made = program()
+    seen = []
+    made.generator.head.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    fit(made, Colours(), options(3, average_decay=0.9, keep_last=True), tmp_path, label="t", accelerator=bf16)
+    assert set(seen) == {torch.bfloat16}
+    with safe_open(tmp_path / CHECKPOINT, "pt") as file:
+        kinds = {key: file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118 (not a dict)
+    assert {key.split("/")[0] for key in kinds} == {"network", "optimiser", "average"}
+    assert {kind for key, kind in kinds.items() if not key.endswith("num_batches_tracked")} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("features", "told"),
+    [
+        ("avx2 fma", ["does not pay", "An Old One", "neither AMX nor AVX-512 BF16"]),
+        ("avx512f avx512bw avx512vl avx512dq avx512_bf16", ["may not pay", "without AMX"]),
+        ("avx512f avx512bw avx512vl avx512dq avx512_bf16 amx_tile amx_bf16", []),
+    ],
+)
+def test_bf16_works_on_every_processor_and_a_note_says_where_it_does_not_pay(
+    tmp_path, monkeypatch, capsys, bf16, features, told
+):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: An Old One\nflags\t\t: {features}\n")
+    monkeypatch.setattr(processor, "CPUINFO", cpuinfo)
+    fit(program(), Colours(), options(1), tmp_path, label="t", accelerator=bf16)
+    err = capsys.readouterr().err
+    assert all(words in err for words in told)
+    assert ("pay" in err) == bool(told)
 
 
 def test_the_layout_of_tensors_in_memory_changes_nothing_but_rounding(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from pocketgan.errors import ModelError
 from pocketgan.training import vgg as vgg_module
 from pocketgan.training.discriminators import MultiScaleDiscriminator, PatchDiscriminator
-from pocketgan.training.losses import AdversarialLoss, PerceptualLoss, feature_matching
+from pocketgan.training.losses import AdversarialLoss, PerceptualLoss, feature_matching, l1_loss
 from pocketgan.training.vgg import GROUPS, WIDTHS, load_vgg
 
 
@@ -39,6 +39,19 @@ def test_feature_matching_sums_layers_averages_scales_and_leaves_the_scores_out(
     feature_matching([[wanted, wanted]], [[made, made]]).backward()
     assert wanted.grad is None
     assert made.grad.abs().sum() > 0
+
+
+# Of 2**-7 more than 1, which bfloat16 holds; its mean over 300 numbers would be rounded to 1 or to 1 + 2**-7.
+HALF = torch.cat([torch.full((150,), 1.0), torch.full((150,), 1 + 2**-7)]).bfloat16()
+
+
+def test_losses_of_bfloat16_numbers_are_taken_in_float32():
+    mean = 1 + 2**-8
+    assert l1_loss(HALF, torch.zeros(300).bfloat16()).item() == pytest.approx(mean, rel=1e-6)
+    assert AdversarialLoss("hinge").generator(HALF).item() == pytest.approx(-mean, rel=1e-6)
+    assert AdversarialLoss("hinge").discriminator(-HALF, HALF).item() == pytest.approx(1 + mean, rel=1e-6)
+    assert AdversarialLoss("lsgan").generator(HALF).item() == pytest.approx(2**-15, rel=1e-6)
+    assert feature_matching([[HALF, HALF]], [[0 * HALF, HALF]]).item() == pytest.approx(mean, rel=1e-6)
 
 
 def test_the_patch_discriminator_sees_70_pixels():

@@ -125,6 +125,16 @@ def test_every_program_resumes_bit_for_bit(assert_resumes_bit_for_bit, name):
     assert ("distance" in moved) == (name == "aligned-mse")
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_is_minimised_is_float32_under_autocast(name):
+    make, data = PROGRAMS[name]
+    program, batch = make(0), batch_of(data, 0, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert program.output(batch["input"]).dtype == torch.bfloat16
+        terms = [term for _, terms in program.losses(batch) for term in terms.values()]
+    assert {term.dtype for term in terms} == {torch.float32}
+
+
 def _state_of(program):
     modules = {**program.networks(), **program.memories()}
     return {f"{n}.{key}": value for n, module in modules.items() for key, value in module.state_dict().items()}

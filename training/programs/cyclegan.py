@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pocketgan.recipe.choices import GanMode
 from pocketgan.recipe.sections import DistillStage
 from pocketgan.training.discriminators import PatchDiscriminator
-from pocketgan.training.losses import AdversarialLoss
+from pocketgan.training.losses import AdversarialLoss, l1_loss
 from pocketgan.training.programs import Batch, Optimiser, Phase
 from pocketgan.training.programs.adversarial import Adversarial
 from pocketgan.training.programs.method import (
@@ -125,13 +125,13 @@ class CycleGan:
         terms = {
             "adversarial": self.adversarial.generator(self.discriminator(fake)),
             "adversarial_back": self.adversarial.generator(self.discriminator_back(fake_back)),
-            "cycle": self.lambda_cycle * (self.generator_back(fake) - source).abs().mean(),
-            "cycle_back": self.lambda_cycle * (self.generator(fake_back) - target).abs().mean(),
+            "cycle": self.lambda_cycle * l1_loss(self.generator_back(fake), source),
+            "cycle_back": self.lambda_cycle * l1_loss(self.generator(fake_back), target),
         }
         if self.lambda_identity:
             weight = self.lambda_cycle * self.lambda_identity
-            terms["identity"] = weight * (self.generator(target) - target).abs().mean()
-            terms["identity_back"] = weight * (self.generator_back(source) - source).abs().mean()
+            terms["identity"] = weight * l1_loss(self.generator(target), target)
+            terms["identity_back"] = weight * l1_loss(self.generator_back(source), source)
         yield "generator", terms
         pooled, pooled_back = self.pool(fake), self.pool_back(fake_back)
         yield (
@@ -183,7 +183,7 @@ class Unaligned(Adversarial):
     def generator_terms(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
         return {
             "adversarial": self.adversarial.generator(self.discriminator(fake)),
-            "recon": self.lambda_recon * (fake - batch["teacher"]).abs().mean(),
+            "recon": self.lambda_recon * l1_loss(fake, batch["teacher"]),
         }
 
 

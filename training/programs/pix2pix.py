@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pocketgan.recipe.choices import GanMode
 from pocketgan.recipe.sections import DistillStage
 from pocketgan.training.discriminators import PatchDiscriminator
+from pocketgan.training.losses import l1_loss
 from pocketgan.training.programs import Batch, Optimiser
 from pocketgan.training.programs.adversarial import Adversarial
 from pocketgan.training.programs.method import DISCRIMINATOR, Setting, Task, TeacherMethod, optimiser_of
@@ -49,7 +50,7 @@ class Pix2Pix(Adversarial):
         return self.adversarial.discriminator(real_scores, fake_scores)
 
     def generator_terms(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
-        distance = {"l1": self.lambda_l1 * (fake - batch["target"]).abs().mean()}
+        distance = {"l1": self.lambda_l1 * l1_loss(fake, batch["target"])}
         if not self.lambda_gan:
             return distance
         scores = self.discriminator(torch.cat([batch["input"], fake], 1))
