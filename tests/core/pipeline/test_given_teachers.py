@@ -172,13 +172,13 @@ def test_an_own_function_of_another_range_is_refused_and_a_grey_one_noted(folder
 
 def test_an_own_function_takes_the_weights_of_a_file(folder):
     ours = importlib.import_module("ours")
-    weights = {f"module.{name}": torch.full_like(value, 0.25) for name, value in ours.net().state_dict().items()}
+    weights = {f"module.{name}": torch.full_like(value, -0.25) for name, value in ours.net().state_dict().items()}
     torch.save(weights, folder / "net.pth")
     done = run(write(folder, 'generator: "ours:net", weights: net.pth'), folder)
     from safetensors.torch import load_file
 
     taken = load_file(done / "teacher/generator.safetensors")
-    assert all(bool((value == 0.25).all()) for value in taken.values())
+    assert all(bool((value == -0.25).all()) for value in taken.values())
     assert facts(done, "teacher")["origin"]["file"] == "ours:net, net.pth"
 
 
@@ -260,7 +260,7 @@ def test_recipes_whose_teacher_does_not_fit_are_refused(folder, teacher, setting
         ("weights: none.onnx", [], "teacher.weights: there is no file none.onnx"),
         ("weights: resnet.safetensors, generator: incres9", [], "family resnet with 9 blocks, no incres9; leave"),
         ("weights: state.pth", [], "does not say which network it is for: name it, such as teacher.generator"),
-        ("weights: state.pth, generator: resnet9", [], "does not hold a resnet9: it has 0.bias"),
+        ("weights: state.pth, generator: resnet9", [], "does not hold a resnet9: missing model.1.weight.*; unexpected 0.bias"),
         ("weights: labels.safetensors", [], "takes 5 channels, and the recipe's data give 3"),
         ("weights: resnet.safetensors", ["compress.student=null"], "cannot be pruned: its norms .* compress.student"),
         ("weights: resnet.safetensors", ["compress.student=resnet9"], "the norms of resnet9 .* choose incres9"),
