@@ -60,6 +60,8 @@ def test_models_and_unknown_names_get_no_advice(folder, text):
 )
 @pytest.mark.parametrize("text", ["net.pth", "net.onnx", "own.py:fn"])
 def test_every_command_that_takes_a_model_says_it_in_one_line(folder, command, text, monkeypatch, capsys):
+    if (command, text) == (["cost"], "net.onnx"):
+        pytest.skip("pocketgan cost counts ONNX files")
     monkeypatch.setattr(sys, "argv", ["pocketgan", command[0], text, *command[1:]])
     with pytest.raises(SystemExit) as end:
         main()

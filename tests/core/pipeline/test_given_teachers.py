@@ -260,7 +260,11 @@ def test_recipes_whose_teacher_does_not_fit_are_refused(folder, teacher, setting
         ("weights: none.onnx", [], "teacher.weights: there is no file none.onnx"),
         ("weights: resnet.safetensors, generator: incres9", [], "family resnet with 9 blocks, no incres9; leave"),
         ("weights: state.pth", [], "does not say which network it is for: name it, such as teacher.generator"),
-        ("weights: state.pth, generator: resnet9", [], "does not hold a resnet9: missing model.1.weight.*; unexpected 0.bias"),
+        (
+            "weights: state.pth, generator: resnet9",
+            [],
+            "does not hold a resnet9: missing model.1.weight.*; unexpected 0.bias",
+        ),
         ("weights: labels.safetensors", [], "takes 5 channels, and the recipe's data give 3"),
         ("weights: resnet.safetensors", ["compress.student=null"], "cannot be pruned: its norms .* compress.student"),
         ("weights: resnet.safetensors", ["compress.student=resnet9"], "the norms of resnet9 .* choose incres9"),
