@@ -30,6 +30,9 @@ QUALITY = {
     "l1": QualityLabel("L1", f"to the target: {_DISTANCE}"),
     "teacher_l1": QualityLabel("L1 of its teacher", f"the teacher's own, to the target: {_DISTANCE}"),
     "identity_l1": QualityLabel("L1 of the untouched input", f"what doing nothing would score: {_DISTANCE}"),
+    "identity_to_teacher_l1": QualityLabel(
+        "L1 of the untouched input to its teacher", f"what doing nothing would score there: {_DISTANCE}"
+    ),
     "to_teacher_l1": QualityLabel("L1 to its teacher", f"to the teacher's pictures: {_DISTANCE}"),
     "cycle_l1": QualityLabel("L1 there and back", f"of an image to itself after both generators: {_DISTANCE}"),
     "target": QualityLabel("Distance to target", _DISTANCE),
