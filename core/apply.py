@@ -19,7 +19,7 @@ from pocketgan.picture_files import find_pictures
 from pocketgan.pictures import PictureError, count_pixels, read_image, resize, write_image
 
 if TYPE_CHECKING:
-    from pocketgan.foreign_teacher import ForeignTeacher
+    from pocketgan.foreign.teacher import ForeignTeacher
     from pocketgan.recipe.recipe import Recipe
     from pocketgan.training.generators import GeneratorSpec
 

@@ -113,8 +113,8 @@ def cost_of_finished(model: Path, shape: Shape | None = None) -> ModelCost:
 
 
 def _cost_of_onnx(model: Path, shape: Shape | None) -> ModelCost:
-    from pocketgan.foreign import onnx_shapes
-    from pocketgan.onnx_cost import onnx_cost
+    from pocketgan.foreign.onnx_cost import onnx_cost
+    from pocketgan.foreign.packing import onnx_shapes
 
     shapes = onnx_shapes(model, shape)
     if not shapes:

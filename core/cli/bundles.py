@@ -13,7 +13,7 @@ from pocketgan.cli.options import EntryId, Json, OutFile, OutFolder, parse_range
 
 if TYPE_CHECKING:
     from pocketgan.bundle.manifest import Entry, Manifest
-    from pocketgan.foreign import Kind
+    from pocketgan.foreign.packing import Kind
 
 bundle = typer.Typer(name="bundle", help="Pack, inspect, verify, sign and unpack bundles (.pgb).", no_args_is_help=True)
 
@@ -63,7 +63,7 @@ def pack(
         digest = pack_folder(folder, out)
     else:
         from pocketgan.bundle.naming import bundle_name
-        from pocketgan.foreign import pack_foreign
+        from pocketgan.foreign.packing import pack_foreign
 
         kind, file = sources[0]
         shapes = _shapes(input or [])

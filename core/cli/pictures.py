@@ -89,7 +89,7 @@ def make(
     """
     from pocketgan.apply import make_pairs, new_folder
     from pocketgan.files import write_atomic
-    from pocketgan.foreign_teacher import open_teacher, short_name
+    from pocketgan.foreign.teacher import open_teacher, short_name
     from pocketgan.recipe.effect import recipe_of_pairs
     from pocketgan.recipe.units import parse_resolution
 

@@ -37,7 +37,7 @@ def draw_pictures(recipe: Recipe, run: Path, folder: Path) -> dict[str, Any]:
     """
     import numpy as np
 
-    from pocketgan.foreign_teacher import open_teacher
+    from pocketgan.foreign.teacher import open_teacher
     from pocketgan.pictures import write_image
     from pocketgan.training.data.images import to_pixels
 
@@ -72,8 +72,8 @@ def draw_pictures(recipe: Recipe, run: Path, folder: Path) -> dict[str, Any]:
 
 def _keep_bundle(stage: TeacherStage, size: Size, path: Path) -> None:
     from pocketgan.bundle.naming import bundle_name
-    from pocketgan.foreign import pack_foreign
-    from pocketgan.output_range import ASSUMED
+    from pocketgan.foreign.output_range import ASSUMED
+    from pocketgan.foreign.packing import pack_foreign
 
     file = Path(str(stage.weights))
     if file.suffix == ".pgb":

@@ -9,7 +9,7 @@ from pocketgan import console
 from pocketgan.bundle.manifest import Origin
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_file
-from pocketgan.output_range import ASSUMED, OutputRange, Range
+from pocketgan.foreign.output_range import ASSUMED, OutputRange, Range
 from pocketgan.pipeline.drawn import draw_pictures, drawn_pairs, input_count
 from pocketgan.pipeline.images import load_images, whole_photos
 from pocketgan.pipeline.networks import GENERATOR, fresh_generator, input_channels, input_multiple, named_generator
@@ -45,7 +45,7 @@ def check_channels(recipe: Recipe, spec: GeneratorSpec) -> None:
 
 def check_foreign(recipe: Recipe) -> None:
     """Raises ModelError where the file that only a runtime can run does not take the recipe's images."""
-    from pocketgan.foreign_teacher import open_teacher
+    from pocketgan.foreign.teacher import open_teacher
 
     assert recipe.teacher is not None
     assert recipe.teacher.weights is not None

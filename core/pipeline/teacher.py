@@ -59,7 +59,7 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
         files.append(source_file(stage.generator))
     if stage.weights is not None:
         if stage.is_foreign:
-            from pocketgan.foreign_teacher import teacher_files
+            from pocketgan.foreign.teacher import teacher_files
 
             files += teacher_files(stage.weights)
         else:

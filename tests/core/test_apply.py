@@ -171,7 +171,7 @@ def test_grey_outputs_are_grey_pictures(tmp_path):
 def bundle_of(operator, path, **attributes):
     """A bundle of one ONNX operator that takes 3x24x24."""
     onnx = pytest.importorskip("onnx")
-    from pocketgan.foreign import pack_foreign
+    from pocketgan.foreign.packing import pack_foreign
 
     channels = 3 if operator == "Identity" else 1
     graph = onnx.helper.make_graph(

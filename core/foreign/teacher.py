@@ -19,9 +19,8 @@ from pocketgan.bundle.manifest import Origin, TensorSpec
 from pocketgan.errors import DataError, ModelError, require
 from pocketgan.files import sha256_file
 from pocketgan.fitting import Size
-from pocketgan.output_range import ASSUMED, OutputRange, Range
-from pocketgan.scratch import scratch_folder
-from pocketgan.teacher_checks import (
+from pocketgan.foreign.output_range import ASSUMED, OutputRange, Range
+from pocketgan.foreign.teacher_checks import (
     must_be_of_size,
     must_give_a_picture,
     must_not_be_told,
@@ -30,6 +29,7 @@ from pocketgan.teacher_checks import (
     size_fields,
     tell_range,
 )
+from pocketgan.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -189,7 +189,7 @@ def _file(name: str) -> Path:
 @contextmanager
 def _open_onnx(name: str, size: Size, value_range: Range | None) -> Iterator[ForeignTeacher]:
     from pocketgan.bundle.naming import bundle_name
-    from pocketgan.foreign import onnx_inputs, pack_foreign
+    from pocketgan.foreign.packing import onnx_inputs, pack_foreign
 
     origin, path = origin_of(name), Path(name)
     must_take_pictures(origin.file, onnx_inputs(path), size)

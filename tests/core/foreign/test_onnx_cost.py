@@ -7,7 +7,7 @@ import pytest
 
 from pocketgan import api
 from pocketgan.errors import PocketganError
-from pocketgan.foreign import pack_foreign
+from pocketgan.foreign.packing import pack_foreign
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

@@ -24,8 +24,8 @@ from pocketgan.bundle.onnx_data import named_files
 from pocketgan.bundle.packing import pack_folder, record_file, write_manifest
 from pocketgan.bundle.tensors import picture_layout, store_tensor, tensor_spec
 from pocketgan.errors import BundleError, ParityError, PocketganError
-from pocketgan.onnx_cost import possible_cost
-from pocketgan.onnx_reference import reference_outputs
+from pocketgan.foreign.onnx_cost import possible_cost
+from pocketgan.foreign.onnx_reference import reference_outputs
 from pocketgan.scratch import scratch_folder
 from pocketgan.targets import PORTABLE, RUNTIMES, TARGETS, runs_on_host
 

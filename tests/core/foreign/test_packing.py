@@ -21,7 +21,7 @@ from pocketgan.bundle.packing import pack_folder, record_file, relabel, unpack, 
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.cli import app
 from pocketgan.errors import BundleError, ParityError
-from pocketgan.foreign import Kind, pack_foreign
+from pocketgan.foreign.packing import Kind, pack_foreign
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -158,7 +158,7 @@ def test_golden_outputs_come_from_the_reference_where_it_can(tmp_path):
 @pytest.fixture
 def without_reference(tmp_path, monkeypatch):
     """A bundle whose golden outputs nothing but its own runtime could compute."""
-    monkeypatch.setattr("pocketgan.foreign.reference_outputs", lambda *_: None)
+    monkeypatch.setattr("pocketgan.foreign.packing.reference_outputs", lambda *_: None)
     out = tmp_path / "m.pgb"
     pack_foreign("onnx", _model(tmp_path / "m.onnx", [1, 3, 8, 8]), out, name="m", precision="fp32")
     return out
@@ -219,7 +219,7 @@ def test_a_bundle_becomes_a_teacher_by_another_manifest_alone(without_reference,
 
 def test_a_runtime_that_computes_something_else_is_found(tmp_path, monkeypatch):
     wrong = ("another", [np.full((1, 3, 8, 8), 0.25, np.float32)])
-    monkeypatch.setattr("pocketgan.foreign.reference_outputs", lambda *_: wrong)
+    monkeypatch.setattr("pocketgan.foreign.packing.reference_outputs", lambda *_: wrong)
     with pytest.raises(ParityError, match="gives another output y0 than another"):
         pack_foreign("onnx", _model(tmp_path / "m.onnx", [1, 3, 8, 8]), tmp_path / "m.pgb", name="m", precision="fp32")
 

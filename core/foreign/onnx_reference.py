@@ -1,6 +1,6 @@
 """onnx's reference evaluator, which computes a model operator by operator, in a process that may be stopped.
 
-python -m pocketgan.onnx_reference MODEL INPUTS.npz OUTPUTS.npz
+python -m pocketgan.foreign.onnx_reference MODEL INPUTS.npz OUTPUTS.npz
 
 It is written in Python and numpy for being right: a network of a size for phones takes it seconds to minutes, and some
 operators it does not know.
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-_COMMAND = (sys.executable, "-P", "-m", "pocketgan.onnx_reference")
+_COMMAND = (sys.executable, "-P", "-m", "pocketgan.foreign.onnx_reference")
 TIMEOUT_S = 120.0
 
 

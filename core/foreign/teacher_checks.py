@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketgan.errors import ModelError
 from pocketgan.fitting import Size
-from pocketgan.output_range import Range
+from pocketgan.foreign.output_range import Range
 
 if TYPE_CHECKING:
     from pocketgan.bundle.manifest import Entry, Origin

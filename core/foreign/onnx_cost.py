@@ -15,7 +15,7 @@ from typing import Any
 
 from pocketgan.bundle.manifest import Cost
 from pocketgan.errors import ModelError, require
-from pocketgan.onnx_folding import known_shapes, with_shapes
+from pocketgan.foreign.onnx_folding import known_shapes, with_shapes
 
 Shape = tuple[int, ...]
 # Operators that multiply, with the places of their two operands among the inputs. ONNX Runtime's own fused ones count

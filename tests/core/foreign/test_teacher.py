@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from pocketgan import console
 from pocketgan.cli import app
 from pocketgan.errors import ModelError, PocketganError
-from pocketgan.foreign import pack_foreign
-from pocketgan.foreign_teacher import open_teacher, teacher_files
+from pocketgan.foreign.packing import pack_foreign
+from pocketgan.foreign.teacher import open_teacher, teacher_files
 from pocketgan.pictures import read_image, write_image
 from pocketgan.recipe.reading import load_recipe
 
