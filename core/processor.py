@@ -29,7 +29,10 @@ def has_avx512() -> bool:
 
 
 def fast_bf16() -> str | None:
-    """What makes bfloat16 faster than float32 on this processor: `AMX` or `AVX-512 BF16`; None where nothing does."""
+    """What computes bfloat16 on this processor: `AMX`, or `AVX-512 BF16`, which may be no faster than float32.
+
+    None where nothing does: bfloat16 is emulated then, many times slower.
+    """
     features = cpu_features()
     return next((name for name, needed in _FAST_BF16.items() if features >= needed and has_avx512()), None)
 

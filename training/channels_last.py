@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
+from pocketgan.training.bfloat16 import PicturesInFloat32
 from pocketgan.training.convolutions import nnpack, plain_padding
 
 # FFT pays at 5x5 from these on: at half the side, or at 32 x 32 channels, it is as fast as oneDNN or slower.
@@ -32,7 +32,7 @@ LEAST_CHANNELS = 3000
 FEW = 8
 
 
-class ChannelsLastLayers(TorchFunctionMode):
+class ChannelsLastLayers(PicturesInFloat32):
     """Within it layers of channels-last tensors take the faster way; in another layout they stay right."""
 
     def __torch_function__(
@@ -54,7 +54,7 @@ class ChannelsLastLayers(TorchFunctionMode):
             # Autocast pads reflections in float32: two copies of the map, and the next convolution casts it back.
             with torch.autocast("cpu", enabled=False):
                 return func(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def _instance_norm(

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from pocketgan.processor import has_avx512
+from pocketgan.training.bfloat16 import PicturesInFloat32
 from pocketgan.training.channels_last import ChannelsLastLayers
 from pocketgan.training.convolutions import PlainConvolutions
 
@@ -24,12 +25,18 @@ def memory_format(device: torch.device) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
-def faster_layers(device: torch.device, layout: torch.memory_format) -> AbstractContextManager[object]:
-    """Within the context layers that profit are computed otherwise; does nothing on a GPU or without NNPACK.
+def faster_layers(
+    device: torch.device, layout: torch.memory_format, bf16: bool = False
+) -> AbstractContextManager[object]:
+    """Within the context layers that profit are computed otherwise: on a CPU with NNPACK, and of a picture in bf16.
 
     The results depend on shapes, precision and number of threads alone.
     """
     # Measured on x86-64 only.
-    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64") or not torch._nnpack_available():
-        return nullcontext()
-    return ChannelsLastLayers() if layout == torch.channels_last else PlainConvolutions()
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    if device.type == "cpu" and x86 and torch._nnpack_available():
+        if layout == torch.channels_last:
+            return ChannelsLastLayers()
+        if not bf16:
+            return PlainConvolutions()
+    return PicturesInFloat32() if bf16 else nullcontext()

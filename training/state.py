@@ -130,8 +130,9 @@ class TrainingState:
 
     def _computed(self, phases: Iterator[Phase]) -> Iterator[Phase]:
         """The phases, each computed with the faster layers: around the optimisers these would cost time alone."""
+        bf16 = self._accelerator.mixed_precision == "bf16"
         while True:
-            with faster_layers(self._accelerator.device, self._layout):
+            with faster_layers(self._accelerator.device, self._layout, bf16):
                 found = next(phases, None)
             if found is None:
                 return

@@ -147,7 +147,7 @@ def machine(monkeypatch, tmp_path):
     ("features", "pays", "words"),
     [
         (f"{AVX512} avx512_bf16 amx_tile amx_bf16", True, "pays on this processor (Some CPU), which has AMX"),
-        (f"{AVX512} avx512_bf16", False, "may pay on this processor (Some CPU), which has AVX-512 BF16 and no AMX"),
+        (f"{AVX512} avx512_bf16", False, "may not pay on this processor (Some CPU), which has AVX-512 BF16 and no AMX"),
         (AVX512, False, "does not pay on this processor (Some CPU), which has neither AMX nor AVX-512 BF16"),
         ("avx2 fma", False, "does not pay on this processor (Some CPU)"),
         ("", False, "unknown: this system does not tell"),

@@ -3,7 +3,7 @@
     .venv/bin/python -m pytest -m heavy -s tests/training/test_bf16_quality.py
 
 IncRes-9 of width 32 at 128x128, batch 1, as the pix2pix program trains it, on built-in photos and their ink drawings:
-width 64 at 256x256 would take an hour of one core with AMX, this takes 8 minutes.
+width 64 at 256x256 would take an hour of one core with AMX, this takes 9 minutes.
 """
 
 import statistics

@@ -70,6 +70,18 @@ def test_under_autocast_a_map_of_bfloat16_is_padded_as_it_is():
     assert torch.equal(padded[:, :, 0, 1:-1], x[:, :, 1])
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
+@pytest.mark.parametrize("activation", [nn.Tanh(), nn.Sigmoid()])
+def test_a_picture_in_bfloat16_still_learns_near_white(activation, layout):
+    # tanh 3.5 = 0.99818 and sigmoid 6.5 = 0.9985, which bfloat16, in steps of 2**-8, rounds to 1.
+    x = torch.full((1, 3, 2, 2), 3.5 if isinstance(activation, nn.Tanh) else 6.5).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16), faster_layers(CPU, layout, bf16=True):
+        picture = activation(x)
+    picture.sum().backward()
+    assert picture.dtype == torch.float32
+    assert x.grad.min() > 0
+
+
 def test_the_statistics_of_norms_are_taken_in_float32_under_autocast():
     torch.manual_seed(0)
     # 1 to 1.5 in bfloat16's steps of 2**-7: a sum of 16,384 of them in bfloat16 would stop growing at 256.

@@ -73,12 +73,16 @@ def bf16():
     AcceleratorState._reset_state()
 
 
-def test_with_bf16_all_that_is_kept_is_float32(tmp_path, bf16):
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_with_bf16_pictures_and_all_that_is_kept_are_float32(tmp_path, monkeypatch, bf16, layout):
+    monkeypatch.setattr(state, "memory_format", lambda device: layout)
     made = program()
-    seen = []
-    made.generator.head.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    last_maps, pictures = [], []
+    made.generator.head.register_forward_hook(lambda module, inputs, output: last_maps.append(output.dtype))
+    made.discriminator.register_forward_pre_hook(lambda module, inputs: pictures.append(inputs[0].dtype))
     fit(made, Colours(), options(3, average_decay=0.9, keep_last=True), tmp_path, label="t", accelerator=bf16)
-    assert set(seen) == {torch.bfloat16}
+    assert set(last_maps) == {torch.bfloat16}
+    assert set(pictures) == {torch.float32}
     with safe_open(tmp_path / CHECKPOINT, "pt") as file:
         kinds = {key: file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118 (not a dict)
     assert {key.split("/")[0] for key in kinds} == {"network", "optimiser", "average"}
