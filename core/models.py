@@ -137,7 +137,9 @@ def _cost_of_bundle(model: Path, shape: Shape | None) -> ModelCost:
     if manifest.cost is None:
         raise ModelError(f"{model} says no cost; that of an ONNX file: pocketgan cost FILE.onnx")
     contract = manifest.entries[0].components[0].inputs[0]
-    return ModelCost(manifest.cost, _picture_shape(tuple(contract.shape)), how="as the bundle says of its model")
+    teacher = "" if manifest.teacher is None else f"; teacher: {manifest.teacher}"
+    how = f"as the bundle says of its model{teacher}"
+    return ModelCost(manifest.cost, _picture_shape(tuple(contract.shape)), how=how)
 
 
 def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketgan import console
+from pocketgan.bundle.manifest import Origin
 from pocketgan.cli.options import Json, Settings, output_folder
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def _text(summary: RunSummary) -> str:
 def _quality(summary: RunSummary) -> list[str]:
     """What is known of the pictures on validation images, and how many times fewer MACs the student has."""
     facts = summary.facts("distill") or summary.facts("teacher")
-    lines = []
+    origin = summary.facts("teacher").get("origin")
+    lines = [] if origin is None else [f"teacher: {Origin.model_validate(origin)}"]
     if "to_teacher_l1" in facts:
         known = facts.get("identity_to_teacher_l1")
         itself = "" if known is None else f" (of the photos themselves: {known:.4f})"
