@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketgan import console
-from pocketgan.bundle.manifest import Origin
 from pocketgan.cli.options import Json, Settings, output_folder
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def _text(summary: RunSummary) -> str:
 
 def _quality(summary: RunSummary) -> list[str]:
     """What is known of the pictures on validation images, and how many times fewer MACs the student has."""
+    from pocketgan.bundle.manifest import Origin
+
     facts = summary.facts("distill") or summary.facts("teacher")
     origin = summary.facts("teacher").get("origin")
     lines = [] if origin is None else [f"teacher: {Origin.model_validate(origin)}"]

@@ -107,12 +107,12 @@ def test_a_bundle_draws_by_its_own_contract(tmp_path):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """The working folder holds a module `mine` with that code."""
+    """The working folder holds a module `drawers` with that code."""
 
     def write(code):
-        (tmp_path / "mine.py").write_text("import torch\nfrom torch import nn\n" + code)
+        (tmp_path / "drawers.py").write_text("import torch\nfrom torch import nn\n" + code)
         monkeypatch.chdir(tmp_path)
-        monkeypatch.delitem(sys.modules, "mine", raising=False)
+        monkeypatch.delitem(sys.modules, "drawers", raising=False)
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
     return write
@@ -133,11 +133,11 @@ def enlarge():
 def test_a_function_draws_in_eval_mode_and_its_file_is_named(own, capsys, tmp_path):
     own(NEGATIVE)
     grey = np.full((SIDE, SIDE, 3), 102, np.uint8)  # -0.2, so that 0.3 comes out, which is 165.75
-    (made,) = drawn("mine:negative", [grey])
+    (made,) = drawn("drawers:negative", [grey])
     assert made[0, 0, 0] == 166
-    assert f"teacher: calling mine:negative, a function of {tmp_path / 'mine.py'}" in capsys.readouterr().err
-    with pytest.raises(ModelError, match="mine:enlarge makes 1x3x64x64 of an input of 1x3x32x32"):
-        drawn("mine:enlarge")
+    assert f"teacher: calling drawers:negative, a function of {tmp_path / 'drawers.py'}" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="drawers:enlarge makes 1x3x64x64 of an input of 1x3x32x32"):
+        drawn("drawers:enlarge")
 
 
 def test_a_model_file_draws(tmp_path):
@@ -162,12 +162,12 @@ def test_a_model_file_draws(tmp_path):
 def test_an_origin_names_the_file_and_its_bytes(tmp_path, own):
     own(NEGATIVE)
     name = negative(tmp_path / "m.onnx", 0.0)
-    for teacher, kind, file in ((name, "onnx", tmp_path / "m.onnx"), ("mine:negative", "function", "mine.py")):
+    for teacher, kind, file in ((name, "onnx", tmp_path / "m.onnx"), ("drawers:negative", "function", "drawers.py")):
         with open_teacher(teacher, (SIDE, SIDE)) as opened:
             origin = opened.origin
         content = (tmp_path / file).read_bytes()
         assert (origin.kind, origin.sha256) == (kind, hashlib.sha256(content).hexdigest())
-        assert origin.file == ("m.onnx" if kind == "onnx" else "mine:negative")
+        assert origin.file == ("m.onnx" if kind == "onnx" else "drawers:negative")
         assert teacher_files(teacher) == [tmp_path / file]
 
 
@@ -289,7 +289,7 @@ def made_pairs(*arguments):
     [
         ("my mosaic.onnx", ["--range", "0,255"], "my-mosaic"),
         ("m.pgb", ["--concept", "opposite"], "opposite"),
-        ("mine:negative", [], "negative"),
+        ("drawers:negative", [], "negative"),
     ],
 )
 def test_pairs_are_made_by_any_teacher_and_their_recipe_says_by_which(teacher, more, name, tmp_path, own):
@@ -309,7 +309,7 @@ def test_pairs_are_made_by_any_teacher_and_their_recipe_says_by_which(teacher, m
         assert np.abs(255 - both[:, :SIDE] - both[:, SIDE:]).max() <= 1
     recipe = load_recipe(f"pairs/{name}.yaml")
     assert (recipe.name, recipe.size, recipe.data.folder) == (name, (SIDE, SIDE), str(tmp_path / "pairs"))
-    source = tmp_path / (teacher if ":" not in teacher else "mine.py")
+    source = tmp_path / (teacher if ":" not in teacher else "drawers.py")
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     assert told["teacher"] == {**told["teacher"], "file": teacher, "sha256": digest}
     assert f'drawn by "{teacher}", SHA-256 {digest}' in (tmp_path / f"pairs/{name}.yaml").read_text()
