@@ -133,6 +133,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
+    if _is_torchscript(path):
+        raise ModelError(
+            f"{path} is a TorchScript program, not weights: save the network's state_dict(), or export it to ONNX, "
+            "which teaches too"
+        )
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
@@ -158,6 +163,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ModelError(f"{path} is damaged: {name} has a shape of more numbers than the file holds for it")
     return tensors
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether `torch.jit.save` wrote it: its archives hold code, and constants of their own beside it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def _forbidden(error: pickle.UnpicklingError) -> str:

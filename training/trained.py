@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,6 @@ from pocketgan.training.generators import GeneratorSpec, build, check, spec_by_n
 from pocketgan.training.generators.files import LoadedGenerator, holds_spec, load_generator, read_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor, nn
 
 
@@ -74,11 +73,10 @@ def load_state(module: nn.Module, path: Path, function: str) -> nn.Module:
     Raises:
         ModelError: the file is missing or unreadable, or does not fit: says what is missing and what is unexpected.
     """
-    from pocketgan.training.reference import read_tensors, without_prefix
+    from pocketgan.training.reference import read_tensors
 
-    expected, tensors = module.state_dict(), read_tensors(path)
-    if tensors.keys() != expected.keys():
-        tensors = without_prefix(tensors)
+    expected = module.state_dict()
+    tensors = _of_network(read_tensors(path), expected)
     missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     others = [
         f"{name} of {_shape(tensors[name])}, not {_shape(expected[name])}"
@@ -91,6 +89,20 @@ def load_state(module: nn.Module, path: Path, function: str) -> nn.Module:
         raise ModelError(f"{path} does not fit what {function} returns; {'; '.join(parts)}")
     module.load_state_dict(tensors)
     return module.eval()
+
+
+def _of_network(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The entries of a checkpoint that are the network's: all, or those behind a prefix, such as `module.` or, where a
+    file holds discriminators too, `net_G.`."""
+    if tensors.keys() == expected.keys() or not expected:
+        return tensors
+    longest = max(expected, key=len)
+    prefixes = [name.removesuffix(longest) for name in tensors if name.endswith(f".{longest}")]
+    for prefix in prefixes:
+        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        if own.keys() == expected.keys():
+            return own
+    return tensors
 
 
 def _shape(tensor: Tensor) -> str:

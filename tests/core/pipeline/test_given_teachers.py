@@ -170,10 +170,13 @@ def test_an_own_function_of_another_range_is_refused_and_a_grey_one_noted(folder
     assert "ours:grey gives one colour, or nearly, for every picture" in capsys.readouterr().err
 
 
-def test_an_own_function_takes_the_weights_of_a_file(folder):
+@pytest.mark.parametrize("prefix", ["", "module.", "net_G."])
+def test_an_own_function_takes_the_weights_of_a_file(folder, prefix):
     ours = importlib.import_module("ours")
-    weights = {f"module.{name}": torch.full_like(value, -0.25) for name, value in ours.net().state_dict().items()}
-    torch.save(weights, folder / "net.pth")
+    state = ours.net().state_dict()
+    weights = {f"{prefix}{name}": torch.full_like(value, -0.25) for name, value in state.items()}
+    discriminator = {"net_D.0.weight": torch.zeros(3)} if prefix == "net_G." else {}
+    torch.save({"state_dict": {**weights, **discriminator}, "epoch": 3}, folder / "net.pth")
     done = run(write(folder, 'generator: "ours:net", weights: net.pth'), folder)
     from safetensors.torch import load_file
 
@@ -284,6 +287,7 @@ def test_a_teacher_that_cannot_be_used_is_told_before_anything_is_done(folder, t
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [
+        ('generator: "ours:net", weights: script.pt', "script.pt is a TorchScript program, not weights"),
         ('generator: "ours:net", weights: wrong.pth', r"missing: 0.weight; unexpected: first; of other shapes: 2.bias"),
         ("weights: small.onnx", "small.onnx takes pictures of 16x16 pixels alone, not 32x32"),
     ],
@@ -292,6 +296,7 @@ def test_what_only_a_call_can_tell_is_told_before_the_data_are_read(folder, teac
     ours = importlib.import_module("ours")
     state = ours.net().state_dict()
     torch.save({"first": state.pop("0.weight"), **state, "2.bias": torch.zeros(5)}, folder / "wrong.pth")
+    torch.jit.script(ours.net()).save(folder / "script.pt")
     onnx_file(Negative(), folder / "small.onnx", size=16)
     with pytest.raises(ModelError, match=message):
         run(write(folder, teacher), folder)
