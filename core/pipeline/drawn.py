@@ -76,7 +76,7 @@ def _keep_bundle(stage: TeacherStage, size: Size, path: Path) -> None:
     from pocketgan.foreign.packing import pack_foreign
 
     file = Path(str(stage.weights))
-    if file.suffix == ".pgb":
+    if file.suffix.lower() == ".pgb":
         shutil.copyfile(file, path)
         return
     name, value_range = bundle_name(None, file.stem), stage.range or ASSUMED

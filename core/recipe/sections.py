@@ -217,7 +217,7 @@ class TeacherStage(Training):
         if self.weights is None and not self.steps and not self.is_own:
             raise ValueError("steps is missing, 1 at least; or name a teacher that is trained: weights: FILE")
         if self.range is not None:
-            if self.weights is None or not self.weights.endswith(".onnx"):
+            if self.weights is None or not self.weights.lower().endswith(".onnx"):
                 raise ValueError("range is of an .onnx teacher; others say it themselves")
             if not self.range[0] < self.range[1]:
                 raise ValueError(f"range is black, then white: expected [low, high], got {[*self.range]}")
@@ -236,7 +236,7 @@ class TeacherStage(Training):
     @property
     def is_foreign(self) -> bool:
         """Whether it is a file that only a runtime can run, and so is known by its pictures alone."""
-        return self.weights is not None and self.weights.endswith((".onnx", ".pgb"))
+        return self.weights is not None and self.weights.lower().endswith((".onnx", ".pgb"))
 
 
 class CompressStage(Section):
