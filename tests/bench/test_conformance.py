@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pocketgan.bench.devices.incoming import Incoming
+from pocketgan.bench.devices.soundness import Asked
 from pocketgan.bench.runners.protocol import WarmupPlan
 from pocketgan.bench.runners.timing import frames_of_rounds, turns, until_warm
+from pocketgan.bench.schema.job import Job
+from pocketgan.bench.schema.result import DeviceInfo
 
 FOLDER = Path(__file__).resolve().parents[2] / "bench" / "schema" / "conformance"
 
@@ -58,3 +63,71 @@ def test_the_turns_of_the_vectors_are_fair() -> None:
 def test_iterations_are_split_into_rounds_as_the_vectors_say() -> None:
     for case in cases("rounds"):
         assert frames_of_rounds(case["iterations"], case["rounds"]) == case["frames"], case
+
+
+INCOMING = json.loads((FOLDER / "incoming.json").read_text("utf-8"))
+
+
+def asked_groups() -> list[list[Asked]]:
+    return [
+        [
+            Asked(
+                Job.model_validate(one["job"]),
+                one["bundle_name"],
+                one["runtime"],
+                INCOMING["device"]["kind"],
+                floor_db=one["floor_db"],
+                macs=one["macs"],
+            )
+            for one in group
+        ]
+        for group in INCOMING["groups"]
+    ]
+
+
+def line_of_vector(line: dict[str, Any]) -> bytes:
+    if "line" in line:
+        return str(line["line"]).encode()
+    sound = [one["sound"] for group in INCOMING["groups"] for one in group][line["sound"]]
+    record = {"record": "result", **copy.deepcopy(sound)}
+    for path, value in line.get("set", []):
+        holder = record
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = float("nan") if value == {"raw": "NaN"} else value
+    for path in line.get("remove", []):
+        del record[path[0]]
+    return json.dumps(record).encode()
+
+
+def content(case: dict[str, Any]) -> bytes:
+    lines = [line_of_vector(line) + b"\n" for line in case["lines"]]
+    if not case["whole"]:
+        lines[-1] = lines[-1][: len(lines[-1]) // 2]
+    return b"".join(lines)
+
+
+@pytest.mark.parametrize("case", INCOMING["cases"], ids=lambda case: case["name"])
+def test_what_comes_back_is_believed_where_the_vector_says(case: dict[str, Any]) -> None:
+    incoming = Incoming(INCOMING["session"], asked_groups(), DeviceInfo.model_validate(INCOMING["device"]))
+    came = incoming.feed(content(case), case["elapsed_ns"])
+    assert [{"job": number, "faults": [fault.kind for fault in incoming.faults[number]]} for number in came] == case[
+        "answers"
+    ]
+    assert [fault.kind for fault in incoming.strays] == case["strays"]
+    assert (incoming.ended, incoming.error) == (case["ended"], case["error"])
+    for number, found in incoming.faults.items():
+        result = incoming.results[number]
+        if found:
+            assert not result.frames
+            assert [fault.line for fault in found] == result.errors
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_lines_may_come_in_pieces_of_any_size(size: int) -> None:
+    lines = content(INCOMING["cases"][0])
+    incoming = Incoming(INCOMING["session"], asked_groups(), DeviceInfo.model_validate(INCOMING["device"]))
+    came = [number for start in range(0, len(lines), size) for number in incoming.feed(lines[start : start + size])]
+    assert came == [0, 1, 2, 3, 4, 5]
+    assert incoming.offset == len(lines)
+    assert incoming.ended
