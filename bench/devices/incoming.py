@@ -19,6 +19,7 @@ from pocketgan.errors import DeviceError
 # Ten minutes of frames of a millisecond take 60 MB.
 LONGEST_LINE = 256 << 20
 _LONGEST_ERROR, _MOST_ERRORS = 500, 20
+_LONGEST_NAME = 256
 
 
 class Incoming:
@@ -73,16 +74,14 @@ class Incoming:
         return came
 
     def _take(self, line: bytes, elapsed_ns: int | None) -> int | None:
-        try:
-            value: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
+        value = _json(line)
         kind = value.get("record") if isinstance(value, dict) else None
         try:
             if kind == "result":
                 return self._take_result(value, elapsed_ns)
             if kind == "beat":
-                self.beat = Beat.model_validate(value, extra="ignore")
+                beat = Beat.model_validate(value, extra="ignore")
+                self.beat = beat.model_copy(update={"detail": _plain(beat.detail)})
             elif kind == "end":
                 self.error, self.ended = _plain(End.model_validate(value, extra="ignore").error), True
             elif not isinstance(kind, str):
@@ -167,6 +166,24 @@ def empty_result(session: str, asked: Asked, device: DeviceInfo) -> Result:
         app_build="release",
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def session_of(lines: bytes) -> str | None:
+    """Name of the session whose results these lines are; None where they hold none."""
+    for line in lines.split(b"\n")[:-1]:
+        value = _json(line)
+        name = value.get("session") if isinstance(value, dict) and value.get("record") == "result" else None
+        if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable():
+            return name
+    return None
+
+
+def _json(line: bytes) -> Any:
+    """None where it is none."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _later(value: Any) -> bool:
