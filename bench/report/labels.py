@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pocketgan.bench.schema.job import Job
-from pocketgan.bench.schema.result import DeviceInfo
+from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.targets import RUNTIMES
 
 ROLES = {
@@ -84,6 +84,13 @@ def ways(job: Job) -> list[str]:
     told = [f"via {job.via}"] if job.via != "process" else []
     told += [f"provider {job.provider}"] if job.provider != "default" else []
     return told + ([f"{job.clock} clock"] if job.clock != "free" else [])
+
+
+def camera_notes(result: Result) -> list[str]:
+    """What a rate of frames on a screen must not be read without."""
+    told = [f"{plural(result.dropped_frames, 'frame')} dropped"] if result.dropped_frames else []
+    estimated = any(frame.display_estimated for frame in result.frames)
+    return [*told, "estimated: the system does not tell when frames are shown"] if estimated else told
 
 
 def fps(value: float) -> str:

@@ -159,6 +159,7 @@ def _series(group: Group) -> list[charts.Series]:
         notes += [] if item.bundle.manifest.trained else [tables.UNTRAINED]
         notes += ["with errors"] if item.flagged else []
         notes += ["composed of its components"] if item.result.composed else []
+        notes += labels.camera_notes(item.result)
         notes += ["not comparable"] if item.differences else []
         timing = item.timing
         note = " · ".join(notes)

@@ -220,6 +220,7 @@ def fps_cell(item: Measurement) -> Cell:
         notes.append("not comparable")
     if item.result.composed:
         notes.append("composed")
+    notes += labels.camera_notes(item.result)
     return Cell(labels.fps(timing.fps), ", ".join(notes), timing.fps, bad=item.flagged or bool(item.differences))
 
 
