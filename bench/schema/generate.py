@@ -1,4 +1,4 @@
-"""JSON Schema files of manifest, job and result, made from their pydantic models: what the phone harnesses read.
+"""JSON Schema files of manifest, job, result and session, of their pydantic models: what the phone harnesses read.
 
 python -m pocketgan.bench.schema.generate
 """
@@ -13,14 +13,15 @@ from pydantic import BaseModel
 
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import Result
+from pocketgan.bench.schema.session import Session
 from pocketgan.bundle.manifest import Manifest
 from pocketgan.files import write_atomic
 
-MODELS: dict[str, type[BaseModel]] = {"manifest": Manifest, "job": Job, "result": Result}
+MODELS: dict[str, type[BaseModel]] = {"manifest": Manifest, "job": Job, "result": Result, "session": Session}
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of "manifest", "job" or "result", format version 1."""
+    """The JSON Schema (draft 2020-12) of "manifest", "job", "result" or "session", format version 1."""
     generated = MODELS[name].model_json_schema(mode="validation")
     return {
         **generated,

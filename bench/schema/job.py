@@ -1,4 +1,7 @@
-"""A Job: what a device is asked to measure."""
+"""A Job: what a device is asked to measure.
+
+1.1 adds `via`, `provider`, `clock` and mode `camera`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,18 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pocketgan.bundle.manifest import Name, Sha256, Strict
-from pocketgan.recipe.choices import Mode
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 # Of the same major version; a reader leaves out what a later minor one added.
 Version = Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
+# One frame after the other, overlapping, without a pause for a time, or from the camera's sensor to the screen.
+JobMode = Literal["latency", "throughput", "sustained", "camera"]
+# What carries it out: a process of the host's, an app in the foreground, a command in a phone's shell, a page.
+Via = Literal["process", "app", "shell", "page"]
+# What the runtime is asked to compute with; `default` is the runtime's own choice for the entry's target.
+Provider = Literal["default", "cpu", "xnnpack", "nnapi", "qnn", "vulkan", "wasm", "webgpu"]
+# Clocks as they come, or held where the system can (Android's fixed-performance mode).
+ClockRegime = Literal["free", "pinned"]
 
 
 class Warmup(Strict):
@@ -42,7 +52,8 @@ class CoolDown(Strict):
 class Job(Strict):
     """One measurement of one entry of one bundle.
 
-    Exactly one of `iterations` and `duration_s` is set; latency and throughput count iterations, sustained seconds.
+    Exactly one of `iterations` and `duration_s` is set; latency and throughput count iterations, sustained and camera
+    seconds.
     `rounds` splits the iterations so that compared models take turns. A session splits a measurement into several
     jobs, each in a process of its own and numbered by `run`. Of an entry with several components each is a job on its
     own, run once a frame whatever its `repeat`: the host composes whole edits of them.
@@ -52,7 +63,10 @@ class Job(Strict):
     bundle: Sha256
     entry: Name
     component: Name | None = None
-    mode: Mode = "latency"
+    mode: JobMode = "latency"
+    via: Via = "process"
+    provider: Provider = "default"
+    clock: ClockRegime = "free"
     warmup: Warmup = Warmup()
     iterations: int | None = Field(default=50, ge=1)
     duration_s: float | None = Field(default=None, gt=0)
@@ -65,9 +79,10 @@ class Job(Strict):
 
     @model_validator(mode="after")
     def _frames_or_seconds(self) -> Job:
-        length_asked = self.duration_s if self.mode == "sustained" else self.iterations
-        other = self.iterations if self.mode == "sustained" else self.duration_s
+        by_seconds = self.mode in ("sustained", "camera")
+        length_asked = self.duration_s if by_seconds else self.iterations
+        other = self.iterations if by_seconds else self.duration_s
         if length_asked is None or other is not None:
-            length = "duration_s and not iterations" if self.mode == "sustained" else "iterations and not duration_s"
+            length = "duration_s and not iterations" if by_seconds else "iterations and not duration_s"
             raise ValueError(f"mode {self.mode} needs {length}")
         return self

@@ -1,4 +1,8 @@
-"""A Result: raw samples of one Job, and the circumstances they were taken in. All times are nanoseconds."""
+"""A Result: raw samples of one Job, and the circumstances they were taken in. All times are nanoseconds.
+
+1.1 adds what devices that are elsewhere tell: `placement`, `clock`, `parity_after`, `dropped_frames`, a frame's stamps
+of capture and display, and more of the conditions; `web` is a kind of device.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pocketgan.bench.schema.job import SCHEMA_VERSION, Job, Version
-from pocketgan.bundle.manifest import Delegation, Name, Strict
+from pocketgan.bench.schema.job import SCHEMA_VERSION, ClockRegime, Job, Version
+from pocketgan.bundle.manifest import Count, Delegation, Name, Strict
 
 Nanoseconds = int
 
@@ -17,7 +21,7 @@ class DeviceInfo(Strict):
 
     name: str
     model: str
-    kind: Literal["local", "android", "ios"]
+    kind: Literal["local", "android", "ios", "web"]
     os: str
     os_build: str
     cpu: str
@@ -27,7 +31,11 @@ class DeviceInfo(Strict):
 
 
 class Conditions(Strict):
-    """State of the device at one moment; null where the OS does not tell."""
+    """State of the device at one moment; null where the OS does not tell.
+
+    `thermal_headroom` is the OS's forecast of how near throttling is: 0 far, 1 there. `power_w` is drawn from the
+    battery: its current times its voltage, negative while it is charged.
+    """
 
     at_ns: Nanoseconds
     thermal_state: Literal["nominal", "fair", "serious", "critical"] | None = None
@@ -36,12 +44,18 @@ class Conditions(Strict):
     load_average: float | None = None
     battery_percent: float | None = None
     charging: bool | None = None
+    thermal_headroom: float | None = Field(default=None, ge=0)
+    power_w: float | None = None
+    power_save: bool | None = None
+    screen_on: bool | None = None
 
 
 class Frame(Strict):
     """One timed frame: its start on the device's monotonic clock and its three parts.
 
-    Where frames overlap (throughput), `end_ns` is when it was done, on the same clock.
+    Where frames overlap (throughput), `end_ns` is when it was done, on the same clock. In mode camera `capture_ns` is
+    the sensor's stamp and `display_ns` when the frame was on the screen, on that clock too; `display_estimated` where
+    the system does not tell and it is when the frame was handed over.
     """
 
     start_ns: Nanoseconds
@@ -50,6 +64,9 @@ class Frame(Strict):
     post_ns: Nanoseconds = Field(ge=0)
     round: int = Field(ge=0)
     end_ns: Nanoseconds | None = None
+    capture_ns: Nanoseconds | None = None
+    display_ns: Nanoseconds | None = None
+    display_estimated: bool | None = None
 
 
 class WarmedUp(Strict):
@@ -84,11 +101,35 @@ class MeasuredParity(Strict):
     max_abs_error: float = Field(ge=0)
 
 
+class Placement(Strict):
+    """Where a model ran, as evidence; what cannot be known is null.
+
+    `requested` is the provider that was asked for, `planned` how many nodes each provider or backend was given (ONNX
+    Runtime's profile, ExecuTorch's delegates), `registered` what the runtime can use on this device, `cpu_ns` the
+    median frame with the CPU alone beside it, `observed` what the times or counters of the device say.
+    """
+
+    requested: str
+    planned: dict[str, Count] | None = None
+    registered: list[str] | None = None
+    cpu_ns: Nanoseconds | None = Field(default=None, ge=0)
+    observed: str | None = None
+
+
+class Clock(Strict):
+    """The clock regime that the frames were measured in, with the frequencies read back before and after, in MHz."""
+
+    regime: ClockRegime
+    before_mhz: float | None = Field(default=None, gt=0)
+    after_mhz: float | None = Field(default=None, gt=0)
+
+
 class Result(Strict):
     """Everything a device has to say about one Job; the host does all statistics.
 
     `process` names the process that timed the frames: results of one took turns in it, round by round. `file_cache` is,
     for each cold load, the share of the model's file that was in the OS's cache before; empty where it does not tell.
+    `parity` is taken before the clock runs, `parity_after` of the output of the last timed frame.
     `composed` is for the host: the frames are whole edits, put together of frames of the entry's components.
     """
 
@@ -114,4 +155,8 @@ class Result(Strict):
     conditions: list[Conditions] = []
     delegation: Delegation | None = None
     parity: MeasuredParity | None = None
+    parity_after: MeasuredParity | None = None
+    placement: Placement | None = None
+    clock: Clock | None = None
+    dropped_frames: int | None = Field(default=None, ge=0)
     errors: list[str] = []

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketgan.bench.journal import Journal, SampleRow, read_results
-from pocketgan.bench.schema.job import Job
+from pocketgan.bench.schema.job import SCHEMA_VERSION, Job
 from pocketgan.bench.schema.result import DeviceInfo, Frame, Result
 from pocketgan.bundle.manifest import Manifest
 from pocketgan.bundle.reader import open_bundle
@@ -129,7 +129,7 @@ def test_fields_of_a_later_minor_version_are_left_out(tmp_path: Path) -> None:
     record["moon"] = record["device"]["moon"] = record["frames"][0]["moon"] = "full"
     path.write_text(json.dumps({**record, "schema_version": "1.7"}) + "\n")
     (result,) = read_results([path]).results
-    assert result.model_copy(update={"schema_version": "1.0"}) == result_of(1)
+    assert result.model_copy(update={"schema_version": SCHEMA_VERSION}) == result_of(1)
     path.write_text(json.dumps(record) + "\n")  # of our own version they are a mistake
     with pytest.raises(ResultsError, match=r"line 1 is a broken result record"):
         read_results([path])
