@@ -31,7 +31,11 @@ def looks(first: int, most: int, confidence: float, step: int = 1) -> tuple[int,
     least = math.ceil(-math.log2((1 - confidence_of_each(confidence, doublings + 1)) / 2))
     begin = min(most, max(first, least))
     wanted = [begin * (most / begin) ** (number / max(1, doublings)) for number in range(doublings + 1)]
-    return tuple(sorted({min(most, step * math.ceil(round(rounds, 6) / step)) for rounds in wanted} | {most}))
+    found = sorted({min(most, step * math.ceil(round(rounds, 6) / step)) for rounds in wanted} | {most})
+    # The last look may be one more than there were doublings; what the first can no longer decide, it need not look at.
+    while len(found) > 1 and 2.0 ** -found[0] > (1 - confidence_of_each(confidence, len(found))) / 2:
+        found = found[1:]
+    return tuple(found)
 
 
 def confidence_of_each(confidence: float, count: int) -> float:

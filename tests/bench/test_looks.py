@@ -14,6 +14,8 @@ def test_rounds_double_from_look_to_look() -> None:
     # 2^-8 is no part of a five hundredth: with eight rounds nothing could be decided.
     assert looks(8, 160, 0.99, 5)[0] == 10
     assert looks(8, 8, 0.99) == (8,)
+    # One look after five rounds could decide at 93.75 %, the first of two could not.
+    assert looks(5, 6, 0.9375) == (6,)
 
 
 @given(st.integers(1, 200), st.integers(1, 3000), st.floats(0.5, 0.999), st.integers(1, 7))
