@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,10 @@ def build(name: str, *options: str) -> Path:
     """Folder of the built runner and its checks; one build at a time."""
     folder = ROOT / "build" / "runner" / name
     folder.mkdir(parents=True, exist_ok=True)
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for command in (
-            ["cmake", *generator, "-S", str(SOURCES), "-B", str(folder), "-DRUNNER_CHECKS=ON", *options],
+            ["cmake", "-S", str(SOURCES), "-B", str(folder), "-DRUNNER_CHECKS=ON", *options],
             ["cmake", "--build", str(folder), "--parallel", "2"],
         ):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -64,19 +63,41 @@ def build(name: str, *options: str) -> Path:
 def library() -> Path:
     """ONNX Runtime's library in this computer's wheel."""
     spec = find_spec("onnxruntime")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return next((Path(spec.origin).parent / "capi").glob("libonnxruntime.so.*"))
 
 
 @dataclass
 class Answer:
-    """What a run of the runner left behind."""
+    """What a run of the runner left behind; lines are read by the schemas, which refuse what they do not know."""
 
     code: int
     errors: str
-    results: list[Result]
-    beats: list[Beat]
-    end: End | None
+    lines: list[str]
+
+    def of_kind(self, record: str) -> list[dict[str, Any]]:
+        """Lines of one kind, without their `record`."""
+        values = [json.loads(line) for line in self.lines]
+        return [
+            {name: field for name, field in one.items() if name != "record"}
+            for one in values
+            if one["record"] == record
+        ]
+
+    @cached_property
+    def results(self) -> list[Result]:
+        return [Result.model_validate(value) for value in self.of_kind("result")]
+
+    @cached_property
+    def beats(self) -> list[Beat]:
+        return [Beat.model_validate(value) for value in self.of_kind("beat")]
+
+    @property
+    def end(self) -> End:
+        """The last line."""
+        assert json.loads(self.lines[-1])["record"] == "end"
+        return End.model_validate(self.of_kind("end")[-1])
 
 
 def write_session(
@@ -87,7 +108,7 @@ def write_session(
     name: str = "s-1",
 ) -> Path:
     """A session folder as a host writes it: the files of the asked entries, and nothing else."""
-    session = Session(name=name, beat_interval_s=beat_interval_s, groups=[Group(jobs=list(jobs)) for jobs in groups])
+    session = Session(name="s-1", beat_interval_s=beat_interval_s, groups=[Group(jobs=list(jobs)) for jobs in groups])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "session.json").write_text(session.model_dump_json())
     for path in bundles:
@@ -113,19 +134,10 @@ def shell_job(path: Path, **fields: Any) -> Job:
 
 
 def read_answer(folder: Path, code: int = 0, errors: str = "") -> Answer:
-    """results.jsonl by the schemas; a line that is none of theirs fails the test."""
-    answer = Answer(code, errors, [], [], None)
+    """The whole lines of results.jsonl so far."""
     path = folder / "results.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else []:
-        value = json.loads(line)
-        if value["record"] == "result":
-            del value["record"]
-            answer.results.append(Result.model_validate(value, strict=False))
-        elif value["record"] == "beat":
-            answer.beats.append(Beat.model_validate(value))
-        else:
-            answer.end = End.model_validate(value)
-    return answer
+    text = path.read_text() if path.exists() else ""
+    return Answer(code, errors, text[: text.rfind("\n") + 1].splitlines())
 
 
 Run = Callable[..., Answer]
@@ -134,14 +146,9 @@ Run = Callable[..., Answer]
 def runner(command: Sequence[str], runtime: Path) -> Run:
     """A function that carries out a session folder and reads what came back."""
 
-    def run(folder: Path, *options: str, environment: dict[str, str] | None = None) -> Answer:
-        done = subprocess.run(
-            [*command, str(folder), "--runtime", str(runtime), *options],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, **(environment or {})},
-        )
+    def run(folder: Path, *options: str) -> Answer:
+        whole = [*command, str(folder), "--runtime", str(runtime), *options]
+        done = subprocess.run(whole, capture_output=True, text=True, check=False)
         return read_answer(folder, done.returncode, done.stderr)
 
     return run

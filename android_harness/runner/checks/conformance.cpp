@@ -22,18 +22,19 @@ double real(const json::Value& of, const char* name) { return std::strtod(of.fin
 
 // Stands until a frame moves it.
 class ScriptedClock final : public Clock {
-   public:
+ public:
     std::int64_t now_ns() override { return now_; }
     void move(std::int64_t by) { now_ += by; }
 
-   private:
+ private:
     std::int64_t now_ = 1'000'000;
 };
 
 std::string warmed(const json::Value& one) {
     const json::Value& rule = *one.find("warmup");
     std::vector<std::int64_t> times;
-    for (const json::Value& time : one.find("frames_ns")->items) times.push_back(std::strtoll(time.text.c_str(), nullptr, 10));
+    for (const json::Value& time : one.find("frames_ns")->items)
+        times.push_back(std::strtoll(time.text.c_str(), nullptr, 10));
     ScriptedClock clock;
     std::size_t at = 0;
     const RunFrame run = [&](std::int64_t round) {
@@ -42,13 +43,16 @@ std::string warmed(const json::Value& one) {
         clock.move(time);
         return frame;
     };
-    const WarmupRule asked{integer(rule, "iterations"), integer(rule, "window"), real(rule, "tolerance"), real(rule, "timeout_s")};
+    const WarmupRule asked{integer(rule, "iterations"), integer(rule, "window"), real(rule, "tolerance"),
+                           real(rule, "timeout_s")};
     const WarmedUp came = warm_up(clock, asked, run, [](std::int64_t) {});
-    return std::to_string(came.iterations) + " " + std::to_string(came.duration_ns) + " " + (came.steady ? "true" : "false");
+    return std::to_string(came.iterations) + " " + std::to_string(came.duration_ns) + " " +
+           (came.steady ? "true" : "false");
 }
 
 std::string wanted_of_warm_up(const json::Value& one) {
-    return one.find("iterations")->text + " " + one.find("duration_ns")->text + " " + json::to_text(*one.find("steady"));
+    return one.find("iterations")->text + " " + one.find("duration_ns")->text + " " +
+           json::to_text(*one.find("steady"));
 }
 
 template <typename Numbers>
@@ -72,7 +76,8 @@ int compare(const std::filesystem::path& path, Came came, Wanted wanted) {
     int count = 0;
     for (const json::Value& one : file.find("cases")->items) {
         const std::string there = came(one), asked = wanted(one);
-        if (there != asked) throw Problem(path.string() + ": " + json::to_text(one) + " came to " + there + ", not " + asked);
+        if (there != asked)
+            throw Problem(path.string() + ": " + json::to_text(one) + " came to " + there + ", not " + asked);
         ++count;
     }
     return count;
@@ -83,7 +88,8 @@ int compare(const std::filesystem::path& path, Came came, Wanted wanted) {
 int conformance(const Words& words) {
     const std::filesystem::path folder = words.at(0);
     int count = compare(folder / "warmup.json", warmed, wanted_of_warm_up);
-    count += compare(folder / "turns.json", turned, [](const json::Value& one) { return json::to_text(*one.find("turns")); });
+    count += compare(folder / "turns.json", turned,
+                     [](const json::Value& one) { return json::to_text(*one.find("turns")); });
     count += compare(
         folder / "rounds.json",
         [](const json::Value& one) { return numbers(split(integer(one, "iterations"), integer(one, "rounds"))); },

@@ -1,5 +1,7 @@
 // What the runner's loop costs beside a bare one: the same model on the same runtime, in one process, in turns.
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -8,8 +10,6 @@
 #include "loaded.h"
 #include "runtime.h"
 #include "session.h"
-
-#include <fcntl.h>
 
 namespace pocketgan::checks {
 

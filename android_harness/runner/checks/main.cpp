@@ -49,7 +49,8 @@ int picture_of(const Words& words) {
 
 // FILE COUNT FROM TO: numbers of one type in another.
 int converted(const Words& words) {
-    const Tensor tensor = read_tensor(words.at(0), dtype_of(words.at(2)), {std::stoll(words.at(1))}).to(dtype_of(words.at(3)));
+    const Tensor tensor =
+        read_tensor(words.at(0), dtype_of(words.at(2)), {std::stoll(words.at(1))}).to(dtype_of(words.at(3)));
     print(tensor.bytes.data(), tensor.bytes.size());
     return 0;
 }
@@ -79,8 +80,8 @@ int main(int count, char** words) {
         const char* name;
         int (*run)(const Words&);
     };
-    static constexpr Check checks[] = {{"conformance", conformance}, {"loop", loop_cost},      {"tensor", tensor_of},
-                                       {"picture", picture_of},      {"convert", converted},   {"json", json_of},
+    static constexpr Check checks[] = {{"conformance", conformance},  {"loop", loop_cost},    {"tensor", tensor_of},
+                                       {"picture", picture_of},       {"convert", converted}, {"json", json_of},
                                        {"conditions", conditions_of}, {"sha256", sha256_of}};
     try {
         for (const Check& check : checks) {

@@ -21,7 +21,8 @@ Bundle open_bundle(const std::filesystem::path& session_folder, const std::strin
     Sha256 sha256;
     sha256.add(text.data(), text.size());
     if (sha256.digest() != digest) {
-        throw Problem(path.string() + ": is not the manifest of this bundle (its SHA-256 is another); push the session again");
+        throw Problem(path.string() +
+                      ": is not the manifest of this bundle (its SHA-256 is another); push the session again");
     }
     bundle.manifest = read_manifest(text, path.string());
     return bundle;
@@ -37,7 +38,8 @@ void verify_file(const Bundle& bundle, const FileRecord& file) {
     }
     const auto size = std::filesystem::file_size(path, error);
     if (error || size != static_cast<std::uintmax_t>(file.bytes) || file_sha256(path) != file.sha256) {
-        throw Problem(path.string() + ": is not what the bundle's manifest says (size or SHA-256); push the session again");
+        throw Problem(path.string() +
+                      ": is not what the bundle's manifest says (size or SHA-256); push the session again");
     }
 }
 

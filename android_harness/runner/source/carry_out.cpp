@@ -47,7 +47,8 @@ void sleep_s(double seconds) {
 // What this runner cannot do for a Job; throws Problem.
 void must_be_for_us(const Job& job, const Entry& entry) {
     if (entry.runtime != "onnxruntime") {
-        throw Problem("entry " + entry.id + " runs on " + entry.runtime + ", the native runner has ONNX Runtime alone; use --via app");
+        throw Problem("entry " + entry.id + " runs on " + entry.runtime +
+                      ", the native runner has ONNX Runtime alone; use --via app");
     }
     if (job.compute_units != "all" && job.compute_units != "cpu") {
         throw Problem("the native runner cannot choose compute units " + job.compute_units);
@@ -55,7 +56,7 @@ void must_be_for_us(const Job& job, const Entry& entry) {
 }
 
 class Work {
-   public:
+ public:
     Work(const Session& session, const Surroundings& surroundings, Results& results)
         : session_(session), surroundings_(surroundings), results_(results) {}
 
@@ -70,7 +71,7 @@ class Work {
         for (const Recording& run : runs) results_.result(run.result(session_.name, surroundings_.device));
     }
 
-   private:
+ private:
     void measure_fresh(Recording& run) {
         run.started_at = utc_now();
         try {
@@ -86,7 +87,8 @@ class Work {
     // That the Job is for this runner, and every byte that it uses what the bundle's digest vouches for.
     void check(Recording& run) {
         const Job& job = run.job();
-        if (job.via != "shell") throw Problem("the Job is for via " + job.via + ", the native runner measures via shell");
+        if (job.via != "shell")
+            throw Problem("the Job is for via " + job.via + ", the native runner measures via shell");
         if (job.mode == "camera") throw Problem("mode camera needs the app: use --via app");
         stop_if_asked();
         const Bundle bundle = open_bundle(session_.folder, job.bundle);
@@ -152,7 +154,8 @@ class Work {
             const json::Value* done = event.find("done");
             beat(run, done == nullptr ? run.done() : std::stoll(done->text));
             const std::int64_t now = clock_.now_ns();
-            if (event.find("event")->text == "frames" && static_cast<double>(now - conditions_ns) > interval_s(run) * 1e9) {
+            if (event.find("event")->text == "frames" &&
+                static_cast<double>(now - conditions_ns) > interval_s(run) * 1e9) {
                 conditions_ns = now;
                 run.conditions.push_back(read_conditions(now));
             }
@@ -184,6 +187,9 @@ class Work {
 }  // namespace
 
 void carry_out(const Session& session, const Surroundings& surroundings, Results& results) {
+    // In a process of its own, as all that touches the runtime.
+    const std::vector<std::string> probe{"--pass", "probe", session.folder.string(), surroundings.runtime.string()};
+    if (const std::string why = run_child(probe, [](const json::Value&) {}); !why.empty()) throw Problem(why);
     Work work(session, surroundings, results);
     for (std::size_t number = 0; number < session.groups.size(); ++number) {
         stop_if_asked();

@@ -10,6 +10,8 @@
 #include <csignal>
 #include <cstring>
 
+#include "events.h"
+#include "pass.h"
 #include "problem.h"
 
 namespace pocketgan {
@@ -31,7 +33,7 @@ sigset_t stopping() {
 
 // Ends the child and its pipe, whatever happens meanwhile.
 class Running {
-   public:
+ public:
     Running(pid_t child, int events) : child_(child), events_(events) {}
     ~Running() {
         kill(child_, SIGKILL);
@@ -52,7 +54,7 @@ class Running {
         return status_;
     }
 
-   private:
+ private:
     pid_t child_;
     int events_;
     int status_ = 0;
@@ -71,7 +73,11 @@ std::string death(int status) {
     // A runner that is killed takes its children along.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
-    const sigset_t none = [] { sigset_t set; sigemptyset(&set); return set; }();
+    const sigset_t none = [] {
+        sigset_t set;
+        sigemptyset(&set);
+        return set;
+    }();
     sigprocmask(SIG_SETMASK, &none, nullptr);
     if (events == events_descriptor) {
         fcntl(events, F_SETFD, 0);
@@ -81,8 +87,12 @@ std::string death(int status) {
     std::vector<char*> words{const_cast<char*>("pocketgan-runner")};
     for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
     words.push_back(nullptr);
-    execv("/proc/self/exe", words.data());
-    _exit(127);
+    // By its name: an emulator's /proc/self/exe is the emulator.
+    char path[4096] = "";
+    const ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length > 0) execv(path, words.data());
+    // An emulated program cannot be started by its name where the kernel knows no emulator; the copy goes on itself.
+    _exit(pass_main(arguments));
 }
 
 }  // namespace
@@ -90,10 +100,10 @@ std::string death(int status) {
 std::string Cancelled::name() const { return strsignal(signal); }
 
 void catch_signals() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = remember;
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
-        struct sigaction before {};
+        struct sigaction before{};
         sigaction(signal, nullptr, &before);
         if (before.sa_handler != SIG_IGN) sigaction(signal, &action, nullptr);  // nohup stays nohup
     }
@@ -131,8 +141,13 @@ std::string run_child(const std::vector<std::string>& arguments, const std::func
         std::size_t start = 0;
         for (std::size_t end; (end = buffer.find('\n', start)) != std::string::npos; start = end + 1) {
             const json::Value event = json::parse(std::string_view(buffer).substr(start, end - start), "an event");
-            take(event);
-            done = done || event.find("event")->text == "done";
+            const std::string& kind = event.find("event")->text;
+            done = done || kind == "done";
+            if (kind == "refused") {
+                why = event.find("message")->text;
+            } else {
+                take(event);
+            }
         }
         buffer.erase(0, start);
     }

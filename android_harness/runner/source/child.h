@@ -21,12 +21,9 @@ void catch_signals();
 // Throws Cancelled where one came.
 void stop_if_asked();
 
-// Runs this very program with `arguments`, and hands over its events until it says `done`.
+// Runs this very program with `arguments` (see pass_main), and hands over its events until it says `done`.
 // Returns in one line why it ended before that; empty where it did not.
 // Throws Cancelled, after the process has ended.
 std::string run_child(const std::vector<std::string>& arguments, const std::function<void(const json::Value&)>& take);
-
-// The descriptor on which a child writes its events.
-constexpr int events_descriptor = 3;
 
 }  // namespace pocketgan

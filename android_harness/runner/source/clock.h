@@ -7,14 +7,14 @@
 namespace pocketgan {
 
 class Clock {
-   public:
+ public:
     virtual ~Clock() = default;
     virtual std::int64_t now_ns() = 0;
 };
 
 // CLOCK_MONOTONIC: System.nanoTime() of Android's apps, time.perf_counter_ns() of Python on Linux.
 class MonotonicClock final : public Clock {
-   public:
+ public:
     std::int64_t now_ns() override {
         timespec time{};
         clock_gettime(CLOCK_MONOTONIC, &time);

@@ -12,12 +12,12 @@ namespace pocketgan {
 
 struct Conditions {
     std::int64_t at_ns = 0;
-    std::optional<double> temperature_c;    // of the hottest sensor of the processor
-    std::optional<double> frequency_mhz;    // of the fastest core
+    std::optional<double> temperature_c;  // of the hottest sensor of the processor
+    std::optional<double> frequency_mhz;  // of the fastest core
     std::optional<double> load_average;
     std::optional<double> battery_percent;
     std::optional<bool> charging;
-    std::optional<double> power_w;          // drawn from the battery; negative while it is charged
+    std::optional<double> power_w;  // drawn from the battery; negative while it is charged
 
     std::string to_json() const;
 };

@@ -9,8 +9,11 @@
 
 namespace pocketgan {
 
+// The descriptor on which such a process writes.
+constexpr int events_descriptor = 3;
+
 class Events {
-   public:
+ public:
     Events(int descriptor, Clock& clock, double interval_s)
         : descriptor_(descriptor), clock_(clock), interval_ns_(static_cast<std::int64_t>(interval_s * 1e9)) {}
 
@@ -18,7 +21,7 @@ class Events {
     // Tells, once an interval at most, that the work goes on.
     void beat(std::size_t model, std::int64_t done);
 
-   private:
+ private:
     int descriptor_;
     Clock& clock_;
     std::int64_t interval_ns_;

@@ -10,9 +10,7 @@
 namespace pocketgan {
 namespace {
 
-bool is_alphanumeric(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+bool is_alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 std::optional<std::int64_t> as_integer(const json::Value& value) {
     if (value.kind != json::Kind::number || value.text.find_first_of(".eE") != std::string::npos) return {};
@@ -130,6 +128,12 @@ std::optional<double> Fields::optional_number(std::string_view name) {
 double Fields::number(std::string_view name, double otherwise) {
     if (is_there(name) && take(name) == nullptr) fail(name, "is no number");
     return optional_number(name).value_or(otherwise);
+}
+
+bool Fields::boolean(std::string_view name) {
+    const json::Value& value = needed(name);
+    if (value.kind != json::Kind::boolean) fail(name, "is neither true nor false");
+    return value.flag;
 }
 
 void Fields::each(std::string_view name, bool may_be_empty,

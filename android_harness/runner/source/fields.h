@@ -13,7 +13,7 @@
 namespace pocketgan {
 
 class Fields {
-   public:
+ public:
     // `where` is how messages call the record. With `added_later`, a later minor version wrote it: what is not known
     // is left out.
     Fields(const json::Value& value, std::string where, bool added_later);
@@ -29,8 +29,10 @@ class Fields {
                                                  std::optional<std::int64_t> otherwise);
     std::optional<double> optional_number(std::string_view name);
     double number(std::string_view name, double otherwise);
+    bool boolean(std::string_view name);
     // A list of records.
-    void each(std::string_view name, bool may_be_empty, const std::function<void(const json::Value&, const std::string&)>& take);
+    void each(std::string_view name, bool may_be_empty,
+              const std::function<void(const json::Value&, const std::string&)>& take);
     std::vector<std::int64_t> shape(std::string_view name);
 
     // The field, or null where it is missing or null; it counts as known.
@@ -43,7 +45,7 @@ class Fields {
     const std::string& where() const { return where_; }
     bool added_later() const { return added_later_; }
 
-   private:
+ private:
     const json::Value& needed(std::string_view name);
     bool is_there(std::string_view name) const { return value_.find(name) != nullptr; }
 
@@ -56,7 +58,8 @@ class Fields {
 // Whether `text` is a name as manifest.Name has them: ASCII letters, digits, "._-", 128 at most.
 bool is_name(std::string_view text);
 
-// Whether a later minor version than `known_minor` of major 1 wrote the record; throws Problem where it is of another major.
+// Whether a later minor version than `known_minor` of major 1 wrote the record.
+// Throws Problem where it is of another major.
 bool added_later(const json::Value& value, std::string_view field, int known_minor, const std::string& where);
 
 }  // namespace pocketgan

@@ -13,7 +13,7 @@ namespace pocketgan {
 std::optional<double> cached_share(const std::filesystem::path& path) {
     const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return {};
-    struct stat status {};
+    struct stat status{};
     std::optional<double> share;
     if (fstat(descriptor, &status) == 0 && status.st_size > 0) {
         const auto size = static_cast<std::size_t>(status.st_size);

@@ -75,8 +75,10 @@ Job read_job(const json::Value& value, const std::string& where) {
 }
 
 std::string Job::rule() const {
-    std::string text = component.value_or("") + " " + mode + " " + via + " " + provider + " " + clock + " " + compute_units;
-    for (const std::int64_t number : {warmup.iterations, warmup.window, iterations, rounds, run, threads, cold_repeats}) {
+    std::string text =
+        component.value_or("") + " " + mode + " " + via + " " + provider + " " + clock + " " + compute_units;
+    for (const std::int64_t number :
+         {warmup.iterations, warmup.window, iterations, rounds, run, threads, cold_repeats}) {
         text += " " + std::to_string(number);
     }
     for (const double number : {warmup.tolerance, warmup.timeout_s, duration_s}) text += " " + json::number(number);

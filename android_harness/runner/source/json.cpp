@@ -1,5 +1,6 @@
 #include "json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -48,8 +49,9 @@ void append_utf8(std::string& out, unsigned point) {
 }
 
 class Parser {
-   public:
-    Parser(std::string_view text, const std::string& what) : text_(text), what_(what) {}
+ public:
+    Parser(std::string_view text, const std::string& what, const std::vector<std::string_view>& only)
+        : text_(text), what_(what), only_(only) {}
 
     Value whole() {
         Value value = any(0);
@@ -58,7 +60,7 @@ class Parser {
         return value;
     }
 
-   private:
+ private:
     [[noreturn]] void fail(const std::string& why) const {
         throw Problem(what_ + " is no JSON: " + why + " at byte " + std::to_string(at_));
     }
@@ -111,7 +113,12 @@ class Parser {
             if (value.find(name) != nullptr) fail("field " + name + " is there twice");
             skip_space();
             expect(":");
-            value.fields.emplace_back(std::move(name), any(depth + 1));
+            const bool kept = keep_;
+            const bool named = std::find(only_.begin(), only_.end(), name) != only_.end();
+            keep_ = kept && (depth > 0 || only_.empty() || named);
+            Value field = any(depth + 1);
+            if (keep_) value.fields.emplace_back(std::move(name), std::move(field));
+            keep_ = kept;
             skip_space();
             if (peek() == '}') return ++at_, value;
             expect(",");
@@ -125,7 +132,8 @@ class Parser {
         skip_space();
         if (peek() == ']') return ++at_, value;
         while (true) {
-            value.items.push_back(any(depth + 1));
+            Value item = any(depth + 1);
+            if (keep_) value.items.push_back(std::move(item));
             skip_space();
             if (peek() == ']') return ++at_, value;
             expect(",");
@@ -214,6 +222,8 @@ class Parser {
 
     std::string_view text_;
     const std::string& what_;
+    const std::vector<std::string_view>& only_;
+    bool keep_ = true;
     std::size_t at_ = 0;
 };
 
@@ -226,7 +236,9 @@ const Value* Value::find(std::string_view name) const {
     return nullptr;
 }
 
-Value parse(std::string_view text, const std::string& what) { return Parser(text, what).whole(); }
+Value parse(std::string_view text, const std::string& what, const std::vector<std::string_view>& only) {
+    return Parser(text, what, only).whole();
+}
 
 std::string quote(std::string_view text) {
     std::string out = "\"";

@@ -27,7 +27,9 @@ struct Value {
 };
 
 // Throws Problem that begins with `what` where the text is no JSON, names a field twice or is nested too deeply.
-Value parse(std::string_view text, const std::string& what);
+// Of an object, `only` those fields are kept where some are named: a line with ten minutes of frames would fill a
+// phone.
+Value parse(std::string_view text, const std::string& what, const std::vector<std::string_view>& only = {});
 
 std::string to_text(const Value& value);
 std::string quote(std::string_view text);
@@ -36,11 +38,11 @@ std::string number(double value);  // null where it is not finite
 
 // An object in the making; `value` is JSON already.
 class Writer {
-   public:
+ public:
     Writer& add(std::string_view name, std::string_view value);
     std::string done() const { return "{" + text_ + "}"; }
 
-   private:
+ private:
     std::string text_;
 };
 

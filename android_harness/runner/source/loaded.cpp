@@ -11,7 +11,8 @@ std::vector<Tensor> read_golden(const Bundle& bundle, const std::vector<TensorSp
                                 const std::vector<GoldenTensor>& golden) {
     std::vector<Tensor> tensors;
     for (const TensorSpec& spec : contract) {
-        const auto found = std::find_if(golden.begin(), golden.end(), [&](const auto& one) { return one.name == spec.name; });
+        const auto found =
+            std::find_if(golden.begin(), golden.end(), [&](const auto& one) { return one.name == spec.name; });
         if (found == golden.end()) throw Problem("the bundle has no golden values for tensor " + spec.name);
         tensors.push_back(read_tensor(bundle.folder / found->file.path, dtype_of(found->dtype), found->shape));
     }
@@ -20,7 +21,8 @@ std::vector<Tensor> read_golden(const Bundle& bundle, const std::vector<TensorSp
 
 std::optional<std::size_t> first_picture(const std::vector<TensorSpec>& specs, const std::vector<Tensor>& tensors) {
     for (std::size_t i = 0; i < specs.size(); ++i) {
-        if (needs_conversion(specs[i]) && tensors[i].dtype == DType::float32 && tensors[i].shape == specs[i].shape) return i;
+        if (needs_conversion(specs[i]) && tensors[i].dtype == DType::float32 && tensors[i].shape == specs[i].shape)
+            return i;
     }
     return {};
 }

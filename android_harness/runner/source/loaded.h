@@ -29,7 +29,7 @@ struct Plan {
 Plan plan_model(const Bundle& bundle, const Job& job);
 
 class Loaded {
-   public:
+ public:
     Loaded(const Model& model, Plan& plan, const std::vector<Tensor>& outputs, Clock& clock);
 
     // One edit: picture to tensor, inference, tensor to picture. Reading the output belongs to it.
@@ -47,7 +47,7 @@ class Loaded {
 
     Clock& clock() { return clock_; }
 
-   private:
+ private:
     const Model& model_;
     const Plan& plan_;
     Clock& clock_;

@@ -3,9 +3,9 @@
 // Exit codes: 0 every group was carried out, what went wrong with a model is in its Result; 2 the user or the
 // environment must act, as one line says; 70 a fault of ours; 128 and more: ended by that signal.
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -16,7 +16,6 @@
 #include "device.h"
 #include "pass.h"
 #include "problem.h"
-#include "runtime.h"
 
 namespace {
 
@@ -66,25 +65,15 @@ Arguments read_arguments(const std::vector<std::string>& words) {
     return arguments;
 }
 
-// What the runner starts itself: --pass PASS SESSION RUNTIME GROUP JOB...
-void run_pass(const std::vector<std::string>& words) {
-    const pocketgan::Session session = pocketgan::read_session(words.at(2));
-    const auto& group = session.groups.at(std::stoul(words.at(4)));
-    std::vector<pocketgan::Job> jobs;
-    for (std::size_t i = 5; i < words.size(); ++i) jobs.push_back(group.at(std::stoul(words[i])));
-    const auto pass = words.at(1) == "fresh" ? pocketgan::Pass::fresh : pocketgan::Pass::frames;
-    pocketgan::measure(pass, session, jobs, words.at(3));
-}
-
 void run_session(const std::vector<std::string>& words) {
     const Arguments arguments = read_arguments(words);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a full disk: an error of its write
     const pocketgan::Session session = pocketgan::read_session(arguments.session);
     pocketgan::Results results(arguments.out, session.name);
     const pocketgan::Surroundings surroundings{arguments.runtime,
                                                pocketgan::describe_device(arguments.device, arguments.simulated)};
     try {
         pocketgan::catch_signals();
-        const pocketgan::Runtime opens(surroundings.runtime);
         pocketgan::carry_out(session, surroundings, results);
     } catch (const pocketgan::Cancelled& stop) {
         results.end("cancelled (" + stop.name() + "); start it again to go on");
@@ -102,9 +91,9 @@ int main(int count, char** words) {
     const std::vector<std::string> arguments(words + 1, words + count);
     try {
         if (!arguments.empty() && arguments.front() == "--pass") {
-            run_pass(arguments);
+            const int code = pocketgan::pass_main(arguments);
             std::fflush(nullptr);
-            std::_Exit(0);  // a runtime's exit handlers have nothing to add, and have hung
+            std::_Exit(code);  // a runtime's exit handlers have nothing to add, and have hung
         }
         run_session(arguments);
         return 0;

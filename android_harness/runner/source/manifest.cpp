@@ -39,7 +39,7 @@ bool is_path(const std::string& path) {
 }
 
 class Reader {
-   public:
+ public:
     explicit Reader(bool later) : later_(later) {}
 
     FileRecord file(const json::Value* value, const std::string& where) const {
@@ -75,15 +75,12 @@ class Reader {
         Component component;
         component.name = fields.name("name");
         component.entry_point = fields.text("entry_point");
-        fields.each("files", false, [&](const json::Value& one, const std::string& at) {
-            component.files.push_back(file(&one, at));
-        });
-        fields.each("inputs", false, [&](const json::Value& one, const std::string& at) {
-            component.inputs.push_back(spec(one, at));
-        });
-        fields.each("outputs", false, [&](const json::Value& one, const std::string& at) {
-            component.outputs.push_back(spec(one, at));
-        });
+        fields.each("files", false,
+                    [&](const json::Value& one, const std::string& at) { component.files.push_back(file(&one, at)); });
+        fields.each("inputs", false,
+                    [&](const json::Value& one, const std::string& at) { component.inputs.push_back(spec(one, at)); });
+        fields.each("outputs", false,
+                    [&](const json::Value& one, const std::string& at) { component.outputs.push_back(spec(one, at)); });
         component.repeat = fields.integer("repeat", 1, 1);
         fields.end();
         return component;
@@ -96,7 +93,8 @@ class Reader {
         entry.target = fields.text("target");
         entry.runtime = fields.text("runtime");
         entry.golden = fields.name("golden");
-        for (const char* told : {"precision", "runtime_version", "minimum_os", "trade_off", "unchecked"}) fields.take(told);
+        for (const char* told : {"precision", "runtime_version", "minimum_os", "trade_off", "unchecked"})
+            fields.take(told);
         if (const json::Value* delegation = fields.take("delegation")) entry.delegation = json::to_text(*delegation);
         if (const json::Value* parity = fields.take("parity")) {
             Fields told(*parity, where + ": parity", true);
@@ -124,7 +122,7 @@ class Reader {
         return set;
     }
 
-   private:
+ private:
     static double number(const json::Value& value, const Fields& fields) {
         if (value.kind != json::Kind::number) fields.fail("value_range", "is no pair of numbers");
         return std::stod(value.text);
@@ -165,8 +163,13 @@ Manifest read_manifest(const std::string& text, const std::string& where) {
     const Reader reader(later);
     Manifest manifest;
     manifest.name = fields.name("name");
-    for (const char* told : {"format_version", "role", "trained", "spec", "spec_digest", "cost", "quality", "diffusion", "teacher",
-                             "licenses", "created_with"}) {
+    fields.one_of("role", {"student", "teacher", "unpruned", "diffusion", "foreign"}, "");
+    fields.boolean("trained");
+    if (const json::Value* teacher = fields.take("teacher")) {
+        Fields(*teacher, where + ": teacher", true).one_of("kind", {"onnx", "bundle", "function", "weights"}, "");
+    }
+    for (const char* told :
+         {"format_version", "spec", "spec_digest", "cost", "quality", "diffusion", "licenses", "created_with"}) {
         fields.take(told);
     }
     fields.each("entries", false, [&](const json::Value& one, const std::string& at) {
@@ -201,12 +204,14 @@ std::string model_path(const Component& component) {
     for (const FileRecord& file : component.files) {
         const std::string& path = file.path;
         const std::string ending = "/" + component.entry_point;
-        const bool ends = path.size() > ending.size() && path.compare(path.size() - ending.size(), std::string::npos, ending) == 0;
+        const bool ends =
+            path.size() > ending.size() && path.compare(path.size() - ending.size(), std::string::npos, ending) == 0;
         if (path == component.entry_point || ends) found.push_back(path);
     }
     if (found.size() == 1) return found.front();
     if (component.files.size() == 1) return component.files.front().path;
-    throw Problem("component " + component.name + ": its entry point " + component.entry_point + " is none of its files");
+    throw Problem("component " + component.name + ": its entry point " + component.entry_point +
+                  " is none of its files");
 }
 
 }  // namespace pocketgan

@@ -73,9 +73,9 @@ Model::Model(const Runtime& runtime, const std::filesystem::path& file, const Co
 
 Slot::Value Model::wrap(Tensor& tensor) const {
     OrtValue* value = nullptr;
-    runtime_.check(runtime_.api().CreateTensorWithDataAsOrtValue(memory_.get(), tensor.bytes.data(), tensor.bytes.size(),
-                                                                 tensor.shape.data(), tensor.shape.size(),
-                                                                 element_type(tensor.dtype), &value));
+    runtime_.check(runtime_.api().CreateTensorWithDataAsOrtValue(
+        memory_.get(), tensor.bytes.data(), tensor.bytes.size(), tensor.shape.data(), tensor.shape.size(),
+        element_type(tensor.dtype), &value));
     return {value, runtime_.api().ReleaseValue};
 }
 
@@ -88,8 +88,8 @@ std::vector<Tensor> Model::run_once(std::vector<Tensor>& inputs) const {
         bound.push_back(held.back().get());
     }
     std::vector<OrtValue*> raw(output_names_.size());
-    runtime_.check(api.Run(session_.get(), nullptr, input_names_.data(), bound.data(), bound.size(), output_names_.data(),
-                           output_names_.size(), raw.data()));
+    runtime_.check(api.Run(session_.get(), nullptr, input_names_.data(), bound.data(), bound.size(),
+                           output_names_.data(), output_names_.size(), raw.data()));
     for (OrtValue* value : raw) held.emplace_back(value, api.ReleaseValue);
     std::vector<Tensor> outputs;
     for (OrtValue* value : raw) {

@@ -20,11 +20,11 @@ struct LoadOptions {
 
 // Tensors that the runtime reads and writes in place, frame after frame.
 class Slot {
-   public:
+ public:
     std::vector<Tensor> inputs;
     std::vector<Tensor> outputs;
 
-   private:
+ private:
     friend class Model;
     using Value = std::unique_ptr<OrtValue, void (*)(OrtValue*)>;
     std::vector<Value> values_;
@@ -33,7 +33,7 @@ class Slot {
 };
 
 class Model {
-   public:
+ public:
     // Throws Refused, or Problem where this library has no such provider.
     Model(const Runtime& runtime, const std::filesystem::path& file, const Component& component,
           const LoadOptions& options);
@@ -50,7 +50,7 @@ class Model {
     // Path of the profile, which is written then.
     std::filesystem::path end_profile() const;
 
-   private:
+ private:
     Slot::Value wrap(Tensor& tensor) const;
 
     const Runtime& runtime_;

@@ -50,7 +50,8 @@ Agreement agreement(const std::vector<Tensor>& outputs, const std::vector<Tensor
 void must_reach(const Agreement& agreement, double floor_db, const std::string& ending) {
     if (!agreement.psnr_db || *agreement.psnr_db >= floor_db) return;
     char text[160];
-    std::snprintf(text, sizeof text, "%.1f dB from the golden output, %g dB is the floor; ", *agreement.psnr_db, floor_db);
+    std::snprintf(text, sizeof text, "%.1f dB from the golden output, %g dB is the floor; ", *agreement.psnr_db,
+                  floor_db);
     throw WrongOutput(text + ending);
 }
 

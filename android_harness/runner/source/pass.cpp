@@ -3,16 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <ctime>
 #include <list>
 
-#include "child.h"
 #include "events.h"
 #include "file_cache.h"
 #include "loaded.h"
 #include "overlap.h"
 #include "profile.h"
 #include "runtime.h"
+#include "session.h"
 #include "system_files.h"
 
 namespace pocketgan {
@@ -49,15 +50,18 @@ std::string to_json(const Frame& frame) {
 }
 
 class Measurement {
-   public:
+ public:
     Measurement(const Session& session, const std::vector<Job>& jobs, const std::filesystem::path& library)
-        : session_(session), jobs_(jobs), events_(events_descriptor, clock_, session.beat_interval_s), runtime_(library) {
+        : session_(session),
+          jobs_(jobs),
+          events_(events_descriptor, clock_, session.beat_interval_s),
+          runtime_(library) {
         runtime_bytes_ = own_status_bytes("VmHWM");
         std::vector<std::string> providers;
         for (const std::string& name : runtime_.providers()) providers.push_back(json::quote(name));
-        events_.send("ready", json::Writer()
-                                  .add("version", json::quote(runtime_.version()))
-                                  .add("registered", json::list(providers)));
+        events_.send(
+            "ready",
+            json::Writer().add("version", json::quote(runtime_.version())).add("registered", json::list(providers)));
     }
 
     void fresh() {
@@ -79,9 +83,9 @@ class Measurement {
         done(note);
     }
 
-   private:
     void done(const std::string& note) { events_.send("done", json::Writer().add("note", json::quote(note))); }
 
+ private:
     // What a model throws belongs to that model, not to the others.
     template <typename Step>
     bool guarded(std::size_t index, Step step) {
@@ -129,7 +133,8 @@ class Measurement {
         const Agreement agreed = agreement(outputs, plan.golden, plan.ranges);
         events_.send("parity", of(index).add("agreement", agreed.to_json()));
         must_reach(agreed, plan.floor_db, "wrong output, not timed");
-        subjects_.push_back(Subject{index, std::move(bundle), std::move(plan), std::move(model), std::move(outputs), {}});
+        subjects_.push_back(
+            Subject{index, std::move(bundle), std::move(plan), std::move(model), std::move(outputs), {}});
         return subjects_.back();
     }
 
@@ -142,7 +147,8 @@ class Measurement {
         const std::int64_t started = clock_.now_ns();
         const Model again(runtime_, subject.plan.file, *subject.plan.component, options(jobs_[subject.index]));
         events_.send("reloaded", of(subject.index).add("warm_ns", json::number(clock_.now_ns() - started)));
-        const std::string planned = planned_nodes(runtime_, subject.plan, options(jobs_[subject.index]), session_.folder);
+        const std::string planned =
+            planned_nodes(runtime_, subject.plan, options(jobs_[subject.index]), session_.folder);
         events_.send("placed", of(subject.index).add("planned", planned));
     }
 
@@ -238,17 +244,34 @@ class Measurement {
     std::list<Subject> subjects_;
 };
 
+void measure(const std::vector<std::string>& words) {
+    const std::string& pass = words.at(1);
+    const Session session = read_session(words.at(2));
+    std::vector<Job> jobs;
+    for (std::size_t i = 5; i < words.size(); ++i) {
+        jobs.push_back(session.groups.at(std::stoul(words[4])).at(std::stoul(words[i])));
+    }
+    Measurement measurement(session, jobs, words.at(3));
+    if (pass == "fresh") return measurement.fresh();
+    if (pass == "frames") return measurement.frames();
+    measurement.done("");
+}
+
 }  // namespace
 
-void measure(Pass pass, const Session& session, const std::vector<Job>& jobs, const std::filesystem::path& runtime) {
+int pass_main(const std::vector<std::string>& words) {
     // What a runtime prints belongs to no result.
     dup2(STDERR_FILENO, STDOUT_FILENO);
-    Measurement measurement(session, jobs, runtime);
-    if (pass == Pass::fresh) {
-        measurement.fresh();
-    } else {
-        measurement.frames();
+    try {
+        measure(words);
+        return 0;
+    } catch (const Problem& problem) {
+        MonotonicClock clock;
+        Events(events_descriptor, clock, 1).send("refused", json::Writer().add("message", json::quote(problem.what())));
+    } catch (const std::exception& fault) {
+        std::fprintf(stderr, "fault of the runner: %s\n", fault.what());
     }
+    return 1;
 }
 
 }  // namespace pocketgan

@@ -28,7 +28,8 @@ std::string counted(const json::Value& profile) {
 
 }  // namespace
 
-std::string planned_nodes(const Runtime& runtime, Plan& plan, LoadOptions options, const std::filesystem::path& folder) {
+std::string planned_nodes(const Runtime& runtime, Plan& plan, LoadOptions options,
+                          const std::filesystem::path& folder) {
     const std::string name = "runner-profile";
     options.profile = (folder / name).string();
     std::string planned = "null";

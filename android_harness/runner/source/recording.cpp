@@ -58,7 +58,8 @@ void Recording::take(const json::Value& event, bool loads) {
         for (const json::Value& parts : event.find("frames")->items) {
             frames_.push_back(frame(parts));
             if (!began_ns_) began_ns_ = integer(parts.items[0]);
-            ended_ns_ = integer(parts.items[0]) + integer(parts.items[1]) + integer(parts.items[2]) + integer(parts.items[3]);
+            ended_ns_ =
+                integer(parts.items[0]) + integer(parts.items[1]) + integer(parts.items[2]) + integer(parts.items[3]);
         }
     } else if (kind == "failed") {
         fail(event.find("message")->text);

@@ -12,14 +12,16 @@
 namespace pocketgan {
 
 class Recording {
-   public:
+ public:
     Recording(const Job& job, std::size_t index) : job_(job), index_(index) {}
 
     const Job& job() const { return job_; }
     std::size_t index() const { return index_; }  // in its group
     bool failed() const { return failed_; }
     std::int64_t done() const;  // frames; of a sustained Job, seconds
-    std::string detail() const { return bundle_name + " " + job_.entry + (job_.component ? " " + *job_.component : ""); }
+    std::string detail() const {
+        return bundle_name + " " + job_.entry + (job_.component ? " " + *job_.component : "");
+    }
 
     // What one event says of this Job; `loads` where its loads count.
     void take(const json::Value& event, bool loads);
@@ -38,7 +40,7 @@ class Recording {
     std::string cool_down = "null";
     std::vector<Conditions> conditions;
 
-   private:
+ private:
     Job job_;
     std::size_t index_;
     bool failed_ = false;

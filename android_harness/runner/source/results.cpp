@@ -32,7 +32,8 @@ Results::Results(const std::filesystem::path& path, const std::string& session)
         const std::string content = file_content(path, most_bytes);
         std::size_t start = 0;
         for (std::size_t end; (end = content.find('\n', start)) != std::string::npos; start = end + 1) {
-            const auto line = json::parse(std::string_view(content).substr(start, end - start), path.string());
+            const auto line = json::parse(std::string_view(content).substr(start, end - start), path.string(),
+                                          {"record", "session", "job"});
             const json::Value* record = line.find("record");
             if (record == nullptr) throw Problem(path.string() + " is no results.jsonl: a line is no record");
             const json::Value *name = line.find("session"), *job = line.find("job");
@@ -71,11 +72,12 @@ void Results::beat(std::int64_t at_ns, const std::string& detail, std::int64_t d
 }
 
 void Results::end(const std::string& error) {
-    append(json::Writer().add("record", "\"end\"").add("error", error.empty() ? "null" : json::quote(error)).done(), true);
+    append(json::Writer().add("record", "\"end\"").add("error", error.empty() ? "null" : json::quote(error)).done(),
+           true);
 }
 
 void Results::append(const std::string& line, bool sync) {
-    struct stat before {};
+    struct stat before{};
     fstat(descriptor_, &before);
     const std::string whole = line + "\n";
     std::size_t written = 0;

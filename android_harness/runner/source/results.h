@@ -11,7 +11,7 @@
 namespace pocketgan {
 
 class Results {
-   public:
+ public:
     // Opens the file, cuts off half a last line, and finds which Jobs of this session it answers.
     // Throws Problem: it cannot be written, it is no results.jsonl, or another runner is at it.
     Results(const std::filesystem::path& path, const std::string& session);
@@ -27,7 +27,7 @@ class Results {
     void beat(std::int64_t at_ns, const std::string& detail, std::int64_t done);
     void end(const std::string& error);
 
-   private:
+ private:
     void append(const std::string& line, bool sync);
 
     std::filesystem::path path_;

@@ -25,8 +25,8 @@ Runtime::Runtime(const std::filesystem::path& library) : library_(dlopen(library
     version_ = get_base()->GetVersionString();
     api_ = get_base()->GetApi(api_version);
     if (api_ == nullptr) {
-        throw Problem(library.string() + ": ONNX Runtime " + version_ + " is too old: 1." + std::to_string(api_version) +
-                      " or newer is needed");
+        throw Problem(library.string() + ": ONNX Runtime " + version_ + " is too old: 1." +
+                      std::to_string(api_version) + " or newer is needed");
     }
     OrtEnv* environment = nullptr;
     check(api_->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "pocketgan", &environment));

@@ -18,7 +18,7 @@ struct Refused : Problem {
 };
 
 class Runtime {
-   public:
+ public:
     // Throws Problem: there is no such library, or it is too old.
     explicit Runtime(const std::filesystem::path& library);
 
@@ -32,7 +32,7 @@ class Runtime {
     // A function that some builds of the library have; null where this one has not.
     void* symbol(const char* name) const;
 
-   private:
+ private:
     struct CloseLibrary {
         void operator()(void* library) const;
     };

@@ -13,11 +13,13 @@ constexpr std::size_t most_bytes = 64u << 20;
 std::vector<Job> read_group(const json::Value& value, const std::string& where, bool later) {
     std::vector<Job> jobs;
     Fields fields(value, where, later);
-    fields.each("jobs", false, [&](const json::Value& job, const std::string& at) { jobs.push_back(read_job(job, at)); });
+    fields.each("jobs", false,
+                [&](const json::Value& job, const std::string& at) { jobs.push_back(read_job(job, at)); });
     fields.end();
     for (const Job& job : jobs) {
         if (job.rule() != jobs.front().rule()) fields.fail("jobs", "differ in more than bundle and entry");
-        if (job.by_seconds() && jobs.size() > 1) fields.fail("jobs", "of mode " + job.mode + " have groups of their own");
+        if (job.by_seconds() && jobs.size() > 1)
+            fields.fail("jobs", "of mode " + job.mode + " have groups of their own");
     }
     return jobs;
 }

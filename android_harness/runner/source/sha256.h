@@ -9,12 +9,12 @@
 namespace pocketgan {
 
 class Sha256 {
-   public:
+ public:
     void add(const void* data, std::size_t size);
     // 64 hex digits; nothing may be added after it.
     std::string digest();
 
-   private:
+ private:
     void block(const unsigned char* data);
 
     std::array<std::uint32_t, 8> state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,

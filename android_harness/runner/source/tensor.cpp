@@ -52,7 +52,8 @@ std::size_t product(const std::vector<std::int64_t>& shape) {
     std::size_t count = 1;
     for (const std::int64_t size : shape) {
         count *= static_cast<std::size_t>(size);
-        if (count > most_bytes) throw Problem("a tensor of shape " + shape_text(shape) + " is larger than any that is run");
+        if (count > most_bytes)
+            throw Problem("a tensor of shape " + shape_text(shape) + " is larger than any that is run");
     }
     return count;
 }

@@ -10,7 +10,7 @@
 namespace pocketgan {
 
 class Worker {
-   public:
+ public:
     Worker() : thread_([this] { serve(); }) {}
     ~Worker();
     Worker(const Worker&) = delete;
@@ -21,7 +21,7 @@ class Worker {
     // Waits until the task has ended, and throws what it threw.
     void wait();
 
-   private:
+ private:
     void serve();
 
     std::mutex mutex_;
