@@ -12,7 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from native_runner import ROOT, Answer, library, read_answer, shell_job, write_session
+from native_runner import (
+    ROOT,
+    Answer,
+    change_session,
+    library,
+    manifest_of,
+    read_answer,
+    repack,
+    shell_job,
+    write_session,
+)
 
 from pocketgan.bench.schema.job import Job
 
@@ -30,12 +40,6 @@ def refused(answer: Answer, part: str) -> None:
     """One line that says why, exit code 2, nothing measured."""
     assert (answer.code, answer.errors.count("\n"), answer.results) == (2, 1, [])
     assert part in answer.errors
-
-
-def change_session(folder: Path, change: Callable[[Any], Any]) -> None:
-    path = folder / "session.json"
-    value = json.loads(path.read_text())
-    path.write_text(json.dumps(change(value) or value))
 
 
 BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -136,30 +140,6 @@ def test_examples_of_manifests_are_judged_as_their_names_say(path, run, tmp_path
     after_reading = ("is not there, or is no file", "native runner has ONNX Runtime alone", "name one of them")
     read = any(part in error for part in after_reading)
     assert read == path.name.startswith("valid"), error
-
-
-def manifest_of(folder: Path) -> Path:
-    return next(folder.glob("bundles/*/manifest.json"))
-
-
-def repack(folder: Path, change: Callable[[Any, Path], None]) -> None:
-    """Change a bundle so that its hashes are right again, as somebody with bad intent would."""
-    path = manifest_of(folder)
-    manifest = json.loads(path.read_text())
-    change(manifest, path.parent)
-    components = [one for entry in manifest["entries"] for one in entry["components"]]
-    records = [file for one in components for file in one["files"]]
-    records += [tensor["file"] for one in manifest["golden"] for tensor in (*one["inputs"], *one["outputs"])]
-    for record in records:
-        file = path.parent / record["path"]
-        if file.is_file():
-            data = file.read_bytes()
-            record.update(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-    data = json.dumps(manifest).encode()
-    path.write_bytes(data)
-    digest = hashlib.sha256(data).hexdigest()
-    path.parent.rename(path.parent.parent / digest)
-    change_session(folder, lambda s: s["groups"][0]["jobs"][0].update(bundle=digest))
 
 
 def only_error(answer: Answer) -> str:
