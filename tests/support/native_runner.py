@@ -50,7 +50,7 @@ def build(name: str, *options: str) -> Path:
     """Folder of the built runner and its checks; one build at a time."""
     folder = ROOT / "build" / "runner" / name
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for command in (
             ["cmake", "-S", str(SOURCES), "-B", str(folder), "-DRUNNER_CHECKS=ON", *options],
