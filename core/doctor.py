@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketgan.errors import ExportError, PocketganError
+from pocketgan.errors import DeviceError, ExportError, PocketganError
 from pocketgan.processor import cpu_features, cpu_name, fast_bf16
 from pocketgan.targets import RUNTIMES, TARGETS, Runtime, TargetFacts
 
@@ -57,6 +57,7 @@ def findings() -> list[Finding]:
     everything.append(bf16_training())
     everything += [_target(facts) for facts in TARGETS.values()]
     everything += [_runtime(runtime) for runtime in RUNTIMES.values()]
+    everything.append(phones())
     pair = _pair_problem()
     everything.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
     return everything
@@ -138,6 +139,21 @@ def _runtime(runtime: Runtime) -> Finding:
         place = next(facts.place for facts in TARGETS.values() if facts.runtime == runtime.name)
         return Finding(what, False, f"needs {place}", optional=True)
     return _packages(what, runtime.extra, runtime.modules)
+
+
+def phones() -> Finding:
+    """Whether phones can be seen; asks adb its version, and starts no server."""
+    from pocketgan.bench.devices.adb import find_adb
+
+    what = "see Android phones"
+    try:
+        adb = find_adb()
+        version = adb.version
+    except DeviceError as problem:
+        return Finding(what, False, str(problem), optional=True)
+    pairs = "" if adb.pairs else "; it cannot pair over Wi-Fi, which adb 30 and newer can"
+    detail = f"adb {version} ({adb.path}){pairs}; pocketgan devices lists them; measuring on them is not there yet"
+    return Finding(what, True, detail, optional=True)
 
 
 def _pair_problem() -> str | None:

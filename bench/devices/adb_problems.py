@@ -89,13 +89,13 @@ def adb_error(serial: str, told: str, doing: str) -> DeviceError:
         )
     line = first_line(told)
     if not line or _GONE.search(told):
-        return OutOfReachError(f"phone {serial} went away during {doing}: plug it in again")
+        return OutOfReachError(f"phone {serial}: it went away during {doing}; plug it in again")
     return DeviceError(f"phone {serial}: {doing} failed: {line}")
 
 
 def full_error(serial: str, doing: str) -> DeviceError:
     """The error of a phone without room."""
-    return DeviceError(f"phone {serial} is full: {doing} failed; free some space on it and run again")
+    return DeviceError(f"phone {serial}: it is full, {doing} failed; free some space on it and run again")
 
 
 def first_line(told: str) -> str:

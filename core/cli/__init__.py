@@ -13,6 +13,7 @@ from pocketgan.cli import (
     baseline,
     bundles,
     compare,
+    devices,
     doctor,
     history,
     measure,
@@ -49,7 +50,7 @@ app.command()(models_export.export)
 app.command()(measure.verify)
 app.add_typer(bundles.bundle)
 app.add_typer(baseline.baseline)
-app.command()(measure.devices)
+app.command()(devices.devices)
 app.command()(measure.bench)
 app.command()(compare.compare)
 app.command()(measure.report)

@@ -1,4 +1,4 @@
-"""Commands that measure: bench, devices, verify, report."""
+"""Commands that measure: bench, verify, report."""
 
 from __future__ import annotations
 
@@ -119,21 +119,6 @@ def bench(
         raise typer.Exit(1)
     if verdicts:
         raise typer.Exit(exit_code(worst(verdicts)))
-
-
-def devices(json: Json = False) -> None:
-    """List the devices that can measure, and their runtimes."""
-    from pocketgan.bench.devices import all_devices
-
-    _start(json)
-    described = [(device.describe(), list(device.runtimes)) for device in all_devices()]
-    payload = {"devices": [{**info.model_dump(mode="json"), "runtimes": runtimes} for info, runtimes in described]}
-    rows = [
-        (info.name, info.model, info.os, info.cpu, info.cores, ", ".join(runtimes) or "none")
-        for info, runtimes in described
-    ]
-    table = console.table(("device", "model", "system", "processor", "cores", "runtimes"), rows)
-    console.result(payload, f"{table}\n\nlocal is this computer; phones as devices are not there yet")
 
 
 def verify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import subprocess
@@ -187,6 +188,16 @@ def adb(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         pytest.skip(f"no adb ({request.param}): make android-tools, or pip install 'pocketgan[android]'")
     with adb_server(path, tmp_path_factory.mktemp("home")) as server:
         yield server
+
+
+@pytest.fixture
+def no_adb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This computer as it is without adb."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "adbutils" else real(name))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("ANDROID_HOME", raising=False)
+    monkeypatch.delenv("ANDROID_SDK_ROOT", raising=False)
 
 
 @pytest.fixture

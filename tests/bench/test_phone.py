@@ -73,7 +73,7 @@ def test_a_file_is_read_from_an_offset(phone: Phone, simulated: SimulatedPhone) 
 def test_a_full_phone_is_named_so(phone: Phone, simulated: SimulatedPhone, tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(5000))
     simulated.faults.free_bytes = 4999
-    with pytest.raises(DeviceError, match="is full: push /data/local/tmp/ failed; free some space on it"):
+    with pytest.raises(DeviceError, match="it is full, push /data/local/tmp/ failed; free some space on it"):
         phone.push([tmp_path / "large"], "/data/local/tmp", bytes_in_all=5000)
     assert not simulated.at("/data/local/tmp/large").exists()
 
@@ -99,7 +99,7 @@ def test_the_cable_comes_out_in_the_middle(
         "shell": lambda: phone.read("/data/local/tmp/large"),
     }
     simulated.faults.unplug = (kind, after)
-    with pytest.raises(OutOfReachError, match=f"phone {simulated.serial} went away during .*: plug it in again"):
+    with pytest.raises(OutOfReachError, match=f"phone {simulated.serial}: it went away during .*; plug it in again"):
         ways[kind]()
     with pytest.raises(OutOfReachError, match="it does not answer"):
         ways[kind]()

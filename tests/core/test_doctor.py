@@ -123,6 +123,33 @@ def test_core_ml_is_measured_on_a_mac_alone(monkeypatch, system, detail):
     assert detail in finding.detail
 
 
+def adb_that_says(monkeypatch, folder, version):
+    """The only adb of this computer."""
+    (folder / "adb").write_text(f"#!/bin/sh\necho 'Android Debug Bridge version 1.0.41'\necho 'Version {version}'\n")
+    (folder / "adb").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+@pytest.mark.parametrize(("version", "pairs"), [("29.0.6-debian", False), ("36.0.0-13206524", True)])
+def test_it_says_which_adb_is_there_and_that_phones_are_not_measured_yet(monkeypatch, tmp_path, version, pairs):
+    adb_that_says(monkeypatch, tmp_path, version)
+    found = doctor.phones()
+    assert (found.ok, found.optional) == (True, True)
+    assert f"adb {version} ({tmp_path / 'adb'})" in found.detail
+    assert ("cannot pair over Wi-Fi" in found.detail) != pairs
+    assert "measuring on them is not there yet" in found.detail
+
+
+def test_it_says_how_to_get_adb(monkeypatch, tmp_path):
+    fake_packages(monkeypatch, tmp_path, adbutils=None)
+    for name in ("ANDROID_HOME", "ANDROID_SDK_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = next(f for f in doctor.findings() if f.what == "see Android phones")
+    assert (found.ok, found.optional) == (False, True)
+    assert "pip install 'pocketgan[android]'" in found.detail
+
+
 AVX512 = "avx2 avx512f avx512bw avx512vl avx512dq"
 
 
