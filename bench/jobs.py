@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from pocketgan.bench.devices.device import Device
-from pocketgan.bench.schema.job import CoolDown, Job, Warmup
+from pocketgan.bench.devices.turn_groups import ALONE
+from pocketgan.bench.schema.job import ClockRegime, CoolDown, Job, JobMode, Provider, Via, Warmup
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceError
@@ -17,12 +17,13 @@ class JobOptions:
     """What every Job of a session has in common (see Job). `entry` restricts it to one entry id.
 
     `iterations` and `rounds` are split evenly over `runs`, rounded up; each run is a process of its own, because what a
-    process is lucky or unlucky with (where its memory lies) is drawn anew in the next one. Mode `sustained` takes
-    `duration_s` instead and one run. With `until`, a share, there are as many more runs (`most_runs` in all) as it
-    takes until the 95 % interval of every entry's median is that narrow on both sides.
+    process is lucky or unlucky with (where its memory lies) is drawn anew in the next one. Modes `sustained` and
+    `camera` take `duration_s` instead and one run. With `until`, a share, there are as many more runs (`most_runs` in
+    all) as it takes until the 95 % interval of every entry's median is that narrow on both sides. Without `via` it is
+    the device's own way.
     """
 
-    mode: Literal["latency", "throughput", "sustained"] = "latency"
+    mode: JobMode = "latency"
     iterations: int = 60
     rounds: int = 12
     warmup: Warmup = field(default_factory=Warmup)
@@ -34,11 +35,14 @@ class JobOptions:
     cool_down: CoolDown | None = None
     until: float | None = None
     most_runs: int = 20
+    via: Via | None = None
+    provider: Provider = "default"
+    clock: ClockRegime = "free"
 
     @property
     def processes(self) -> int:
         """How many runs there are."""
-        return 1 if self.mode == "sustained" else min(self.runs, self.iterations)
+        return 1 if self.mode in ALONE else min(self.runs, self.iterations)
 
 
 def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> list[Entry]:
@@ -63,16 +67,19 @@ def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> li
 
 def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0, component: str | None = None) -> Job:
     """The Job of one run of one entry, or of one of its components."""
-    sustained = options.mode == "sustained"
+    by_seconds = options.mode in ALONE
     return Job(
         bundle=bundle.digest,
         entry=entry_id,
         component=component,
         mode=options.mode,
+        via=options.via or "process",
+        provider=options.provider,
+        clock=options.clock,
         warmup=options.warmup,
-        iterations=None if sustained else -(-options.iterations // options.processes),
-        duration_s=options.duration_s if sustained else None,
-        rounds=1 if sustained else -(-options.rounds // options.processes),
+        iterations=None if by_seconds else -(-options.iterations // options.processes),
+        duration_s=options.duration_s if by_seconds else None,
+        rounds=1 if by_seconds else -(-options.rounds // options.processes),
         run=run,
         threads=options.threads,
         cold_repeats=options.cold_repeats,

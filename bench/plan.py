@@ -83,9 +83,28 @@ class SessionPlan:
         for run in range(self.most_runs):
             if run >= self.runs and not self._goes_on(run):
                 return
-            groups = _by_entry(self._missing(run))
-            # Back to front every second time: no group is always the one that finds the device cool.
-            yield from groups if run % 2 == 0 else reversed(groups)
+            yield from self._groups_of(run)
+        self._say_what_is_undecided()
+
+    def batches(self) -> Iterator[list[list[Work]]]:
+        """The same groups for a device that is handed a whole session at once: those of all planned runs, then of run
+        after run where more are needed."""
+        planned = [group for run in range(self.runs) for group in self._groups_of(run)]
+        if planned:
+            yield planned
+        for run in range(self.runs, self.most_runs):
+            if not self._goes_on(run):
+                return
+            if groups := self._groups_of(run):
+                yield groups
+        self._say_what_is_undecided()
+
+    def _groups_of(self, run: int) -> list[list[Work]]:
+        groups = _by_entry(self._missing(run))
+        # Back to front every second time: no group is always the one that finds the device cool.
+        return groups if run % 2 == 0 else groups[::-1]
+
+    def _say_what_is_undecided(self) -> None:
         if self._until is not None and _more_runs(self.done.values(), self._until):
             console.note(f"not {self._wish} after {self.most_runs} runs; --most-runs allows more")
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pocketgan import console
 from pocketgan.bench.devices.device import Device
+from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.devices.waiting import locked
 from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.journal import Journal, SampleRow
 from pocketgan.bench.plan import SessionPlan
 from pocketgan.bench.schema.result import Result
 from pocketgan.bundle.reader import Bundle, open_bundle
+from pocketgan.errors import DeviceError
 
 
 def measure(
@@ -48,6 +51,8 @@ def measure(
     """
     with ExitStack() as stack:
         opened = _open_all(stack, bundles)
+        if isinstance(device, RemoteDevice) and options.via is None:
+            options = replace(options, via=device.via)
         plan = SessionPlan(opened, device, options)
         stack.enter_context(locked(device, wait_s))
         journal = stack.enter_context(Journal(journal_path))
@@ -56,21 +61,32 @@ def measure(
         session = plan.take_over(journal.results.results, device.describe()) if resume else None
         if plan.done:
             console.note(f"{len(plan.done)} of {plan.planned_runs} runs are in {journal_path} already")
+        if resume and session is None and isinstance(device, RemoteDevice):
+            # The host was cut off before the first result; the device may have gone on.
+            session = device.session_left()
         session = session or new_session()
         with console.progress("measuring", plan.steps) as progress, _saying_where_it_stopped(journal_path):
+
+            def keep(result: Result) -> None:
+                journal.append_result(result)
+                plan.take(result)
+
+            if isinstance(device, RemoteDevice):
+                for batch in plan.batches():
+                    device.run_groups(batch, session=session, tick=progress.advance, keep=keep)
+                return plan.outcome()
             for group in plan.groups():
                 for result in device.run_interleaved(group, session=session, tick=progress.advance):
-                    journal.append_result(result)
-                    plan.take(result)
+                    keep(result)
         return plan.outcome()
 
 
 @contextmanager
 def _saying_where_it_stopped(path: Path) -> Iterator[None]:
-    """Say, when the user stops it, where the runs so far are."""
+    """Say, when the user stops it or the device is lost, where the runs so far are."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DeviceError):
         console.note(f"{path} holds the runs that were complete; --resume goes on from there")
         raise
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
-import itertools
-import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from pocketgan.bench.devices.cool_down import wait_until_cool
 from pocketgan.bench.devices.device import Tick
 from pocketgan.bench.devices.host import conditions, describe_host
+from pocketgan.bench.devices.lock import device_lock
 from pocketgan.bench.devices.recording import Recording, recording, take
+from pocketgan.bench.devices.turn_groups import turn_groups
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.runners.process import STALL_TIMEOUT_S, Event, run_plan
 from pocketgan.bench.runners.protocol import Plan, WarmupPlan
@@ -27,8 +24,7 @@ from pocketgan.bench.schema.job import CoolDown, Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
-from pocketgan.errors import DeviceBusyError, DeviceError, storage_errors
-from pocketgan.files import cache_folder
+from pocketgan.errors import DeviceError
 from pocketgan.scratch import scratch_folder
 from pocketgan.targets import RUNTIMES, runs_on_host
 
@@ -68,24 +64,9 @@ class LocalDevice:
         """Entries of a runtime that is installed and whose target computes on a CPU."""
         return entry.runtime in self.runtimes and runs_on_host(entry.target, entry.runtime)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """See Device. The kernel releases the lock when its owner dies, so none goes stale."""
-        folder = self._lock_folder or cache_folder()
-        path = folder / f"{self.name}.lock"
-        with storage_errors(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DeviceBusyError(self.name, _owner(os.read(descriptor, 32).decode(errors="replace"))) from None
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
-            yield
-        finally:
-            os.close(descriptor)
+    def lock(self) -> AbstractContextManager[None]:
+        """See Device."""
+        return device_lock(self.name, self._lock_folder)
 
     def run(self, bundle: Bundle, job: Job) -> Result:
         """See Device."""
@@ -95,11 +76,13 @@ class LocalDevice:
         self, work: Sequence[tuple[Bundle, Job]], *, session: str = "", tick: Tick | None = None
     ) -> list[Result]:
         """See Device. Jobs of one runtime take turns where they ask for the same rounds."""
+        _must_be_here([job for _, job in work])
         report = tick or _silent
         device = self.describe()
         with scratch_folder() as folder:
             runs = [recording(bundle, job, Path(folder) / str(index)) for index, (bundle, job) in enumerate(work)]
-            for group in _groups(runs):
+            for numbers in turn_groups([(run.entry, run.job) for run in runs]):
+                group = [runs[number] for number in numbers]
                 for run in group:
                     self._measure_fresh(run)
                 self._measure_frames([run for run in group if not run.failed], report)
@@ -179,29 +162,22 @@ class LocalDevice:
                 run.fail(str(problem))
 
 
-def _owner(written: str) -> str:
-    """The process that has the lock, which wrote its number there: by its command, where the system tells it."""
-    number = written.strip()
-    called = "another pocketgan"
-    try:
-        words = psutil.Process(int(number)).cmdline()[1:]
-        # Options may hold what is nobody's business, such as a database's password.
-        plain = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
-        called = " ".join([Path(plain[0]).name, *plain[1:3]]) if plain else called
-    except (ValueError, psutil.Error):
-        pass
-    return f"{called} (process {number or 'unknown'})"
+def _must_be_here(jobs: Sequence[Job]) -> None:
+    """Refuse what only a phone or a browser has.
 
-
-def _groups(runs: list[Recording]) -> list[list[Recording]]:
-    """Runs that one subprocess takes: same runtime, and jobs that differ in nothing but the model. A sustained run
-    heats the host for what comes after it, so that each has its own."""
-    groups: dict[tuple[str, str], list[Recording]] = {}
-    for index, run in enumerate(runs):
-        rule = run.job.model_dump_json(exclude={"bundle", "entry"})
-        alone = str(index) if run.job.mode == "sustained" else ""
-        groups.setdefault((run.entry.runtime, rule + alone), []).append(run)
-    return list(groups.values())
+    Raises:
+        DeviceError: a job asks for it.
+    """
+    for job in jobs:
+        asked = {
+            f"mode {job.mode}": job.mode in TASKS,
+            f"way to run via {job.via}": job.via == "process",
+            f"provider {job.provider}": job.provider == "default",
+            f"{job.clock} clock": job.clock == "free",
+        }
+        for what, there in asked.items():
+            if not there:
+                raise DeviceError(f"this computer has no {what}; choose a device that has it: pocketgan devices")
 
 
 def _silent(count: int, detail: str) -> None:

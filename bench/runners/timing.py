@@ -39,19 +39,35 @@ class Loaded:
 
 def warm_up(channel: Channel, model: Loaded, rule: WarmupPlan) -> None:
     """Run frames until the rule (job.Warmup) is met; sends `warmed`."""
-    started = time.perf_counter_ns()
+
+    def frame() -> int:
+        time_ns = sum(_frame(model, 0)[1:4])
+        channel.beat()
+        return time_ns
+
+    iterations, spent, steady = until_warm(rule, frame, time.perf_counter_ns)
+    channel.send("warmed", model=model.index, iterations=iterations, duration_ns=spent, steady=steady)
+
+
+def until_warm(rule: WarmupPlan, frame: Callable[[], int], clock: Callable[[], int]) -> tuple[int, int, bool]:
+    """Run frames until the rule (job.Warmup) is met.
+
+    Args:
+        frame: runs one frame and returns its nanoseconds. clock: nanoseconds now.
+    Returns:
+        How many frames ran, the nanoseconds that they took in all, and whether the device was steady then.
+    """
+    started = clock()
     end = started + int(rule.timeout_s * 1e9)
     times: list[int] = []
     steady = rule.timeout_s <= 0
-    while len(times) < rule.iterations or not (steady or time.perf_counter_ns() >= end):
-        times.append(sum(_frame(model, 0)[1:4]))
-        channel.beat()
+    while len(times) < rule.iterations or not (steady or clock() >= end):
+        times.append(frame())
         # Looked at once a window: with every frame anew, chance would find two windows alike.
         if len(times) % rule.window == 0 and len(times) >= 2 * rule.window:
             before, last = (median(part) for part in (times[-2 * rule.window : -rule.window], times[-rule.window :]))
             steady = steady or abs(before - last) <= rule.tolerance * last
-    spent = time.perf_counter_ns() - started
-    channel.send("warmed", model=model.index, iterations=len(times), duration_ns=spent, steady=steady)
+    return len(times), clock() - started, steady
 
 
 def turns(models: int, rounds: int) -> list[list[int]]:
@@ -65,15 +81,20 @@ def turns(models: int, rounds: int) -> list[list[int]]:
     return orders
 
 
+def frames_of_rounds(iterations: int, rounds: int) -> list[int]:
+    """How many frames each round has: as equal as can be, the first ones one more; never a round without any."""
+    rounds = min(rounds, iterations)
+    return [iterations // rounds + (number < iterations % rounds) for number in range(rounds)]
+
+
 def take_turns(channel: Channel, models: list[Loaded], plan: Plan) -> list[str]:
     """Let the models take turns; sends `frames` after each turn. Returns notes on the threads used."""
-    rounds = min(plan.rounds, plan.iterations)
-    counts = [plan.iterations // rounds + (number < plan.iterations % rounds) for number in range(rounds)]
+    counts = frames_of_rounds(plan.iterations, plan.rounds)
     turn = _overlapping if plan.task == "overlap" else _one_by_one
     gc.collect()
     gc.disable()
     all_s = main_s = 0.0
-    for number, order in enumerate(turns(len(models), rounds)):
+    for number, order in enumerate(turns(len(models), len(counts))):
         for position in order:
             model = models[position]
             if len(models) > 1:

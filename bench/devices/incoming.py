@@ -1,0 +1,207 @@
+"""What comes back from a device that is elsewhere: its results.jsonl as it grows, no line of it believed unseen."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from pocketgan.bench.devices.soundness import Asked, Fault, faults, turn_faults
+from pocketgan.bench.schema.job import SCHEMA_VERSION, Job
+from pocketgan.bench.schema.result import DeviceInfo, Result
+from pocketgan.bench.schema.session import Beat, End
+from pocketgan.errors import DeviceError
+
+# Ten minutes of frames of a millisecond take 60 MB.
+LONGEST_LINE = 256 << 20
+_LONGEST_ERROR, _MOST_ERRORS = 500, 20
+_LONGEST_NAME = 256
+
+
+class Incoming:
+    """The answers to the groups of one session.
+
+    Args:
+        session: its name. groups: what was asked, in order. device: what the host knows of the device.
+    Attributes:
+        results: what came, by the number of its job (counted through all groups); what does not hold of one is in its
+            errors, and its frames are left out.
+        faults: kinds of what did not hold, by the same number. strays: of lines that belong to no job.
+        offset: bytes that were taken in. lines: how many whole lines. ended: whether the last line came; `error` is
+            what it says.
+        beat: the latest one.
+    """
+
+    def __init__(self, session: str, groups: Sequence[Sequence[Asked]], device: DeviceInfo) -> None:
+        self._session = session
+        self._asked = [asked for group in groups for asked in group]
+        self._group = [number for number, group in enumerate(groups) for _ in group]
+        self._device = device
+        self._half = b""
+        self.results: dict[int, Result] = {}
+        self.faults: dict[int, list[Fault]] = {}
+        self.strays: list[Fault] = []
+        self.offset = 0
+        self.lines = 0
+        self.ended = False
+        self.error: str | None = None
+        self.beat: Beat | None = None
+
+    def feed(self, data: bytes, elapsed_ns: int | None = None) -> list[int]:
+        """Take in what the file holds beyond `offset`; a last line that is not whole waits for its rest.
+
+        Args:
+            elapsed_ns: see `soundness.faults`.
+        Returns:
+            The numbers of the jobs whose results came.
+        Raises:
+            DeviceError: a line without an end.
+        """
+        self.offset += len(data)
+        *whole, self._half = (self._half + data).split(b"\n")
+        if len(self._half) > LONGEST_LINE:
+            raise DeviceError(f"device {self._device.name} sent a line without an end; what came is no results.jsonl")
+        came = []
+        for line in whole:
+            self.lines += 1
+            number = self._take(line, elapsed_ns)
+            if number is not None:
+                came.append(number)
+        return came
+
+    def _take(self, line: bytes, elapsed_ns: int | None) -> int | None:
+        value = _json(line)
+        kind = value.get("record") if isinstance(value, dict) else None
+        try:
+            if kind == "result":
+                return self._take_result(value, elapsed_ns)
+            if kind == "beat":
+                beat = Beat.model_validate(value, extra="ignore")
+                self.beat = beat.model_copy(update={"detail": _plain(beat.detail)})
+            elif kind == "end":
+                self.error, self.ended = _plain(End.model_validate(value, extra="ignore").error), True
+            elif not isinstance(kind, str):
+                self._stray("line", "is no record")
+        except ValidationError as problem:
+            self._stray("line", f"is a broken {kind} record: {_first(problem)}")
+        return None
+
+    def _take_result(self, value: dict[str, Any], elapsed_ns: int | None) -> int | None:
+        del value["record"]
+        session, job = value.get("session"), self._job(value.get("job"))
+        if session != self._session:
+            self._stray("session", "is of another session")
+            return None
+        number = next((i for i, asked in enumerate(self._asked) if asked.job == job), None)
+        if number is None:
+            self._stray("job", "is of a Job that was not asked")
+            return None
+        if number in self.results:
+            self._stray("repeated", "is of a Job that was answered before; the first answer counts")
+            return None
+        try:
+            result = Result.model_validate(value, extra="ignore" if _later(value) else "forbid")
+        except ValidationError as problem:
+            found = [Fault("line", f"what the device gave is no result: {_first(problem)}")]
+            self._keep(number, empty_result(self._session, self._asked[number], self._device), found)
+            return number
+        found = faults(result, self._asked[number], elapsed_ns)
+        turned_with = [
+            other
+            for i, other in self.results.items()
+            if self._group[i] == self._group[number] and other.process == self._process(result) and other.frames
+        ]
+        ours = self._ours(result, self._asked[number])
+        self._keep(number, ours, found or (turn_faults(result, turned_with) if result.frames else []))
+        return number
+
+    def _keep(self, number: int, result: Result, found: list[Fault]) -> None:
+        if found:
+            errors = [*result.errors, *(fault.line for fault in found)]
+            result = result.model_copy(update={"frames": [], "errors": list(dict.fromkeys(errors))})
+        self.results[number], self.faults[number] = result, found
+
+    def _ours(self, result: Result, asked: Asked) -> Result:
+        """With what the host knows better: the device, and names of processes that no other session has."""
+        device = self._device.model_copy(update={"simulated": self._device.simulated or result.device.simulated})
+        errors = [plain for error in result.errors[:_MOST_ERRORS] if (plain := _plain(error))]
+        return result.model_copy(
+            update={
+                "schema_version": SCHEMA_VERSION,
+                "device": device,
+                "process": self._process(result),
+                "parity": result.parity if asked.has_reference else None,
+                "parity_after": result.parity_after if asked.has_reference else None,
+                "delegation": result.delegation or asked.delegation,
+                "errors": errors or (["the device gave an error without words"] if result.errors else []),
+            }
+        )
+
+    def _process(self, result: Result) -> str:
+        return f"{self._session} {result.process}" if result.process else ""
+
+    def _job(self, value: Any) -> Job | None:
+        try:
+            return Job.model_validate(value, extra="ignore" if _later(value) else "forbid")
+        except ValidationError:
+            return None
+
+    def _stray(self, kind: Any, line: str) -> None:
+        self.strays.append(Fault(kind, f"line {self.lines} {line}"))
+
+
+def empty_result(session: str, asked: Asked, device: DeviceInfo) -> Result:
+    """The Result of a Job that gave nothing."""
+    return Result(
+        session=session,
+        job=asked.job,
+        bundle_name=asked.bundle_name,
+        device=device,
+        runtime=asked.runtime,
+        runtime_version="",
+        app_build="release",
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def session_of(lines: bytes) -> str | None:
+    """Name of the session whose results these lines are; None where they hold none."""
+    for line in lines.split(b"\n")[:-1]:
+        value = _json(line)
+        name = value.get("session") if isinstance(value, dict) and value.get("record") == "result" else None
+        if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable():
+            return name
+    return None
+
+
+def _json(line: bytes) -> Any:
+    """None where it is none."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _later(value: Any) -> bool:
+    """Whether a later minor version of the schema wrote it, whose new fields are left out."""
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if not isinstance(version, str) or not re.fullmatch(r"1\.[0-9]{1,4}", version):
+        return False  # validation says what is wrong with it
+    return int(version[2:]) > int(SCHEMA_VERSION[2:])
+
+
+def _plain(text: str | None) -> str | None:
+    """One line of printable characters, not endless: terminals obey others."""
+    if text is None:
+        return None
+    printable = "".join(character if character.isprintable() else " " for character in text[: 2 * _LONGEST_ERROR])
+    return " ".join(printable.split())[:_LONGEST_ERROR]
+
+
+def _first(problem: ValidationError) -> str:
+    first = problem.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'the record'}: {first['msg']}"[:_LONGEST_ERROR]
