@@ -148,7 +148,7 @@ class Adb:
             DeviceError: it is no address, or the phone does not know this computer.
             OutOfReachError: nothing answers there.
         """
-        if not _ADDRESS.fullmatch(address):
+        if not is_address(address):
             raise DeviceError(f"{address!r} is no address of a phone: HOST:PORT, such as 192.168.1.20:5555")
         told = self.ask("connect", address, timeout_s=_START_S).text.strip()
         if told.startswith(("connected to", "already connected to")):
@@ -168,7 +168,7 @@ class Adb:
         Raises:
             DeviceError: this adb is too old for it, or the phone refuses.
         """
-        if not _ADDRESS.fullmatch(address):
+        if not is_address(address):
             raise DeviceError(f"{address!r} is no address of a phone: HOST:PORT, such as 192.168.1.20:37215")
         if not self.pairs:
             raise DeviceError(self._how_to_pair())
@@ -207,6 +207,11 @@ def find_adb() -> Adb:
     raise DeviceError(HOW_TO_GET_ADB)
 
 
+def is_address(serial: str) -> bool:
+    """Whether it is HOST:PORT, by which adb reaches phones over Wi-Fi."""
+    return _ADDRESS.fullmatch(serial) is not None
+
+
 def parse_devices(told: str) -> list[Listed]:
     """The phones of an `adb devices -l`."""
     phones = []
@@ -233,7 +238,7 @@ def choose_phone(adb: Adb, name: str | None = None) -> Listed:
     if name is None:
         return _only(phones)
     found = _named(phones, name)
-    if not found and _ADDRESS.fullmatch(name):
+    if not found and is_address(name):
         adb.connect(name)
         found = _named(adb.phones(), name)
     if not found:

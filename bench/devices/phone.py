@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from pocketgan.bench.devices.adb import QUESTION_S, Adb, Answer
+from pocketgan.bench.devices.adb import QUESTION_S, Adb, Answer, is_address
 from pocketgan.bench.devices.adb_problems import FULL, adb_error, first_line, full_error
+from pocketgan.bench.devices.transport import OutOfReachError
 from pocketgan.errors import DeviceError
 
 # Slow USB 2 through a hub: what a push may take at least.
 _SLOWEST_BYTES_PER_S = 1e6
 _INSTALL_S = 300.0
+_CONNECT_S = 5.0
 # Behind everything that a command wrote: adb 29 ends with 0 when the phone is unplugged in the middle of its output.
 _END = re.compile(rb"\n\[pocketgan (\d+)\]\n\Z")
 _REFUSALS = {
@@ -56,7 +59,7 @@ class Phone:
         answer = self._ask("shell", "-T", "-n", command, timeout_s=timeout_s)
         end = _END.search(answer.out)
         if end is None:
-            raise adb_error(self.serial, answer.error, "a command")
+            raise self._trouble(answer.error, "a command")
         return Answer(int(end[1]), answer.out[: end.start()], answer.error)
 
     def check(self, *words: str, timeout_s: float = QUESTION_S) -> str:
@@ -81,6 +84,11 @@ class Phone:
         """
         self.check("mkdir", "-p", folder)  # adb takes several sources to a folder that is there alone
         self._copy("push", *(str(source.absolute()) for source in sources), f"{folder}/", bytes_in_all=bytes_in_all)
+
+    def push_content(self, source: Path, folder: str, *, bytes_in_all: int) -> None:
+        """As `push`, of everything in the folder `source`."""
+        self.check("mkdir", "-p", folder)
+        self._copy("push", f"{source.absolute()}/.", f"{folder}/", bytes_in_all=bytes_in_all)
 
     def pull(self, path: str, target: Path, *, bytes_in_all: int) -> None:
         """Copy a file or folder of the phone to `target`."""
@@ -124,10 +132,18 @@ class Phone:
     def _copy(self, verb: str, *words: str, bytes_in_all: int) -> None:
         answer = self._ask(verb, *words, timeout_s=60 + bytes_in_all / _SLOWEST_BYTES_PER_S)
         if answer.code:
-            # adb 29 tells of trouble on standard output, 36 on standard error; it may have met the fault in any file.
-            raise adb_error(
-                self.serial, f"{answer.error}\n{answer.text}", f"{verb} {words[-1 if verb == 'push' else 0]}"
-            )
+            # adb 29 tells of trouble on standard output, 36 on standard error.
+            on_the_phone = words[-1 if verb == "push" else 0]
+            raise self._trouble(f"{answer.error}\n{answer.text}", f"{verb} {on_the_phone}")
+
+    def _trouble(self, told: str, doing: str) -> DeviceError:
+        """The error that adb's words stand for. A phone on Wi-Fi is connected to again, for whoever asks it next: a
+        server that was started anew does not know it, as it knows those on USB."""
+        error = adb_error(self.serial, told, doing)
+        if isinstance(error, OutOfReachError) and is_address(self.serial):
+            with contextlib.suppress(DeviceError):
+                self.adb.ask("connect", self.serial, timeout_s=_CONNECT_S)
+        return error
 
     def _ask(self, *words: str, timeout_s: float) -> Answer:
         return self.adb.ask("-s", self.serial, *words, timeout_s=timeout_s)

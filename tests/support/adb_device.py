@@ -95,6 +95,7 @@ class SimulatedPhone:
             path = self.at(name) if name.startswith("/") else self.root / "state" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        self.received: list[str] = []
         self._wires: list[Wire] = []
         self._port = 0
         self.plug_in()
@@ -103,6 +104,8 @@ class SimulatedPhone:
     def __exit__(self, *_: object) -> None:
         self.unplug()
         self._end_processes()
+
+    # Paths of the files that were pushed and came whole, in order: `received`.
 
     @property
     def serial(self) -> str:
@@ -261,6 +264,7 @@ class SimulatedPhone:
         if problem:
             _refuse(stream, problem)
         else:
+            self.received.append(name)
             stream.send(b"OKAY" + bytes(4))
 
     def _give_file(self, stream: Stream, path: Path) -> None:
