@@ -224,6 +224,9 @@ def _counted(frames: Sequence[Frame], job: Job) -> list[Fault]:
     asked_ns = (job.duration_s or 0) * NS_PER_S
     if frames[-1].start_ns - frames[0].start_ns > asked_ns:
         return [Fault("count", f"its frames go on beyond the {job.duration_s:g} s that were asked for")]
+    shown = [frame for frame in frames if frame.display_ns is not None]
+    if len(shown) == 1:
+        return [Fault("count", "only one of its frames was shown, which makes no frame rate")]
     if job.mode == "sustained" and _end(frames[-1]) - frames[0].start_ns < LEAST_SHARE_OF_TIME * asked_ns:
         return [Fault("count", f"its frames end before the {job.duration_s:g} s that were asked for")]
     return []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pocketgan.bench.schema.result import DeviceInfo
+from pocketgan.bench.schema.job import Job
+from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.targets import RUNTIMES
 
 ROLES = {
@@ -76,6 +77,20 @@ def significant(value: float, digits: int = 3) -> str:
         magnitude *= 10
         decimals += 1
     return f"{value:,.{decimals}f}"
+
+
+def ways(job: Job) -> list[str]:
+    """How a device that is elsewhere carried a job out, where it is not the usual."""
+    told = [f"via {job.via}"] if job.via != "process" else []
+    told += [f"provider {job.provider}"] if job.provider != "default" else []
+    return told + ([f"{job.clock} clock"] if job.clock != "free" else [])
+
+
+def camera_notes(result: Result) -> list[str]:
+    """What a rate of frames on a screen must not be read without."""
+    told = [f"{plural(result.dropped_frames, 'frame')} dropped"] if result.dropped_frames else []
+    estimated = any(frame.display_estimated for frame in result.frames)
+    return [*told, "estimated: the system does not tell when frames are shown"] if estimated else told
 
 
 def fps(value: float) -> str:

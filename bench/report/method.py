@@ -81,6 +81,7 @@ def _rule(item: Measurement) -> str:
     job = item.result.job
     length = labels.plural(job.iterations, "frame") if job.iterations is not None else f"{job.duration_s:g} s"
     units = "" if job.compute_units == "all" else f", compute units {job.compute_units}"
+    units += "".join(f", {way}" for way in labels.ways(job))
     turns = ""
     if job.iterations is not None:
         rounds, processes = labels.plural(job.rounds, "round"), labels.plural(item.runs, "process")
