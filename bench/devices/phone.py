@@ -69,6 +69,12 @@ class Phone:
             raise self.refusal(answer, words[0])
         return answer.text
 
+    def run(self, script: str, doing: str) -> None:
+        """Run a script that must succeed."""
+        answer = self.script(script)
+        if answer.code:
+            raise self.refusal(answer, doing)
+
     def refusal(self, answer: Answer, doing: str) -> DeviceError:
         """The error of a command that failed on the phone."""
         told = answer.error or answer.text

@@ -58,16 +58,21 @@ class PhoneState:
     thermal: Thermal
 
     @property
-    def warnings(self) -> list[str]:
-        """What would spoil a measurement now, and what to do."""
-        state = self.conditions
+    def spoils(self) -> list[str]:
+        """What makes a measurement worthless, whoever asks for it, and what to do."""
         found = []
         if self.battery.forged:
             found.append("what its battery says is simulated: adb shell dumpsys battery reset")
         if self.thermal.forged:
             found.append("its thermal status is simulated: adb shell cmd thermalservice reset")
-        if state.power_save:
+        if self.conditions.power_save:
             found.append("its battery saver is on: turn it off before measuring")
+        return found
+
+    @property
+    def warnings(self) -> list[str]:
+        """What spoils a measurement, and what may, and what to do."""
+        state, found = self.conditions, self.spoils
         if state.thermal_state not in (None, "nominal"):
             found.append(f"it is warm ({state.thermal_state}): let it cool before measuring")
         if state.battery_percent is not None and state.battery_percent < LOW_BATTERY_PERCENT and not state.charging:
