@@ -9,6 +9,7 @@
 #include "conditions.h"
 #include "file_content.h"
 #include "json.h"
+#include "named_files.h"
 #include "picture.h"
 #include "problem.h"
 
@@ -71,6 +72,22 @@ int sha256_of(const Words& words) {
     return 0;
 }
 
+// FOLDER MODEL [FILE...]: an entry's model and its other files, as paths in a bundle; prints what is wrong with them.
+int named_files_of(const Words& words) {
+    Component component;
+    component.entry_point = words.at(1);
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        const auto size = std::filesystem::file_size(std::filesystem::path(words[0]) / words[i]);
+        component.files.push_back({words[i], static_cast<std::int64_t>(size), ""});
+    }
+    try {
+        must_name_own_files(words.at(0), component);
+    } catch (const Problem& problem) {
+        std::puts(problem.what());
+    }
+    return 0;
+}
+
 }  // namespace
 }  // namespace pocketgan::checks
 
@@ -80,9 +97,10 @@ int main(int count, char** words) {
         const char* name;
         int (*run)(const Words&);
     };
-    static constexpr Check checks[] = {{"conformance", conformance},  {"loop", loop_cost},    {"tensor", tensor_of},
-                                       {"picture", picture_of},       {"convert", converted}, {"json", json_of},
-                                       {"conditions", conditions_of}, {"sha256", sha256_of}};
+    static constexpr Check checks[] = {
+        {"conformance", conformance},  {"loop", loop_cost},    {"tensor", tensor_of},
+        {"picture", picture_of},       {"convert", converted}, {"json", json_of},
+        {"conditions", conditions_of}, {"sha256", sha256_of},  {"named", named_files_of}};
     try {
         for (const Check& check : checks) {
             if (count > 1 && std::strcmp(words[1], check.name) == 0) return check.run(Words(words + 2, words + count));

@@ -11,6 +11,7 @@
 #include "bundle.h"
 #include "child.h"
 #include "clock.h"
+#include "named_files.h"
 #include "problem.h"
 #include "recording.h"
 
@@ -101,6 +102,7 @@ class Work {
             stop_if_asked();
             beat(run, 0);
         });
+        must_name_own_files(bundle.folder, component_of(entry, job.component));
     }
 
     void measure_frames(std::vector<Recording>& all) {
