@@ -115,7 +115,7 @@ class Following:
             return
         self._deaths += 1
         if self._deaths >= MOST_DEATHS:
-            raise DeviceError(f"{why}, {self._deaths} times in a row, before it measured anything")
+            raise DeviceError(f"{why}, {self._deaths} times in a row, before it measured anything; its log tells why")
         first, *rest = self.pending
         if len(first) > 1:
             self.pending = [*([number] for number in first), *rest]

@@ -19,7 +19,7 @@ from pocketgan.errors import DeviceError
 # Ten minutes of frames of a millisecond take 60 MB.
 LONGEST_LINE = 256 << 20
 _LONGEST_ERROR, _MOST_ERRORS = 500, 20
-_LONGEST_NAME = 256
+_LONGEST_NAME = 128
 
 
 class Incoming:
@@ -83,7 +83,8 @@ class Incoming:
                 beat = Beat.model_validate(value, strict=True, extra="ignore")
                 self.beat = beat.model_copy(update={"detail": _plain(beat.detail)})
             elif kind == "end":
-                self.error, self.ended = _plain(End.model_validate(value, strict=True, extra="ignore").error), True
+                error = End.model_validate(value, strict=True, extra="ignore").error
+                self.error, self.ended = None if error is None else _plain(error) or "no reason given", True
             elif not isinstance(kind, str):
                 self._stray("line", "is no record")
         except ValidationError as problem:
@@ -133,6 +134,7 @@ class Incoming:
             update={
                 "schema_version": SCHEMA_VERSION,
                 "device": device,
+                "runtime_version": _plain(result.runtime_version),
                 "process": self._process(result),
                 "parity": result.parity if asked.has_reference else None,
                 "parity_after": result.parity_after if asked.has_reference else None,
@@ -142,7 +144,8 @@ class Incoming:
         )
 
     def _process(self, result: Result) -> str:
-        return f"{self._session} {result.process}" if result.process else ""
+        process = _plain(result.process)
+        return f"{self._session} {process}" if process else ""
 
     def _stray(self, kind: Any, line: str) -> None:
         self.strays.append(Fault(kind, f"line {self.lines} {line}"))
@@ -200,10 +203,8 @@ def _later(value: Any) -> bool:
     return int(version[2:]) > int(SCHEMA_VERSION[2:])
 
 
-def _plain(text: str | None) -> str | None:
+def _plain(text: str) -> str:
     """One line of printable characters, not endless: terminals obey others."""
-    if text is None:
-        return None
     printable = "".join(character if character.isprintable() else " " for character in text[: 2 * _LONGEST_ERROR])
     return " ".join(printable.split())[:_LONGEST_ERROR]
 
