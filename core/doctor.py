@@ -57,7 +57,7 @@ def findings() -> list[Finding]:
     everything.append(bf16_training())
     everything += [_target(facts) for facts in TARGETS.values()]
     everything += [_runtime(runtime) for runtime in RUNTIMES.values()]
-    everything.append(phones())
+    everything += [phones(), phone_runner()]
     pair = _pair_problem()
     everything.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
     return everything
@@ -152,8 +152,19 @@ def phones() -> Finding:
     except DeviceError as problem:
         return Finding(what, False, str(problem), optional=True)
     pairs = "" if adb.pairs else "; it cannot pair over Wi-Fi, which adb 30 and newer can"
-    detail = f"adb {version} ({adb.path}){pairs}; pocketgan devices lists them; measuring on them is not there yet"
-    return Finding(what, True, detail, optional=True)
+    return Finding(what, True, f"adb {version} ({adb.path}){pairs}; pocketgan devices lists them", optional=True)
+
+
+def phone_runner() -> Finding:
+    """Whether there is what measures in a phone's shell."""
+    from pocketgan.bench.devices.phone_runner import find_runner
+
+    what = "measure in an Android phone's shell"
+    try:
+        runner = find_runner()
+    except DeviceError as problem:
+        return Finding(what, False, str(problem), optional=True)
+    return Finding(what, True, f"the native runner for {runner.abi} ({runner.program})", optional=True)
 
 
 def _pair_problem() -> str | None:

@@ -30,6 +30,8 @@ class AndroidDevice(RemoteDevice):
     """
 
     via: Via = "shell"
+    # Each look starts a few processes on the phone that is being measured.
+    poll_s = 2.0
 
     def __init__(self, phone: Phone, runner: PhoneRunner, **options: Any) -> None:
         process = ShellProcess(lambda folder: runner.command(folder, self.describe()))

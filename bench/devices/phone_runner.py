@@ -18,7 +18,7 @@ VARIABLE = "POCKETGAN_RUNNER"
 FOLDER = "/data/local/tmp/pocketgan/runner"
 PROGRAM, LIBRARY = "pocketgan-runner", "libonnxruntime.so"
 HOW_TO_GET_IT = (
-    f"measuring in a phone's shell needs the native runner, built for the phone (docs/android.md); name the folder that "
+    "measuring in a phone's shell needs the native runner, built for the phone (docs/android.md): name the folder that "
     f"holds {PROGRAM} and {LIBRARY} in {VARIABLE}"
 )
 # e_machine of the ELF header, as Android calls the instruction set.

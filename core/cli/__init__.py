@@ -27,7 +27,7 @@ from pocketgan.errors import PocketganError, storage_errors
 
 _ABOUT = """Compress image-to-image GANs, export them for iPhone and Android, and measure frame rates.
 
-Frame rates are those of this computer so far, which is no phone.
+Frame rates are those of this computer, which is no phone, or with --device android those of a phone's shell.
 """
 app = typer.Typer(
     name="pocketgan",

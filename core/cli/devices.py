@@ -41,9 +41,9 @@ def devices(
     code: Annotated[str | None, typer.Option("--code", help="The six digits of --pair.")] = None,
     json: Json = False,
 ) -> None:
-    """List this computer with its runtimes, and the Android phones that it sees.
+    """List what can measure: this computer, and phones.
 
-    Phones are seen through adb, and not measured yet.
+    Android phones are seen through adb; `pocketgan bench --device android:SERIAL` measures in their shell.
     """
     from pocketgan.bench.devices import all_devices
     from pocketgan.bench.devices.adb import find_adb
@@ -135,7 +135,7 @@ def _text(phones: list[SeenPhone], problem: str | None) -> str:
             console.table(columns, [_row(phone) for phone in phones]),
             "",
             *trouble,
-            "phones are seen here and not measured yet; local is this computer",
+            "measure in a phone's shell: pocketgan bench BUNDLE --device android:SERIAL; local is this computer",
         ]
     )
 

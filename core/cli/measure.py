@@ -73,7 +73,8 @@ def bench(
     """Measure bundles: frame times, loads, memory.
 
     Entries of the same id take turns, so that they compare. They run on this computer, which is no phone: its figures
-    compare models with each other, and a phone has other ones. With --min-fps or --max-ms each gets a verdict: PASS
+    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's shell.
+    With --min-fps or --max-ms each gets a verdict: PASS
     (exit code 0), TOO SLOW (1) or NOISY (3).
     """
     from pocketgan import api
@@ -213,7 +214,13 @@ def _devices(rows: Sequence[Measured]) -> list[DeviceInfo]:
 
 
 def _machine(info: DeviceInfo) -> dict[str, Any]:
-    return {"processor": info.cpu, "cores": info.cores, "system": info.os, "phone": info.kind != "local"}
+    return {
+        "processor": info.cpu,
+        "cores": info.cores,
+        "system": info.os,
+        "phone": info.kind != "local",
+        "simulated": info.simulated,
+    }
 
 
 def _bench_text(rows: Sequence[Measured], out: Path) -> str:
@@ -241,8 +248,9 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
         return f"{budget_line(held)}{more}"
 
     def machine(info: DeviceInfo) -> str:
-        no_phone = ": no phone" if info.kind == "local" else ""
-        return f"{device_name(info)}, {plural(info.cores, 'core')}, {info.os}{no_phone}"
+        no_phone = ": simulated, no phone" if info.simulated else ": no phone" if info.kind == "local" else ""
+        model = "" if info.kind == "local" else f" ({info.model}, {info.cpu})"
+        return f"{device_name(info)}{model}, {plural(info.cores, 'core')}, {info.os}{no_phone}"
 
     problems = [f"{row.bundle} {row.entry}: {problem}" for row in rows for problem in row.errors]
     return "\n".join(

@@ -19,6 +19,7 @@ from native_runner import build, library, why_not_buildable
 
 from pocketgan.bench.devices import find_device
 from pocketgan.bench.devices.adb import Adb
+from pocketgan.bench.devices.android_device import AndroidDevice
 from pocketgan.bench.journal import read_results
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -41,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def use(adb: Adb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pocketgan.bench.devices.android_device.find_adb", lambda: adb)
-    monkeypatch.setattr("pocketgan.bench.devices.remote.POLL_S", 0.05)
+    monkeypatch.setattr(AndroidDevice, "poll_s", 0.05)
 
 
 @pytest.fixture
@@ -69,6 +70,10 @@ def test_bench_on_a_phone_from_one_command(
     bundles = make_bundle("small"), make_bundle("large", layers=4)
     done = pocketgan("bench", *bundles, "--device", f"android:{phone.serial}", *QUICK, "--out", "r.jsonl")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        f"measured on android:{phone.serial} (Google Pixel 7, Google GS201), 8 cores, Android 13: simulated"
+        in done.stdout
+    )
     results = read_results([tmp_path / "r.jsonl"]).results
     assert [result.bundle_name for result in results] == ["small", "large"]
     for result in results:
