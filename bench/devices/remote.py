@@ -47,6 +47,8 @@ class RemoteDevice(ABC):
 
     # How its Jobs are carried out where nobody says otherwise.
     via: Via = "app"
+    # Seconds between two looks at it.
+    poll_s: float = POLL_S
 
     def __init__(
         self,
@@ -196,7 +198,7 @@ class RemoteDevice(ABC):
             elif self._clock() - heard_at > self._stall_timeout_s:
                 self._reached(self._transport.stop)
                 return f"hung: nothing from it for {self._stall_timeout_s:g} s"
-            self._sleep(POLL_S)
+            self._sleep(self.poll_s)
 
     def _tidy(self, following: Following) -> None:
         """Leave the bundles, which may be asked for again, and nothing else. All is kept: no reason to fail."""
@@ -222,7 +224,7 @@ class RemoteDevice(ABC):
                     raise DeviceError(
                         f"device {self.name} did not come back in {self._reach_timeout_s:g} s: {problem}"
                     ) from problem
-                self._sleep(POLL_S)
+                self._sleep(self.poll_s)
 
     def _one_frame(self, bundle: Bundle, entry: str, component: str | None) -> Job:
         return Job(

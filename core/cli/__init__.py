@@ -13,6 +13,7 @@ from pocketgan.cli import (
     baseline,
     bundles,
     compare,
+    devices,
     doctor,
     history,
     measure,
@@ -26,7 +27,7 @@ from pocketgan.errors import PocketganError, storage_errors
 
 _ABOUT = """Compress image-to-image GANs, export them for iPhone and Android, and measure frame rates.
 
-Frame rates are those of this computer so far, which is no phone.
+Frame rates are those of this computer, which is no phone, or with --device android those of a phone's shell.
 """
 app = typer.Typer(
     name="pocketgan",
@@ -49,7 +50,7 @@ app.command()(models_export.export)
 app.command()(measure.verify)
 app.add_typer(bundles.bundle)
 app.add_typer(baseline.baseline)
-app.command()(measure.devices)
+app.command()(devices.devices)
 app.command()(measure.bench)
 app.command()(compare.compare)
 app.command()(measure.report)

@@ -1,4 +1,4 @@
-"""Commands that measure: bench, devices, verify, report."""
+"""Commands that measure: bench, verify, report."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def bench(
     """Measure bundles: frame times, loads, memory.
 
     Entries of the same id take turns, so that they compare. They run on this computer, which is no phone: its figures
-    compare models with each other, and a phone has other ones. With --min-fps or --max-ms each gets a verdict: PASS
+    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's shell.
+    With --min-fps or --max-ms each gets a verdict: PASS
     (exit code 0), TOO SLOW (1) or NOISY (3).
     """
     from pocketgan import api
@@ -119,21 +120,6 @@ def bench(
         raise typer.Exit(1)
     if verdicts:
         raise typer.Exit(exit_code(worst(verdicts)))
-
-
-def devices(json: Json = False) -> None:
-    """List the devices that can measure, and their runtimes."""
-    from pocketgan.bench.devices import all_devices
-
-    _start(json)
-    described = [(device.describe(), list(device.runtimes)) for device in all_devices()]
-    payload = {"devices": [{**info.model_dump(mode="json"), "runtimes": runtimes} for info, runtimes in described]}
-    rows = [
-        (info.name, info.model, info.os, info.cpu, info.cores, ", ".join(runtimes) or "none")
-        for info, runtimes in described
-    ]
-    table = console.table(("device", "model", "system", "processor", "cores", "runtimes"), rows)
-    console.result(payload, f"{table}\n\nlocal is this computer; phones as devices are not there yet")
 
 
 def verify(
@@ -228,7 +214,13 @@ def _devices(rows: Sequence[Measured]) -> list[DeviceInfo]:
 
 
 def _machine(info: DeviceInfo) -> dict[str, Any]:
-    return {"processor": info.cpu, "cores": info.cores, "system": info.os, "phone": info.kind != "local"}
+    return {
+        "processor": info.cpu,
+        "cores": info.cores,
+        "system": info.os,
+        "phone": info.kind != "local",
+        "simulated": info.simulated,
+    }
 
 
 def _bench_text(rows: Sequence[Measured], out: Path) -> str:
@@ -256,8 +248,9 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
         return f"{budget_line(held)}{more}"
 
     def machine(info: DeviceInfo) -> str:
-        no_phone = ": no phone" if info.kind == "local" else ""
-        return f"{device_name(info)}, {plural(info.cores, 'core')}, {info.os}{no_phone}"
+        no_phone = ": simulated, no phone" if info.simulated else ": no phone" if info.kind == "local" else ""
+        model = "" if info.kind == "local" else f" ({info.model}, {info.cpu})"
+        return f"{device_name(info)}{model}, {plural(info.cores, 'core')}, {info.os}{no_phone}"
 
     problems = [f"{row.bundle} {row.entry}: {problem}" for row in rows for problem in row.errors]
     return "\n".join(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
+from adb_device import SimulatedPhone
+from adb_server import SOURCES, adb_server, program
 
+from pocketgan.bench.devices.adb import Adb
 from pocketgan.bundle.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, Parity, TensorSpec
 from pocketgan.bundle.packing import pack_folder, record_file, write_manifest
 from pocketgan.cli import main
@@ -174,3 +178,32 @@ def pocketgan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
         return subprocess.CompletedProcess(command, int(end.value.code or 0), out.getvalue(), errors.getvalue())
 
     return run
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def adb(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adb]:
+    """A real adb with a server of its own."""
+    path = program(request.param)
+    if path is None:
+        pytest.skip(f"no adb ({request.param}): make android-tools, or pip install 'pocketgan[android]'")
+    with adb_server(path, tmp_path_factory.mktemp("home")) as server:
+        yield server
+
+
+@pytest.fixture
+def no_adb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This computer as it is without adb."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "adbutils" else real(name))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("ANDROID_HOME", raising=False)
+    monkeypatch.delenv("ANDROID_SDK_ROOT", raising=False)
+
+
+@pytest.fixture
+def simulated(adb: Adb, tmp_path: Path) -> Iterator[SimulatedPhone]:
+    """A simulated phone that the real adb is connected to."""
+    with SimulatedPhone(tmp_path / "phone", {"getprop": ""}) as phone:
+        adb.connect(phone.serial)
+        yield phone
+        adb.ask("disconnect", phone.serial)

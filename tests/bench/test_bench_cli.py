@@ -107,6 +107,7 @@ def test_what_cannot_be_measured_ends_with_one_line(
     assert bundle.read_bytes() == before
 
 
+@pytest.mark.usefixtures("no_adb")
 def test_devices_lists_this_host(pocketgan: Command) -> None:
     (device,) = json.loads(pocketgan("devices", "--json").stdout)["devices"]
     assert device["name"] == "local"

@@ -123,6 +123,54 @@ def test_core_ml_is_measured_on_a_mac_alone(monkeypatch, system, detail):
     assert detail in finding.detail
 
 
+def adb_that_says(monkeypatch, folder, version):
+    """The only adb of this computer."""
+    (folder / "adb").write_text(f"#!/bin/sh\necho 'Android Debug Bridge version 1.0.41'\necho 'Version {version}'\n")
+    (folder / "adb").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+@pytest.mark.parametrize(("version", "pairs"), [("29.0.6-debian", False), ("36.0.0-13206524", True)])
+def test_it_says_which_adb_is_there(monkeypatch, tmp_path, version, pairs):
+    adb_that_says(monkeypatch, tmp_path, version)
+    found = doctor.phones()
+    assert (found.ok, found.optional) == (True, True)
+    assert f"adb {version} ({tmp_path / 'adb'})" in found.detail
+    assert ("cannot pair over Wi-Fi" in found.detail) != pairs
+
+
+def test_it_says_how_to_get_adb(monkeypatch, tmp_path):
+    fake_packages(monkeypatch, tmp_path, adbutils=None)
+    for name in ("ANDROID_HOME", "ANDROID_SDK_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = next(f for f in doctor.findings() if f.what == "see Android phones")
+    assert (found.ok, found.optional) == (False, True)
+    assert "pip install 'pocketgan[android]'" in found.detail
+
+
+def elf(machine):
+    """The first bytes of a program for that machine, by the number of the ELF specification."""
+    return b"\x7fELF" + bytes(14) + machine.to_bytes(2, "little") + bytes(44)
+
+
+def test_it_says_whether_there_is_a_runner_for_phones(monkeypatch, tmp_path):
+    monkeypatch.delenv("POCKETGAN_RUNNER", raising=False)
+    found = doctor.phone_runner()
+    assert (found.ok, found.optional) == (False, True)
+    assert "name the folder that holds pocketgan-runner and libonnxruntime.so in POCKETGAN_RUNNER" in found.detail
+    monkeypatch.setenv("POCKETGAN_RUNNER", str(tmp_path))
+    (tmp_path / "pocketgan-runner").write_bytes(elf(183))
+    assert "has no libonnxruntime.so" in doctor.phone_runner().detail
+    (tmp_path / "libonnxruntime.so").write_bytes(elf(62))
+    assert "was built for arm64-v8a, and" in doctor.phone_runner().detail
+    (tmp_path / "libonnxruntime.so").write_bytes(elf(183))
+    assert doctor.phone_runner().ok
+    assert "the native runner for arm64-v8a" in doctor.phone_runner().detail
+    (tmp_path / "pocketgan-runner").write_text("#!/bin/sh\n")
+    assert "is no program or library for Android phones" in doctor.phone_runner().detail
+
+
 AVX512 = "avx2 avx512f avx512bw avx512vl avx512dq"
 
 
