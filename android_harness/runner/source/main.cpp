@@ -61,6 +61,8 @@ Arguments read_arguments(const std::vector<std::string>& words) {
     }
     if (arguments.session.empty()) throw Problem(usage);
     if (arguments.runtime.empty()) arguments.runtime = beside_runner("libonnxruntime.so");
+    // A bare name would be looked for among the system's libraries.
+    if (fs::exists(arguments.runtime)) arguments.runtime = fs::absolute(arguments.runtime);
     if (arguments.out.empty()) arguments.out = arguments.session / "results.jsonl";
     return arguments;
 }
@@ -94,6 +96,10 @@ int main(int count, char** words) {
             const int code = pocketgan::pass_main(arguments);
             std::fflush(nullptr);
             std::_Exit(code);  // a runtime's exit handlers have nothing to add, and have hung
+        }
+        if (!arguments.empty() && arguments.front() == "--help") {
+            std::puts(usage);
+            return 0;
         }
         run_session(arguments);
         return 0;
