@@ -187,13 +187,14 @@ class Measurement(
 
     private fun tell(draft: Draft, done: Long) {
         cancellation.check()
-        progress("${draft.work.bundle.manifest.name} ${draft.work.job.entry}", done)
+        progress(draft.detail, done)
     }
 
     /** A Result in the making. */
     private inner class Draft(val work: Work) {
         private val startedAt = Instant.now().truncatedTo(ChronoUnit.SECONDS)
         private val errors = ArrayList<String>()
+        val detail = "${work.bundle.manifest.name} ${work.job.entry}"
         var model: TimedModel? = null
         var runtimeVersion = ""
         var coolDown: CooledDown? = null
