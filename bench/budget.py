@@ -32,9 +32,9 @@ def limit_ms(min_fps: float | None = None, max_ms: float | None = None) -> float
 def frame_interval(result: Result, confidence: float) -> Interval:
     """A frame's time in milliseconds, with its interval: what 1000 / FPS is.
 
-    The median of frames that come one by one; the mean of frames that overlap; in a sustained run the median of its
-    slowest level, because a budget that holds until the device is warm does not hold. Edits that were composed of few
-    frames are all alike, so that their interval is their whole range.
+    The median of frames that come one by one; the mean of frames that overlap or come from a camera; in a sustained
+    run the median of its slowest level, because a budget that holds until the device is warm does not hold. Edits that
+    were composed of few frames are all alike, so that their interval is their whole range.
 
     Args:
         result: with frames, its runs joined.
@@ -48,7 +48,7 @@ def frame_interval(result: Result, confidence: float) -> Interval:
         middle = percentile_interval(times, 50, confidence).estimate
         low, high = (-math.inf, math.inf) if open_ended else (min(times), max(times))
         return Interval(middle, low, high, confidence)
-    if result.job.mode == "throughput":
+    if result.job.mode in ("throughput", "camera"):
         return mean_interval(times, confidence)
     return percentile_interval(times, 50, confidence)
 

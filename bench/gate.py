@@ -312,16 +312,31 @@ def circumstances(result: Result, entry: Entry) -> dict[str, object]:
         "runtime": f"{result.runtime} {result.runtime_version}",
         "build": result.app_build,
         "mode": result.job.mode,
+        "via": result.job.via,
+        "provider": result.job.provider if result.placement is None else result.placement.requested,
+        "clock": _clock(result),
         "threads": result.job.threads,
         "compute units": result.job.compute_units,
         "precision": entry.precision,
         "input": input_types(entry, result.job.component),
         "thermal state": before("thermal_state"),
         "charger": before("charging"),
+        # What only later versions and some devices tell; what is not told is taken for the usual.
+        "power-save": "on" if any(state.power_save for state in result.conditions) else "off",
+        "screen": "off" if any(state.screen_on is False for state in result.conditions) else "on",
         "cool-down": None
         if result.cool_down is None
         else {True: "cool", False: "hot", None: "unknown"}[result.cool_down.cool],
     }
+
+
+def _clock(result: Result) -> str:
+    """The regime, and the frequency that it was held at."""
+    clock = result.clock
+    if result.job.clock == "free":
+        return "free"
+    held = "unknown" if clock is None or clock.before_mhz is None else f"{clock.before_mhz:.0f} MHz"
+    return f"pinned at {held}"
 
 
 def paired(base: Sequence[Result], candidate: Sequence[Result]) -> bool:

@@ -19,7 +19,7 @@ from pocketgan.files import atomic_file
 if TYPE_CHECKING:
     import pyarrow
 
-FRAME_FIELDS = ("start_ns", "pre_ns", "inference_ns", "post_ns", "round", "end_ns")
+FRAME_FIELDS = ("start_ns", "pre_ns", "inference_ns", "post_ns", "round", "end_ns", "capture_ns", "display_ns")
 
 
 def write_parquet(path: Path, records: Iterable[tuple[str, BundleRecord | Result]]) -> None:
@@ -61,7 +61,8 @@ def read_parquet(path: Path) -> list[tuple[str, BundleRecord | Result]]:
 def _schema() -> pyarrow.Schema:
     import pyarrow
 
-    frame = pyarrow.struct([(name, pyarrow.int64()) for name in FRAME_FIELDS])
+    numbers = [(name, pyarrow.int64()) for name in FRAME_FIELDS]
+    frame = pyarrow.struct([*numbers, ("display_estimated", pyarrow.bool_())])
     texts = (
         "commit",
         "kind",

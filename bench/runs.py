@@ -46,10 +46,20 @@ def joined(runs: Sequence[Result]) -> Result:
     )
     last = {
         name: next((value for run in reversed(runs) if (value := getattr(run, name)) is not None), None)
-        for name in ("memory", "parity", "cool_down", "warmup")
+        for name in ("memory", "parity", "parity_after", "cool_down", "warmup", "placement", "clock")
     }
+    dropped = [run.dropped_frames for run in runs if run.dropped_frames is not None]
     errors = list(dict.fromkeys(error for run in runs for error in run.errors))
-    return first.model_copy(update={**lists, **last, "frames": frames, "job": job, "errors": errors})
+    return first.model_copy(
+        update={
+            **lists,
+            **last,
+            "frames": frames,
+            "job": job,
+            "errors": errors,
+            "dropped_frames": sum(dropped) if dropped else None,
+        }
+    )
 
 
 def composed(results: Sequence[Result], manifests: Mapping[str, Manifest]) -> list[Result]:

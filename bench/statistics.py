@@ -30,7 +30,8 @@ _LEAST_FRAMES = 8
 
 
 class TimedFrame(Protocol):
-    """What `Frame` of a Result offers: the three parts of one frame in nanoseconds, and its end where they overlap."""
+    """What `Frame` of a Result offers: the three parts of one frame in nanoseconds, its end where they overlap, and
+    when it was on the screen where it came from a camera."""
 
     @property
     def pre_ns(self) -> int: ...
@@ -42,6 +43,8 @@ class TimedFrame(Protocol):
     def round(self) -> int: ...
     @property
     def end_ns(self) -> int | None: ...
+    @property
+    def display_ns(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -103,17 +106,22 @@ def summarise(times_ns: Sequence[float]) -> Summary:
 
 def round_times(frames: Sequence[TimedFrame]) -> dict[int, list[int]]:
     """Time of each frame in nanoseconds, by round: pre + inference + post. Of frames that overlap it is the time from
-    the end of the one before, so that the first of a round has none."""
+    the end of the one before, and where frames were shown on a screen from when the one before was shown, so that the
+    first of a round has none; what was never shown counts nowhere then."""
     times_of_round: dict[int, list[int]] = {}
     ends: dict[int, int] = {}
+    shown = any(frame.display_ns is not None for frame in frames)
     for frame in frames:
+        end = frame.display_ns if shown else frame.end_ns
+        if end is None and shown:
+            continue
         times = times_of_round.setdefault(frame.round, [])
-        if frame.end_ns is None:
+        if end is None:
             times.append(frame.pre_ns + frame.inference_ns + frame.post_ns)
             continue
         if frame.round in ends:
-            times.append(frame.end_ns - ends[frame.round])
-        ends[frame.round] = frame.end_ns
+            times.append(end - ends[frame.round])
+        ends[frame.round] = end
     return times_of_round
 
 
@@ -123,13 +131,14 @@ def frame_times(frames: Sequence[TimedFrame]) -> list[int]:
 
 
 def frames_per_second(frames: Sequence[TimedFrame]) -> float:
-    """1 / median(pre + inference + post), in frames per second; of frames that overlap, how many came a second.
+    """1 / median(pre + inference + post), in frames per second; of frames that overlap, how many came a second, and of
+    frames from a camera, how many were shown a second.
 
     Raises:
         ValueError: no frames, or frames that took no time.
     """
     times = frame_times(frames)
-    overlap = any(frame.end_ns is not None for frame in frames)
+    overlap = any(frame.end_ns is not None or frame.display_ns is not None for frame in frames)
     typical = sum(times) / len(times) if overlap and times else percentile(times, 50)
     if typical <= 0:
         raise ValueError("the frames took no time")

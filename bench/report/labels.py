@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pocketgan.bench.schema.result import DeviceInfo
+from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.targets import RUNTIMES
 
 ROLES = {
@@ -76,6 +76,13 @@ def significant(value: float, digits: int = 3) -> str:
         magnitude *= 10
         decimals += 1
     return f"{value:,.{decimals}f}"
+
+
+def camera_notes(result: Result) -> list[str]:
+    """What a rate of frames on a screen must not be read without."""
+    told = [f"{plural(result.dropped_frames, 'frame')} dropped"] if result.dropped_frames else []
+    estimated = any(frame.display_estimated for frame in result.frames)
+    return [*told, "estimated: the system does not tell when frames are shown"] if estimated else told
 
 
 def fps(value: float) -> str:

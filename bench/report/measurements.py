@@ -69,7 +69,8 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Group:
-    """Measurements of one entry under the same circumstances: device, mode, threads, compute units."""
+    """Measurements of one entry under the same circumstances: device, mode, threads, compute units, and how a device
+    that is elsewhere carried it out."""
 
     members: tuple[Measurement, ...]
 
@@ -145,7 +146,7 @@ def _identity(result: Result) -> tuple[object, ...]:
 def _circumstances(result: Result) -> tuple[object, ...]:
     device, job = result.device, result.job
     machine = (device.kind, device.name, device.model, device.os, device.simulated)
-    return (machine, job.entry, job.mode, job.threads, job.compute_units)
+    return (machine, job.entry, job.mode, job.threads, job.compute_units, job.via, job.provider, job.clock)
 
 
 def _groups(measured: Iterable[Measurement]) -> list[Group]:
@@ -169,6 +170,8 @@ def _timing(result: Result) -> Timing | None:
     if result.device.simulated or not result.frames:
         return None
     times_ns = frame_times(result.frames)
+    if not times_ns:
+        return None
     times_ms = np.asarray(times_ns, dtype=np.float64) / 1e6
     if float(np.median(times_ms)) <= 0:
         return None

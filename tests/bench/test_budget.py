@@ -92,6 +92,19 @@ def test_frames_that_overlap_count_by_how_many_come_a_second() -> None:
     assert hold(overlapping, 30.0).verdict is Verdict.PASS
 
 
+def test_frames_of_a_camera_are_judged_by_how_many_are_shown_a_second() -> None:
+    """Two of three are on the screen 16 ms after the one before, the third 48 ms: 37.5 FPS."""
+    shown = np.cumsum([16, 16, 48] * 60)
+    frames = [
+        {"start_ns": 0, "pre_ns": 0, "inference_ns": 5 * MS, "post_ns": 0, "round": 0, "display_ns": int(at * MS)}
+        for at in shown
+    ]
+    camera = result([], {"mode": "camera", "iterations": None, "duration_s": 5}, frames=frames)
+    assert frame_interval(camera, 0.99).estimate == pytest.approx(80 / 3, rel=0.01)
+    assert hold(camera, 1000 / 60).verdict is Verdict.TOO_SLOW
+    assert hold(camera, 1000 / 30).verdict is Verdict.PASS
+
+
 def test_composed_edits_are_judged_by_all_of_them() -> None:
     edits = result([*([10.0] * 9), 40.0], composed=True)
     assert hold(edits, 50.0).verdict is Verdict.PASS

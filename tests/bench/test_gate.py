@@ -257,6 +257,56 @@ def test_what_cannot_be_compared_says_which_circumstance_differs(changes: dict[s
     assert any(difference.startswith(expected) for difference in pair.differences)
 
 
+JOB = synthetic.result("student", "onnx-fp32")["job"]
+CLOCK = {"regime": "pinned", "before_mhz": 1800.0, "after_mhz": 1800.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"job": {**JOB, "via": "shell"}}, "via: app and shell"),
+        ({"job": {**JOB, "via": "app", "provider": "nnapi"}}, "provider: default and nnapi"),
+        (
+            {"job": {**JOB, "via": "app"}, "placement": {"requested": "xnnpack", "planned": {"cpu": 3}}},
+            "provider: default and xnnpack",
+        ),
+        ({"job": {**JOB, "via": "app", "clock": "pinned"}, "clock": CLOCK}, "clock: free and pinned at 1800 MHz"),
+        ({"job": {**JOB, "via": "app", "clock": "pinned"}}, "clock: free and pinned at unknown"),
+        (
+            {"conditions": [{"at_ns": 0, "power_save": False}, {"at_ns": 9, "power_save": True}]},
+            "power-save: off and on",
+        ),
+        ({"conditions": [{"at_ns": 0, "screen_on": False}]}, "screen: on and off"),
+        ({"device": {**synthetic.DEVICE, "simulated": True}}, "simulated: an emulator's times"),
+    ],
+)
+def test_circumstances_of_devices_elsewhere_are_named_where_they_differ(changes: dict[str, Any], expected: str) -> None:
+    usual: dict[str, Any] = {"job": {**JOB, "via": "app"}, "schema_version": "1.1", "conditions": []}
+    (pair,) = compare(_side(**usual), _side(**{**usual, **changes}))
+    assert pair.verdict is Verdict.INCOMPARABLE
+    assert [difference for difference in pair.differences if difference.startswith(expected)] == list(pair.differences)
+
+
+def test_clocks_that_were_held_at_one_frequency_can_be_compared() -> None:
+    pinned: dict[str, Any] = {"job": {**JOB, "clock": "pinned"}, "clock": CLOCK, "schema_version": "1.1"}
+    assert compare(_side(**pinned), _side(**pinned))[0].differences == ()
+    faster: dict[str, Any] = {**pinned, "clock": {**CLOCK, "before_mhz": 2400.0}}
+    assert compare(_side(**pinned), _side(**faster))[0].differences == (
+        "clock: pinned at 1800 MHz and pinned at 2400 MHz",
+    )
+
+
+def test_results_of_the_first_schema_compare_with_later_ones() -> None:
+    told = [{"at_ns": 0, "thermal_state": "nominal", "charging": False}]
+    old = _side(seed=1, conditions=told)
+    assert old.results[0].schema_version == "1.0"
+    newer = [{**told[0], "power_save": False, "screen_on": True, "thermal_headroom": 0.3}]
+    later = _side(1.1, seed=2, conditions=newer, schema_version="1.1")
+    (pair,) = compare(old, later)
+    assert pair.differences == ()
+    assert pair.verdict is Verdict.REGRESSION
+
+
 def test_threads_and_precisions_must_agree() -> None:
     changed = _side()
     changed.results[0] = changed.results[0].model_copy(

@@ -310,6 +310,40 @@ def test_results_of_several_devices_give_a_matrix(tmp_path: Path) -> None:
     assert "iPhone 15 FPS" in page.text
 
 
+def camera(estimated: bool = False) -> dict[str, Any]:
+    """A frame of 12 ms is shown every 50 ms: 20 FPS."""
+    job = {
+        "bundle": synthetic.digest("student"), "entry": ONNX, "mode": "camera", "iterations": None, "duration_s": 10,
+        "rounds": 1, "threads": 4, "via": "app", "provider": "nnapi",
+    }  # fmt: skip
+    ms = 1_000_000
+    frames = [
+        {
+            "start_ns": at * ms, "pre_ns": ms, "inference_ns": 10 * ms, "post_ns": ms, "round": 0,
+            "capture_ns": at * ms - ms, "display_ns": at * ms + 20 * ms, "display_estimated": estimated,
+        }
+        for at in range(1000, 11000, 50)
+    ]  # fmt: skip
+    return synthetic.result("student", ONNX, schema_version="1.1", job=job, frames=frames, dropped_frames=4)
+
+
+def test_a_camera_shows_what_the_eye_sees(tmp_path: Path) -> None:
+    page = report(tmp_path, [synthetic.bundle("student"), camera()])
+    shown = [float(data["value"] or "nan") for data in page.all("data")]
+    assert any(value == pytest.approx(20) for value in shown)
+    assert "4 frames dropped" in page.text
+    assert "estimated: the system does not tell" not in page.text
+    assert "estimated: the system does not tell" in report(tmp_path, [synthetic.bundle("student"), camera(True)]).text
+
+
+def test_runs_in_other_ways_are_groups_of_their_own(tmp_path: Path) -> None:
+    app, shell = camera(), camera()
+    shell["job"] = {**shell["job"], "via": "shell"}
+    text = report(tmp_path, [synthetic.bundle("student"), app, shell]).text
+    assert "via app · provider nnapi" in text
+    assert "via shell · provider nnapi" in text
+
+
 def test_what_was_measured_otherwise_is_marked_and_compared_with_nothing(tmp_path: Path) -> None:
     records = [*(synthetic.bundle(name) for name in synthetic.BUNDLES), synthetic.result("student", ONNX)]
     records += [synthetic.result("teacher", ONNX), synthetic.result("resnet9", ONNX, app_build="debug")]

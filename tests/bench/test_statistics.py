@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pocketgan.bench.statistics import (
     Interval,
+    frame_times,
     frames_needed,
     frames_per_second,
     half_width,
@@ -34,6 +35,7 @@ class Timed:
     post_ns: int
     round: int = 0
     end_ns: int | None = None
+    display_ns: int | None = None
 
 
 def autocorrelated(rng: np.random.Generator, count: int, rho: float) -> np.ndarray:
@@ -216,3 +218,17 @@ def test_the_interval_of_the_mean_holds_it_and_grows_with_its_unit(values: list[
     assert (interval.low == -np.inf) == (len(values) < 8)
     doubled = mean_interval([2 * value for value in values])
     assert doubled.high == pytest.approx(2 * interval.high)
+
+
+def test_frames_of_a_camera_count_by_when_they_were_shown() -> None:
+    """Shown at 0, 33, 66 and 132 ms: three more in 132 ms, whatever each of them took. One never was."""
+    ms = 1_000_000
+    shown = [0, 33 * ms, None, 66 * ms, 132 * ms]
+    frames = [Timed(ms, 8 * ms, ms, display_ns=stamp) for stamp in shown]
+    assert frame_times(frames) == [33 * ms, 33 * ms, 66 * ms]
+    assert frames_per_second(frames) == pytest.approx(3 / 0.132)
+
+
+def test_frames_of_a_camera_without_a_screens_stamps_count_as_others() -> None:
+    ms = 1_000_000
+    assert frames_per_second([Timed(ms, 8 * ms, ms)] * 3) == pytest.approx(100)

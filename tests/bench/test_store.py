@@ -21,6 +21,8 @@ pytest.importorskip("sqlalchemy")
 
 from pocketgan.bench.gate import Verdict, compare
 from pocketgan.bench.journal import Results, read_results
+from pocketgan.bench.parquet import read_parquet, write_parquet
+from pocketgan.bench.schema.result import Result
 from pocketgan.bench.store import Store
 from pocketgan.errors import ResultsError
 
@@ -162,6 +164,14 @@ def test_commits_are_compared_and_pass_moves_last_green(
         2,
         "pocketgan: there is no file last-green; a commit or a tag needs --store\n",
     )
+
+
+def test_parquet_keeps_what_only_a_camera_tells(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    example = Path(__file__).resolve().parents[2] / "bench" / "schema" / "examples" / "valid-result-camera.json"
+    camera = Result.model_validate_json(example.read_bytes())
+    write_parquet(tmp_path / "camera.parquet", [("", camera)])
+    assert read_parquet(tmp_path / "camera.parquet") == [("", camera)]
 
 
 def test_jsonl_and_parquet_carry_everything_there_and_back(
