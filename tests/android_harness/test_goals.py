@@ -22,13 +22,10 @@ pytestmark = pytest.mark.heavy
 MEGABYTES = 100
 
 
-def _best(run: Callable[[], Any], repeats: int = 7) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return min(times)
+def _seconds(run: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
 
 
 def _large_bundle(folder: Path) -> Path:
@@ -61,11 +58,12 @@ def _large_bundle(folder: Path) -> Path:
 def test_verifying_100_mb_in_kotlin_takes_at_most_1_5_times_pythons_time(tmp_path: Path) -> None:
     path = _large_bundle(tmp_path / "large")
     kotlin_harness.ask("job", text="{}")  # the JVM has started
-    started = time.perf_counter()
-    assert kotlin_harness.ask("bundle", path=str(path))["problems"] == []
-    first = time.perf_counter() - started
-    ours = _best(lambda: kotlin_harness.ask("bundle", path=str(path)))
-    theirs = _best(lambda: check(path))
+    first = _seconds(lambda: kotlin_harness.ask("bundle", path=str(path)))
+    assert kotlin_harness.ask("bundle", path=str(path))["problems"] == check(path) == []
+    # In turns, because the machine is not alone; the best of each.
+    judge, own = (lambda: kotlin_harness.ask("bundle", path=str(path))), (lambda: check(path))
+    pairs = [(_seconds(judge), _seconds(own)) for _ in range(9)]
+    ours, theirs = (min(times) for times in zip(*pairs, strict=True))
     print(
         f"\nverifying {MEGABYTES} MB: Kotlin {ours * 1e3:.0f} ms (the first time in its process {first * 1e3:.0f}), "
         f"Python {theirs * 1e3:.0f} ms: {ours / theirs:.2f} times"

@@ -176,13 +176,15 @@ class Measurement(
     private fun compareAgain(draft: Draft) {
         val parity = draft.model!!.parity()
         draft.parityAfter = parity
-        mustReach(minOf(draft.model!!.plan.floorDb, FLOOR_AFTER_DB), parity, "from the golden output after the last frame")
+        val floorDb = minOf(draft.model!!.plan.floorDb, FLOOR_AFTER_DB)
+        mustReach(floorDb, parity, "from the golden output after the last frame")
     }
 
     private fun mustReach(floorDb: Double, parity: MeasuredParity, from: String) {
         val db = parity.psnrDb ?: return
         if (db >= floorDb) return
-        throw WrongOutputException(String.format(Locale.ROOT, "wrong output: %.1f dB %s, %.1f dB is the floor", db, from, floorDb))
+        val line = "wrong output: %.1f dB %s, %.1f dB is the floor"
+        throw WrongOutputException(String.format(Locale.ROOT, line, db, from, floorDb))
     }
 
     private fun tell(draft: Draft, done: Long) {

@@ -52,7 +52,8 @@ private class BareLoop(plan: ModelPlan) : AutoCloseable {
     }
     private val input = plan.inputs.single().let { tensor ->
         val type = session.inputInfo.values.single().info as TensorInfo
-        mapOf(tensor.spec.name to OnnxTensor.createTensor(environment, tensor.golden.data, tensor.golden.shape, type.type))
+        val golden = tensor.golden
+        mapOf(tensor.spec.name to OnnxTensor.createTensor(environment, golden.data, golden.shape, type.type))
     }
 
     fun run(): List<Long> {
