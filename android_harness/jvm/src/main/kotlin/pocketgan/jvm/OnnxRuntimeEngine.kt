@@ -28,7 +28,7 @@ class OnnxRuntimeEngine : Engine {
 
     override fun load(request: ModelRequest): LoadedModel {
         if (request.provider != Provider.DEFAULT && request.provider != Provider.CPU) {
-            throw RefusedException("ONNX Runtime ${version} has no provider ${request.provider.name.lowercase()} here")
+            throw RefusedException("ONNX Runtime $version has no provider ${request.provider.name.lowercase()} here")
         }
         val options = OrtSession.SessionOptions()
         options.setIntraOpNumThreads(request.threads)
