@@ -58,7 +58,7 @@ done
 # then, field 22 of /proc/PID/stat, one is meant. A dead one that nobody has looked after is dead.
 _ALIVE = f"""started() {{
   stat=$(cat /proc/$1/stat 2> /dev/null) || return 1
-  set -- ${{stat##*) }}
+  set -- ${{stat##*") "}}
   [ "$1" != Z ] && echo "${{20}}"
 }}
 alive() {{
