@@ -195,6 +195,8 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
     forged = plugged_in(ANDROID_15)
     assert "simulated: adb shell dumpsys battery reset" in said(f"android:{forged.serial}")
     assert "there is no phone 'toaster'; connected are" in said("android:toaster")
+    asleep = plugged_in(ANDROID_8)
+    assert "its screen is off: wake it" in said(f"android:{asleep.serial}")
     old = plugged_in({**ANDROID_8, "getprop": "[ro.build.version.sdk]: [25]\n"})
     assert "8.0 or newer is needed" in said(f"android:{old.serial}")
     phone.unplug()
