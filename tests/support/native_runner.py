@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import Result
@@ -43,6 +46,8 @@ Hardware\t: Test Phone
 
 def why_not_buildable() -> str:
     """What is missing for a build on this computer; "" where nothing is."""
+    if sys.platform != "linux":
+        return "the native runner is for Android and Linux"
     if shutil.which("cmake") is None or shutil.which("c++") is None:
         return "the native runner needs cmake and a C++ compiler"
     if not HEADERS.exists() and shutil.which("npm") is None:
@@ -70,6 +75,8 @@ def build(name: str, *options: str) -> Path:
             ["cmake", "--build", str(folder), "--parallel", "2"],
         ):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if "npm cannot fetch" in done.stderr:
+                pytest.skip("ONNX Runtime's C headers cannot be fetched from npm here")
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
 

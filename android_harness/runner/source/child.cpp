@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "events.h"
 #include "pass.h"
@@ -24,19 +25,31 @@ volatile std::sig_atomic_t caught = 0;
 
 void remember(int signal) { caught = signal; }
 
-sigset_t stopping() {
-    sigset_t set;
-    sigemptyset(&set);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
-    return set;
-}
+// Holds the signals back that stop the work, so that none comes between a look and a wait.
+class HeldSignals {
+ public:
+    HeldSignals() {
+        sigset_t held;
+        sigemptyset(&held);
+        for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&held, signal);
+        sigprocmask(SIG_BLOCK, &held, &before_);
+    }
+    ~HeldSignals() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
+    HeldSignals(const HeldSignals&) = delete;
+    HeldSignals& operator=(const HeldSignals&) = delete;
+
+    const sigset_t& before() const { return before_; }
+
+ private:
+    sigset_t before_;
+};
 
 // Ends the child and its pipe, whatever happens meanwhile.
 class Running {
  public:
     Running(pid_t child, int events) : child_(child), events_(events) {}
     ~Running() {
-        kill(child_, SIGKILL);
+        if (events_ >= 0) kill(child_, SIGKILL);  // a number that was waited for may be another process's by now
         end();
     }
     Running(const Running&) = delete;
@@ -73,11 +86,8 @@ std::string death(int status) {
     // A runner that is killed takes its children along.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
-    const sigset_t none = [] {
-        sigset_t set;
-        sigemptyset(&set);
-        return set;
-    }();
+    sigset_t none;
+    sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     if (events == events_descriptor) {
         fcntl(events, F_SETFD, 0);
@@ -116,10 +126,7 @@ void stop_if_asked() {
 std::string run_child(const std::vector<std::string>& arguments, const std::function<void(const json::Value&)>& take) {
     int pipes[2];
     if (pipe2(pipes, O_CLOEXEC) != 0) throw Problem(std::string("no pipe can be opened: ") + std::strerror(errno));
-    // Held back but while waiting, so that none comes between the look and the wait.
-    const sigset_t held = stopping();
-    sigset_t before;
-    sigprocmask(SIG_BLOCK, &held, &before);
+    std::optional<HeldSignals> held(std::in_place);
     const pid_t parent = getpid();
     const pid_t child = fork();
     if (child < 0) throw Problem(std::string("no process can be started: ") + std::strerror(errno));
@@ -131,7 +138,7 @@ std::string run_child(const std::vector<std::string>& arguments, const std::func
     char part[1 << 16];
     while (!done && why.empty() && caught == 0) {
         pollfd waiting{running.events(), POLLIN, 0};
-        const int ready = ppoll(&waiting, 1, &longest_silence, &before);
+        const int ready = ppoll(&waiting, 1, &longest_silence, &held->before());
         if (ready < 0 && errno == EINTR) continue;
         if (ready == 0) why = "the process that measured hung: nothing from it for 300 s";
         if (ready <= 0) break;
@@ -151,7 +158,7 @@ std::string run_child(const std::vector<std::string>& arguments, const std::func
         }
         buffer.erase(0, start);
     }
-    sigprocmask(SIG_SETMASK, &before, nullptr);
+    held.reset();
     stop_if_asked();
     return done ? "" : why;
 }

@@ -5,7 +5,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr int known_minor = 1;
+constexpr int job_minor = 1;
 
 void must_not_be_negative(const Fields& fields, std::string_view name, double value) {
     if (value < 0) fields.fail(name, "is negative");
@@ -41,7 +41,7 @@ std::optional<CoolDownRule> read_cool_down(const json::Value* value, const std::
 }  // namespace
 
 Job read_job(const json::Value& value, const std::string& where) {
-    const bool later = added_later(value, "schema_version", known_minor, where);
+    const bool later = added_later(value, "schema_version", job_minor, where);
     Fields fields(value, where, later);
     Job job;
     job.source = json::to_text(value);

@@ -95,6 +95,10 @@ int main(int count, char** words) {
             std::fflush(nullptr);
             std::_Exit(code);  // a runtime's exit handlers have nothing to add, and have hung
         }
+        if (!arguments.empty() && arguments.front() == "--help") {
+            std::puts(usage);
+            return 0;
+        }
         run_session(arguments);
         return 0;
     } catch (const Problem& problem) {

@@ -8,7 +8,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr int known_minor = 2;
+constexpr int manifest_minor = 2;
 constexpr double default_floor_db = 30;
 // Rounding differs between processors; a model that was exported below its floor is held to what it had, less this.
 constexpr double below_floor_margin_db = 3;
@@ -158,7 +158,7 @@ const GoldenSet& Manifest::golden_of(const Entry& entry) const { return named(go
 
 Manifest read_manifest(const std::string& text, const std::string& where) {
     const json::Value value = json::parse(text, where);
-    const bool later = added_later(value, "format_version", known_minor, where);
+    const bool later = added_later(value, "format_version", manifest_minor, where);
     Fields fields(value, where, later);
     const Reader reader(later);
     Manifest manifest;

@@ -11,7 +11,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr std::size_t most_bytes = 64u << 20;
+constexpr std::size_t most_profile_bytes = 64u << 20;
 
 std::string counted(const json::Value& profile) {
     std::map<std::string, std::set<std::string>> nodes;
@@ -36,7 +36,7 @@ std::string planned_nodes(const Runtime& runtime, Plan& plan, LoadOptions option
     try {
         const Model model(runtime, plan.file, *plan.component, options);
         model.run_once(plan.inputs);
-        planned = counted(json::parse(file_content(model.end_profile(), most_bytes), "the profile"));
+        planned = counted(json::parse(file_content(model.end_profile(), most_profile_bytes), "the profile"));
     } catch (const Problem&) {
         planned = "null";  // evidence that cannot be had; the measurement stands without it
     }

@@ -29,7 +29,7 @@ std::string pick(const json::Value& event, std::initializer_list<const char*> na
 }  // namespace
 
 std::int64_t Recording::done() const {
-    if (!job_.by_seconds()) return static_cast<std::int64_t>(frames_.size());
+    if (!job_.by_seconds()) return frame_count_;
     return began_ns_ ? (ended_ns_ - *began_ns_) / 1'000'000'000 : 0;
 }
 
@@ -56,7 +56,8 @@ void Recording::take(const json::Value& event, bool loads) {
         warmup_ = pick(event, {"iterations", "duration_ns", "steady"});
     } else if (kind == "frames") {
         for (const json::Value& parts : event.find("frames")->items) {
-            frames_.push_back(frame(parts));
+            frames_ += (frames_.empty() ? "" : ",") + frame(parts);
+            ++frame_count_;
             if (!began_ns_) began_ns_ = integer(parts.items[0]);
             ended_ns_ =
                 integer(parts.items[0]) + integer(parts.items[1]) + integer(parts.items[2]) + integer(parts.items[3]);
@@ -112,7 +113,7 @@ std::string Recording::result(const std::string& session, const std::string& dev
         .add("cold_load_ns", json::list(cold_))
         .add("warm_load_ns", json::list(warm_))
         .add("first_inference_ns", json::list(first_))
-        .add("frames", json::list(frames_))
+        .add("frames", "[" + frames_ + "]")
         .add("memory", memory_)
         .add("conditions", json::list(states))
         .add("delegation", delegation)

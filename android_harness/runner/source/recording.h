@@ -46,7 +46,9 @@ class Recording {
     bool failed_ = false;
     std::string version_, registered_ = "null", planned_ = "null";
     std::string memory_ = "null", parity_ = "null", parity_after_ = "null", warmup_ = "null";
-    std::vector<std::string> cold_, first_, warm_, file_cache_, frames_, errors_;
+    std::vector<std::string> cold_, first_, warm_, file_cache_, errors_;
+    std::string frames_;  // without the brackets of their list
+    std::int64_t frame_count_ = 0;
     std::optional<std::int64_t> began_ns_;
     std::int64_t ended_ns_ = 0;
 };

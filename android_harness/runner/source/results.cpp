@@ -16,7 +16,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr std::size_t most_bytes = std::size_t{1} << 31;
+constexpr std::size_t most_results_bytes = std::size_t{1} << 31;
 
 }  // namespace
 
@@ -29,7 +29,7 @@ Results::Results(const std::filesystem::path& path, const std::string& session)
     if (descriptor_ < 0) fail(std::string("results cannot be written there: ") + std::strerror(errno));
     if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) fail("another runner is at this session; wait for it or stop it");
     try {
-        const std::string content = file_content(path, most_bytes);
+        const std::string content = file_content(path, most_results_bytes);
         std::size_t start = 0;
         for (std::size_t end; (end = content.find('\n', start)) != std::string::npos; start = end + 1) {
             const auto line = json::parse(std::string_view(content).substr(start, end - start), path.string(),

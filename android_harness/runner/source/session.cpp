@@ -7,8 +7,8 @@
 namespace pocketgan {
 namespace {
 
-constexpr int known_minor = 0;
-constexpr std::size_t most_bytes = 64u << 20;
+constexpr int session_minor = 0;
+constexpr std::size_t most_session_bytes = 64u << 20;
 
 std::vector<Job> read_group(const json::Value& value, const std::string& where, bool later) {
     std::vector<Job> jobs;
@@ -28,8 +28,8 @@ std::vector<Job> read_group(const json::Value& value, const std::string& where, 
 
 Session read_session(const std::filesystem::path& folder) {
     const std::filesystem::path path = folder / "session.json";
-    const json::Value value = json::parse(file_content(path, most_bytes), path.string());
-    const bool later = added_later(value, "schema_version", known_minor, path.string());
+    const json::Value value = json::parse(file_content(path, most_session_bytes), path.string());
+    const bool later = added_later(value, "schema_version", session_minor, path.string());
     Fields fields(value, path.string(), later);
     Session session;
     session.folder = folder;

@@ -9,7 +9,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr std::size_t most_bytes = std::size_t{1} << 30;
+constexpr std::size_t most_tensor_bytes = std::size_t{1} << 30;
 
 // IEEE 754 binary16.
 double from_half(std::uint16_t half) {
@@ -52,7 +52,7 @@ std::size_t product(const std::vector<std::int64_t>& shape) {
     std::size_t count = 1;
     for (const std::int64_t size : shape) {
         count *= static_cast<std::size_t>(size);
-        if (count > most_bytes)
+        if (count > most_tensor_bytes)
             throw Problem("a tensor of shape " + shape_text(shape) + " is larger than any that is run");
     }
     return count;
@@ -122,7 +122,7 @@ Tensor Tensor::to(DType other) const {
 
 Tensor read_tensor(const std::filesystem::path& path, DType dtype, std::vector<std::int64_t> shape) {
     Tensor tensor(dtype, std::move(shape));
-    const std::string content = file_content(path, most_bytes);
+    const std::string content = file_content(path, most_tensor_bytes);
     if (content.size() != tensor.bytes.size()) throw Problem(path.string() + ": does not have the size of its shape");
     std::memcpy(tensor.bytes.data(), content.data(), content.size());
     return tensor;

@@ -96,6 +96,11 @@ def test_without_a_session_or_a_runtime_nothing_is_measured(folder, run, built, 
     refused(run(folder, "--colour"), "unexpected --colour; usage:")
 
 
+def test_help_is_no_mistake(built):
+    done = subprocess.run([built / "pocketgan-runner", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: pocketgan-runner SESSION")
+
+
 def test_results_of_something_else_stay_as_they_are(folder, run):
     (folder / "results.jsonl").write_text('{"a": 1}\n')
     answer = run(folder)
