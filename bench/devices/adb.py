@@ -22,8 +22,9 @@ _START_S = 30.0
 _OLDEST_THAT_PAIRS = 30
 
 HOW_TO_GET_ADB = (
-    "there is no adb, the program that talks to Android phones: pip install 'pocketgan[android]', or install Android's "
-    "platform tools (Debian: apt install adb; macOS: brew install android-platform-tools), on PATH or in ANDROID_HOME"
+    "there is no adb, the program that talks to Android phones: pip install 'pocketgan[android]' (x86-64), or install "
+    "Android's platform tools (Debian: apt install adb; macOS: brew install android-platform-tools), on PATH or in "
+    "ANDROID_HOME"
 )
 _NO_PHONE = (
     "no phone is connected: turn on USB debugging in its developer options and plug it in, or over Wi-Fi: "

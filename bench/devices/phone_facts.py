@@ -67,6 +67,9 @@ class PhoneState:
             found.append("its thermal status is simulated: adb shell cmd thermalservice reset")
         if self.conditions.power_save:
             found.append("its battery saver is on: turn it off before measuring")
+        if self.conditions.screen_on is False:
+            # Asleep, it slows its cores down, and on battery it stops.
+            found.append("its screen is off: wake it, and let it stay awake (developer options) while it is measured")
         return found
 
     @property

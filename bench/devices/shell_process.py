@@ -23,15 +23,16 @@ class ShellProcess:
         self._command = command
 
     def start(self, folder: str) -> str:
-        """See Measurer. A session and a process group of its own, so that neither adb nor the cable ends it."""
+        """See Measurer. A session and a process group of its own, so that neither adb nor the cable ends it; it notes
+        itself down, because the cable may come out before this script could."""
+        begin = f'{_ALIVE}\necho "$$ $(started $$)" > {_STARTED}\nexec "$@"'
         return f"""{_ALIVE}
 cd {quoted(folder)} || exit 1
-setsid {quoted(*self._command(folder))} > {_LOG} 2>&1 < /dev/null &
-pid=$!
+rm -f {_STARTED}
+{quoted("setsid", "sh", "-c", begin, "sh", *self._command(folder))} > {_LOG} 2>&1 < /dev/null &
 sleep 0.1
-echo "$pid $(started $pid)" > {_STARTED}
 if ! alive; then
-  wait $pid || {{ tail -n 1 {_LOG} >&2; exit 1; }}
+  wait $! || {{ tail -n 1 {_LOG} >&2; exit 1; }}
 fi"""
 
     def alive(self, folder: str) -> str:
@@ -57,7 +58,7 @@ done
 # then, field 22 of /proc/PID/stat, one is meant. A dead one that nobody has looked after is dead.
 _ALIVE = f"""started() {{
   stat=$(cat /proc/$1/stat 2> /dev/null) || return 1
-  set -- ${{stat##*) }}
+  set -- ${{stat##*") "}}
   [ "$1" != Z ] && echo "${{20}}"
 }}
 alive() {{

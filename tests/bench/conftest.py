@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adb_device import SimulatedPhone
-from adb_server import SOURCES, adb_server, program
+from adb_server import HOW_TO_GET_ADB, SOURCES, adb_server, program
 
 from pocketgan.bench.devices.adb import Adb
 from pocketgan.bundle.manifest import Component, Entry, GoldenSet, GoldenTensor, Manifest, Parity, TensorSpec
@@ -185,7 +185,17 @@ def adb(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """A real adb with a server of its own."""
     path = program(request.param)
     if path is None:
-        pytest.skip(f"no adb ({request.param}): make android-tools, or pip install 'pocketgan[android]'")
+        pytest.skip(f"no adb ({request.param}): {HOW_TO_GET_ADB}")
+    with adb_server(path, tmp_path_factory.mktemp("home")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def newest_adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adb]:
+    """As `adb`, one alone."""
+    path = next(filter(None, map(program, reversed(SOURCES))), None)
+    if path is None:
+        pytest.skip(f"no adb: {HOW_TO_GET_ADB}")
     with adb_server(path, tmp_path_factory.mktemp("home")) as server:
         yield server
 

@@ -9,23 +9,41 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from adb_device import SimulatedPhone
 from android_phones import ANDROID_8, ANDROID_10, ANDROID_13, ANDROID_15
-from native_runner import build, library, why_not_buildable
+from native_runner import (
+    EMULATOR,
+    SOURCES,
+    WHEEL,
+    build,
+    emulator_root,
+    library,
+    why_not_buildable,
+    why_not_emulated,
+)
 
 from pocketgan.bench.devices import find_device
 from pocketgan.bench.devices.adb import Adb
 from pocketgan.bench.devices.android_device import AndroidDevice
+from pocketgan.bench.devices.phone_runner import LIBRARY, PROGRAM
 from pocketgan.bench.journal import read_results
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = ("--iterations", 6, "--rounds", 3, "--runs", 1, "--warmup", 1, "--warmup-timeout", 0)
 # What this computer is as a phone; android_phones are of ARM.
 HERE = {**ANDROID_13, "getprop": ANDROID_13["getprop"].replace("arm64-v8a", "x86_64")}
+
+
+@pytest.fixture(scope="module")
+def adb(newest_adb: Adb) -> Adb:
+    """One is enough: what is particular to each is tested with questions."""
+    return newest_adb
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +68,8 @@ def plugged_in(adb: Adb, use: None, tmp_path: Path):
     """A phone that says so, under its name as a device."""
     phones: list[SimulatedPhone] = []
 
-    def make(told: dict[str, str] = HERE) -> SimulatedPhone:
-        phone = SimulatedPhone(tmp_path / f"phone{len(phones)}", told).__enter__()
+    def make(told: dict[str, str] = HERE, emulator: Sequence[str] = ()) -> SimulatedPhone:
+        phone = SimulatedPhone(tmp_path / f"phone{len(phones)}", told, emulator=emulator).__enter__()
         phones.append(phone)
         adb.connect(phone.serial)
         return phone
@@ -96,6 +114,57 @@ def test_bench_on_a_phone_from_one_command(
     assert "No frame rate : all results come from simulated devices" in plain((tmp_path / "report.html").read_text())
 
 
+def test_a_program_for_arm_is_measured_on_a_phone_with_arm(
+    pocketgan: Command, make_bundle, plugged_in, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cross-compiled, on ONNX Runtime for aarch64, under an emulator of the processor."""
+    if missing := why_not_emulated():
+        pytest.skip(missing)
+    folder, prefix = tmp_path / "arm", tmp_path / "prefix"
+    folder.mkdir()
+    shutil.copy(build("aarch64", f"-DCMAKE_TOOLCHAIN_FILE={SOURCES / 'aarch64-linux.cmake'}") / PROGRAM, folder)
+    (folder / LIBRARY).symlink_to(next(WHEEL.glob("onnxruntime/capi/libonnxruntime.so.*")))
+    emulator_root(prefix)
+    monkeypatch.setenv("POCKETGAN_RUNNER", str(folder))
+    phone = plugged_in(ANDROID_13, [EMULATOR, "-cpu", "cortex-a76", "-L", str(prefix)])
+    done = pocketgan("bench", make_bundle(), "--device", f"android:{phone.serial}", *QUICK, "--out", "r.jsonl")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (result,) = read_results([tmp_path / "r.jsonl"]).results
+    assert (result.errors, result.device.simulated, len(result.frames)) == ([], True, 6)
+    assert result.parity is not None
+    assert result.parity.max_abs_error < 1e-5
+
+
+def test_a_bench_goes_on_where_the_cable_came_out(
+    pocketgan: Command, make_bundle, plugged_in, built: Path, adb: Adb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POCKETGAN_RUNNER", str(built))
+    phone = plugged_in()
+    results = phone.at("/data/local/tmp/pocketgan/session/results.jsonl")
+
+    def cable() -> None:
+        end = time.monotonic() + 20
+        while not (results.exists() and results.stat().st_size) and time.monotonic() < end:
+            time.sleep(0.01)
+        phone.unplug()
+        time.sleep(0.3)
+        phone.plug_in()
+        adb.ask("disconnect", phone.serial)  # else adb looks for it again after a second or more
+        adb.connect(phone.serial)
+
+    thread = threading.Thread(target=cable)
+    thread.start()
+    long = ("--mode", "sustained", "--seconds", 1, "--warmup-timeout", 0)
+    bundle = make_bundle(size=96, layers=3)
+    done = pocketgan("bench", bundle, "--device", f"android:{phone.serial}", *long, "--out", "r.jsonl")
+    thread.join()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "plug it in again" in done.stderr
+    (result,) = read_results([tmp_path / "r.jsonl"]).results
+    assert result.errors == []
+    assert result.frames[-1].start_ns - result.frames[0].start_ns > 0.9e9
+
+
 def plain(page: str) -> str:
     """Its words, without tags."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
@@ -126,6 +195,8 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
     forged = plugged_in(ANDROID_15)
     assert "simulated: adb shell dumpsys battery reset" in said(f"android:{forged.serial}")
     assert "there is no phone 'toaster'; connected are" in said("android:toaster")
+    asleep = plugged_in(ANDROID_8)
+    assert "its screen is off: wake it" in said(f"android:{asleep.serial}")
     old = plugged_in({**ANDROID_8, "getprop": "[ro.build.version.sdk]: [25]\n"})
     assert "8.0 or newer is needed" in said(f"android:{old.serial}")
     phone.unplug()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from adb_device import SimulatedPhone
-from adb_server import SOURCES, adb_server, program
 from fake_phone import INFO
 
 from pocketgan.bench.devices.adb import Adb
@@ -45,13 +44,9 @@ class ScriptedPhone(RemoteDevice):
 
 
 @pytest.fixture(scope="module")
-def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adb]:
-    """One is enough, in place of both: what is particular to each is tested with questions, which take less time."""
-    path = next(filter(None, map(program, reversed(SOURCES))), None)
-    if path is None:
-        pytest.skip("no adb: make android-tools, or pip install 'pocketgan[android]'")
-    with adb_server(path, tmp_path_factory.mktemp("home")) as server:
-        yield server
+def adb(newest_adb: Adb) -> Adb:
+    """One is enough: what is particular to each is tested with questions, which take less time."""
+    return newest_adb
 
 
 @pytest.fixture
@@ -159,7 +154,7 @@ def test_a_session_that_the_host_left_is_gone_on_with(device, work, simulated: S
 
     with pytest.raises(KeyboardInterrupt):
         device(pause_s=0.2).run_groups(work, session="long", keep=stop)
-    assert device().session_left() == "long"
+    assert device().session_left([job for group in work for _, job in group]) == "long"
     results = device().run_groups(work, session="long")
     assert names(results) == ["tiny0", "tiny1", "tiny2"]
     assert sorted(measured(simulated)) == ["tiny0", "tiny1", "tiny2"]

@@ -61,6 +61,7 @@ def reconnect(simulated: SimulatedPhone, adb: Adb) -> None:
     """adb looks for a phone on TCP again after a second; this one is connected to at once."""
     adb.ask("disconnect", simulated.serial)
     adb.connect(simulated.serial)
+    until(lambda: adb.ask("-s", simulated.serial, "shell", "true").code == 0)
 
 
 def test_files_arrive_whole_under_their_names(over, file, folder: Path) -> None:
@@ -187,6 +188,27 @@ def test_what_ends_at_once_says_why(over, file, script: str, said: str) -> None:
     transport.send([file("session.json", b"{}")])
     with pytest.raises(DeviceError, match=f"starting the session failed: .*{said}"):
         transport.start()
+
+
+def test_a_session_that_was_begun_when_the_cable_came_out_is_known(
+    over, file, adb: Adb, simulated: SimulatedPhone, folder: Path
+) -> None:
+    transport = over("touch begun; sleep 60")
+    transport.send([file("session.json", b"{}")])
+
+    def cable() -> None:
+        until((folder / "begun").exists)
+        simulated.unplug()
+
+    thread = threading.Thread(target=cable)
+    thread.start()
+    with pytest.raises(OutOfReachError):
+        transport.start()
+    thread.join()
+    simulated.plug_in()
+    reconnect(simulated, adb)
+    assert transport.alive()
+    transport.stop()
 
 
 def test_a_session_that_is_done_at_once_is_no_fault(over, file) -> None:

@@ -156,7 +156,7 @@ def test_an_app_that_is_refused_says_why(
 
 
 def test_a_reboot_ends_what_ran_and_the_phone_is_back(phone: Phone, simulated: SimulatedPhone) -> None:
-    phone.script("setsid sleep 60 > /dev/null 2>&1 < /dev/null &\necho $! > /data/local/tmp/pid")
+    phone.script("nohup sleep 60 > /dev/null 2>&1 < /dev/null &\necho $! > /data/local/tmp/pid")
     number = int(phone.read("/data/local/tmp/pid"))
     assert Path(f"/proc/{number}").exists()
     simulated.reboot(down_s=0)

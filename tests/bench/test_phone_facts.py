@@ -87,7 +87,8 @@ def test_what_a_phone_was_told_to_say_is_not_believed(adb: Adb, tmp_path: Path) 
     assert state.conditions == Conditions(at_ns=10_250_000_000, power_save=False, screen_on=False)
     assert (state.battery.forged, state.thermal.forged) == (True, True)
     assert state.battery.voltage_v == 3.981
-    assert ["simulated" in warning for warning in state.warnings] == [True, True]
+    assert ["simulated" in warning for warning in state.warnings] == [True, True, False]
+    assert state.warnings[2].startswith("its screen is off: wake it")
 
 
 def test_a_phone_that_tells_nothing_is_still_a_phone(adb: Adb, tmp_path: Path) -> None:

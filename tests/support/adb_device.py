@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +74,8 @@ class SimulatedPhone:
         told: what its tools say: "getprop" to a text of properties, "dumpsys/NAME", "settings/NAMESPACE.KEY",
             "install", and files of the device by their absolute path.
         authorised: whether it accepts this computer's key.
+        emulator: the words before a program that its shell starts on its own (`setsid`), where that is for another
+            processor than this computer's.
     """
 
     root: Path
@@ -80,6 +84,7 @@ class SimulatedPhone:
     authorised: bool = True
     features: str = "shell_v2,cmd"
     faults: Faults = field(default_factory=Faults)
+    emulator: Sequence[str] = ()
 
     def __enter__(self) -> SimulatedPhone:
         if not re.fullmatch(r"[\w./-]+", str(self.root)):
@@ -87,7 +92,9 @@ class SimulatedPhone:
         for folder in ("data/local/tmp", "storage/emulated/0", "state/dumpsys", "state/settings", "shims"):
             (self.root / folder).mkdir(parents=True)
         (self.root / "sdcard").symlink_to("storage/emulated/0")
-        for name, body in _SHIMS.items():
+        # As it is called: setsid sh -c SCRIPT NAME PROGRAM...
+        begin = 'script=$3 name=$4; shift 4; exec /usr/bin/setsid sh -c "$script" "$name"'
+        for name, body in {**_SHIMS, "setsid": f'{begin} {shlex.join(self.emulator)} "$@"'}.items():
             shim = self.root / "shims" / name
             shim.write_text(f'#!/bin/sh\nSTATE={self.root}/state\necho "{name} $*" >> "$STATE/calls"\n{body}\n')
             shim.chmod(0o755)

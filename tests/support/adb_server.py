@@ -15,6 +15,7 @@ from pocketgan.bench.devices.adb import Adb
 
 # The oldest and the newest that are used, where they are there: Debian's on PATH, and the one inside of adbutils.
 SOURCES = ("PATH", "adbutils")
+HOW_TO_GET_ADB = "make android-tools, or pip install 'pocketgan[android]'"
 
 
 def program(source: str) -> Path | None:

@@ -31,6 +31,19 @@ CROSS_COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
 WHEEL = ROOT / "build" / "runner" / "onnxruntime-aarch64"
 
 
+# Without ARM's text ONNX Runtime crashes at once: it looks for the cores' kind.
+CPUINFO = """processor\t: 0
+BogoMIPS\t: 38.40
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x4
+CPU part\t: 0xd0b
+CPU revision\t: 0
+Hardware\t: Test Phone
+"""
+
+
 def why_not_buildable() -> str:
     """What is missing for a build on this computer; "" where nothing is."""
     if sys.platform != "linux":
@@ -66,6 +79,21 @@ def build(name: str, *options: str) -> Path:
                 pytest.skip("ONNX Runtime's C headers cannot be fetched from npm here")
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
+
+
+def emulator_root(prefix: Path) -> None:
+    """Fill the folder that the emulator takes for the root: a C library, and what a phone tells of itself."""
+    prefix.mkdir(exist_ok=True)
+    (prefix / "lib").symlink_to("/usr/aarch64-linux-gnu/lib")
+    files = {
+        "proc/cpuinfo": CPUINFO,
+        "sys/class/thermal/thermal_zone0/type": "cpu-1-0-usr\n",
+        "sys/class/thermal/thermal_zone0/temp": "36500\n",
+        "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "2841600\n",
+    }
+    for path, text in files.items():
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_text(text)
 
 
 def library() -> Path:

@@ -9,23 +9,22 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from native_runner import EMULATOR, SOURCES, WHEEL, Answer, build, runner, shell_job, why_not_emulated, write_session
+from native_runner import (
+    EMULATOR,
+    SOURCES,
+    WHEEL,
+    Answer,
+    build,
+    emulator_root,
+    runner,
+    shell_job,
+    why_not_emulated,
+    write_session,
+)
 
 from pocketgan.bench.devices.soundness import Asked, faults
 from pocketgan.bench.runners.planning import floor_db
 from pocketgan.bundle.reader import open_bundle
-
-# Without ARM's text ONNX Runtime crashes at once: it looks for the cores' kind.
-CPUINFO = """processor\t: 0
-BogoMIPS\t: 38.40
-Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
-CPU implementer\t: 0x41
-CPU architecture: 8
-CPU variant\t: 0x4
-CPU part\t: 0xd0b
-CPU revision\t: 0
-Hardware\t: Test Phone
-"""
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +34,7 @@ def emulated(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Answer
         pytest.skip(missing)
     binary = build("aarch64", f"-DCMAKE_TOOLCHAIN_FILE={SOURCES / 'aarch64-linux.cmake'}") / "pocketgan-runner"
     prefix = tmp_path_factory.mktemp("phone")
-    (prefix / "lib").symlink_to("/usr/aarch64-linux-gnu/lib")
-    files = {
-        "proc/cpuinfo": CPUINFO,
-        "sys/class/thermal/thermal_zone0/type": "cpu-1-0-usr\n",
-        "sys/class/thermal/thermal_zone0/temp": "36500\n",
-        "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "2841600\n",
-    }
-    for path, text in files.items():
-        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
-        (prefix / path).write_text(text)
+    emulator_root(prefix)
     run = runner(
         [EMULATOR, "-cpu", "cortex-a76", "-L", str(prefix), str(binary)],
         next(WHEEL.glob("onnxruntime/capi/libonnxruntime.so.*")),
