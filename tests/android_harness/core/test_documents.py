@@ -10,7 +10,7 @@ from typing import Any
 import kotlin_harness
 import pytest
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "bench" / "schema" / "examples").glob("*.json"))
+EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "bench" / "schema" / "examples").glob("*.json"))
 VALID = [path for path in EXAMPLES if path.name.startswith("valid-")]
 NUMBERS = (-1, 0, 1.5, 1.0, 1e300, 1 << 62)
 WRONG = (*NUMBERS, None, True, "", "1.0", "9.9", "a" * 600, "onnx\n", "\x1b[2J é", [], [1], {}, {"a": 1})
