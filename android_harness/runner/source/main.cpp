@@ -61,6 +61,8 @@ Arguments read_arguments(const std::vector<std::string>& words) {
     }
     if (arguments.session.empty()) throw Problem(usage);
     if (arguments.runtime.empty()) arguments.runtime = beside_runner("libonnxruntime.so");
+    // A bare name would be looked for among the system's libraries.
+    if (fs::exists(arguments.runtime)) arguments.runtime = fs::absolute(arguments.runtime);
     if (arguments.out.empty()) arguments.out = arguments.session / "results.jsonl";
     return arguments;
 }

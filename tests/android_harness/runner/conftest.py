@@ -29,7 +29,7 @@ def built() -> Path:
     """Folder of the runner and its checks, built for this computer."""
     if missing := why_not_buildable():
         pytest.skip(missing)
-    return build("host")
+    return build("host", "-DRUNNER_CHECKS=ON")
 
 
 @pytest.fixture(scope="session")

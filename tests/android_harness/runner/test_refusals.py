@@ -96,6 +96,13 @@ def test_without_a_session_or_a_runtime_nothing_is_measured(folder, run, built, 
     refused(run(folder, "--colour"), "unexpected --colour; usage:")
 
 
+def test_a_runtime_in_the_current_folder_is_found_by_its_name(folder, built, tmp_path):
+    (tmp_path / "libort.so").symlink_to(library())
+    command = [built / "pocketgan-runner", folder, "--runtime", "libort.so"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    assert read_answer(folder).results[0].errors == []
+
+
 def test_help_is_no_mistake(built):
     done = subprocess.run([built / "pocketgan-runner", "--help"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage: pocketgan-runner SESSION")
