@@ -57,7 +57,8 @@ class PhoneRunner:
         lacking = [file for file in wanted if there.get(file.path) != file.sha256]
         if lacking:
             place.send(lacking)
-            phone.check("chmod", "755", f"{FOLDER}/{PROGRAM}")
+        # Every time: the cable may have come out just before, the last time.
+        phone.check("chmod", "755", f"{FOLDER}/{PROGRAM}")
 
     def command(self, folder: str, info: DeviceInfo) -> list[str]:
         """The words that measure the session in that folder of the phone, which is called so in its results."""

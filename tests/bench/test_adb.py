@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from adb_device import SimulatedPhone
+from adb_server import until
 
 from pocketgan.bench.devices.adb import Adb, Listed, choose_phone, find_adb, parse_devices
 from pocketgan.bench.devices.adb_problems import adb_error
@@ -208,7 +209,7 @@ def test_a_phone_comes_and_goes(adb: Adb, simulated: SimulatedPhone) -> None:
     assert choose_phone(adb, simulated.serial) == Listed(simulated.serial, "device", "Pixel_7")
     assert choose_phone(adb, "pixel 7").serial == simulated.serial
     simulated.unplug()
-    assert Listed(simulated.serial, "offline", "Pixel_7") in adb.phones()
+    until(lambda: Listed(simulated.serial, "offline", "Pixel_7") in adb.phones())
     with pytest.raises(OutOfReachError, match="plug it in again"):
         choose_phone(adb, simulated.serial)
 

@@ -202,6 +202,17 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
     phone.unplug()
 
 
+def test_a_phone_has_one_lock_whatever_it_is_called(
+    pocketgan: Command, make_bundle, plugged_in, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POCKETGAN_RUNNER", str(built))
+    phone = plugged_in()
+    with find_device("android:pixel 7").lock():
+        done = pocketgan("bench", make_bundle(), "--device", f"android:{phone.serial}", *QUICK)
+    assert done.returncode == 2
+    assert f"device android:{phone.serial} is measuring for" in done.stderr
+
+
 def test_an_entry_that_no_phone_runs_in_its_shell_is_named(
     pocketgan: Command, make_bundle, plugged_in, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

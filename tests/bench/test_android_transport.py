@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from adb_device import SimulatedPhone
+from adb_server import until
 
 from pocketgan.bench.devices.adb import Adb
 from pocketgan.bench.devices.android import SHELL_FOLDER, AdbTransport, app_folder
@@ -48,13 +48,6 @@ def file(tmp_path: Path) -> Callable[[str, bytes], SessionFile]:
         return SessionFile(path, source, len(content), hashlib.sha256(content).hexdigest())
 
     return make
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def reconnect(simulated: SimulatedPhone, adb: Adb) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from adb_device import SimulatedPhone
+from adb_server import until
 from android_phones import ANDROID_10, ANDROID_13, SILENT
 
 from pocketgan.bench.devices.adb import Adb
@@ -37,6 +38,7 @@ def test_phones_are_listed_with_what_they_are_and_what_is_wrong(pocketgan: Comma
             adb.connect(phone.serial)
         adb.ask("connect", strange.serial)
         gone.unplug()
+        until(lambda: any((one.serial, one.state) == (gone.serial, "offline") for one in adb.phones()))
         done = pocketgan("devices", "--json")
         page = pocketgan("devices")
         for phone in (pixel, galaxy, strange, gone):

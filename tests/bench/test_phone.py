@@ -105,6 +105,13 @@ def test_the_cable_comes_out_in_the_middle(
         ways[kind]()
 
 
+def test_a_phone_that_is_too_slow_is_not_waited_for(phone: Phone, simulated: SimulatedPhone) -> None:
+    simulated.faults.delay_s = 0.5
+    with pytest.raises(OutOfReachError, match="adb shell got no answer within 0 s: unlock the phone"):
+        phone.shell("true", timeout_s=0.1)
+    assert phone.shell("echo", "late").text == "late\n"
+
+
 def test_a_killed_server_is_started_again(phone: Phone) -> None:
     phone.adb.ask("kill-server")
     with pytest.raises(OutOfReachError, match="went away"):  # the new server knows phones on USB alone...

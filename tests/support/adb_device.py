@@ -76,6 +76,8 @@ class SimulatedPhone:
         authorised: whether it accepts this computer's key.
         emulator: the words before a program that its shell starts on its own (`setsid`), where that is for another
             processor than this computer's.
+    Attributes:
+        received: paths of the files that were pushed and came whole, in order.
     """
 
     root: Path
@@ -111,8 +113,6 @@ class SimulatedPhone:
     def __exit__(self, *_: object) -> None:
         self.unplug()
         self._end_processes()
-
-    # Paths of the files that were pushed and came whole, in order: `received`.
 
     @property
     def serial(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def program(source: str) -> Path | None:
     package = importlib.util.find_spec("adbutils")
     path = Path(package.origin).parent / "binaries" / "adb" if package and package.origin else None
     return path if path is not None and path.is_file() else None
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what takes a moment."""
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 @contextmanager
