@@ -45,7 +45,7 @@ harness: $(if $(and $(shell command -v java),$(shell command -v mvn)),$(HARNESS)
 	@test -f $(HARNESS) || echo "left out: android_harness/ (needs a JDK 17 and Maven)"
 
 # What cannot be fetched is left out; what does not compile or fails its tests ends the build.
-$(HARNESS): $(shell find $(addprefix android_harness/,pom.xml core jvm) -name target -prune -o -type f -print)
+$(HARNESS): $(shell find $(addprefix android_harness/,pom.xml core jvm) bench/schema -name target -prune -o -type f -name '*.[xjk]*' -print)
 	@mkdir -p $(@D)
 	@mvn --batch-mode --quiet --file android_harness/pom.xml package > $(@D)/log 2>&1 && touch $@ || \
 	  if grep -qE 'Could not (resolve|transfer|find)|Unknown host|Connection (refused|timed out)' $(@D)/log; \
