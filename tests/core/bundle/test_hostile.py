@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kotlin_harness
 import pytest
 
 from pocketgan.bundle.check import check
@@ -23,7 +24,7 @@ Members = list[tuple[str, bytes]]
 
 
 def _refused(path: Path, message: str) -> None:
-    """Opening, checking and unpacking all say what is wrong on one line, and unpacking writes nothing."""
+    """Opening, checking and unpacking all say what is wrong on one line, Kotlin too, and unpacking writes nothing."""
     before = sorted(path.parent.rglob("*"))
     with pytest.raises(BundleError, match=message) as caught:
         unpack(path, path.parent / "out")
@@ -32,6 +33,7 @@ def _refused(path: Path, message: str) -> None:
     assert text.isprintable()
     assert any(re.search(message, problem) for problem in check(path))
     assert sorted(path.parent.rglob("*")) == before
+    kotlin_harness.must_agree_about_bundle(path)
 
 
 def _info(name: str, **fields: Any) -> zipfile.ZipInfo:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kotlin_harness
 import pytest
 
 from pocketgan.bundle.packing import unpack
@@ -20,6 +21,8 @@ from pocketgan.errors import BundleError
 
 Members = list[tuple[str, bytes]]
 MUTANTS = 5_000
+# One in so many is judged in Kotlin as well; prime to the number of mutators.
+JUDGED_TWICE = 5
 
 # Takes the sound bundle's files and gives the bytes of a broken one, or of one broken where it does not matter.
 Mutator = Callable[[random.Random, Members], bytes]
@@ -127,6 +130,8 @@ def test_thousands_of_mutants_are_read_as_they_were_meant_or_refused(members: Me
     for index in range(MUTANTS):
         mutator = MUTATORS[index % len(MUTATORS)]
         path.write_bytes(mutator(rng, members))
+        if index % JUDGED_TWICE == 0:
+            kotlin_harness.must_agree_about_bundle(path)
         try:
             unpack(path, out)
         except BundleError:

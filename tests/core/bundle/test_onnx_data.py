@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import random
+
+import kotlin_harness
 import numpy as np
 import pytest
 
+from pocketgan.bundle.check import check
 from pocketgan.bundle.damage import DamageError
 from pocketgan.bundle.onnx_data import must_name_listed_files, named_files
 
@@ -74,7 +80,7 @@ def test_a_tensor_in_a_function_is_found(tmp_path):
         named_files(_written(tmp_path, _graph(_add()), [function]))
 
 
-@pytest.mark.parametrize(
+OUTSIDE = pytest.mark.parametrize(
     ("entries", "expected"),
     [
         ({"location": "../w.bin"}, "outside of its folder"),
@@ -91,6 +97,9 @@ def test_a_tensor_in_a_function_is_found(tmp_path):
         ({"length": "1e9"}, "offset or length is '1e9'"),
     ],
 )
+
+
+@OUTSIDE
 def test_what_does_not_lie_inside_is_refused(entries, expected, tmp_path):
     folder = tmp_path / "m"
     (folder / "sub").mkdir(parents=True)
@@ -144,3 +153,46 @@ def test_large_weights_inside_are_passed_over(tmp_path):
     weight = onnx.numpy_helper.from_array(np.ones((3, 4), np.float32), "w")
     weight.raw_data = bytes(10_000_000)
     assert named_files(_written(tmp_path, _graph(_add(), initializers=[weight]))) == []
+
+
+def _bundled(zip_of, members, model: bytes):
+    """The tiny bundle with that model in its ONNX entry."""
+    manifest = json.loads(members[0][1])
+    entry = manifest["entries"][0]
+    record = entry["components"][0]["files"][0]
+    record.update(bytes=len(model), sha256=hashlib.sha256(model).hexdigest())
+    entry.update(runtime="onnxruntime")
+    entry["components"][0].update(entry_point=record["path"])
+    files = {**dict(members), "manifest.json": json.dumps(manifest).encode(), record["path"]: model}
+    return zip_of(list(files.items()))
+
+
+def _bytes_of(graph, functions=()):
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=9, functions=functions).SerializeToString()
+
+
+@OUTSIDE
+def test_a_bundled_model_that_names_what_is_not_listed_is_refused_in_kotlin_too(zip_of, members, entries, expected):
+    path = _bundled(zip_of, members, _bytes_of(_graph(_add(), initializers=[_tensor(**entries)])))
+    assert len(check(path)) == 1
+    kotlin_harness.must_agree_about_bundle(path)
+
+
+@pytest.mark.parametrize("kind", ["initializer", "attribute", "attributes", "subgraph", "sparse"])
+def test_a_bundled_model_is_looked_through_in_kotlin_too(zip_of, members, kind):
+    model = _bytes_of(_hidden(kind))
+    path = _bundled(zip_of, members, model)
+    assert "names 'w.bin'" in check(path)[0]
+    kotlin_harness.must_agree_about_bundle(path)
+
+
+def test_broken_models_in_a_bundle_are_judged_alike(zip_of, members):
+    rng = random.Random(3)
+    context = _graph(helper.make_node("EPContext", ["x"], ["y"], domain="com.microsoft", ep_cache_context="../x"))
+    models = [_bytes_of(_graph(_add(), initializers=[_tensor("model.onnx")])), _bytes_of(context)]
+    for number in range(150):
+        model = bytearray(models[number % 2])
+        for _ in range(rng.choice((0, 1, 2, 6))):
+            model[rng.randrange(len(model))] = rng.choice((0, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+        kotlin_harness.must_agree_about_bundle(_bundled(zip_of, members, bytes(model)))

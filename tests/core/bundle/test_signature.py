@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import kotlin_harness
 import pytest
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -50,6 +51,7 @@ def test_signing_keeps_digest_and_files_and_is_valid(folder, pgb, keys, files, p
         assert {name: bundle.read(name) for name in files} == files
     assert verify_signature(path) == verify_signature(path, keys[1]) == state
     assert check(path) == []
+    kotlin_harness.must_agree_about_bundle(path)
 
 
 def test_a_relabelled_bundle_is_unsigned(pgb: Path, keys, tmp_path: Path) -> None:
@@ -106,6 +108,7 @@ def test_a_manifest_changed_after_signing_is_a_problem_and_is_not_packed(folder:
     manifest.write_bytes(manifest.read_bytes().replace(b'"tiny"', b'"evil"'))
     assert "not of this manifest" in str(verify_signature(folder).problem)
     assert check(folder) == ["signature.json is not of this manifest"]
+    kotlin_harness.must_agree_about_bundle(folder)
     with pytest.raises(BundleError, match="not of this manifest; delete"):
         pack_folder(folder, tmp_path / "evil.pgb")
 
@@ -150,6 +153,7 @@ def test_a_hostile_signature_is_a_problem_and_no_exception(folder: Path, keys, d
         assert state.problem
         assert state.problem.isprintable()
     assert len(check(folder)) == 1
+    kotlin_harness.must_agree_about_bundle(folder)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +171,7 @@ def test_a_hostile_signature_is_a_problem_and_no_exception(folder: Path, keys, d
 def test_a_key_that_everybody_can_sign_for_is_a_problem(folder: Path, point: str) -> None:
     (folder / "signature.json").write_bytes(_signature(public_key=base64.b64encode(bytes.fromhex(point)).decode()))
     assert "everybody" in str(verify_signature(folder).problem)
+    kotlin_harness.must_agree_about_bundle(folder)
 
 
 def test_a_huge_signature_is_refused(folder: Path) -> None:
