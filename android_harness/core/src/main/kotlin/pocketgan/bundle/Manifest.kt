@@ -192,10 +192,4 @@ data class Manifest(
         entries.flatMap { entry -> entry.components.flatMap { it.files } } +
             golden.flatMap { set -> (set.inputs + set.outputs).map { it.file } } +
             licenses
-
-    /** The files that a runtime needs for [entry]: its models, its golden set, and the licences. */
-    fun filesOf(entry: Entry): List<FileRecord> =
-        entry.components.flatMap { it.files } +
-            golden.filter { it.id == entry.golden }.flatMap { set -> (set.inputs + set.outputs).map { it.file } } +
-            licenses
 }

@@ -1,0 +1,98 @@
+package pocketgan.measure
+
+import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.security.MessageDigest
+import pocketgan.bundle.Component
+import pocketgan.bundle.DType
+import pocketgan.bundle.Entry
+import pocketgan.bundle.FileRecord
+import pocketgan.bundle.GoldenSet
+import pocketgan.bundle.GoldenTensor
+import pocketgan.bundle.Manifest
+import pocketgan.bundle.Role
+import pocketgan.bundle.TensorSpec
+import pocketgan.json.MODEL_JSON
+import pocketgan.schema.Job
+
+/** A bundle folder with one entry, whose model doubles four numbers. */
+internal class TinyBundle(private val parent: File, val name: String = "tiny") {
+    val digest: String
+    val folder: File get() = File(parent, digest)
+
+    init {
+        val input = floatArrayOf(0f, 1f, 2f, 3f)
+        val contents = mapOf(
+            "models/fake-fp32/model" to name.toByteArray(),
+            "golden/four/x.bin" to bytes(input),
+            "golden/four/y.bin" to bytes(FloatArray(4) { 2 * input[it] }),
+        )
+        val records = contents.mapValues { (path, content) -> FileRecord(path, content.size.toLong(), sha256(content)) }
+        val (x, y) = listOf("x", "y").map { TensorSpec(it, listOf(1, 4), null, DType.FLOAT32, null, null) }
+        val (goldenX, goldenY) = listOf("x", "y").map {
+            GoldenTensor(it, DType.FLOAT32, listOf(1, 4), records.getValue("golden/four/$it.bin"))
+        }
+        val model = Component("main", "model", listOf(records.getValue("models/fake-fp32/model")), listOf(x), listOf(y))
+        val entry = Entry("fake-fp32", "fake", "fp32", "fake", "1", golden = "four", components = listOf(model))
+        val manifest = Manifest(
+            name = name,
+            role = Role.STUDENT,
+            trained = true,
+            entries = listOf(entry),
+            golden = listOf(GoldenSet("four", inputs = listOf(goldenX), outputs = listOf(goldenY))),
+        )
+        val manifestBytes = MODEL_JSON.encodeToString(Manifest.serializer(), manifest).toByteArray()
+        digest = sha256(manifestBytes)
+        for ((path, content) in contents + ("manifest.json" to manifestBytes)) {
+            File(folder, path).apply { parentFile.mkdirs() }.writeBytes(content)
+        }
+    }
+
+    /** What is asked of it, in two rounds of two frames. */
+    fun job() = Job(bundle = digest, entry = "fake-fp32", iterations = 4, rounds = 2)
+
+    private fun bytes(numbers: FloatArray): ByteArray {
+        val buffer = ByteBuffer.allocate(4 * numbers.size).order(ByteOrder.LITTLE_ENDIAN)
+        numbers.forEach { buffer.putFloat(it) }
+        return buffer.array()
+    }
+
+    private fun sha256(bytes: ByteArray) =
+        MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { String.format("%02x", it) }
+}
+
+/** A runtime that doubles its input in [frameNs] on a scripted clock, and loads a model in a thousand times as long. */
+internal class FakeEngine(private val clock: ScriptedClock, private val frameNs: Long = 1_000_000) : Engine {
+    /** Names of the models that ran, in order. */
+    val ran = ArrayList<String>()
+
+    /** What it does to the numbers that a model gives at its n-th run (from 1). */
+    var factor: (model: String, run: Int) -> Float = { _, _ -> 2f }
+
+    override val name = "fake"
+    override val version = "7"
+
+    override fun load(request: ModelRequest): LoadedModel {
+        clock.passes(1000 * frameNs)
+        return Model(String(request.file.toFile().readBytes()))
+    }
+
+    private inner class Model(private val name: String) : LoadedModel {
+        override val placement = null
+        private var runs = 0
+
+        override fun run(inputs: Map<String, Tensor>): List<Tensor> {
+            ran += name
+            runs += 1
+            clock.passes(frameNs)
+            val input = inputs.getValue("x")
+            val output = Tensor.zeros(DType.FLOAT32, input.shape)
+            val times = factor(name, runs)
+            for (at in 0 until input.size) output.data.putFloat(4 * at, input[at].toFloat() * times)
+            return listOf(output)
+        }
+
+        override fun close() = Unit
+    }
+}
