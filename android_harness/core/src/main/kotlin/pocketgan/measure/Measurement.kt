@@ -30,7 +30,8 @@ class Work(val job: Job, val bundle: Bundle)
 /**
  * Measures groups of Jobs whose models take turns.
  *
- * @property process names the process that measures; no other one has that name.
+ * @property process names the process that measures; no other one has that name. Each group adds its number: what took
+ *   turns has one name.
  * @property progress is told, between frames, what is measured and how many frames (of a timed Job: seconds) are done.
  */
 class Measurement(
@@ -44,6 +45,7 @@ class Measurement(
     private val progress: (detail: String, done: Long) -> Unit = { _, _ -> },
 ) {
     private val loadedBefore = HashSet<Path>()
+    private var groups = 0
 
     /**
      * The Results of a group, in its order. What goes wrong with one model is in the errors of its Result.
@@ -51,6 +53,7 @@ class Measurement(
      * @throws CancelledException it was asked for; nothing of the group is to be kept.
      */
     fun measure(group: List<Work>): List<Result> {
+        groups += 1
         val drafts = group.map { Draft(it) }
         try {
             for (draft in drafts) draft.attempt { prepare(draft) }
@@ -239,7 +242,7 @@ class Measurement(
             runtimeVersion = runtimeVersion,
             appBuild = surroundings.appBuild,
             startedAt = "$startedAt",
-            process = process,
+            process = "$process-$groups",
             coolDown = coolDown,
             warmup = warmup,
             coldLoadNs = coldLoadNs,

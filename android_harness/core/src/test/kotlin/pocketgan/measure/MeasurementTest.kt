@@ -71,7 +71,7 @@ class MeasurementTest {
         assertEquals(List(3) { MS }, result.frames.zipWithNext { before, after -> after.startNs - before.startNs })
         assertEquals(MeasuredParity(null, 0.0), result.parity)
         assertEquals(MeasuredParity(null, 0.0), result.parityAfter)
-        assertEquals(listOf("s", "p", "tiny", "fake", "7"), with(result) { listOf(session, process, bundleName, runtime, runtimeVersion) })
+        assertEquals(listOf("s", "p-1", "tiny", "fake", "7"), with(result) { listOf(session, process, bundleName, runtime, runtimeVersion) })
         assertEquals(2, result.conditions.size)
     }
 
@@ -82,6 +82,7 @@ class MeasurementTest {
         // Each: the first run and ten frames of warm-up.
         assertEquals("a" + "b" + "a".repeat(10) + "b".repeat(10) + "aaa" + "bbb" + "bbb" + "aaa", engine.ran.joinToString(""))
         assertEquals(listOf(4, 4), results.map { it.frames.size })
+        assertEquals(listOf("p-1", "p-1"), results.map { it.process })
     }
 
     @Test
