@@ -48,7 +48,7 @@ HARNESS := android_harness/target/built
 harness: $(if $(and $(shell command -v java),$(shell command -v mvn)),$(HARNESS))
 	@test -f $(HARNESS) || echo "left out: android_harness/ (needs a JDK 17 and Maven)"
 
-$(HARNESS): $(shell find android_harness -name target -prune -o -type f -print)
+$(HARNESS): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime jvm) -name target -prune -o -type f -print)
 	mvn --batch-mode --quiet --file android_harness/pom.xml package
 	mkdir -p $(@D)
 	touch $@
@@ -56,7 +56,7 @@ $(HARNESS): $(shell find android_harness -name target -prune -o -type f -print)
 # The Android app as a signed APK. Needs besides: npm, and three tools of Debian (or of the SDK), which root gets there.
 apk: $(APK)
 
-$(APK): $(shell find android_harness -name target -prune -o -type f -print) LICENSE
+$(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime jvm app) -name target -prune -o -type f -print) LICENSE
 	@test -z "$(filter aapt2 zipalign apksigner,$(APK_LACKS))" || test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null \
 		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends aapt zipalign apksigner; }
 	@for tool in $(APK_TOOLS); do command -v $$tool > /dev/null \

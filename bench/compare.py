@@ -11,7 +11,7 @@ from pocketgan import console
 from pocketgan.bench.devices.device import Device
 from pocketgan.bench.devices.waiting import locked
 from pocketgan.bench.gate import CONFIDENCE, Pair, judge
-from pocketgan.bench.jobs import JobOptions, plan_job, runnable_entries
+from pocketgan.bench.jobs import JobOptions, options_on, plan_job, runnable_entries
 from pocketgan.bench.journal import BundleRecord, Journal
 from pocketgan.bench.looks import looks
 from pocketgan.bench.runners.planning import component_names
@@ -62,6 +62,7 @@ def compare_bundles(
         DeviceError: the device is locked, or the bundles share no entry that it can run.
         ResultsError, StorageError: the results file is foreign or broken, or cannot be written.
     """
+    options = options_on(device, options)
     with ExitStack() as stack:
         one, other = (stack.enter_context(open_bundle(path)) for path in (base, candidate))
         matched = _matched(one, other, device, options)

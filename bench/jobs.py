@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pocketgan.bench.devices.device import Device
+from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.devices.turn_groups import ALONE
 from pocketgan.bench.schema.job import ClockRegime, CoolDown, Job, JobMode, Provider, Via, Warmup
 from pocketgan.bundle.manifest import Entry
@@ -43,6 +44,13 @@ class JobOptions:
     def processes(self) -> int:
         """How many runs there are."""
         return 1 if self.mode in ALONE else min(self.runs, self.iterations)
+
+
+def options_on(device: Device, options: JobOptions) -> JobOptions:
+    """The options with what the device decides."""
+    if options.via is None and isinstance(device, RemoteDevice):
+        return replace(options, via=device.via)
+    return options
 
 
 def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> list[Entry]:

@@ -49,7 +49,7 @@ class SessionPlan:
     def take_over(self, results: Sequence[Result], device: DeviceInfo) -> str | None:
         """Take the latest good result of each of the jobs on that device; the session of the last one, None where
         there is none."""
-        jobs = {job.model_dump_json() for work in self._jobs for _, job in work}
+        jobs = {job.model_dump_json() for job in self.jobs}
         held = [
             result
             for result in results
@@ -62,6 +62,11 @@ class SessionPlan:
     def take(self, result: Result) -> None:
         """A job is done."""
         self.done[_key(result.job)] = result
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every job that may be run, done or not."""
+        return [job for work in self._jobs for _, job in work]
 
     @property
     def planned_runs(self) -> int:

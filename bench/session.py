@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pocketgan import console
 from pocketgan.bench.devices.device import Device
 from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.devices.waiting import locked
-from pocketgan.bench.jobs import JobOptions
+from pocketgan.bench.jobs import JobOptions, options_on
 from pocketgan.bench.journal import Journal, SampleRow
 from pocketgan.bench.plan import SessionPlan
 from pocketgan.bench.schema.result import Result
@@ -51,9 +50,7 @@ def measure(
     """
     with ExitStack() as stack:
         opened = _open_all(stack, bundles)
-        if isinstance(device, RemoteDevice) and options.via is None:
-            options = replace(options, via=device.via)
-        plan = SessionPlan(opened, device, options)
+        plan = SessionPlan(opened, device, options_on(device, options))
         stack.enter_context(locked(device, wait_s))
         journal = stack.enter_context(Journal(journal_path))
         for bundle in opened:
@@ -63,7 +60,7 @@ def measure(
             console.note(f"{len(plan.done)} of {plan.planned_runs} runs are in {journal_path} already")
         if resume and session is None and isinstance(device, RemoteDevice):
             # The host was cut off before the first result; the device may have gone on.
-            session = device.session_left()
+            session = device.session_left(plan.jobs)
         session = session or new_session()
         with console.progress("measuring", plan.steps) as progress, _saying_where_it_stopped(journal_path):
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from pocketgan.bench.journal import BundleRecord, Results, line_of, read_results
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.statistics import frame_times, percentile
+from pocketgan.bench.ways import ways
 from pocketgan.errors import ResultsError, require
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ class Store:
                 bundle_digest=result.job.bundle,
                 bundle_name=result.bundle_name,
                 entry=result.job.entry,
-                device=f"{result.device.name} {result.device.model}",
+                device=", ".join([f"{result.device.name} {result.device.model}", *ways(result.job)]),
                 mode=result.job.mode,
                 threads=result.job.threads,
                 session=result.session,

@@ -75,8 +75,11 @@ class Following:
 
     def feed(self, data: bytes, now: float | None) -> None:
         elapsed_ns = None if now is None or self._began is None else int((now - self._began) * 1e9)
-        for number in self.incoming.feed(data, elapsed_ns):
-            self._take(self._sent[number], self.incoming.results[number])
+        self.incoming.feed(data, elapsed_ns)
+        # Not only what came now: the user may have stopped between two of them.
+        for number, result in self.incoming.results.items():
+            if self._sent[number] not in self._results:
+                self._take(self._sent[number], result)
         if self.incoming.beat is not None:
             self._progress.beat(self.incoming.beat)
 
@@ -112,7 +115,7 @@ class Following:
             return
         self._deaths += 1
         if self._deaths >= MOST_DEATHS:
-            raise DeviceError(f"{why}, {self._deaths} times in a row, before it measured anything")
+            raise DeviceError(f"{why}, {self._deaths} times in a row, before it measured anything; its log tells why")
         first, *rest = self.pending
         if len(first) > 1:
             self.pending = [*([number] for number in first), *rest]

@@ -19,7 +19,7 @@ from pocketgan.errors import DeviceError
 # Ten minutes of frames of a millisecond take 60 MB.
 LONGEST_LINE = 256 << 20
 _LONGEST_ERROR, _MOST_ERRORS = 500, 20
-_LONGEST_NAME = 256
+_LONGEST_NAME = 128
 
 
 class Incoming:
@@ -80,10 +80,11 @@ class Incoming:
             if kind == "result":
                 return self._take_result(value, elapsed_ns)
             if kind == "beat":
-                beat = Beat.model_validate(value, extra="ignore")
+                beat = Beat.model_validate(value, strict=True, extra="ignore")
                 self.beat = beat.model_copy(update={"detail": _plain(beat.detail)})
             elif kind == "end":
-                self.error, self.ended = _plain(End.model_validate(value, extra="ignore").error), True
+                error = End.model_validate(value, strict=True, extra="ignore").error
+                self.error, self.ended = None if error is None else _plain(error) or "no reason given", True
             elif not isinstance(kind, str):
                 self._stray("line", "is no record")
         except ValidationError as problem:
@@ -92,7 +93,7 @@ class Incoming:
 
     def _take_result(self, value: dict[str, Any], elapsed_ns: int | None) -> int | None:
         del value["record"]
-        session, job = value.get("session"), self._job(value.get("job"))
+        session, job = value.get("session"), _job(value.get("job"))
         if session != self._session:
             self._stray("session", "is of another session")
             return None
@@ -104,7 +105,7 @@ class Incoming:
             self._stray("repeated", "is of a Job that was answered before; the first answer counts")
             return None
         try:
-            result = Result.model_validate(value, extra="ignore" if _later(value) else "forbid")
+            result = Result.model_validate(value, strict=True, extra="ignore" if _later(value) else "forbid")
         except ValidationError as problem:
             found = [Fault("line", f"what the device gave is no result: {_first(problem)}")]
             self._keep(number, empty_result(self._session, self._asked[number], self._device), found)
@@ -133,6 +134,7 @@ class Incoming:
             update={
                 "schema_version": SCHEMA_VERSION,
                 "device": device,
+                "runtime_version": _plain(result.runtime_version),
                 "process": self._process(result),
                 "parity": result.parity if asked.has_reference else None,
                 "parity_after": result.parity_after if asked.has_reference else None,
@@ -142,13 +144,8 @@ class Incoming:
         )
 
     def _process(self, result: Result) -> str:
-        return f"{self._session} {result.process}" if result.process else ""
-
-    def _job(self, value: Any) -> Job | None:
-        try:
-            return Job.model_validate(value, extra="ignore" if _later(value) else "forbid")
-        except ValidationError:
-            return None
+        process = _plain(result.process)
+        return f"{self._session} {process}" if process else ""
 
     def _stray(self, kind: Any, line: str) -> None:
         self.strays.append(Fault(kind, f"line {self.lines} {line}"))
@@ -168,20 +165,32 @@ def empty_result(session: str, asked: Asked, device: DeviceInfo) -> Result:
     )
 
 
-def session_of(lines: bytes) -> str | None:
-    """Name of the session whose results these lines are; None where they hold none."""
+def session_of(lines: bytes, jobs: Sequence[Job]) -> str | None:
+    """Name of the session in which one of these jobs was answered; None where none was."""
     for line in lines.split(b"\n")[:-1]:
         value = _json(line)
-        name = value.get("session") if isinstance(value, dict) and value.get("record") == "result" else None
+        if not isinstance(value, dict) or value.get("record") != "result" or _job(value.get("job")) not in jobs:
+            continue
+        name = value.get("session")
         if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable():
             return name
     return None
 
 
-def _json(line: bytes) -> Any:
-    """None where it is none."""
+def _job(value: Any) -> Job | None:
     try:
-        return json.loads(line)
+        return Job.model_validate(value, strict=True, extra="ignore" if _later(value) else "forbid")
+    except ValidationError:
+        return None
+
+
+def _json(line: bytes) -> Any:
+    """None where it is none; halves of letters, which nothing can write down, are none."""
+    try:
+        value = json.loads(line)
+        if b"\\ud" in line.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError):
         return None
 
@@ -194,10 +203,8 @@ def _later(value: Any) -> bool:
     return int(version[2:]) > int(SCHEMA_VERSION[2:])
 
 
-def _plain(text: str | None) -> str | None:
+def _plain(text: str) -> str:
     """One line of printable characters, not endless: terminals obey others."""
-    if text is None:
-        return None
     printable = "".join(character if character.isprintable() else " " for character in text[: 2 * _LONGEST_ERROR])
     return " ".join(printable.split())[:_LONGEST_ERROR]
 

@@ -108,13 +108,14 @@ class RemoteDevice(ABC):
             answers[number] += [error if component is None else f"{component}: {error}" for error in result.errors]
         return answers
 
-    def session_left(self) -> str | None:
-        """The session whose results still lie on the device, because the host was cut off; None where none do.
+    def session_left(self, jobs: Sequence[Job]) -> str | None:
+        """The session whose results of these jobs still lie on the device, because the host was cut off; None where
+        none do.
 
         Raises:
             DeviceError: the device cannot be reached, or refuses.
         """
-        return session_of(self._reached(lambda: self._transport.read(0)))
+        return session_of(self._reached(lambda: self._transport.read(0)), jobs)
 
     def run_groups(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Literal
 
@@ -26,6 +27,7 @@ CLOCK_TOLERANCE, CLOCK_SLACK_NS = 0.01, 1_000_000_000
 # A sustained run ends with the first frame beyond its time.
 LEAST_SHARE_OF_TIME = 0.99
 _STAMP_LIMIT = 1 << 63
+_LONGEST_DATE = 32
 
 Kind = Literal[
     "line",
@@ -119,9 +121,19 @@ def _names(result: Result, asked: Asked) -> list[Fault]:
             found.append(Fault("bundle", f"it says that {what} {said} ran, not {expected}"))
     if result.device.kind != asked.device_kind:
         found.append(Fault("device", f"it is of a device of kind {result.device.kind}, not {asked.device_kind}"))
+    if not _is_date(result.started_at):
+        found.append(Fault("stamps", "it does not tell the date at which it began"))
     if result.composed:
         found.append(Fault("stamps", "it holds composed frames, which only the host composes"))
     return found
+
+
+def _is_date(text: str) -> bool:
+    """ISO 8601, as the results file and its stores take it."""
+    try:
+        return len(text) <= _LONGEST_DATE and datetime.fromisoformat(text) is not None
+    except ValueError:
+        return False
 
 
 def _parities(result: Result, floor_db: float) -> list[Fault]:

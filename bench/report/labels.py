@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.targets import RUNTIMES
 
@@ -77,13 +76,6 @@ def significant(value: float, digits: int = 3) -> str:
         magnitude *= 10
         decimals += 1
     return f"{value:,.{decimals}f}"
-
-
-def ways(job: Job) -> list[str]:
-    """How a device that is elsewhere carried a job out, where it is not the usual."""
-    told = [f"via {job.via}"] if job.via != "process" else []
-    told += [f"provider {job.provider}"] if job.provider != "default" else []
-    return told + ([f"{job.clock} clock"] if job.clock != "free" else [])
 
 
 def camera_notes(result: Result) -> list[str]:

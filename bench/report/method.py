@@ -10,6 +10,7 @@ from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Measurement
 from pocketgan.bench.schema.result import Conditions, DeviceInfo, Result
+from pocketgan.bench.ways import ways
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _rule(item: Measurement) -> str:
     job = item.result.job
     length = labels.plural(job.iterations, "frame") if job.iterations is not None else f"{job.duration_s:g} s"
     units = "" if job.compute_units == "all" else f", compute units {job.compute_units}"
-    units += "".join(f", {way}" for way in labels.ways(job))
+    units += "".join(f", {way}" for way in ways(job))
     turns = ""
     if job.iterations is not None:
         rounds, processes = labels.plural(job.rounds, "round"), labels.plural(item.runs, "process")

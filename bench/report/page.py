@@ -17,6 +17,7 @@ from pocketgan.bench.report.measurements import Group, Measurement, select
 from pocketgan.bench.report.pareto import Point, quality_against_latency
 from pocketgan.bench.report.sustained import frame_rate_over_time, sustained_run
 from pocketgan.bench.report.training import Course, course_chart, course_table, metric_name, metrics_of
+from pocketgan.bench.ways import ways
 from pocketgan.errors import ResultsError
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -145,7 +146,7 @@ def _heading(group: Group) -> tuple[str, str]:
     # Members of other sizes are told to be not comparable.
     size = input_size(group.members[0].bundle.manifest.entry(job.entry), job.component)
     units = "" if job.compute_units == "all" else f" · compute units {job.compute_units}"
-    units += "".join(f" · {way}" for way in labels.ways(job))
+    units += "".join(f" · {way}" for way in ways(job))
     note = f"{job.mode} · {labels.plural(job.threads, 'thread')}{units} · {size} · {labels.device_name(group.device)}"
     return f"{labels.runtime_name(first.runtime)} · {job.entry}", note
 

@@ -10,6 +10,7 @@ from pocketgan.bench.inputs import input_size
 from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Group, Measurement, Selection
+from pocketgan.bench.ways import ways
 from pocketgan.bundle.manifest import Entry
 from pocketgan.targets import APPLE, place_of
 
@@ -179,7 +180,7 @@ def group_name(group: Group, selection: Selection) -> str:
         lambda result: result.job.mode,
         lambda result: labels.plural(result.job.threads, "thread"),
         lambda result: f"compute units {result.job.compute_units}",
-        lambda result: ", ".join(labels.ways(result.job)) or "in a process",
+        lambda result: ", ".join(ways(result.job)) or "in a process",
     ):
         if len({of(other.first) for other in selection.groups}) > 1:
             parts.append(of(first))

@@ -229,6 +229,22 @@ def test_the_file_cache_is_told(tmp_path: Path) -> None:
     assert cached_share(tmp_path / "none") is None
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"via": "app"}, "way to run via app"),
+        ({"provider": "nnapi"}, "provider nnapi"),
+        ({"clock": "pinned"}, "pinned clock"),
+        ({"mode": "camera", "iterations": None, "duration_s": 5}, "mode camera"),
+    ],
+)
+def test_what_only_a_phone_has_is_refused_in_one_line(
+    make_bundle: Callable[..., Path], changes: dict[str, Any], says: str
+) -> None:
+    with open_bundle(make_bundle()) as bundle, pytest.raises(DeviceError, match=f"this computer has no {says};"):
+        LocalDevice().run(bundle, Job(bundle=bundle.digest, entry="onnx-fp32", **changes))
+
+
 def test_the_lock_names_its_owner() -> None:
     with LocalDevice().lock(), pytest.raises(DeviceError, match=rf"\(process {os.getpid()}\)"), LocalDevice().lock():
         pass

@@ -262,6 +262,29 @@ def test_a_stopped_user_stops_the_device_and_keeps_what_came(phone: FakePhone, o
     assert not phone.alive()
 
 
+def test_what_came_at_once_is_kept_even_if_the_user_stops_at_the_first_of_it(
+    phone: FakePhone, opened: Callable[..., Bundle]
+) -> None:
+    groups = [[(one, job(one))] for one in (opened(name, size=4 + size) for size, name in enumerate("abc"))]
+    kept: list[str] = []
+
+    def stop(count: int, detail: str) -> None:
+        if not kept[1:]:
+            raise KeyboardInterrupt
+
+    reach = phone.read
+
+    def late(offset: int) -> bytes:
+        while phone.alive():
+            pass
+        return reach(offset)
+
+    phone.read = late  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        Phone(phone).run_groups(groups, tick=stop, keep=lambda result: kept.append(result.bundle_name))
+    assert kept == ["a", "b", "c"]
+
+
 def test_what_a_cut_session_left_is_taken_over(phone: FakePhone, opened: Callable[..., Bundle]) -> None:
     groups = [[(one, job(one))] for one in (opened(name, size=4 + size) for size, name in enumerate("abcde"))]
     phone.cuts = {("read", 3): 1 << 20}
@@ -283,7 +306,8 @@ def test_nothing_of_another_session_is_taken_over(phone: FakePhone, opened: Call
     phone.cuts = {("clean_up", 2): 1 << 20}
     Phone(phone).run_groups([[(bundle, job(bundle))]], session="yesterday")
     phone._lost_for = 0
-    assert Phone(phone).session_left() == "yesterday"
+    assert Phone(phone).session_left([job(bundle)]) == "yesterday"
+    assert Phone(phone).session_left([job(bundle, threads=4)]) is None
     [result] = Phone(phone).run_groups([[(bundle, job(bundle))]], session="today")
     assert result.session == "today"
     assert measured(phone) == ["a", "a"]

@@ -64,7 +64,8 @@ def _state() -> tuple[str | None, str | None]:
 
 
 def _is_due() -> bool:
-    sources = [path for path in ROOT.rglob("*") if path.is_file() and "target" not in path.relative_to(ROOT).parts]
+    modules = [path for name in ("core", "onnxruntime", "jvm") for path in (ROOT / name).rglob("*") if path.is_file()]
+    sources = [ROOT / "pom.xml", *(path for path in modules if "target" not in path.relative_to(ROOT).parts)]
     return not BUILT.exists() or max(path.stat().st_mtime for path in sources) > BUILT.stat().st_mtime
 
 

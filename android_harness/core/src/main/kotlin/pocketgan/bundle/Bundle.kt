@@ -61,8 +61,9 @@ class Bundle internal constructor(val path: Path, private val source: Source) : 
      * @throws BundleException there is none.
      */
     fun entry(id: String): Entry =
-        manifest.entries.firstOrNull { it.id == id }
-            ?: throw BundleException("$path: has no entry ${quote(id)}; it has: ${manifest.entries.joinToString { it.id }}")
+        manifest.entries.firstOrNull { it.id == id } ?: throw BundleException(
+            "$path: has no entry ${quote(id)}; it has: ${manifest.entries.joinToString { it.id }}",
+        )
 
     /** Where the files that are there are not those that the manifest lists. */
     fun listingProblems(): List<String> {

@@ -134,7 +134,9 @@ private fun whyColliding(paths: List<String>): String? {
     val files = HashSet<String>()
     val folders = HashMap<String, String>()
     for (path in paths) {
-        if (!files.add(path.lowercase())) return "two files have the same path $path (upper and lower case count as equal)"
+        if (!files.add(path.lowercase())) {
+            return "two files have the same path $path (upper and lower case count as equal)"
+        }
         val parts = path.split("/")
         for (depth in 1 until parts.size) {
             val folder = parts.take(depth).joinToString("/")

@@ -81,7 +81,8 @@ internal fun mustNameListedFiles(name: String, file: InputStream, sizes: Map<Str
         val size = sizes[path] ?: throw DamageException("names ${quote(location)}, which is no file in its folder")
         if (data.end > BigInteger.valueOf(size)) {
             val bytes = String.format(Locale.ROOT, "bytes %,d to %,d", data.start, data.end)
-            throw DamageException("names $bytes of ${quote(location)}, which has ${String.format(Locale.ROOT, "%,d", size)}")
+            val there = String.format(Locale.ROOT, "%,d", size)
+            throw DamageException("names $bytes of ${quote(location)}, which has $there")
         }
     }
 }
@@ -185,7 +186,9 @@ private class ExternalDataSearch(private val stream: ProtobufStream) {
 
     private fun text(last: Long): String {
         val count = last - stream.position
-        if (count > MOST_NAME_BYTES) throw DamageException(String.format(Locale.ROOT, "holds a name of %,d bytes", count))
+        if (count > MOST_NAME_BYTES) {
+            throw DamageException(String.format(Locale.ROOT, "holds a name of %,d bytes", count))
+        }
         return decoded(stream.bytes(last))
     }
 

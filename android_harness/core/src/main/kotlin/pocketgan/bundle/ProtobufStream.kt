@@ -16,7 +16,7 @@ internal class ProtobufStream(file: InputStream) {
     var position = 0L
         private set
 
-    /** Number and wire type of the next field, null where the message ends; [end] is null where that is the file's end. */
+    /** Number and wire type of the next field, null where the message ends: with the file if [end] is null. */
     fun field(end: Long?): Field? {
         if (end != null && position >= end) return null
         val key = readVarint(end, mayEnd = end == null) ?: return null

@@ -31,7 +31,8 @@ data class SignatureState(val signed: Boolean, val publicKey: String? = null, va
  */
 fun judgeSignature(manifest: ByteArray, signature: ByteArray?, expected: ByteArray? = null): SignatureState {
     if (signature == null) {
-        return SignatureState(signed = false, problem = "is not signed, but a key is expected".takeIf { expected != null })
+        val problem = "is not signed, but a key is expected".takeIf { expected != null }
+        return SignatureState(signed = false, problem = problem)
     }
     val (publicKey, value) = try {
         parse(signature)

@@ -185,8 +185,10 @@ class StrictJson(private val text: String, private val strict: Boolean = true) {
         while (peek() in '0'..'9') at += 1
     }
 
-    private fun syntax(message: String, where: Int = at): Nothing =
-        throw JsonProblem.Syntax("$message in line ${1 + text.substring(0, minOf(where, text.length)).count { it == '\n' }}")
+    private fun syntax(message: String, where: Int = at): Nothing {
+        val line = 1 + text.substring(0, minOf(where, text.length)).count { it == '\n' }
+        throw JsonProblem.Syntax("$message in line $line")
+    }
 
     private companion object {
         /** Where Python's readers stop: pydantic's at 200, its own at about 1,000. */
@@ -204,7 +206,8 @@ class StrictJson(private val text: String, private val strict: Boolean = true) {
             )
         val ESCAPES =
             mapOf(
-                '"' to '"', '\\' to '\\', '/' to '/', 'b' to '\b', 'f' to '\u000c', 'n' to '\n', 'r' to '\r', 't' to '\t',
+                '"' to '"', '\\' to '\\', '/' to '/',
+                'b' to '\b', 'f' to '\u000c', 'n' to '\n', 'r' to '\r', 't' to '\t',
             )
     }
 }

@@ -34,7 +34,8 @@ private fun without(value: JsonElement, place: List<String>): JsonElement {
     return when {
         value is JsonObject && rest.isEmpty() -> JsonObject(value - key)
         value is JsonObject -> JsonObject(value + (key to without(value.getValue(key), rest)))
-        value is JsonArray -> JsonArray(value.mapIndexed { at, item -> if ("$at" == key) without(item, rest) else item })
+        value is JsonArray ->
+            JsonArray(value.mapIndexed { at, item -> if ("$at" == key) without(item, rest) else item })
         else -> value
     }
 }

@@ -176,24 +176,27 @@ class Measurement(
     private fun compareAgain(draft: Draft) {
         val parity = draft.model!!.parity()
         draft.parityAfter = parity
-        mustReach(minOf(draft.model!!.plan.floorDb, FLOOR_AFTER_DB), parity, "from the golden output after the last frame")
+        val floorDb = minOf(draft.model!!.plan.floorDb, FLOOR_AFTER_DB)
+        mustReach(floorDb, parity, "from the golden output after the last frame")
     }
 
     private fun mustReach(floorDb: Double, parity: MeasuredParity, from: String) {
         val db = parity.psnrDb ?: return
         if (db >= floorDb) return
-        throw WrongOutputException(String.format(Locale.ROOT, "wrong output: %.1f dB %s, %.1f dB is the floor", db, from, floorDb))
+        val line = "wrong output: %.1f dB %s, %.1f dB is the floor"
+        throw WrongOutputException(String.format(Locale.ROOT, line, db, from, floorDb))
     }
 
     private fun tell(draft: Draft, done: Long) {
         cancellation.check()
-        progress("${draft.work.bundle.manifest.name} ${draft.work.job.entry}", done)
+        progress(draft.detail, done)
     }
 
     /** A Result in the making. */
     private inner class Draft(val work: Work) {
         private val startedAt = Instant.now().truncatedTo(ChronoUnit.SECONDS)
         private val errors = ArrayList<String>()
+        val detail = "${work.bundle.manifest.name} ${work.job.entry}"
         var model: TimedModel? = null
         var runtimeVersion = ""
         var coolDown: CooledDown? = null

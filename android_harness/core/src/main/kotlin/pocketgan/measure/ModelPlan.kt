@@ -31,7 +31,8 @@ class ModelPlan(
  * The plan of the job's component; of an entry with one component that needs no name. The files are the unpacked
  * bundle's own.
  *
- * @throws RefusedException there is no such component, its entry point is none of its files, or golden values are missing.
+ * @throws RefusedException there is no such component, its entry point is none of its files, or a tensor has no golden
+ *   values.
  */
 fun planModel(bundle: Bundle, entry: Entry, job: Job): ModelPlan {
     val component = entry.components.firstOrNull { job.component == null || job.component == it.name }

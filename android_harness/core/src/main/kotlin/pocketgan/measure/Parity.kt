@@ -10,8 +10,8 @@ import pocketgan.schema.MeasuredParity
 class WrongOutputException(message: String) : Exception(message)
 
 /**
- * PSNR in dB (null where infinite) and maximum absolute error over all outputs; the worst output counts. The peak is the
- * width of the declared value range, or of the golden values where none is declared.
+ * PSNR in dB (null where infinite) and maximum absolute error over all outputs; the worst output counts. The peak is
+ * the width of the declared value range, or of the golden values where none is declared.
  *
  * @throws WrongOutputException another number of outputs, another shape, or values that are not finite.
  */

@@ -49,7 +49,8 @@ class Tensor(val dtype: DType, val shape: LongArray, val data: ByteBuffer) {
         /** A tensor of zeros, outside of the heap. */
         fun zeros(dtype: DType, shape: LongArray): Tensor {
             val bytes = shape.fold(dtype.bytes.toLong()) { product, length -> Math.multiplyExact(product, length) }
-            return Tensor(dtype, shape, ByteBuffer.allocateDirect(Math.toIntExact(bytes)).order(ByteOrder.nativeOrder()))
+            val data = ByteBuffer.allocateDirect(Math.toIntExact(bytes)).order(ByteOrder.nativeOrder())
+            return Tensor(dtype, shape, data)
         }
 
         /** A tensor of little-endian numbers, as golden files hold them. */

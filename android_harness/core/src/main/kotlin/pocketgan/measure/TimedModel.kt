@@ -17,7 +17,8 @@ internal class TimedModel(val plan: ModelPlan, private val model: LoadedModel, p
     private val toTensor = pictureInput?.let { PictureConverter(it.spec) }
     private val toPicture = plan.outputs.getOrNull(pictureOutput)?.let { PictureConverter(it.spec) }
     private val pictureIn = toTensor?.let { converter ->
-        ByteArray(converter.pictureBytes).also { converter.toPicture(floats(inputs.getValue(pictureInput!!.spec.name)), it) }
+        val golden = floats(inputs.getValue(pictureInput!!.spec.name))
+        ByteArray(converter.pictureBytes).also { converter.toPicture(golden, it) }
     }
     private val pictureOut = toPicture?.let { ByteArray(it.pictureBytes) }
 
@@ -37,7 +38,8 @@ internal class TimedModel(val plan: ModelPlan, private val model: LoadedModel, p
      *
      * @throws WrongOutputException it cannot even be compared.
      */
-    fun parity(): MeasuredParity = agreement(outputs, plan.outputs.map { it.golden }, plan.outputs.map { it.spec.valueRange })
+    fun parity(): MeasuredParity =
+        agreement(outputs, plan.outputs.map { it.golden }, plan.outputs.map { it.spec.valueRange })
 
     /** One edit: picture to tensor, inference, tensor to picture. */
     fun frame(round: Int): Frame {

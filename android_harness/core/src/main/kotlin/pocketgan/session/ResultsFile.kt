@@ -60,7 +60,7 @@ class ResultsFile(path: Path) : Closeable {
     }
 }
 
-/** The Jobs that `results.jsonl` has an answer to, in a session of that name. Lines that are no results are passed over. */
+/** The Jobs that `results.jsonl` answers, in a session of that name. Lines that are no results are left out. */
 fun answeredJobs(path: Path, session: String): Set<Job> {
     if (!Files.exists(path)) return emptySet()
     return Files.newBufferedReader(path).useLines { lines ->

@@ -1,5 +1,6 @@
 package pocketgan.session
 
+import java.io.IOException
 import java.nio.file.Files
 import java.nio.file.Path
 import pocketgan.bundle.Bundle
@@ -60,6 +61,10 @@ class SessionRun(
             "${error.message}"
         } catch (invalid: InvalidException) {
             "session.json is not valid: ${invalid.message}"
+        } catch (error: IOException) {
+            "the session folder cannot be read or written: ${error.message ?: error}"
+        } catch (fault: RuntimeException) {
+            "a fault of the harness: $fault"
         }
         results.end(End(error = error))
         error

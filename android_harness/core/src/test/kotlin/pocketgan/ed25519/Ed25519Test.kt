@@ -58,10 +58,11 @@ class Ed25519Test {
     fun `a flipped bit anywhere makes a signature invalid`() {
         val vector = vectors[2]
         for (bit in 0 until 8 * SIGNATURE_BYTES step 37) {
-            assertFalse(Ed25519.verify(vector.key, vector.message, flipped(vector.signature, bit)), "bit $bit of it")
+            assertFalse(Ed25519.verify(vector.key, vector.message, flipped(vector.signature, bit)), "bit $bit")
         }
         for (bit in 0 until 8 * PUBLIC_KEY_BYTES step 37) {
-            assertFalse(Ed25519.verify(flipped(vector.key, bit), vector.message, vector.signature), "bit $bit of the key")
+            val key = flipped(vector.key, bit)
+            assertFalse(Ed25519.verify(key, vector.message, vector.signature), "bit $bit of the key")
         }
         assertFalse(Ed25519.verify(vector.key, vector.message + 0, vector.signature))
     }
@@ -78,7 +79,8 @@ class Ed25519Test {
 
     @Test
     fun `keys of low order are weak and others are not`() {
-        val weak = listOf("00".repeat(32), "00".repeat(31) + "80", "01" + "00".repeat(31), "ec" + "ff".repeat(30) + "7f")
+        val weak =
+            listOf("00".repeat(32), "00".repeat(31) + "80", "01" + "00".repeat(31), "ec" + "ff".repeat(30) + "7f")
         for (key in weak) assertTrue(Ed25519.isWeak(bytes(key)), key)
         for (vector in vectors) assertFalse(Ed25519.isWeak(vector.key))
     }

@@ -52,7 +52,9 @@ class ConformanceTest {
 
     @Test
     fun `iterations are split into rounds as the vectors say`() {
-        for (case in cases<RoundsCase>("rounds")) assertEquals(case.frames, framesOfRounds(case.iterations, case.rounds))
+        for (case in cases<RoundsCase>("rounds")) {
+            assertEquals(case.frames, framesOfRounds(case.iterations, case.rounds))
+        }
     }
 
     private inline fun <reified T> cases(name: String): List<T> {

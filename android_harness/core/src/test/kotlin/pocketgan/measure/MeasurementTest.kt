@@ -71,7 +71,8 @@ class MeasurementTest {
         assertEquals(List(3) { MS }, result.frames.zipWithNext { before, after -> after.startNs - before.startNs })
         assertEquals(MeasuredParity(null, 0.0), result.parity)
         assertEquals(MeasuredParity(null, 0.0), result.parityAfter)
-        assertEquals(listOf("s", "p-1", "tiny", "fake", "7"), with(result) { listOf(session, process, bundleName, runtime, runtimeVersion) })
+        val names = with(result) { listOf(session, process, bundleName, runtime, runtimeVersion) }
+        assertEquals(listOf("s", "p-1", "tiny", "fake", "7"), names)
         assertEquals(2, result.conditions.size)
     }
 
@@ -80,7 +81,8 @@ class MeasurementTest {
         val (a, b) = listOf("a", "b").map { TinyBundle(temporary.root, it) }
         val results = measurement().measure(listOf(work(a), work(b)))
         // Each: the first run and ten frames of warm-up.
-        assertEquals("a" + "b" + "a".repeat(10) + "b".repeat(10) + "aaa" + "bbb" + "bbb" + "aaa", engine.ran.joinToString(""))
+        val warmUp = "a".repeat(10) + "b".repeat(10)
+        assertEquals("ab" + warmUp + "aaa" + "bbb" + "bbb" + "aaa", engine.ran.joinToString(""))
         assertEquals(listOf(4, 4), results.map { it.frames.size })
         assertEquals(listOf("p-1", "p-1"), results.map { it.process })
     }
@@ -125,9 +127,9 @@ class MeasurementTest {
     @Test
     fun `a file that is not what the manifest says is an error of its Job`() {
         val bundle = TinyBundle(temporary.root)
-        File(bundle.folder, "models/fake-fp32/model").writeText("yint")
+        File(bundle.folder, "models/fake-fp32/main/model").writeText("yint")
         val result = measurement().measure(listOf(work(bundle))).single()
-        val reason = "models/fake-fp32/model is damaged: its SHA-256 is not the one in the manifest"
+        val reason = "models/fake-fp32/main/model is damaged: its SHA-256 is not the one in the manifest"
         assertEquals(listOf("${bundle.folder}: $reason"), result.errors)
         assertEquals(emptyList(), engine.ran)
     }
@@ -169,6 +171,25 @@ class MeasurementTest {
         assertEquals(listOf("entry fake-fp32 has the components main, name one of them"), other.errors)
         val pinned = measured { copy(clock = ClockRegime.PINNED) }
         assertEquals(listOf("the clock cannot be held here"), pinned.errors)
+    }
+
+    @Test
+    fun `of several components each is a Job on its own, run once a frame whatever its repeat`() {
+        val bundle = TinyBundle(temporary.root, components = listOf("encoder", "unet"), repeat = 3)
+        val jobs = listOf("unet", "encoder").map { work(bundle, bundle.job().copy(component = it)) }
+        val results = jobs.map { measurement().measure(listOf(it)).single() }
+        assertEquals(listOf(4, 4), results.map { it.frames.size })
+        assertTrue(results.flatMap { it.frames }.all { it.inferenceNs == MS })
+        assertEquals(listOf("unet", "encoder"), engine.ran.distinct())
+        val whole = measurement().measure(listOf(work(bundle))).single()
+        assertEquals(listOf("entry fake-fp32 has the components encoder, unet, name one of them"), whole.errors)
+    }
+
+    @Test
+    fun `the only component of an entry runs as often as an edit needs`() {
+        val bundle = TinyBundle(temporary.root, repeat = 3)
+        val frames = measurement().measure(listOf(work(bundle))).single().frames
+        assertEquals(List(4) { 3 * MS }, frames.map { it.inferenceNs })
     }
 
     @Test

@@ -11,7 +11,8 @@ import pocketgan.bundle.TensorSpec
 import pocketgan.schema.MeasuredParity
 
 class PictureTest {
-    private val contract = TensorSpec("x", listOf(1, 3, 1, 2), Layout.NCHW, DType.FLOAT32, listOf(-1.0, 1.0), ColourSpace.RGB)
+    private val contract =
+        TensorSpec("x", listOf(1, 3, 1, 2), Layout.NCHW, DType.FLOAT32, listOf(-1.0, 1.0), ColourSpace.RGB)
 
     @Test
     fun `pixels become planes between black and white, and come back`() {
@@ -38,7 +39,8 @@ class PictureTest {
 
     @Test
     fun `half precision is read and rounded as IEEE 754 has it`() {
-        val known = mapOf(0x3c00 to 1f, 0xc000 to -2f, 0x7bff to 65504f, 0x0001 to 5.9604645e-8f, 0x0400 to 6.1035156e-5f)
+        val known =
+            mapOf(0x3c00 to 1f, 0xc000 to -2f, 0x7bff to 65504f, 0x0001 to 5.9604645e-8f, 0x0400 to 6.1035156e-5f)
         for ((bits, value) in known) {
             assertEquals(value, halfToFloat(bits.toShort()))
             assertEquals(bits.toShort(), floatToHalf(value))
@@ -57,7 +59,8 @@ class PictureTest {
         val golden = Tensor.zeros(DType.FLOAT32, longArrayOf(4))
         val output = Tensor.zeros(DType.FLOAT32, longArrayOf(4)).also { it.data.putFloat(8, 0.2f) }
         // Mean square 0.01, peak 2: 10 log10(4 / 0.01).
-        val parity = agreement(listOf(golden, output), listOf(golden, golden), listOf(listOf(-1.0, 1.0), listOf(-1.0, 1.0)))
+        val ranges = List(2) { listOf(-1.0, 1.0) }
+        val parity = agreement(listOf(golden, output), listOf(golden, golden), ranges)
         assertEquals(26.0206, parity.psnrDb!!, 1e-4)
         assertEquals(0.2, parity.maxAbsError, 1e-7)
         assertEquals(MeasuredParity(null, 0.0), agreement(listOf(golden), listOf(golden), listOf(null)))

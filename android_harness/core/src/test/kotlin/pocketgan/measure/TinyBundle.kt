@@ -16,25 +16,36 @@ import pocketgan.bundle.TensorSpec
 import pocketgan.json.MODEL_JSON
 import pocketgan.schema.Job
 
-/** A bundle folder with one entry, whose model doubles four numbers. */
-internal class TinyBundle(private val parent: File, val name: String = "tiny") {
+/** A bundle folder with one entry, whose components are models that each double four numbers. */
+internal class TinyBundle(
+    private val parent: File,
+    val name: String = "tiny",
+    components: List<String> = listOf("main"),
+    repeat: Long = 1,
+) {
     val digest: String
     val folder: File get() = File(parent, digest)
 
     init {
         val input = floatArrayOf(0f, 1f, 2f, 3f)
-        val contents = mapOf(
-            "models/fake-fp32/model" to name.toByteArray(),
+        val golden = mapOf(
             "golden/four/x.bin" to bytes(input),
             "golden/four/y.bin" to bytes(FloatArray(4) { 2 * input[it] }),
         )
+        // A model's only content is the name that it runs by.
+        val contents = golden + components.associate {
+            "models/fake-fp32/$it/model" to (if (components.size == 1) name else it).toByteArray()
+        }
         val records = contents.mapValues { (path, content) -> FileRecord(path, content.size.toLong(), sha256(content)) }
         val (x, y) = listOf("x", "y").map { TensorSpec(it, listOf(1, 4), null, DType.FLOAT32, null, null) }
         val (goldenX, goldenY) = listOf("x", "y").map {
             GoldenTensor(it, DType.FLOAT32, listOf(1, 4), records.getValue("golden/four/$it.bin"))
         }
-        val model = Component("main", "model", listOf(records.getValue("models/fake-fp32/model")), listOf(x), listOf(y))
-        val entry = Entry("fake-fp32", "fake", "fp32", "fake", "1", golden = "four", components = listOf(model))
+        val models = components.map {
+            val file = records.getValue("models/fake-fp32/$it/model")
+            Component(it, "$it/model", listOf(file), listOf(x), listOf(y), repeat)
+        }
+        val entry = Entry("fake-fp32", "fake", "fp32", "fake", "1", golden = "four", components = models)
         val manifest = Manifest(
             name = name,
             role = Role.STUDENT,

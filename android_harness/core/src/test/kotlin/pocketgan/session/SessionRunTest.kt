@@ -127,6 +127,12 @@ class SessionRunTest {
     }
 
     @Test
+    fun `a session that is not there ends in one line`() {
+        assertFalse(carryOut())
+        assertTrue("session.json" in records().single().text("error"))
+    }
+
+    @Test
     fun `a Job that fails is answered with its error`() {
         ask(listOf(bundle("a"), bundle("b")))
         engine.factor = { model, _ -> if (model == "a") 0f else 2f }

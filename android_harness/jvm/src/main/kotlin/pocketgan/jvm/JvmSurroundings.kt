@@ -13,8 +13,7 @@ import pocketgan.schema.DeviceKind
 
 /** The machine of this JVM, or the device of that description which it stands for; then marked simulated. */
 class JvmSurroundings(private val clock: NanoClock, described: Path?) : Surroundings {
-    override val info: DeviceInfo =
-        described?.let { Json.decodeFromString<DeviceInfo>(String(Files.readAllBytes(it))).copy(simulated = true) } ?: own()
+    override val info: DeviceInfo = described?.let { standIn(String(Files.readAllBytes(it))) } ?: own()
 
     override val appBuild = AppBuild.RELEASE
 
@@ -24,6 +23,8 @@ class JvmSurroundings(private val clock: NanoClock, described: Path?) : Surround
     )
 
     override fun sleep(seconds: Double) = Thread.sleep((seconds * 1000).toLong())
+
+    private fun standIn(description: String) = Json.decodeFromString<DeviceInfo>(description).copy(simulated = true)
 
     private fun own(): DeviceInfo {
         val system = System.getProperties()
