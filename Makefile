@@ -48,7 +48,7 @@ HARNESS := android_harness/target/built
 harness: $(if $(and $(shell command -v java),$(shell command -v mvn)),$(HARNESS))
 	@test -f $(HARNESS) || echo "left out: android_harness/ (needs a JDK 17 and Maven)"
 
-$(HARNESS): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime jvm) -name target -prune -o -type f -print)
+$(HARNESS): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime jvm) bench/schema -name target -prune -o -type f -name '*.[xjk]*' -print)
 	mvn --batch-mode --quiet --file android_harness/pom.xml package
 	mkdir -p $(@D)
 	touch $@

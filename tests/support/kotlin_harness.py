@@ -64,8 +64,9 @@ def _state() -> tuple[str | None, str | None]:
 
 
 def _is_due() -> bool:
-    modules = [path for name in ("core", "onnxruntime", "jvm") for path in (ROOT / name).rglob("*") if path.is_file()]
-    sources = [ROOT / "pom.xml", *(path for path in modules if "target" not in path.relative_to(ROOT).parts)]
+    folders = [ROOT / "core", ROOT / "onnxruntime", ROOT / "jvm", ROOT.parent / "bench" / "schema"]
+    files = [path for folder in folders for kind in ("*.kt", "*.xml", "*.json") for path in folder.rglob(kind)]
+    sources = [ROOT / "pom.xml", *(path for path in files if "target" not in path.relative_to(ROOT.parent).parts)]
     return not BUILT.exists() or max(path.stat().st_mtime for path in sources) > BUILT.stat().st_mtime
 
 
