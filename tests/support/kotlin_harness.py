@@ -64,7 +64,7 @@ def _state() -> tuple[str | None, str | None]:
 
 
 def _is_due() -> bool:
-    folders = [ROOT / "core", ROOT / "jvm", ROOT.parent / "bench" / "schema"]
+    folders = [ROOT / "core", ROOT / "onnxruntime", ROOT / "jvm", ROOT.parent / "bench" / "schema"]
     files = [path for folder in folders for kind in ("*.kt", "*.xml", "*.json") for path in folder.rglob(kind)]
     sources = [ROOT / "pom.xml", *(path for path in files if "target" not in path.relative_to(ROOT.parent).parts)]
     return not BUILT.exists() or max(path.stat().st_mtime for path in sources) > BUILT.stat().st_mtime

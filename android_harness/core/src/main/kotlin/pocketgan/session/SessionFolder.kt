@@ -48,8 +48,8 @@ class SessionRun(
     private val clock: NanoClock,
     private val measurement: (session: String, progress: (String, Long) -> Unit) -> Measurement,
 ) {
-    /** True if all is done; false if it was ended before, as the last line then says. */
-    fun carryOut(): Boolean = ResultsFile(folder.results).use { results ->
+    /** Null if all is done; else why it was ended before, as the last line says too. */
+    fun carryOut(): String? = ResultsFile(folder.results).use { results ->
         val error = try {
             val session = folder.read()
             val beats = Beats(results, session, clock)
@@ -58,7 +58,7 @@ class SessionRun(
         } catch (cancelled: CancelledException) {
             "cancelled"
         } catch (error: BundleException) {
-            error.message
+            "${error.message}"
         } catch (invalid: InvalidException) {
             "session.json is not valid: ${invalid.message}"
         } catch (error: IOException) {
@@ -67,7 +67,7 @@ class SessionRun(
             "a fault of the harness: $fault"
         }
         results.end(End(error = error))
-        error == null
+        error
     }
 
     private inner class Groups(val session: Session, val results: ResultsFile, val measurement: Measurement) {

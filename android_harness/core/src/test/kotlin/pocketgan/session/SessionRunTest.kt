@@ -53,7 +53,7 @@ class SessionRunTest {
 
     private fun carryOut(): Boolean = SessionRun(SessionFolder(folder.toPath()), clock) { session, progress ->
         Measurement(session, "p", listOf(engine), phone, clock, cancellation = cancellation, progress = progress)
-    }.carryOut()
+    }.carryOut() == null
 
     private fun records(): List<JsonObject> = results.readLines().map { Json.parseToJsonElement(it).jsonObject }
 

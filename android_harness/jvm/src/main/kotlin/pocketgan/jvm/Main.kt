@@ -6,6 +6,7 @@ import java.util.UUID
 import kotlin.system.exitProcess
 import pocketgan.measure.Measurement
 import pocketgan.measure.NanoClock
+import pocketgan.onnxruntime.OnnxRuntimeEngine
 import pocketgan.session.SessionFolder
 import pocketgan.session.SessionRun
 
@@ -40,5 +41,5 @@ private fun carryOut(folder: Path, device: Path?): Boolean {
             clock = clock,
             progress = progress,
         )
-    }.carryOut()
+    }.carryOut() == null
 }

@@ -11,6 +11,7 @@ import pocketgan.measure.ModelPlan
 import pocketgan.measure.NanoClock
 import pocketgan.measure.Work
 import pocketgan.measure.planModel
+import pocketgan.onnxruntime.OnnxRuntimeEngine
 import pocketgan.schema.Job
 import pocketgan.schema.Warmup
 

@@ -1,9 +1,10 @@
-package pocketgan.jvm
+package pocketgan.onnxruntime
 
 import ai.onnxruntime.OnnxJavaType
 import ai.onnxruntime.OnnxTensor
 import ai.onnxruntime.OrtEnvironment
 import ai.onnxruntime.OrtLoggingLevel
+import ai.onnxruntime.OrtProvider
 import ai.onnxruntime.OrtSession
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
@@ -18,28 +19,58 @@ import pocketgan.measure.Tensor
 import pocketgan.schema.Placement
 import pocketgan.schema.Provider
 
-/** ONNX Runtime's CPU provider with a fixed number of threads, one operator after the other. */
+/** The providers that a Job may ask for; the runtime's own default is its CPU provider. */
+private val PROVIDERS = mapOf(
+    Provider.DEFAULT to OrtProvider.CPU,
+    Provider.CPU to OrtProvider.CPU,
+    Provider.XNNPACK to OrtProvider.XNNPACK,
+    Provider.NNAPI to OrtProvider.NNAPI,
+)
+
+/**
+ * ONNX Runtime with a fixed number of threads, one operator after the other. What a provider does not take, the CPU
+ * provider does.
+ */
 class OnnxRuntimeEngine : Engine {
     private val environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "pocketgan")
+    private val available = OrtEnvironment.getAvailableProviders()
 
     override val name = "onnxruntime"
 
     override val version: String get() = environment.version
 
     override fun load(request: ModelRequest): LoadedModel {
-        if (request.provider != Provider.DEFAULT && request.provider != Provider.CPU) {
-            throw RefusedException("ONNX Runtime $version has no provider ${request.provider.name.lowercase()} here")
+        val placement = Placement(
+            requested = request.provider.name.lowercase(),
+            registered = available.map { it.getName() },
+        )
+        val session = optionsFor(request).use { environment.createSession("${request.file}", it) }
+        return OnnxRuntimeModel(environment, session, request.outputs, placement)
+    }
+
+    private fun optionsFor(request: ModelRequest): OrtSession.SessionOptions {
+        val provider = PROVIDERS[request.provider]?.takeIf { it in available }
+        if (provider == null) {
+            val there = PROVIDERS.filter { it.key != Provider.DEFAULT && it.value in available }.keys
+            throw RefusedException(
+                "ONNX Runtime $version has no provider ${request.provider.name.lowercase()} here; it has " +
+                    there.joinToString { it.name.lowercase() },
+            )
         }
         val options = OrtSession.SessionOptions()
         options.setIntraOpNumThreads(request.threads)
         options.setInterOpNumThreads(1)
         options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL)
-        val placement = Placement(
-            requested = request.provider.name.lowercase(),
-            registered = OrtEnvironment.getAvailableProviders().map { it.getName() },
-        )
-        val session = options.use { environment.createSession("${request.file}", it) }
-        return OnnxRuntimeModel(environment, session, request.outputs, placement)
+        when (provider) {
+            OrtProvider.XNNPACK -> {
+                // It has threads of its own; the runtime's would spin on the cores that those need.
+                options.addConfigEntry("session.intra_op.allow_spinning", "0")
+                options.addXnnpack(mapOf("intra_op_num_threads" to "${request.threads}"))
+            }
+            OrtProvider.NNAPI -> options.addNnapi()
+            else -> Unit
+        }
+        return options
     }
 }
 
