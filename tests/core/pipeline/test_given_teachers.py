@@ -104,7 +104,7 @@ def facts(run, stage):
 
 
 def onnx_file(module, path, size=SIZE):
-    torch.onnx.export(module, (torch.zeros(1, 3, size, size),), path, dynamo=True, verbose=False)
+    torch.onnx.export(module.eval(), (torch.zeros(1, 3, size, size),), path, dynamo=True, verbose=False)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
