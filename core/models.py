@@ -114,7 +114,7 @@ def cost_of_finished(model: Path, shape: Shape | None = None) -> ModelCost:
 
 def _cost_of_onnx(model: Path, shape: Shape | None) -> ModelCost:
     from pocketgan.foreign.onnx_cost import onnx_cost
-    from pocketgan.foreign.packing import onnx_shapes
+    from pocketgan.foreign.onnx_inputs import onnx_shapes
 
     shapes = onnx_shapes(model, shape)
     if not shapes:

@@ -25,13 +25,13 @@ from pocketgan.bundle.packing import pack_folder, record_file, write_manifest
 from pocketgan.bundle.tensors import picture_layout, store_tensor, tensor_spec
 from pocketgan.errors import BundleError, ParityError, PocketganError
 from pocketgan.foreign.onnx_cost import possible_cost
+from pocketgan.foreign.onnx_inputs import AskedShapes, Shape, closed_inputs, open_session
 from pocketgan.foreign.onnx_reference import reference_outputs
 from pocketgan.scratch import scratch_folder
 from pocketgan.targets import PORTABLE, RUNTIMES, TARGETS, runs_on_host
 
 Kind = Literal["onnx", "pte", "mlpackage"]
 Dtype = Literal["float32", "float16", "uint8", "int32", "int64"]
-Shape = tuple[int, ...]
 Run = Callable[[Mapping[str, np.ndarray]], Sequence[np.ndarray]]
 
 GOLDEN = "golden"
@@ -90,7 +90,7 @@ def pack_foreign(
     """
     if not file.exists():
         raise BundleError(f"there is no {file}")
-    shapes = _Shapes(input_shape, dict(named_shapes or {}))
+    shapes = AskedShapes(input_shape, dict(named_shapes or {}))
     if kind != "onnx" and shapes.given:
         raise BundleError(f"--input is for ONNX models; the shapes of {file} are fixed")
     with scratch_folder() as folder:
@@ -122,27 +122,6 @@ def pack_foreign(
         about = {"role": role, "teacher": teacher, "cost": cost}
         write_manifest(folder / "bundle", manifest.model_copy(update=about))
         return pack_folder(folder / "bundle", out)
-
-
-@dataclass
-class _Shapes:
-    """What the user says of inputs: of the first open one, and by name."""
-
-    first: Shape | None
-    by_name: dict[str, Shape]
-
-    @property
-    def given(self) -> bool:
-        return self.first is not None or bool(self.by_name)
-
-    def of(self, name: str, declared: Sequence[Any]) -> Shape | None:
-        """What was said of this input, which is used up."""
-        if name in self.by_name:
-            return self.by_name.pop(name)
-        if all(isinstance(one, int) and one > 0 for one in declared):
-            return None
-        asked, self.first = self.first, None
-        return asked
 
 
 def _copy(kind: Kind, file: Path, copy: Path) -> None:
@@ -184,69 +163,23 @@ def _must_agree(
             )
 
 
-def onnx_inputs(file: Path) -> list[tuple[str, list[int | str | None], str]]:
-    """Name, shape and type of what an ONNX model says that it takes; an open size is a word or None.
-
-    Raises:
-        BundleError: it is missing, is no model, or names files that do not lie in its folder.
-    """
-    if not file.is_file():
-        raise BundleError(f"there is no {file}")
-    with reading(file):
-        named_files(file)
-    try:
-        inputs = _session(file, optimise=False).get_inputs()
-    except Exception as error:  # the runtime raises whatever it likes
-        reason = " ".join(str(error).split()).replace(str(file), file.name)
-        raise BundleError(f"{file}: onnx cannot run it here: {reason[:300]}") from error
-    return [(one.name, list(one.shape), one.type) for one in inputs]
-
-
-def onnx_shapes(file: Path, input_shape: Shape | None = None) -> dict[str, Shape]:
-    """The shapes of an ONNX model's inputs, its first open one as the user says (see `pack_foreign`).
-
-    Raises:
-        BundleError: as `onnx_inputs`, or a shape is open that nobody says, or another than the user says.
-    """
-    return {name: shape for name, shape, _ in _closed(onnx_inputs(file), _Shapes(input_shape, {}))}
-
-
-def _closed(there: Sequence[tuple[str, list[int | str | None], str]], shapes: _Shapes) -> list[tuple[str, Shape, str]]:
-    """(name, shape, type) of each input, its shape without anything open."""
-    inputs = [(name, _filled(shape, shapes.of(name, shape), name), kind) for name, shape, kind in there]
-    if shapes.first is not None and there:
-        name, shape, _ = there[0]
-        _filled(shape, shapes.first, name)  # it says what the model says, or is refused
-    return inputs
-
-
-def _session(file: Path, optimise: bool = True) -> Any:
+def _onnx(file: Path, shapes: AskedShapes) -> _Model:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if not optimise:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-
-
-def _onnx(file: Path, shapes: _Shapes) -> _Model:
-    import onnxruntime
-
-    session = _session(file)
+    session = open_session(file)
     there = [(one.name, list(one.shape), one.type) for one in session.get_inputs()]
     unknown = [name for name in shapes.by_name if name not in {name for name, *_ in there}]
     if unknown:
         known = ", ".join(name for name, *_ in there) or "none"
         raise BundleError(f"{file.name} has no input {unknown[0]}; it has: {known}")
-    inputs = [(name, shape, _dtype(kind, _ONNX_TYPES)) for name, shape, kind in _closed(there, shapes)]
+    inputs = [(name, shape, _dtype(kind, _ONNX_TYPES)) for name, shape, kind in closed_inputs(there, shapes)]
     names = [one.name for one in session.get_outputs()]
     return _Model(
         "onnx", "onnxruntime", onnxruntime.__version__, inputs, names, lambda values: session.run(names, dict(values))
     )
 
 
-def _pte(file: Path, _: _Shapes) -> _Model:
+def _pte(file: Path, _: AskedShapes) -> _Model:
     RUNTIMES["executorch"].check_installed()
     if file.read_bytes()[4:6] != b"ET":  # the identifier that flatbuffers of ExecuTorch carry, such as ET12
         raise BundleError(f"{file.name} is no ExecuTorch program (.pte), or damaged")
@@ -274,7 +207,7 @@ def _pte(file: Path, _: _Shapes) -> _Model:
     return _Model(targets.pop(), "executorch", metadata.version("executorch"), specs, names, run)
 
 
-def _mlpackage(package: Path, _: _Shapes) -> _Model:
+def _mlpackage(package: Path, _: AskedShapes) -> _Model:
     TARGETS["coreml"].check_installed()
     from pocketgan.export.mil import Program
     from pocketgan.export.quiet import quiet
@@ -295,34 +228,7 @@ def _mlpackage(package: Path, _: _Shapes) -> _Model:
     )
 
 
-_READERS: dict[Kind, Callable[[Path, _Shapes], _Model]] = {"onnx": _onnx, "pte": _pte, "mlpackage": _mlpackage}
-
-
-def _filled(shape: Sequence[Any], asked: Shape | None, name: str) -> Shape:
-    """The shape with what is open in it (None or a word) filled: a batch of one, the rest as the user says."""
-    described = "x".join("?" if one is None else str(one) for one in shape)
-    filled = [1 if index == 0 and not isinstance(one, int) else one for index, one in enumerate(shape)]
-    if asked is not None:
-        for whole in _whole(asked, len(shape)):
-            if all(size == one for size, one in zip(whole, filled, strict=True) if isinstance(one, int) and one > 0):
-                return whole
-        raise BundleError(f"input {name} is {described}, which {'x'.join(map(str, asked))} does not fit")
-    if not all(isinstance(one, int) and one > 0 for one in filled):
-        example = "3x256x256" if len(shape) == 4 else "x".join(["1", *["256"] * (len(shape) - 1)])
-        raise BundleError(
-            f"input {name} is open ({described}): say its shape with --input {example}, or of several inputs "
-            f"{name}={example}"
-        )
-    return tuple(filled)
-
-
-def _whole(asked: Shape, rank: int) -> list[Shape]:
-    """What a shape may stand for: all that is declared, or channels, height and width of one picture, whichever way
-    round the model has them."""
-    if len(asked) == 3 and rank == 4:
-        channels, height, width = asked
-        return [(1, channels, height, width), (1, height, width, channels)]
-    return [asked] if len(asked) == rank else []
+_READERS: dict[Kind, Callable[[Path, AskedShapes], _Model]] = {"onnx": _onnx, "pte": _pte, "mlpackage": _mlpackage}
 
 
 def _dtype(dtype: Any, known: Mapping[Any, str]) -> str:

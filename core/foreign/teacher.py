@@ -189,7 +189,8 @@ def _file(name: str) -> Path:
 @contextmanager
 def _open_onnx(name: str, size: Size, value_range: Range | None) -> Iterator[ForeignTeacher]:
     from pocketgan.bundle.naming import bundle_name
-    from pocketgan.foreign.packing import onnx_inputs, pack_foreign
+    from pocketgan.foreign.onnx_inputs import onnx_inputs
+    from pocketgan.foreign.packing import pack_foreign
 
     origin, path = origin_of(name), Path(name)
     must_take_pictures(origin.file, onnx_inputs(path), size)
