@@ -124,4 +124,11 @@ def drawn_pairs(
     pairs = [Pair(folder / PICTURES / name) for (name,) in (only or _drawn_split(folder, split)).items]
     if augmented is None:
         return PairedImages(pairs, "AtoB", recipe.size)
-    return PairedImages(pairs, "AtoB", recipe.size, augmented.load_scale, augmented.flip, augmented.crop_size)
+    return PairedImages(
+        pairs,
+        "AtoB",
+        recipe.size,
+        load_scale=augmented.load_scale,
+        flip=augmented.flip,
+        part=augmented.crop_size,
+    )

@@ -12,6 +12,7 @@ import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 from pocketgan.errors import DataError
 from pocketgan.picture_files import holds_instead
 from pocketgan.pictures import INDEX_MODES, indices, read_image, read_indices
-from pocketgan.recipe.choices import Fit, Unknown
+from pocketgan.recipe.choices import Unknown
 from pocketgan.training.data.folders import (
     SPLITS,
     Size,
@@ -35,7 +36,7 @@ from pocketgan.training.data.folders import (
     some,
 )
 from pocketgan.training.data.images import to_tensor
-from pocketgan.training.data.samples import Crop, kept_proportions
+from pocketgan.training.data.samples import Crop, Framer, Framing
 
 SIDES = ("photo", "label")
 INSTANCE = "instance"
@@ -183,10 +184,7 @@ class LabelMaps:
         scenes: where the images are.
         form: how label maps become channels.
         size: (height, width) of the tensors.
-        load_scale: images are resized to `size` times this and cropped at random (Cityscapes: 1).
-        flip: mirror half of the scenes.
-        part: (height, width) of the crops that `sample` gives; `size` where None.
-        fit: `crop` keeps the images' proportions and cuts, where `stretch` gives them those of `size`.
+        framing: how the images become such tensors.
     """
 
     paired = True
@@ -196,18 +194,11 @@ class LabelMaps:
         scenes: Sequence[Scene],
         form: LabelFormat,
         size: tuple[int, int],
-        load_scale: float = 1.0,
-        flip: bool = False,
-        part: tuple[int, int] | None = None,
-        fit: Fit = "stretch",
+        **framing: Unpack[Framing],
     ) -> None:
         self.scenes = scenes
         self.form = form
-        self.size = size
-        self.load_scale = load_scale
-        self.flip = flip
-        self.part = part
-        self.fit = fit
+        self._framer = Framer(size, framing)
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -215,14 +206,12 @@ class LabelMaps:
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """`input` (channels, height, width) uint8 and `target` (3, height, width), cropped and mirrored alike."""
         labels = read_indices(self.scenes[index].label)
-        source = kept_proportions(self.fit, labels)
-        crop = Crop.draw(self.size, self.load_scale, self.flip, random, self.part, source)
-        return self._tensors(index, labels, crop)
+        return self._tensors(index, labels, self._framer.random(labels, random))
 
     def whole(self, index: int) -> dict[str, Tensor]:
         """`input` and `target` of the whole image (its centre, where `fit` cuts) at `size`, for validation."""
         labels = read_indices(self.scenes[index].label)
-        tensors = self._tensors(index, labels, Crop.whole(self.size, kept_proportions(self.fit, labels)))
+        tensors = self._tensors(index, labels, self._framer.whole(labels))
         return {name: tensor.float() for name, tensor in tensors.items()}
 
     def indices(self, tensor: Tensor) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from torch import Tensor
@@ -19,7 +20,7 @@ from torch import Tensor
 from pocketgan.errors import DataError
 from pocketgan.picture_files import holds_instead, list_images
 from pocketgan.pictures import read_image
-from pocketgan.recipe.choices import Direction, Fit
+from pocketgan.recipe.choices import Direction
 from pocketgan.training.data.folders import (
     SPLITS,
     check_equal_sizes,
@@ -31,7 +32,7 @@ from pocketgan.training.data.folders import (
     match,
 )
 from pocketgan.training.data.images import to_pixels, to_tensor
-from pocketgan.training.data.samples import Crop, kept_proportions
+from pocketgan.training.data.samples import Crop, Framer, Framing
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,7 @@ class PairedImages:
         pairs: where the images are.
         direction: AtoB maps A (left) to B (right).
         size: (height, width) of the tensors.
-        load_scale: images are resized to `size` times this and cropped at random (pix2pix: 286 / 256).
-        flip: mirror half of the pairs.
-        part: (height, width) of the crops that `sample` gives; `size` where None.
-        fit: `crop` keeps the images' proportions and cuts, where `stretch` gives them those of `size`.
+        framing: how the images become such tensors.
     """
 
     paired = True
@@ -98,18 +96,11 @@ class PairedImages:
         pairs: Sequence[Pair],
         direction: Direction,
         size: tuple[int, int],
-        load_scale: float = 1.0,
-        flip: bool = False,
-        part: tuple[int, int] | None = None,
-        fit: Fit = "stretch",
+        **framing: Unpack[Framing],
     ) -> None:
         self.pairs = pairs
         self.direction = direction
-        self.size = size
-        self.load_scale = load_scale
-        self.flip = flip
-        self.part = part
-        self.fit = fit
+        self._framer = Framer(size, framing)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -128,13 +119,12 @@ class PairedImages:
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """`input` and `target`, each (3, height, width), cropped and mirrored alike."""
         a, b = self.pixels(index)
-        source = kept_proportions(self.fit, a)
-        return _tensors(a, b, Crop.draw(self.size, self.load_scale, self.flip, random, self.part, source))
+        return _tensors(a, b, self._framer.random(a, random))
 
     def whole(self, index: int) -> dict[str, Tensor]:
         """`input` and `target` of the whole image (its centre, where `fit` cuts) at `size`, for validation."""
         a, b = self.pixels(index)
-        return _tensors(a, b, Crop.whole(self.size, kept_proportions(self.fit, a)))
+        return _tensors(a, b, self._framer.whole(a))
 
     def view(self, tensor: Tensor) -> np.ndarray:
         """(3, h, w) input -> (h, w, 3) uint8."""

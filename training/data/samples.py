@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -94,9 +94,40 @@ class Crop:
         return part[:, ::-1] if self.mirror else part
 
 
-def kept_proportions(fit: Fit, pixels: np.ndarray) -> tuple[int, int] | None:
-    """The `source` of a Crop: (height, width) of an image that keeps its proportions, None of one that is stretched."""
-    return (pixels.shape[0], pixels.shape[1]) if fit == "crop" else None
+class Framing(TypedDict, total=False):
+    """How images become tensors of one size.
+
+    Attributes:
+        load_scale: images are resized to the size times this (1) and cropped at random (pix2pix: 286 / 256).
+        flip: mirror half of them (False).
+        part: (height, width) of the random crops; the size where None (None).
+        fit: `crop` keeps the images' proportions and cuts, `stretch` gives them those of the size (`stretch`).
+    """
+
+    load_scale: float
+    flip: bool
+    part: tuple[int, int] | None
+    fit: Fit
+
+
+class Framer:
+    """Frames images to `size` = (height, width) as a Framing says; images that belong together share a Crop."""
+
+    def __init__(self, size: tuple[int, int], framing: Framing) -> None:
+        self._size, self._framing = size, framing
+
+    def random(self, pixels: np.ndarray, random: np.random.Generator) -> Crop:
+        """A random part of an image, perhaps mirrored, for training."""
+        load_scale, flip = self._framing.get("load_scale", 1.0), self._framing.get("flip", False)
+        return Crop.draw(self._size, load_scale, flip, random, self._framing.get("part"), self._source(pixels))
+
+    def whole(self, pixels: np.ndarray) -> Crop:
+        """The whole image (its centre, where the fit cuts), for validation."""
+        return Crop.whole(self._size, self._source(pixels))
+
+    def _source(self, pixels: np.ndarray) -> tuple[int, int] | None:
+        """(height, width) of an image that keeps its proportions, None of one that is stretched."""
+        return (pixels.shape[0], pixels.shape[1]) if self._framing.get("fit") == "crop" else None
 
 
 def _covering(size: tuple[int, int], source: tuple[int, int] | None) -> tuple[int, int]:

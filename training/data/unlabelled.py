@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from torch import Tensor
@@ -16,10 +17,9 @@ from torch import Tensor
 from pocketgan.errors import DataError
 from pocketgan.picture_files import holds_instead, list_images
 from pocketgan.pictures import read_image
-from pocketgan.recipe.choices import Fit
 from pocketgan.training.data.folders import SPLITS, check_readable, check_root, hold_out, holds_images
 from pocketgan.training.data.images import to_pixels, to_tensor
-from pocketgan.training.data.samples import Crop, kept_proportions
+from pocketgan.training.data.samples import Framer, Framing
 
 _NAMES = {"train": ("train",), "val": ("val", "test")}
 
@@ -53,10 +53,7 @@ class UnlabelledImages:
     Args:
         photos: where the images are.
         size: (height, width) of the tensors.
-        load_scale: images are resized to `size` times this and cropped at random.
-        flip: mirror half of the photos.
-        part: (height, width) of the crops that `sample` gives; `size` where None.
-        fit: `crop` keeps the photos' proportions and cuts, where `stretch` gives them those of `size`.
+        framing: how the images become such tensors.
     """
 
     paired = False
@@ -65,17 +62,10 @@ class UnlabelledImages:
         self,
         photos: Sequence[Path],
         size: tuple[int, int],
-        load_scale: float = 1.0,
-        flip: bool = False,
-        part: tuple[int, int] | None = None,
-        fit: Fit = "stretch",
+        **framing: Unpack[Framing],
     ) -> None:
         self.photos = photos
-        self.size = size
-        self.load_scale = load_scale
-        self.flip = flip
-        self.part = part
-        self.fit = fit
+        self._framer = Framer(size, framing)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -83,14 +73,12 @@ class UnlabelledImages:
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """`input`, (3, height, width), cropped and mirrored."""
         pixels = read_image(self.photos[index])
-        source = kept_proportions(self.fit, pixels)
-        crop = Crop.draw(self.size, self.load_scale, self.flip, random, self.part, source)
-        return {"input": to_tensor(crop.picture(pixels))}
+        return {"input": to_tensor(self._framer.random(pixels, random).picture(pixels))}
 
     def whole(self, index: int) -> dict[str, Tensor]:
         """`input` of the whole photo at `size` (its centre, where `fit` cuts)."""
         pixels = read_image(self.photos[index])
-        return {"input": to_tensor(Crop.whole(self.size, kept_proportions(self.fit, pixels)).picture(pixels))}
+        return {"input": to_tensor(self._framer.whole(pixels).picture(pixels))}
 
     def view(self, tensor: Tensor) -> np.ndarray:
         """(3, h, w) input -> (h, w, 3) uint8."""

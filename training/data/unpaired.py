@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch import Tensor
 from pocketgan.errors import DataError
 from pocketgan.picture_files import holds_instead, list_images
 from pocketgan.pictures import read_image
-from pocketgan.recipe.choices import Direction, Fit
+from pocketgan.recipe.choices import Direction
 from pocketgan.training.data.folders import (
     SPLITS,
     check_halves,
@@ -30,7 +30,7 @@ from pocketgan.training.data.folders import (
     holds_images,
 )
 from pocketgan.training.data.images import to_pixels, to_tensor
-from pocketgan.training.data.samples import Crop, kept_proportions
+from pocketgan.training.data.samples import Framer, Framing
 
 SIDES = ("A", "B")
 _NAMES = {"train": ("train",), "val": ("val", "test")}
@@ -104,10 +104,7 @@ class UnpairedImages:
         domains: the images of A and B.
         direction: AtoB maps A to B.
         size: (height, width) of the tensors.
-        load_scale: images are resized to `size` times this and cropped at random, each on its own.
-        flip: mirror half of the images, each on its own.
-        part: (height, width) of the crops that `sample` gives; `size` where None.
-        fit: `crop` keeps the images' proportions and cuts, where `stretch` gives them those of `size`.
+        framing: how the images become such tensors.
     """
 
     paired = False
@@ -117,18 +114,11 @@ class UnpairedImages:
         domains: Domains,
         direction: Direction,
         size: tuple[int, int],
-        load_scale: float = 1.0,
-        flip: bool = False,
-        part: tuple[int, int] | None = None,
-        fit: Fit = "stretch",
+        **framing: Unpack[Framing],
     ) -> None:
         first, second = SIDES if direction == "AtoB" else reversed(SIDES)
         self.inputs, self.targets = domains[first], domains[second]
-        self.size = size
-        self.load_scale = load_scale
-        self.flip = flip
-        self.part = part
-        self.fit = fit
+        self._framer = Framer(size, framing)
 
     def __len__(self) -> int:
         """An epoch shows every image of the larger domain."""
@@ -141,19 +131,14 @@ class UnpairedImages:
         tensors = {}
         for name, image in chosen.items():
             pixels = image.pixels()
-            source = kept_proportions(self.fit, pixels)
-            crop = Crop.draw(self.size, self.load_scale, self.flip, random, self.part, source)
-            tensors[name] = to_tensor(crop.picture(pixels))
+            tensors[name] = to_tensor(self._framer.random(pixels, random).picture(pixels))
         return tensors
 
     def whole(self, index: int) -> dict[str, Tensor]:
         """`input` and some `target`, whole (their centres, where `fit` cuts), for validation."""
         chosen = {"input": self.inputs[index % len(self.inputs)], "target": self.targets[index % len(self.targets)]}
         pictures = {name: image.pixels() for name, image in chosen.items()}
-        return {
-            name: to_tensor(Crop.whole(self.size, kept_proportions(self.fit, pixels)).picture(pixels))
-            for name, pixels in pictures.items()
-        }
+        return {name: to_tensor(self._framer.whole(pixels).picture(pixels)) for name, pixels in pictures.items()}
 
     def view(self, tensor: Tensor) -> np.ndarray:
         """(3, h, w) input -> (h, w, 3) uint8."""

@@ -112,7 +112,10 @@ def main() -> None:
     form = LabelFormat(options.classes)
     scenes = find_scenes(options.data, form)
     judge = train(
-        LabelMaps(scenes["train"], form, (height, width), 1.25, flip=True), options.classes, options.steps, options.seed
+        LabelMaps(scenes["train"], form, (height, width), load_scale=1.25, flip=True),
+        options.classes,
+        options.steps,
+        options.seed,
     )
     score = mean_iou(judge, LabelMaps(scenes["val"], form, (height, width)), options.classes)
     with atomic_file(options.out) as temporary:
