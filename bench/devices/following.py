@@ -11,7 +11,7 @@ from pocketgan.bench.devices.progress import Progress
 from pocketgan.bench.devices.soundness import Asked
 from pocketgan.bench.devices.transport import Transport
 from pocketgan.bench.devices.turn_groups import turn_groups
-from pocketgan.bench.runners.planning import floor_db
+from pocketgan.bench.runners.planning import floor_db, output_bytes
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.bench.schema.session import Group, Session
@@ -162,6 +162,7 @@ def _asked(bundle: Bundle, job: Job, kind: str) -> Asked:
         kind,
         floor_db=floor_db(entry),
         macs=manifest.cost.macs if whole and manifest.cost is not None else 0,
+        output_bytes=output_bytes(entry, job.component),
         has_reference=manifest.has_reference(entry),
         delegation=entry.delegation,
     )

@@ -97,11 +97,13 @@ class Incoming:
         if session != self._session:
             self._stray("session", "is of another session")
             return None
-        number = next((i for i, asked in enumerate(self._asked) if asked.job == job), None)
-        if number is None:
+        # Several where a bundle is compared with itself: as many answers are awaited.
+        numbers = [number for number, asked in enumerate(self._asked) if asked.job == job]
+        if not numbers:
             self._stray("job", "is of a Job that was not asked")
             return None
-        if number in self.results:
+        number = next((number for number in numbers if number not in self.results), None)
+        if number is None:
             self._stray("repeated", "is of a Job that was answered before; the first answer counts")
             return None
         try:

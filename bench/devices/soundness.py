@@ -22,6 +22,8 @@ NS_PER_S = 1e9
 LONGEST_PAUSE_NS = 5_000_000_000
 # Multiply-accumulates a second that nothing reaches: the fastest accelerators of data centres stay below.
 MOST_MACS_PER_S = 1e15
+# Bytes a second that no core loads, be it to check an output: two loads of 64 bytes a cycle are 0.8e12 at 6 GHz.
+MOST_BYTES_PER_S = 1e12
 # Clocks of two machines drift far less.
 CLOCK_TOLERANCE, CLOCK_SLACK_NS = 0.01, 1_000_000_000
 # A sustained run ends with the first frame beyond its time.
@@ -61,6 +63,7 @@ class Asked:
     Attributes:
         bundle_name, runtime: what the Result must name. device_kind: the kind of device that was asked.
         floor_db: parity below which the output is wrong. macs: what a frame computes at least, 0 where it is not known.
+        output_bytes: of a frame's outputs, which are read within the frame.
         has_reference: whether parity says anything (see Manifest.has_reference). delegation: of the export.
     """
 
@@ -70,6 +73,7 @@ class Asked:
     device_kind: str
     floor_db: float = DEFAULT_FLOOR_DB
     macs: int = 0
+    output_bytes: int = 0
     has_reference: bool = True
     delegation: Delegation | None = None
 
@@ -98,7 +102,7 @@ def faults(result: Result, asked: Asked, elapsed_ns: int | None = None) -> list[
     frames = result.frames
     stamped = _stamped(frames, result.job)
     found += stamped or [*_ordered(result), *_counted(frames, result.job), *_apart(frames, result.job)]
-    return found if stamped else [*found, *_possible(result, asked.macs), *_clock(result, elapsed_ns)]
+    return found if stamped else [*found, *_possible(result, asked), *_clock(result, elapsed_ns)]
 
 
 def turn_faults(result: Result, others: Sequence[Result]) -> list[Fault]:
@@ -261,13 +265,20 @@ def _apart(frames: Sequence[Frame], job: Job) -> list[Fault]:
     return found
 
 
-def _possible(result: Result, macs: int) -> list[Fault]:
-    """Frames that no device can have computed in their time."""
+def _possible(result: Result, asked: Asked) -> list[Fault]:
+    """Frames that no device can have computed, or read the output of, in their time."""
     frames = result.frames
-    least_ns = macs / MOST_MACS_PER_S * NS_PER_S
+    least_ns = asked.macs / MOST_MACS_PER_S * NS_PER_S
     number = next((i for i, frame in enumerate(frames) if frame.inference_ns <= least_ns), None)
     if number is not None:
         return [Fault("too_fast", f"frame {number} took {frames[number].inference_ns} ns, which nothing can")]
+    for i, frame in enumerate(frames):
+        time_ns = sum(_parts(frame))
+        if time_ns < asked.output_bytes / MOST_BYTES_PER_S * NS_PER_S:
+            line = (
+                f"frame {i} took {time_ns} ns, in which nothing reads and checks {asked.output_bytes} bytes of output"
+            )
+            return [Fault("too_fast", line)]
     if result.job.mode == "throughput":
         for turn in _rounds(frames).values():
             # The model itself runs one frame at a time.

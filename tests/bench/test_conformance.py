@@ -78,6 +78,7 @@ def asked_groups() -> list[list[Asked]]:
                 INCOMING["device"]["kind"],
                 floor_db=one["floor_db"],
                 macs=one["macs"],
+                output_bytes=one["output_bytes"],
             )
             for one in group
         ]
