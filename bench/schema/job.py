@@ -1,6 +1,6 @@
 """A Job: what a device is asked to measure.
 
-1.1 adds `via`, `provider`, `clock` and mode `camera`.
+1.1 adds `via`, `provider`, `clock` and mode `camera`; 1.2 adds `energy`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from pocketgan.bundle.manifest import Name, Sha256, Strict
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 # Of the same major version; a reader leaves out what a later minor one added.
 Version = Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
 # One frame after the other, overlapping, without a pause for a time, or from the camera's sensor to the screen.
@@ -57,6 +57,8 @@ class Job(Strict):
     `rounds` splits the iterations so that compared models take turns. A session splits a measurement into several
     jobs, each in a process of its own and numbered by `run`. Of an entry with several components each is a job on its
     own, run once a frame whatever its `repeat`: the host composes whole edits of them.
+    `energy` asks for the battery's current and voltage about once a second, of a phone that no charger is on; modes
+    sustained and camera alone last long enough for it.
     """
 
     schema_version: Version = SCHEMA_VERSION
@@ -76,6 +78,7 @@ class Job(Strict):
     compute_units: Literal["all", "cpu", "cpu_and_gpu", "cpu_and_neural_engine"] = "all"
     cold_repeats: int = Field(default=1, ge=0)
     cool_down: CoolDown | None = None
+    energy: bool = False
 
     @model_validator(mode="after")
     def _frames_or_seconds(self) -> Job:
@@ -85,4 +88,6 @@ class Job(Strict):
         if length_asked is None or other is not None:
             length = "duration_s and not iterations" if by_seconds else "iterations and not duration_s"
             raise ValueError(f"mode {self.mode} needs {length}")
+        if self.energy and not by_seconds:
+            raise ValueError("energy needs mode sustained or camera")
         return self
