@@ -13,7 +13,7 @@ import pocketgan.camera.Camera
 import pocketgan.camera.CameraRun
 import pocketgan.camera.CameraSession
 import pocketgan.camera.LivePictures
-import pocketgan.schema.ClockRegime
+import pocketgan.schema.Clock
 import pocketgan.schema.Conditions
 import pocketgan.schema.CooledDown
 import pocketgan.schema.Frame
@@ -82,7 +82,7 @@ class Measurement(
         draft.runtimeVersion = engine.version
         tell(draft, 0)
         draft.coolDown = job.coolDown?.let { waitUntilCool(it, surroundings, clock) { tell(draft, 0) } }
-        draft.conditions += surroundings.conditions()
+        draft.look()
         val plan = planModel(draft.work.bundle, entry, job)
         val request = ModelRequest(plan, job)
         if (job.coldRepeats > 0) draft.memory = memory.measure(request)
@@ -116,7 +116,6 @@ class Measurement(
 
     private fun mustBePossible(job: Job) {
         if (job.mode == JobMode.CAMERA && camera == null) throw RefusedException("mode camera needs the app and its camera")
-        if (job.clock == ClockRegime.PINNED) throw RefusedException("the clock cannot be held here")
     }
 
     private fun warmLoad(engine: Engine, request: ModelRequest): Long {
@@ -142,7 +141,7 @@ class Measurement(
         val (timed, counted) = ready.partition { it.work.job.mode.isTimed }
         for (draft in timed) draft.attempt { if (draft.cameraRun == null) sustain(draft) else watch(draft) }
         takeTurns(counted)
-        for (draft in ready) draft.conditions += surroundings.conditions()
+        for (draft in ready) draft.attempt { draft.look() }
     }
 
     /** The models take turns, round by round, as the Jobs of one group ask alike. */
@@ -182,7 +181,7 @@ class Measurement(
             now = clock.now()
             tell(draft, (now - started) / CONDITIONS_INTERVAL_NS)
             if (now >= lookAgain) {
-                draft.conditions += surroundings.conditions()
+                draft.look()
                 lookAgain = now + CONDITIONS_INTERVAL_NS
                 now = clock.now()
             }
@@ -196,7 +195,7 @@ class Measurement(
         draft.droppedFrames = draft.cameraRun!!.measure((draft.work.job.durationS!! * NS_PER_S).toLong(), draft.frames) {
             tell(draft, it / CONDITIONS_INTERVAL_NS)
             if (it >= lookAgain) {
-                draft.conditions += surroundings.conditions()
+                draft.look()
                 lookAgain = it + CONDITIONS_INTERVAL_NS
             }
         }
@@ -267,6 +266,20 @@ class Measurement(
             }
         }
 
+        /** The device's state now, which must be what the Job asks. */
+        fun look() {
+            val state = surroundings.conditions()
+            conditions += state
+            if (isReady) mustSuit(work.job, state)
+        }
+
+        /** Read back before the frames and after them; while they run, every look disturbs them. */
+        private fun clockReadBack(): Clock? {
+            if (conditions.isEmpty()) return null
+            val after = conditions.drop(1).lastOrNull()
+            return Clock(work.job.clock, conditions.first().frequencyMhz, after?.frequencyMhz)
+        }
+
         /** Sooner than the rest: a camera warms the phone. */
         fun closeCamera() {
             cameraSession?.close()
@@ -305,6 +318,7 @@ class Measurement(
             parity = parity,
             parityAfter = parityAfter,
             placement = placement,
+            clock = clockReadBack(),
             droppedFrames = droppedFrames,
             errors = errors,
         )

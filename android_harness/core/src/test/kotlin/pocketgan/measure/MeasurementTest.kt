@@ -12,6 +12,7 @@ import pocketgan.bundle.openSessionBundle
 import pocketgan.camera.Camera
 import pocketgan.camera.ScriptedCamera
 import pocketgan.schema.AppBuild
+import pocketgan.schema.Clock
 import pocketgan.schema.ClockRegime
 import pocketgan.schema.Conditions
 import pocketgan.schema.CoolDown
@@ -39,12 +40,15 @@ class MeasurementTest {
     /** Thermal states of the looks at the device, one after the other; the last goes on. */
     private val states = mutableListOf(ThermalState.NOMINAL)
 
+    /** What else the device says of itself. */
+    private var state = Conditions(0)
+
     private val phone = object : Surroundings {
         override val info = DeviceInfo("phone", "P", DeviceKind.ANDROID, "Android 16", "B", "C", 8, 1)
         override val appBuild = AppBuild.RELEASE
 
         override fun conditions() =
-            Conditions(clock.now(), thermalState = if (states.size > 1) states.removeAt(0) else states[0])
+            state.copy(atNs = clock.now(), thermalState = if (states.size > 1) states.removeAt(0) else states[0])
 
         override fun sleep(seconds: Double) = clock.passes((seconds * 1e9).toLong())
     }
@@ -232,8 +236,51 @@ class MeasurementTest {
         assertEquals(listOf("mode camera needs the app and its camera"), camera.errors)
         val other = measured { copy(component = "unet") }
         assertEquals(listOf("entry fake-fp32 has the components main, name one of them"), other.errors)
-        val pinned = measured { copy(clock = ClockRegime.PINNED) }
-        assertEquals(listOf("the clock cannot be held here"), pinned.errors)
+    }
+
+    @Test
+    fun `a held clock is read back before and after`() {
+        state = Conditions(0, frequencyMhz = 1804.8)
+        val held = measured { copy(clock = ClockRegime.PINNED) }
+        assertEquals(emptyList(), held.errors)
+        assertEquals(Clock(ClockRegime.PINNED, 1804.8, 1804.8), held.clock)
+        assertEquals(Clock(ClockRegime.FREE, 1804.8, 1804.8), measured().clock)
+    }
+
+    @Test
+    fun `a clock that cannot be read back is not believed to be held`() {
+        val result = measured { copy(clock = ClockRegime.PINNED) }
+        assertTrue("may not read its frequency" in result.errors.single())
+        assertEquals(emptyList(), result.frames)
+    }
+
+    private fun energetic(): Result = measured { copy(mode = JobMode.SUSTAINED, iterations = null, durationS = 3.0, energy = true) }
+
+    @Test
+    fun `energy is measured on the battery alone, with a sample every second`() {
+        state = Conditions(0, charging = false, currentA = 0.5, voltageV = 4.0)
+        val result = energetic()
+        assertEquals(emptyList(), result.errors)
+        assertEquals(List(5) { 0.5 as Double? }, result.conditions.map { it.currentA })
+    }
+
+    @Test
+    fun `energy is refused on a charger, on one that comes later, and where the phone tells nothing`() {
+        val unplugged = Conditions(0, charging = false, currentA = 0.5, voltageV = 4.0)
+        for (wrong in listOf(unplugged.copy(charging = true), unplugged.copy(charging = null))) {
+            state = wrong
+            assertTrue("unplug it" in energetic().errors.single())
+        }
+        state = unplugged.copy(currentA = null)
+        assertTrue("does not tell its battery's current" in energetic().errors.single())
+        state = unplugged
+        engine.factor = { _, run ->
+            if (run == 500) state = unplugged.copy(charging = true)
+            2f
+        }
+        val result = energetic()
+        assertTrue("a charger is on the phone" in result.errors.single())
+        assertTrue(result.frames.size < 3000)
     }
 
     @Test
