@@ -92,8 +92,6 @@ def _must_have_no_screen(options: JobOptions) -> None:
     refusals = {
         "--mode camera needs the app, which has a camera and a screen": options.mode == "camera",
         "--energy needs the app, which may read the battery's gauge": options.energy,
-        f"--provider {options.provider} needs the app: the runner computes on the CPU": options.provider
-        not in ("default", "cpu"),
     }
     for refusal, asked in refusals.items():
         if asked:
