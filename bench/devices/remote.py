@@ -14,7 +14,7 @@ from typing import TypeVar
 from pocketgan import console
 from pocketgan.bench.devices.device import Tick
 from pocketgan.bench.devices.following import Following, Keep, Work
-from pocketgan.bench.devices.incoming import session_of
+from pocketgan.bench.devices.incoming import plain, session_of
 from pocketgan.bench.devices.lock import device_lock
 from pocketgan.bench.devices.session_folder import files_of, worth_keeping, write_session
 from pocketgan.bench.devices.transport import OutOfReachError, Transport
@@ -192,7 +192,8 @@ class RemoteDevice(ABC):
                 following.end(self.name)
                 return None
             if not alive:
-                return "ended without a word"
+                words = plain(self._reached(self._transport.last_words))
+                return f"ended too early ({words})" if words else "ended without a word"
             if following.incoming.lines > lines:
                 heard_at, lines = self._clock(), following.incoming.lines
             elif self._clock() - heard_at > self._stall_timeout_s:

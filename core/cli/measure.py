@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, output_file, parse_duration, parse_share
+from pocketgan.cli.options import ApkFile, EntryId, Json, ViaOption, output_file, parse_duration, parse_share
 from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, held_payload
 from pocketgan.recipe.choices import Mode
 
@@ -29,6 +29,8 @@ COLUMNS = ("bundle", "entry", "input", "runtime", "FPS", "median ms", "p90 ms", 
 def bench(
     bundles: BundlePaths,
     device: DeviceName = "local",
+    via: ViaOption = None,
+    apk: ApkFile = None,
     entry: EntryId = None,
     mode: Annotated[
         Mode, typer.Option("--mode", help="Frame by frame, frames that overlap, or without a pause for --seconds.")
@@ -73,7 +75,7 @@ def bench(
     """Measure bundles: frame times, loads, memory.
 
     Entries of the same id take turns, so that they compare. They run on this computer, which is no phone: its figures
-    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's shell.
+    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's app.
     With --min-fps or --max-ms each gets a verdict: PASS
     (exit code 0), TOO SLOW (1) or NOISY (3).
     """
@@ -88,6 +90,8 @@ def bench(
     rows = api.bench(
         bundles,
         device=device,
+        via=via,
+        apk=apk,
         entry=entry,
         mode=mode,
         iterations=iterations,
