@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pocketgan.bench.devices.adb import choose_phone, find_adb
 from pocketgan.bench.devices.android import SHELL_FOLDER, AdbTransport, Measurer
 from pocketgan.bench.devices.app_session import AppSession
 from pocketgan.bench.devices.device import Tick
+from pocketgan.bench.devices.fixed_performance import FixedPerformance
 from pocketgan.bench.devices.following import Keep, Work
 from pocketgan.bench.devices.phone import Phone
 from pocketgan.bench.devices.phone_app import PACKAGE, PhoneApp, find_app
@@ -21,8 +23,9 @@ from pocketgan.bench.devices.phone_facts import OLDEST_SDK, PhoneFacts, read_fac
 from pocketgan.bench.devices.phone_runner import PhoneRunner, find_runner
 from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.devices.shell_process import ShellProcess
-from pocketgan.bench.schema.job import Via
-from pocketgan.bench.schema.result import DeviceInfo, Result
+from pocketgan.bench.devices.unplugged import look_for_charger, must_be_unplugged
+from pocketgan.bench.schema.job import Job, Via
+from pocketgan.bench.schema.result import ChargerCheck, DeviceInfo, Result
 from pocketgan.bundle.manifest import Entry
 from pocketgan.errors import DeviceError
 from pocketgan.targets import runs_on_host
@@ -42,6 +45,8 @@ class AndroidDevice(RemoteDevice):
     def __init__(self, phone: Phone, measurer: Measurer, folder: str, **options: Any) -> None:
         super().__init__(f"android:{phone.serial}", AdbTransport(phone, measurer, folder), **options)
         self._phone = phone
+        self._seen: list[ChargerCheck] = []
+        self._pinned = False
 
     @cached_property
     def _facts(self) -> PhoneFacts:
@@ -72,11 +77,40 @@ class AndroidDevice(RemoteDevice):
             state = self._reached(lambda: read_state(self._phone))
         if state.spoils:
             raise DeviceError(f"phone {self._phone.serial}: {state.spoils[0]}")
-        self._reached(lambda: self._prepare([work for group in groups for work in group]))
-        return super().run_groups(groups, session=session, tick=tick, keep=keep)
+        jobs = [job for group in groups for _, job in group]
+        self._reached(lambda: self._prepare(jobs))
+        with self._gated(jobs):
+            return super().run_groups(groups, session=session, tick=tick, keep=keep)
+
+    @contextmanager
+    def _gated(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """On the battery alone and with the clock held, where the jobs ask for it."""
+        clock = FixedPerformance(self._phone, self._facts.sdk)
+        self._reached(clock.take_back_what_was_left)
+        self._seen, self._pinned = [], any(job.clock == "pinned" for job in jobs)
+        if any(job.energy for job in jobs):
+            self._seen = [self._reached(lambda: look_for_charger(self._phone))]
+            must_be_unplugged(self._phone.serial, self._seen[0])
+        if self._pinned:
+            clock.must_be_there()
+        try:
+            yield
+        finally:
+            if self._pinned:
+                clock.take_back_at_last()
+
+    def _start(self) -> None:
+        """See RemoteDevice. A restart of the phone has taken its held clock back."""
+        if self._pinned:
+            FixedPerformance(self._phone, self._facts.sdk).hold()
+        super()._start()
+
+    def _look(self) -> Sequence[ChargerCheck]:
+        self._seen.append(self._reached(lambda: look_for_charger(self._phone)))
+        return [self._seen[0], self._seen[-1]]
 
     @abstractmethod
-    def _prepare(self, work: Sequence[Work]) -> None:
+    def _prepare(self, jobs: Sequence[Job]) -> None:
         """Bring what measures to the phone."""
 
     def _wake(self) -> None:
@@ -102,7 +136,7 @@ class ShellDevice(AndroidDevice):
         """See Device. What computes on a CPU, which is all that the runner asks of ONNX Runtime."""
         return entry.runtime in self.runtimes and runs_on_host(entry.target, entry.runtime)
 
-    def _prepare(self, work: Sequence[Work]) -> None:
+    def _prepare(self, jobs: Sequence[Job]) -> None:
         self._runner.install(self._phone, self._facts.abis)
 
 
@@ -141,9 +175,9 @@ class AppDevice(AndroidDevice):
     def _wake(self) -> None:
         app_session.wake(self._phone)
 
-    def _prepare(self, work: Sequence[Work]) -> None:
+    def _prepare(self, jobs: Sequence[Job]) -> None:
         self._app.install(self._phone, self._facts.abis)
-        app_session.make_ready(self._phone, camera=any(job.mode == "camera" for _, job in work))
+        app_session.make_ready(self._phone, camera=any(job.mode == "camera" for job in jobs))
 
 
 def find_android(name: str | None, via: Via | None = None, apk: Path | None = None) -> AndroidDevice:

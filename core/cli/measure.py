@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import ApkFile, EntryId, Json, ViaOption, output_file, parse_duration, parse_share
-from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, held_payload
-from pocketgan.recipe.choices import Mode
+from pocketgan.bench.schema.words import JobMode
+from pocketgan.cli.options import (
+    ApkFile,
+    ClockOf,
+    EntryId,
+    Json,
+    ProviderOf,
+    ViaOption,
+    output_file,
+    parse_duration,
+    parse_share,
+)
+from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, energy_payload, exit_code, held_payload
 
 if TYPE_CHECKING:
     from pocketgan.bench.gate import Held
@@ -33,12 +43,22 @@ def bench(
     apk: ApkFile = None,
     entry: EntryId = None,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="Frame by frame, frames that overlap, or without a pause for --seconds.")
+        JobMode,
+        typer.Option(
+            "--mode",
+            help="Frame by frame, frames that overlap, without a pause for --seconds, or for so long from a phone's "
+            "camera to its screen.",
+        ),
     ] = "latency",
     iterations: Annotated[int, typer.Option("--iterations", min=1, help="Timed frames per entry.")] = 60,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns that the frames are split into.")] = 12,
     runs: Annotated[int, typer.Option("--runs", min=1, help="Processes that the turns are split over.")] = 3,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long a sustained run lasts.")] = 60,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long a sustained or camera run lasts.")] = 60,
+    provider: ProviderOf = "default",
+    clock: ClockOf = "free",
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Energy per frame of a sustained or camera run, of an unplugged phone.")
+    ] = False,
     warmup: Annotated[
         int, typer.Option("--warmup", min=0, help="Untimed frames at least; then until their times are steady.")
     ] = 5,
@@ -98,6 +118,9 @@ def bench(
         rounds=rounds,
         runs=runs,
         seconds=seconds,
+        provider=provider,
+        clock=clock,
+        energy=energy,
         warmup=Warmup(iterations=warmup, timeout_s=warmup_timeout),
         cool_down=gate,
         threads=threads,
@@ -208,8 +231,16 @@ def _start(json: bool) -> None:
 
 def _figures(row: Measured) -> dict[str, Any]:
     """Everything but the raw samples, which are in the results file."""
+    from pocketgan.bench.report.remarks import remarks
+
     figures = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "result"}
-    return {**figures, "budget": None if row.budget is None else held_payload(row.budget)}
+    return {
+        **figures,
+        "budget": None if row.budget is None else held_payload(row.budget),
+        "camera": None if row.camera is None else asdict(row.camera),
+        "energy": None if row.energy is None else energy_payload(row.energy),
+        "remarks": remarks(row.result),
+    }
 
 
 def _devices(rows: Sequence[Measured]) -> list[DeviceInfo]:
@@ -229,6 +260,7 @@ def _machine(info: DeviceInfo) -> dict[str, Any]:
 
 def _bench_text(rows: Sequence[Measured], out: Path) -> str:
     from pocketgan.bench.report.labels import device_name, percent, plural, significant
+    from pocketgan.bench.report.remarks import remarks
     from pocketgan.bench.report.verdicts import budget_line
 
     def cell(value: float | None) -> str:
@@ -262,6 +294,7 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
             console.table((*COLUMNS, f"in {significant(rows[0].budget_ms)} ms"), cells),
             "",
             *problems,
+            *(f"{row.bundle} {row.entry}: {remark}" for row in rows for remark in remarks(row.result)),
             *(f"{row.bundle} {row.entry}: {told(row.budget)}" for row in rows if row.budget is not None),
             f"measured on {', '.join(map(machine, _devices(rows)))}",
             f"results: {out}",

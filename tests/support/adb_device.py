@@ -48,6 +48,11 @@ _SHIMS = {
     'elif [ "$1 $2" = "package uninstall" ]; then rm -f "$STATE/installed.apk"; echo Success\n'
     'elif [ "$1 $2" = "package path" ]; then test -f "$STATE/installed.apk" && echo "package:$STATE/installed.apk"\n'
     'elif [ "$1 $2" = "package grant" ]; then test ! -f "$STATE/grant" || { cat "$STATE/grant" >&2; exit 255; }\n'
+    # Android 11 and newer; AOSP's words where the power HAL lacks the mode.
+    'elif [ "$1 $2" = "power set-fixed-performance-mode-enabled" ]; then\n'
+    'if [ -f "$STATE/fixed-performance" ]; then echo "$3" > "$STATE/fixed-performance"\n'
+    'else echo "Failed to set FIXED_PERFORMANCE mode" >&2\n'
+    'echo "This is likely because Power HAL AIDL is not implemented on this device" >&2; exit 255; fi\n'
     'else echo "cmd: Can\'t find service: $1" >&2; exit 20; fi',
 }
 
@@ -76,7 +81,7 @@ class SimulatedPhone:
     Args:
         root: the sandbox, an empty folder.
         told: what its tools say: "getprop" to a text of properties, "dumpsys/NAME", "settings/NAMESPACE.KEY",
-            "install", and files of the device by their absolute path.
+            "install", "fixed-performance" where it has the mode, and files of the device by their absolute path.
         authorised: whether it accepts this computer's key.
         emulator: the words before a program that its shell starts on its own (`setsid`), where that is for another
             processor than this computer's.

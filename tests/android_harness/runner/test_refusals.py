@@ -249,6 +249,10 @@ def test_an_entry_of_another_runtime_needs_the_app(folder, run):
 NOT_OURS: list[tuple[dict[str, Any], str]] = [
     ({"via": "app"}, "the Job is for via app, the native runner measures via shell"),
     ({"mode": "camera", "iterations": None, "duration_s": 1}, "mode camera needs the app: use --via app"),
+    (
+        {"mode": "sustained", "iterations": None, "duration_s": 1, "energy": True},
+        "energy per frame needs the app: use --via app",
+    ),
     ({"entry": "coreml-fp16"}, "there is no entry coreml-fp16 in the bundle"),
     ({"component": "decoder"}, "entry onnx-fp32 has the components generator, name one of them"),
     ({"provider": "vulkan"}, "ONNX Runtime in a shell has no provider vulkan"),
