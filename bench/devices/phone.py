@@ -93,7 +93,6 @@ class Phone:
 
     def push_content(self, source: Path, folder: str, *, bytes_in_all: int) -> None:
         """As `push`, of everything in the folder `source`."""
-        self.check("mkdir", "-p", folder)
         self._copy("push", f"{source.absolute()}/.", f"{folder}/", bytes_in_all=bytes_in_all)
 
     def pull(self, path: str, target: Path, *, bytes_in_all: int) -> None:
