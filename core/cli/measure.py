@@ -12,7 +12,17 @@ import typer
 
 from pocketgan import console
 from pocketgan.bench.schema.words import JobMode
-from pocketgan.cli.options import ClockOf, EntryId, Json, ProviderOf, output_file, parse_duration, parse_share
+from pocketgan.cli.options import (
+    ApkFile,
+    ClockOf,
+    EntryId,
+    Json,
+    ProviderOf,
+    ViaOption,
+    output_file,
+    parse_duration,
+    parse_share,
+)
 from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, energy_payload, exit_code, held_payload
 
 if TYPE_CHECKING:
@@ -29,6 +39,8 @@ COLUMNS = ("bundle", "entry", "input", "runtime", "FPS", "median ms", "p90 ms", 
 def bench(
     bundles: BundlePaths,
     device: DeviceName = "local",
+    via: ViaOption = None,
+    apk: ApkFile = None,
     entry: EntryId = None,
     mode: Annotated[
         JobMode,
@@ -83,7 +95,7 @@ def bench(
     """Measure bundles: frame times, loads, memory.
 
     Entries of the same id take turns, so that they compare. They run on this computer, which is no phone: its figures
-    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's shell.
+    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's app.
     With --min-fps or --max-ms each gets a verdict: PASS
     (exit code 0), TOO SLOW (1) or NOISY (3).
     """
@@ -98,6 +110,8 @@ def bench(
     rows = api.bench(
         bundles,
         device=device,
+        via=via,
+        apk=apk,
         entry=entry,
         mode=mode,
         iterations=iterations,
