@@ -6,6 +6,7 @@ import java.io.IOException
 import java.nio.file.Files
 import java.nio.file.Path
 import java.util.UUID
+import pocketgan.app.camera.PhoneCamera
 import pocketgan.measure.Cancellation
 import pocketgan.measure.Measurement
 import pocketgan.measure.NanoClock
@@ -51,6 +52,7 @@ internal fun carryOut(context: Context, folder: Path, name: String, cancellation
                 surroundings = surroundings,
                 clock = CLOCK,
                 cancellation = cancellation,
+                camera = PhoneCamera(context),
                 progress = { detail, done ->
                     progress(detail, done)
                     Harness.progress(name, detail, done)
