@@ -37,7 +37,7 @@ class Engine:
 ONNX_RUNTIME = Engine("onnxruntime", ("Plugins/Android/onnxruntime.aar", "LICENSE", "ThirdPartyNotices.txt"))
 EXECUTORCH = Engine(
     "executorch",
-    ("android/libs/classes.jar", f"third-party/android/libs/executorch/{ABI}/libexecutorch.so", "package.json"),
+    ("android/libs/classes.jar", f"third-party/android/libs/executorch/{ABI}/libexecutorch.so"),
 )
 
 
