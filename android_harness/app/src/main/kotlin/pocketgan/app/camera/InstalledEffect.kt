@@ -5,12 +5,12 @@ import android.database.Cursor
 import android.net.Uri
 import android.provider.OpenableColumns
 import java.io.File
+import pocketgan.app.engines
 import pocketgan.effects.BundleSource
 import pocketgan.effects.Effect
 import pocketgan.effects.EffectException
 import pocketgan.effects.EffectOptions
 import pocketgan.effects.Effects
-import pocketgan.onnxruntime.OnnxRuntimeEngine
 
 /** The app's one effect: a new bundle takes the place of the last one. */
 private const val NAME = "camera"
@@ -24,7 +24,7 @@ internal class Choice(val title: String, val source: BundleSource)
 internal class InstalledEffect(private val context: Context) {
     private val preferences = context.getSharedPreferences("effect", Context.MODE_PRIVATE)
     private val effects by lazy {
-        Effects(context, listOf(OnnxRuntimeEngine()), EffectOptions(null, allowUnsigned = true, allowOlder = true))
+        Effects(context, engines(), EffectOptions(null, allowUnsigned = true, allowOlder = true))
     }
 
     /** What the bundle that is installed is called; null if there is none. */
