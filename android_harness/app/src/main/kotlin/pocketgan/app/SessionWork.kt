@@ -55,6 +55,7 @@ internal fun carryOut(context: Context, folder: Path, name: String, cancellation
                 engines = engines(),
                 surroundings = surroundings,
                 clock = CLOCK,
+                memory = MemoryProcess(context),
                 cancellation = cancellation,
                 progress = { detail, done ->
                     progress(detail, done)
