@@ -109,7 +109,7 @@ private fun zipped(files: Map<String, ByteArray>): ByteArray {
                     method = ZipEntry.STORED
                     size = content.size.toLong()
                     crc = CRC32().apply { update(content) }.value
-                    setTimeLocal(LocalDateTime.of(1980, 1, 1, 0, 0))
+                    setTimeLocal(LocalDateTime.of(1981, 1, 1, 0, 0))
                 },
             )
             zip.write(content)
