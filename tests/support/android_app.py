@@ -21,7 +21,8 @@ def left_out(*tools: str) -> str | None:
     if missing:
         return f"{' and '.join(missing)} not installed"
     modules = [path for name in ("core", "onnxruntime", "app") for path in (ROOT / name).rglob("*") if path.is_file()]
-    sources = [ROOT / "pom.xml", *(path for path in modules if "target" not in path.relative_to(ROOT).parts)]
+    made = {"target", "build"}  # by Maven, by Gradle
+    sources = [ROOT / "pom.xml", *(path for path in modules if made.isdisjoint(path.relative_to(ROOT).parts))]
     if not APK.exists() or max(path.stat().st_mtime for path in sources) > APK.stat().st_mtime:
         return "not built, or older than its sources; build it with: make apk"
     return None
