@@ -28,8 +28,8 @@ def left_out(*tools: str) -> str | None:
     return None
 
 
-def tests_of(name: str, session: Path) -> list[str]:
-    """The command that runs a test class of the app, which is given a session's folder."""
+def tests_of(*names: str, session: Path) -> list[str]:
+    """The command that runs test classes of the app, which are given a session's folder."""
     properties = {
         "session": session,
         "robolectric.offline": "true",
@@ -45,5 +45,5 @@ def tests_of(name: str, session: Path) -> list[str]:
         "-cp",
         class_path,
         "org.junit.runner.JUnitCore",
-        f"pocketgan.app.{name}",
+        *(f"pocketgan.app.{name}" for name in names),
     ]
