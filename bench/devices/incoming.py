@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pocketgan.bench.devices.soundness import Asked, Fault, faults, turn_faults
 from pocketgan.bench.schema.job import SCHEMA_VERSION, Job
-from pocketgan.bench.schema.result import DeviceInfo, Result
+from pocketgan.bench.schema.result import ChargerCheck, DeviceInfo, Result
 from pocketgan.bench.schema.session import Beat, End
 from pocketgan.errors import DeviceError
 
@@ -22,11 +22,19 @@ _LONGEST_ERROR, _MOST_ERRORS = 500, 20
 _LONGEST_NAME = 128
 
 
+Look = Callable[[], Sequence[ChargerCheck]]
+
+
+def _nothing_seen() -> Sequence[ChargerCheck]:
+    return ()
+
+
 class Incoming:
     """The answers to the groups of one session.
 
     Args:
         session: its name. groups: what was asked, in order. device: what the host knows of the device.
+        look: what the host has seen of its charger, and sees now; called when the Result of an energy Job comes.
     Attributes:
         results: what came, by the number of its job (counted through all groups); what does not hold of one is in its
             errors, and its frames are left out.
@@ -36,8 +44,10 @@ class Incoming:
         beat: the latest one.
     """
 
-    def __init__(self, session: str, groups: Sequence[Sequence[Asked]], device: DeviceInfo) -> None:
-        self._session = session
+    def __init__(
+        self, session: str, groups: Sequence[Sequence[Asked]], device: DeviceInfo, look: Look = _nothing_seen
+    ) -> None:
+        self._session, self._look = session, look
         self._asked = [asked for group in groups for asked in group]
         self._group = [number for number, group in enumerate(groups) for _ in group]
         self._device = device
@@ -97,11 +107,13 @@ class Incoming:
         if session != self._session:
             self._stray("session", "is of another session")
             return None
-        number = next((i for i, asked in enumerate(self._asked) if asked.job == job), None)
-        if number is None:
+        # Several where a bundle is compared with itself: as many answers are awaited.
+        numbers = [number for number, asked in enumerate(self._asked) if asked.job == job]
+        if not numbers:
             self._stray("job", "is of a Job that was not asked")
             return None
-        if number in self.results:
+        number = next((number for number in numbers if number not in self.results), None)
+        if number is None:
             self._stray("repeated", "is of a Job that was answered before; the first answer counts")
             return None
         try:
@@ -110,6 +122,8 @@ class Incoming:
             found = [Fault("line", f"what the device gave is no result: {_first(problem)}")]
             self._keep(number, empty_result(self._session, self._asked[number], self._device), found)
             return number
+        seen = list(self._look()) if self._asked[number].job.energy else []
+        result = result.model_copy(update={"charger_checks": seen})
         found = faults(result, self._asked[number], elapsed_ns)
         turned_with = [
             other

@@ -61,6 +61,8 @@ class PhoneFolder:
     def clean_up(self, keep: Collection[str]) -> None:
         """Remove everything in it but the files of these paths."""
         going = [path for path in self._listed() if path not in keep]
+        if not going:
+            return
         for script in _batches(f"rm -f {quoted(f'{self.path}/{path}')}" for path in going):
             self._phone.run(script, "cleaning up")
         # Deepest first; those that still hold something stay, as rmdir will have it.

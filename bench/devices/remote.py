@@ -20,7 +20,7 @@ from pocketgan.bench.devices.session_folder import files_of, worth_keeping, writ
 from pocketgan.bench.devices.transport import OutOfReachError, Transport
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.schema.job import Job, Via, Warmup
-from pocketgan.bench.schema.result import DeviceInfo, Result
+from pocketgan.bench.schema.result import ChargerCheck, DeviceInfo, Result
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceError
@@ -141,7 +141,7 @@ class RemoteDevice(ABC):
         Raises:
             DeviceError: the device is out of reach, refuses, or gave up; what came is kept.
         """
-        following = Following(groups, session or secrets.token_hex(8), self.describe(), tick, keep)
+        following = Following(groups, session or secrets.token_hex(8), self.describe(), tick, keep, self._look)
         try:
             self._take_over(following)
             with scratch_folder() as folder:
@@ -154,6 +154,10 @@ class RemoteDevice(ABC):
                 following.drain(self._transport)
             raise
         return following.in_order()
+
+    def _look(self) -> Sequence[ChargerCheck]:
+        """What the host has seen of the device's charger since the session began, and sees now."""
+        return ()
 
     def _take_over(self, following: Following) -> None:
         """Results that a cut session left: one that still runs is ended, so that nothing is measured beside it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, output_file, parse_duration, parse_share
+from pocketgan.cli.options import ClockOf, EntryId, Json, ProviderOf, output_file, parse_duration, parse_share
 from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, finite, held_payload
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def compare(
         int, typer.Option("--most-rounds", min=8, help="Turns at most, where the gate asks for more.")
     ] = 160,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime.")] = 1,
+    provider: ProviderOf = "default",
+    clock: ClockOf = "free",
     markdown: Annotated[
         Path | None,
         typer.Option(
@@ -96,6 +98,8 @@ def compare(
         rounds=rounds,
         most_rounds=most_rounds,
         threads=threads,
+        provider=provider,
+        clock=clock,
         out=out,
         store=store,
         min_fps=min_fps,

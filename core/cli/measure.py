@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, output_file, parse_duration, parse_share
+from pocketgan.bench.schema.words import JobMode
+from pocketgan.cli.options import ClockOf, EntryId, Json, ProviderOf, output_file, parse_duration, parse_share
 from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, held_payload
-from pocketgan.recipe.choices import Mode
 
 if TYPE_CHECKING:
     from pocketgan.bench.gate import Held
@@ -31,12 +31,22 @@ def bench(
     device: DeviceName = "local",
     entry: EntryId = None,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="Frame by frame, frames that overlap, or without a pause for --seconds.")
+        JobMode,
+        typer.Option(
+            "--mode",
+            help="Frame by frame, frames that overlap, without a pause for --seconds, or for so long from a phone's "
+            "camera to its screen.",
+        ),
     ] = "latency",
     iterations: Annotated[int, typer.Option("--iterations", min=1, help="Timed frames per entry.")] = 60,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns that the frames are split into.")] = 12,
     runs: Annotated[int, typer.Option("--runs", min=1, help="Processes that the turns are split over.")] = 3,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long a sustained run lasts.")] = 60,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long a sustained or camera run lasts.")] = 60,
+    provider: ProviderOf = "default",
+    clock: ClockOf = "free",
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Energy per frame of a sustained or camera run, of an unplugged phone.")
+    ] = False,
     warmup: Annotated[
         int, typer.Option("--warmup", min=0, help="Untimed frames at least; then until their times are steady.")
     ] = 5,
@@ -94,6 +104,9 @@ def bench(
         rounds=rounds,
         runs=runs,
         seconds=seconds,
+        provider=provider,
+        clock=clock,
+        energy=energy,
         warmup=Warmup(iterations=warmup, timeout_s=warmup_timeout),
         cool_down=gate,
         threads=threads,

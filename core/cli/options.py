@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pocketgan.bench.schema.words import ClockRegime, Provider
 from pocketgan.files import file_to_write, folder_to_write
 
 
@@ -50,6 +51,13 @@ OutFile = Annotated[
     typer.Option(
         "--out", parser=output_file("--out"), metavar="FILE", help="File to write; it appears whole or not at all."
     ),
+]
+ProviderOf = Annotated[
+    Provider, typer.Option("--provider", help="What a phone's runtime is to compute with; the runtime's choice.")
+]
+ClockOf = Annotated[
+    ClockRegime,
+    typer.Option("--clock", help="pinned: a phone's clock is held (fixed-performance mode), for comparisons alone."),
 ]
 EntryId = Annotated[str | None, typer.Option("--entry", help="One entry only, such as onnx-fp32.")]
 StoreAt = Annotated[

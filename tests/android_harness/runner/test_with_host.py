@@ -107,6 +107,13 @@ def test_the_host_believes_what_the_runner_measured(bundle, built, exported, tmp
     assert folder.starts == 1
 
 
+def test_a_bundle_is_compared_with_itself(bundle, built, exported, tmp_path):
+    folder = Folder(tmp_path / "there", built / "pocketgan-runner")
+    results = measured(folder, [[(bundle, shell_job(exported))] * 2], tmp_path)
+    assert [(result.errors, len(result.frames)) for result in results] == [([], 6)] * 2
+    assert results[0].frames != results[1].frames
+
+
 def test_a_runner_that_is_killed_is_started_again_for_what_is_missing(bundle, built, exported, tmp_path):
     folder = Folder(tmp_path / "there", built / "pocketgan-runner", kills=1)
     second = shell_job(exported, mode="sustained", iterations=None, duration_s=1)

@@ -40,9 +40,11 @@ internal class RunAccount(
 
     /** Says what became of each Job; returns the sum of it, as JUnit writes it. */
     fun close(error: String?): String {
-        val outcomes = answers(results, session.name) { it.job to problemOf(it) }.toMap()
+        val outcomes = answers(results, session.name) { it.job to problemOf(it) }.toMutableList()
         val problems = jobs.mapIndexedNotNull { number, job ->
-            val problem = if (job in outcomes) outcomes[job] else error ?: "no result of it"
+            // Each answer once: a bundle may be compared with itself.
+            val at = outcomes.indexOfFirst { it.first == job }
+            val problem = if (at >= 0) outcomes.removeAt(at).second else error ?: "no result of it"
             val values = valuesOf(number, job)
             tell(STATUS_STARTED, values)
             if (problem != null) values.putString("stack", problem)

@@ -60,8 +60,11 @@ class ResultsFile(path: Path) : Closeable {
     }
 }
 
-/** The Jobs that `results.jsonl` answers, in a session of that name. */
-fun answeredJobs(path: Path, session: String): Set<Job> = answers(path, session) { it.job }.toSet()
+/**
+ * The Jobs that `results.jsonl` answers, in a session of that name, each as often as it does: a bundle may be compared
+ * with itself.
+ */
+fun answeredJobs(path: Path, session: String): List<Job> = answers(path, session) { it.job }
 
 /** [part] of every Result in `results.jsonl`, in a session of that name. Lines that are no results are left out. */
 fun <T> answers(path: Path, session: String, part: (Result) -> T): List<T> {
