@@ -19,4 +19,4 @@ dependencyResolutionManagement {
 rootProject.name = "pocketgan-harness"
 
 // All modules of pom.xml but jvm, which serves the Python tests alone.
-include(":core", ":onnxruntime", ":app")
+include(":core", ":onnxruntime", ":executorch", ":bundle", ":app")

@@ -62,6 +62,7 @@ android {
 
 dependencies {
     implementation(project(":onnxruntime"))
+    implementation(project(":executorch"))
     testImplementation(libs.onnxruntime.jvm)
     testImplementation(libs.kotlin.test.junit)
     testImplementation(libs.junit)

@@ -16,8 +16,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "android_harness"
 POM = "{http://maven.apache.org/POM/4.0.0}"
-# Kotlin: what the Android plugin 9 asks for; targetSdk: what Debian's aapt2 reads. Both are told in docs/android.md.
-DIFFERENT = {"kotlin": ("2.1.21", "2.3.20"), "targetSdk": ("34", "36")}
+# Kotlin: 2.3 for the Android plugin 9; targetSdk: what Debian's aapt2 reads; ExecuTorch: its npm package tells no more.
+DIFFERENT = {"kotlin": ("2.1.21", "2.3.20"), "targetSdk": ("34", "36"), "executorch": ("1.3", "1.3.1")}
 # What AGP 9.0 needs at least, by its release notes.
 GRADLE = "9.1.0"
 SCRIPTS = sorted(path for path in HARNESS.glob("**/*.gradle.kts") if "target" not in path.parts)
@@ -50,7 +50,7 @@ def workflow() -> dict[Any, Any]:
 def test_both_builds_name_the_same_versions_but_for_those_that_are_told() -> None:
     maven, gradle = maven_versions(), catalogue()["versions"]
     shared = {name: (maven[name], gradle[name]) for name in maven.keys() & gradle.keys()}
-    assert {"serialization", "onnxruntime", "junit", "robolectric", "minSdk"} <= shared.keys()
+    assert {"serialization", "onnxruntime", "executorch", "junit", "robolectric", "minSdk"} <= shared.keys()
     assert {name: both for name, both in shared.items() if both[0] != both[1]} == DIFFERENT
 
 
@@ -75,7 +75,8 @@ def test_modules_depend_on_the_same_modules_in_both_builds() -> None:
             continue
         maven = pom(path.parent / "pom.xml").iterfind(f"{POM}dependencies/{POM}dependency")
         ours = {one.findtext(f"{POM}artifactId") for one in maven if one.findtext(f"{POM}groupId") == "org.pocketgan"}
-        assert set(re.findall(r'project\(":([a-z]+)"\)', path.read_text())) == ours, path
+        gradle = re.findall(r'project\(":([a-z]+)"\)', path.read_text())
+        assert {pom(HARNESS / name / "pom.xml").findtext(f"{POM}artifactId") for name in gradle} == ours, path
 
 
 def test_every_name_of_the_catalogue_is_used_and_every_used_name_is_in_it() -> None:
