@@ -20,9 +20,10 @@ def left_out(*tools: str) -> str | None:
     missing = [tool for tool in ("java", *tools) if shutil.which(tool) is None]
     if missing:
         return f"{' and '.join(missing)} not installed"
-    modules = [path for name in ("core", "onnxruntime", "app") for path in (ROOT / name).rglob("*") if path.is_file()]
-    made = {"target", "build"}  # by Maven, by Gradle
-    sources = [ROOT / "pom.xml", *(path for path in modules if made.isdisjoint(path.relative_to(ROOT).parts))]
+    modules = ("core", "onnxruntime", "executorch", "bundle", "app")
+    files = [path for name in modules for path in (ROOT / name).rglob("*") if path.is_file()]
+    made = {"target", "build", "__pycache__"}  # by Maven, by Gradle, by Python
+    sources = [ROOT / "pom.xml", *(path for path in files if made.isdisjoint(path.relative_to(ROOT).parts))]
     if not APK.exists() or max(path.stat().st_mtime for path in sources) > APK.stat().st_mtime:
         return "not built, or older than its sources; build it with: make apk"
     return None

@@ -6,7 +6,10 @@ import java.io.IOException
 import java.nio.file.Files
 import java.nio.file.Path
 import java.util.UUID
+import pocketgan.app.camera.PhoneCamera
+import pocketgan.executorch.ExecuTorchEngine
 import pocketgan.measure.Cancellation
+import pocketgan.measure.Engine
 import pocketgan.measure.Measurement
 import pocketgan.measure.NanoClock
 import pocketgan.onnxruntime.OnnxRuntimeEngine
@@ -19,6 +22,9 @@ internal const val LOG_TAG = "pocketgan"
 
 /** A process measures one session after the other; results say by this name that they are of the same one. */
 private val PROCESS = "${UUID.randomUUID()}"
+
+/** Every engine of this app. */
+internal fun engines(): List<Engine> = listOf(OnnxRuntimeEngine(), ExecuTorchEngine())
 
 /** CLOCK_MONOTONIC on Android, as System.nanoTime is there. */
 private val CLOCK = NanoClock(System::nanoTime)
@@ -51,10 +57,11 @@ internal fun carryOut(context: Context, folder: Path, name: String, cancellation
             Measurement(
                 session = title,
                 process = PROCESS,
-                engines = listOf(OnnxRuntimeEngine()),
+                engines = engines(),
                 surroundings = surroundings,
                 clock = CLOCK,
                 cancellation = cancellation,
+                camera = PhoneCamera(context),
                 progress = { detail, done ->
                     progress(detail, done)
                     Harness.progress(name, detail, done)
