@@ -63,6 +63,7 @@ android {
 dependencies {
     implementation(project(":onnxruntime"))
     implementation(project(":executorch"))
+    implementation(project(":bundle"))
     testImplementation(libs.onnxruntime.jvm)
     testImplementation(libs.kotlin.test.junit)
     testImplementation(libs.junit)

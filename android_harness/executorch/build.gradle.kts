@@ -18,7 +18,6 @@ android {
 dependencies {
     api(project(":core"))
     implementation(libs.executorch.android)
-    // What its classes load their library with, and call it by.
     runtimeOnly(libs.nativeloader)
     runtimeOnly(libs.fbjni)
     testImplementation(libs.kotlin.test.junit)
