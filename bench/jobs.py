@@ -14,6 +14,7 @@ from pocketgan.bench.schema.job import ClockRegime, CoolDown, Job, JobMode, Prov
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceError
+from pocketgan.targets import TARGETS
 
 # The first Android whose documentation tells apps to leave NNAPI.
 NNAPI_DEPRECATED = 15
@@ -92,8 +93,6 @@ def _must_have_no_screen(options: JobOptions) -> None:
     refusals = {
         "--mode camera needs the app, which has a camera and a screen": options.mode == "camera",
         "--energy needs the app, which may read the battery's gauge": options.energy,
-        f"--provider {options.provider} needs the app: the runner computes on the CPU": options.provider
-        not in ("default", "cpu"),
     }
     for refusal, asked in refusals.items():
         if asked:
@@ -124,8 +123,21 @@ def runnable_entries(
     if not runnable:
         subject = entry_id or f"none of the entries of {bundle.path} ({there})"
         verb = "cannot run" if entry_id else "can run"
-        raise DeviceError(f"device {device.name} {verb} {subject}; it runs: {', '.join(device.runtimes) or 'nothing'}")
+        raise DeviceError(
+            f"device {device.name} {verb} {subject}; it runs: {', '.join(device.runtimes) or 'nothing'}"
+            f"{_what_it_needs(device, bundle.manifest.entries[0])}"
+        )
     return must_take(runnable, provider)
+
+
+def _what_it_needs(device: Device, some: Entry) -> str:
+    """The targets whose files the device would run."""
+    fitting = [
+        facts.name
+        for facts in TARGETS.values()
+        if device.runs(some.model_copy(update={"target": facts.name, "runtime": facts.runtime}))
+    ]
+    return f"; an entry for it: pocketgan export --target {' or '.join(fitting)}" if fitting else ""
 
 
 def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0, component: str | None = None) -> Job:

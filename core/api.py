@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pocketgan.bench.gate import Pair, Verdict
     from pocketgan.bench.measured import Measured
-    from pocketgan.bench.schema.job import CoolDown, Warmup
+    from pocketgan.bench.schema.job import CoolDown, Via, Warmup
     from pocketgan.bench.schema.words import ClockRegime, JobMode, Provider
     from pocketgan.bundle.manifest import Manifest, Role
     from pocketgan.bundle.reader import Bundle
@@ -268,6 +268,8 @@ def bench(
     bundles: FilePath | Sequence[FilePath],
     *,
     device: str = "local",
+    via: Via | None = None,
+    apk: FilePath | None = None,
     entry: str | None = None,
     mode: JobMode = "latency",
     iterations: int = 60,
@@ -293,6 +295,9 @@ def bench(
 
     Args:
         bundles: one or several.
+        device: where they run: this computer, or `android:SERIAL`, a phone.
+        via: what measures on a phone, its "app", which None stands for, or its "shell".
+        apk: the app; the one that was built or came with this installation where None.
         entry: one entry alone, such as onnx-fp32.
         mode: frame by frame, frames that overlap ("throughput"), without a pause for `seconds` ("sustained"), or for
             so long from a phone's camera to its screen ("camera").
@@ -349,7 +354,8 @@ def bench(
     for path in paths:
         with open_bundle(path) as bundle:
             manifests[bundle.digest] = bundle.manifest
-    results = measure(paths, find_device(device), options, journal, resume=resume, wait_s=wait_s)
+    where = find_device(device, via, None if apk is None else Path(apk))
+    results = measure(paths, where, options, journal, resume=resume, wait_s=wait_s)
     return [
         measured(result, budget_ms, input_size(manifests[result.job.bundle].entry(result.job.entry)))
         for result in results
@@ -363,6 +369,8 @@ def compare(
     max_slowdown: float | None = None,
     tolerances: Mapping[str, float] | None = None,
     device: str = "local",
+    via: Via | None = None,
+    apk: FilePath | None = None,
     entry: str | None = None,
     rounds: int = 10,
     most_rounds: int = 160,
@@ -381,6 +389,7 @@ def compare(
         base, candidate: two bundles, measured now in turns; two results files; or, with `store`, two commits or tags.
         max_slowdown: how much slower passes, such as 0.03, which is what None stands for.
         tolerances: by metric (`bench.gate.METRICS`), instead of the medians' alone.
+        device, via, apk: where bundles are measured; see `bench`.
         rounds: turns of each bundle before the first look, and `most_rounds` at most.
         provider, clock: see `bench`.
         out: results file to append what was measured to.
@@ -404,6 +413,8 @@ def compare(
         str(candidate),
         allowed,
         device=device,
+        via=via,
+        apk=None if apk is None else Path(apk),
         options=JobOptions(rounds=rounds, threads=threads, entry=entry, provider=provider, clock=clock),
         most_rounds=max(rounds, most_rounds),
         out=None if out is None else file_to_write(out, "out"),

@@ -91,10 +91,10 @@ class Incoming:
                 return self._take_result(value, elapsed_ns)
             if kind == "beat":
                 beat = Beat.model_validate(value, strict=True, extra="ignore")
-                self.beat = beat.model_copy(update={"detail": _plain(beat.detail)})
+                self.beat = beat.model_copy(update={"detail": plain(beat.detail)})
             elif kind == "end":
                 error = End.model_validate(value, strict=True, extra="ignore").error
-                self.error, self.ended = None if error is None else _plain(error) or "no reason given", True
+                self.error, self.ended = None if error is None else plain(error) or "no reason given", True
             elif not isinstance(kind, str):
                 self._stray("line", "is no record")
         except ValidationError as problem:
@@ -143,12 +143,12 @@ class Incoming:
     def _ours(self, result: Result, asked: Asked) -> Result:
         """With what the host knows better: the device, and names of processes that no other session has."""
         device = self._device.model_copy(update={"simulated": self._device.simulated or result.device.simulated})
-        errors = [plain for error in result.errors[:_MOST_ERRORS] if (plain := _plain(error))]
+        errors = [told for error in result.errors[:_MOST_ERRORS] if (told := plain(error))]
         return result.model_copy(
             update={
                 "schema_version": SCHEMA_VERSION,
                 "device": device,
-                "runtime_version": _plain(result.runtime_version),
+                "runtime_version": plain(result.runtime_version),
                 "process": self._process(result),
                 "parity": result.parity if asked.has_reference else None,
                 "parity_after": result.parity_after if asked.has_reference else None,
@@ -158,7 +158,7 @@ class Incoming:
         )
 
     def _process(self, result: Result) -> str:
-        process = _plain(result.process)
+        process = plain(result.process)
         return f"{self._session} {process}" if process else ""
 
     def _stray(self, kind: Any, line: str) -> None:
@@ -234,7 +234,7 @@ def _later(value: Any) -> bool:
     return int(version[2:]) > int(SCHEMA_VERSION[2:])
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One line of printable characters, not endless: terminals obey others."""
     printable = "".join(character if character.isprintable() else " " for character in text[: 2 * _LONGEST_ERROR])
     return " ".join(printable.split())[:_LONGEST_ERROR]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pocketgan.bench.devices.phone import quoted
+from pocketgan.bench.devices.phone import Phone, quoted
 from pocketgan.bench.devices.session_folder import RESULTS
 
 # How long it may take to end by itself, in tenths of a second, before it is killed.
@@ -54,6 +54,11 @@ for signal in TERM KILL; do
   done
 done
 ! alive || {{ echo 'it does not end: restart the phone' >&2; exit 1; }}"""
+
+    def last_words(self, phone: Phone, folder: str) -> str:
+        """See Measurer."""
+        lines = phone.script(f"tail -n 1 {quoted(f'{folder}/{_LOG}')} 2> /dev/null").text.splitlines()
+        return lines[-1].strip() if lines else ""
 
 
 # Numbers of processes are given again, after a restart of the phone at the latest: with the time of its start since

@@ -181,7 +181,9 @@ def _rules(result: Result) -> list[Fault]:
     if job.clock == "pinned" and (
         result.clock is None or result.clock.before_mhz is None or result.clock.after_mhz is None
     ):
-        found.append(Fault("clock_regime", "its clock was to be held, and no frequency was read back"))
+        found.append(
+            Fault("clock_regime", "its clock was to be held, and no frequency was read back: use --clock free")
+        )
     elif job.clock == "pinned" and result.clock is not None:
         before, after = result.clock.before_mhz or 0, result.clock.after_mhz or 0
         if abs(after - before) > HELD_TOLERANCE * before:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import ClockOf, EntryId, Json, ProviderOf, output_file, parse_duration, parse_share
+from pocketgan.cli.options import (
+    ApkFile,
+    ClockOf,
+    EntryId,
+    Json,
+    ProviderOf,
+    ViaOption,
+    output_file,
+    parse_duration,
+    parse_share,
+)
 from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, finite, held_payload
 
 if TYPE_CHECKING:
@@ -30,6 +40,8 @@ def compare(
         Path | None, typer.Option("--tolerances", help="TOML file of tolerances by metric: p50 = 0.03, memory = 0.05.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Where bundles run; see `pocketgan devices`.")] = "local",
+    via: ViaOption = None,
+    apk: ApkFile = None,
     entry: EntryId = None,
     rounds: Annotated[int, typer.Option("--rounds", min=8, help="Turns of each bundle before the first look.")] = 10,
     most_rounds: Annotated[
@@ -94,6 +106,8 @@ def compare(
         max_slowdown=None if max_slowdown is None else parse_share(max_slowdown, "--max-slowdown"),
         tolerances=None if tolerances is None else read_tolerances(tolerances),
         device=device,
+        via=via,
+        apk=apk,
         entry=entry,
         rounds=rounds,
         most_rounds=most_rounds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +12,18 @@ import typer
 
 from pocketgan import console
 from pocketgan.bench.schema.words import JobMode
-from pocketgan.cli.options import ClockOf, EntryId, Json, ProviderOf, output_file, parse_duration, parse_share
-from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, held_payload
+from pocketgan.cli.options import (
+    ApkFile,
+    ClockOf,
+    EntryId,
+    Json,
+    ProviderOf,
+    ViaOption,
+    output_file,
+    parse_duration,
+    parse_share,
+)
+from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, energy_payload, exit_code, held_payload
 
 if TYPE_CHECKING:
     from pocketgan.bench.gate import Held
@@ -29,6 +39,8 @@ COLUMNS = ("bundle", "entry", "input", "runtime", "FPS", "median ms", "p90 ms", 
 def bench(
     bundles: BundlePaths,
     device: DeviceName = "local",
+    via: ViaOption = None,
+    apk: ApkFile = None,
     entry: EntryId = None,
     mode: Annotated[
         JobMode,
@@ -83,7 +95,7 @@ def bench(
     """Measure bundles: frame times, loads, memory.
 
     Entries of the same id take turns, so that they compare. They run on this computer, which is no phone: its figures
-    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's shell.
+    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's app.
     With --min-fps or --max-ms each gets a verdict: PASS
     (exit code 0), TOO SLOW (1) or NOISY (3).
     """
@@ -98,6 +110,8 @@ def bench(
     rows = api.bench(
         bundles,
         device=device,
+        via=via,
+        apk=apk,
         entry=entry,
         mode=mode,
         iterations=iterations,
@@ -217,8 +231,16 @@ def _start(json: bool) -> None:
 
 def _figures(row: Measured) -> dict[str, Any]:
     """Everything but the raw samples, which are in the results file."""
+    from pocketgan.bench.report.remarks import remarks
+
     figures = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "result"}
-    return {**figures, "budget": None if row.budget is None else held_payload(row.budget)}
+    return {
+        **figures,
+        "budget": None if row.budget is None else held_payload(row.budget),
+        "camera": None if row.camera is None else asdict(row.camera),
+        "energy": None if row.energy is None else energy_payload(row.energy),
+        "remarks": remarks(row.result),
+    }
 
 
 def _devices(rows: Sequence[Measured]) -> list[DeviceInfo]:
@@ -238,6 +260,7 @@ def _machine(info: DeviceInfo) -> dict[str, Any]:
 
 def _bench_text(rows: Sequence[Measured], out: Path) -> str:
     from pocketgan.bench.report.labels import device_name, percent, plural, significant
+    from pocketgan.bench.report.remarks import remarks
     from pocketgan.bench.report.verdicts import budget_line
 
     def cell(value: float | None) -> str:
@@ -271,6 +294,7 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
             console.table((*COLUMNS, f"in {significant(rows[0].budget_ms)} ms"), cells),
             "",
             *problems,
+            *(f"{row.bundle} {row.entry}: {remark}" for row in rows for remark in remarks(row.result)),
             *(f"{row.bundle} {row.entry}: {told(row.budget)}" for row in rows if row.budget is not None),
             f"measured on {', '.join(map(machine, _devices(rows)))}",
             f"results: {out}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -60,6 +60,16 @@ ClockOf = Annotated[
     typer.Option("--clock", help="pinned: a phone's clock is held (fixed-performance mode), for comparisons alone."),
 ]
 EntryId = Annotated[str | None, typer.Option("--entry", help="One entry only, such as onnx-fp32.")]
+ViaOption = Annotated[
+    Literal["app", "shell"] | None,
+    typer.Option(
+        "--via", help="What measures on a phone: its app, or the native runner in its shell.", show_default="app"
+    ),
+]
+ApkFile = Annotated[
+    Path | None,
+    typer.Option("--apk", metavar="FILE", help="The app for phones, instead of the one that came with pocketgan."),
+]
 StoreAt = Annotated[
     str,
     typer.Option(

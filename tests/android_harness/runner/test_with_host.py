@@ -60,6 +60,9 @@ class Folder:
             self.process.terminate()
             self.process.wait()
 
+    def last_words(self) -> str:
+        return ""
+
     def clean_up(self, keep: Collection[str]) -> None:
         for path in self.there():
             if path not in keep:
