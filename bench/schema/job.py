@@ -9,19 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pocketgan.bench.schema.words import ClockRegime as ClockRegime
+from pocketgan.bench.schema.words import JobMode as JobMode
+from pocketgan.bench.schema.words import Provider as Provider
+from pocketgan.bench.schema.words import Via as Via
 from pocketgan.bundle.manifest import Name, Sha256, Strict
 
 SCHEMA_VERSION = "1.2"
 # Of the same major version; a reader leaves out what a later minor one added.
 Version = Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
-# One frame after the other, overlapping, without a pause for a time, or from the camera's sensor to the screen.
-JobMode = Literal["latency", "throughput", "sustained", "camera"]
-# What carries it out: a process of the host's, an app in the foreground, a command in a phone's shell, a page.
-Via = Literal["process", "app", "shell", "page"]
-# What the runtime is asked to compute with; `default` is the runtime's own choice for the entry's target.
-Provider = Literal["default", "cpu", "xnnpack", "nnapi", "qnn", "vulkan", "wasm", "webgpu"]
-# Clocks as they come, or held where the system can (Android's fixed-performance mode).
-ClockRegime = Literal["free", "pinned"]
 
 
 class Warmup(Strict):

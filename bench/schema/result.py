@@ -154,6 +154,8 @@ class Result(Strict):
     `process` names the process that timed the frames: results of one took turns in it, round by round. `file_cache` is,
     for each cold load, the share of the model's file that was in the OS's cache before; empty where it does not tell.
     `parity` is taken before the clock runs, `parity_after` of the output of the last timed frame.
+    `dropped_frames` counts those of the camera that nothing was computed of; a frame that was never shown has no
+    `display_ns`.
     `composed` is for the host: the frames are whole edits, put together of frames of the entry's components. So are
     `charger_checks`, taken before and after an energy Job.
     """
