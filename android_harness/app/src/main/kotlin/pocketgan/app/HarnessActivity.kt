@@ -1,6 +1,7 @@
 package pocketgan.app
 
 import android.app.Activity
+import android.content.Intent
 import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
@@ -10,6 +11,8 @@ import android.widget.Button
 import android.widget.TextView
 import java.util.Locale
 import org.pocketgan.harness.R
+import pocketgan.app.camera.PictureView
+import pocketgan.app.camera.Stage
 import pocketgan.measure.NanoClock
 import pocketgan.schema.Conditions
 
@@ -33,6 +36,8 @@ internal class HarnessActivity : Activity() {
         sessionsFolder(this)
         conditions = PhoneConditions(this, NanoClock(System::nanoTime))
         setContentView(R.layout.harness)
+        findViewById<PictureView>(R.id.picture).apply { whenThere = { Stage.put(if (it) this else null) } }
+        findViewById<Button>(R.id.effect).setOnClickListener { startActivity(Intent(this, EffectActivity::class.java)) }
         findViewById<Button>(R.id.cancel).setOnClickListener {
             Harness.cancel()
             draw(Harness.doing)
@@ -64,7 +69,9 @@ internal class HarnessActivity : Activity() {
                 if (doing.error == null) show(R.string.done, getString(R.string.done_detail, doing.session))
                 else show(R.string.ended, "${doing.session}: ${doing.error}")
         }
-        findViewById<View>(R.id.cancel).visibility = if (doing is Doing.Measuring) View.VISIBLE else View.GONE
+        show(R.id.cancel, doing is Doing.Measuring)
+        show(R.id.effect, doing is Doing.Waiting || doing is Doing.Ended)
+        show(R.id.picture, Stage.isWanted)
     }
 
     /** The phone's state is told in the [hint] where nothing else is, and nothing is measured. */
@@ -73,6 +80,10 @@ internal class HarnessActivity : Activity() {
         text(R.id.detail, detail)
         text(R.id.done, done)
         text(R.id.hint, hint ?: stateOfPhone(conditions.read()))
+    }
+
+    private fun show(view: Int, isThere: Boolean) {
+        findViewById<View>(view).visibility = if (isThere) View.VISIBLE else View.GONE
     }
 
     private fun text(view: Int, text: String) {

@@ -7,17 +7,22 @@ private const val FRACTION_BITS = 16
 private const val HALF = 1 shl (FRACTION_BITS - 1)
 
 /** From camera frames to pictures of one size; buffers and weights are made anew only when frames change their form. */
-internal class YuvConversion(private val height: Int, private val width: Int) {
+class YuvConversion(private val height: Int, private val width: Int) {
     private val picture = Pixels(height, width)
     private var form: Form? = null
 
     /** The middle of the frame, upright and in the picture's proportions. The next call fills the same picture. */
-    fun toPixels(frame: YuvFrame): Pixels {
+    internal fun toPixels(frame: YuvFrame): Pixels {
         val now = Shape(frame.width, frame.height, cropOf(frame), frame.rotationDegrees % 180 != 0)
         val form = form?.takeIf { it.shape == now } ?: Form(now).also { this.form = it }
         val (luma, blue, red) = form.scaled.mapIndexed { index, plane -> plane.read(frame.planes[index]) }
         colour(frame, form, luma, blue, red)
         return picture
+    }
+
+    /** The same into [picture], which is (height, width, 3) bytes of RGB. */
+    fun toBytes(frame: YuvFrame, picture: ByteArray) {
+        toPixels(frame).bytes.copyInto(picture)
     }
 
     private fun cropOf(frame: YuvFrame) =
