@@ -60,6 +60,7 @@ internal fun carryOut(context: Context, folder: Path, name: String, cancellation
                 engines = engines(),
                 surroundings = surroundings,
                 clock = CLOCK,
+                memory = MemoryProcess(context),
                 cancellation = cancellation,
                 camera = PhoneCamera(context),
                 progress = { detail, done ->
