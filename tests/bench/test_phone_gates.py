@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from adb_device import SimulatedPhone
 from android_phones import ANDROID_8, ANDROID_13, ANDROID_15
+from simulated_app import make_apk
 
+from pocketgan.bench.devices import phone_app
 from pocketgan.bench.devices.adb import Adb
 from pocketgan.bench.devices.android import SHELL_FOLDER
 from pocketgan.bench.devices.android_device import AndroidDevice
@@ -318,3 +320,25 @@ def test_a_charger_that_comes_while_it_measures_is_an_error_of_what_was_measured
     watcher.join()
     assert (result.errors, result.frames) == (["a charger was on it: unplug it and measure again, over Wi-Fi"], [])
     assert [check.charger for check in result.charger_checks] == [False, True]
+
+
+def test_on_the_command_line_it_is_one_line_that_says_what_to_do(
+    pocketgan: Callable[..., Any],
+    adb: Adb,
+    make_bundle: Callable[..., Path],
+    plugged_in: Callable[..., SimulatedPhone],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pocketgan.bench.devices.android_device.find_adb", lambda: adb)
+    app = make_apk(tmp_path / "app.apk", libraries=["lib/arm64-v8a/libonnxruntime.so"])
+    monkeypatch.setattr(phone_app, "_places", lambda: [app])
+    simulated = plugged_in(ANDROID_13)
+    usual = ("bench", make_bundle(), "--device", f"android:{simulated.serial}", "--mode", "sustained", "--energy")
+    done = pocketgan(*usual)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"phone {simulated.serial} has a charger on it: unplug it" in " ".join(done.stderr.split())
+    # The app is not even installed.
+    assert not simulated.at("/state/installed.apk").exists()
+    shell = pocketgan(*usual, "--via", "shell")
+    assert shell.returncode == 2
