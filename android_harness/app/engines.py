@@ -1,5 +1,6 @@
-"""Fetch what Maven Central has not of the engines for phones: python3 android_harness/app/engines.py. `make apk` runs it.
+"""Fetch the engines' libraries for phones: python3 android_harness/app/engines.py. `make apk` runs it.
 
+Maven Central has none of them.
 Needs npm. Versions and hashes are those of android_harness/pom.xml; of each package, what the app needs is kept.
 """
 

@@ -30,6 +30,7 @@ private const val REDRAW_MS = 1000L
 private const val PICK = 1
 private const val ALLOW = 2
 private const val FRONT = "front"
+private const val ASKED = "asked"
 
 /** Runs a bundle on what the camera sees, and tells how fast. */
 internal class EffectActivity : Activity() {
@@ -41,6 +42,9 @@ internal class EffectActivity : Activity() {
     private var run: EffectRun? = null
     private var isFront = false
     private var isInFront = false
+
+    /** Once: asked again by itself, a phone that was told never to ask answers at once, and so on without end. */
+    private var hasAsked = false
 
     /** The title of what is being opened. */
     private var opening: String? = null
@@ -54,6 +58,7 @@ internal class EffectActivity : Activity() {
         installed = InstalledEffect(this)
         conditions = PhoneConditions(this, NanoClock(System::nanoTime))
         isFront = state?.getBoolean(FRONT) ?: false
+        hasAsked = state?.getBoolean(ASKED) ?: false
         setContentView(R.layout.effect)
         findViewById<Button>(R.id.choose).setOnClickListener { choose() }
         findViewById<Button>(R.id.side).setOnClickListener { turn() }
@@ -68,14 +73,13 @@ internal class EffectActivity : Activity() {
     override fun onSaveInstanceState(state: Bundle) {
         super.onSaveInstanceState(state)
         state.putBoolean(FRONT, isFront)
+        state.putBoolean(ASKED, hasAsked)
     }
 
     override fun onResume() {
         super.onResume()
         isInFront = true
-        if (!mayUseCamera() && !shouldShowRequestPermissionRationale(Manifest.permission.CAMERA)) {
-            requestPermissions(arrayOf(Manifest.permission.CAMERA), ALLOW)
-        }
+        if (!mayUseCamera() && !hasAsked) ask()
         drawAgain()
     }
 
@@ -121,10 +125,15 @@ internal class EffectActivity : Activity() {
         drawAgain()
     }
 
+    private fun ask() {
+        hasAsked = true
+        requestPermissions(arrayOf(Manifest.permission.CAMERA), ALLOW)
+    }
+
     /** Android asks a person twice; after that only the settings can. */
     private fun allow() {
         if (shouldShowRequestPermissionRationale(Manifest.permission.CAMERA)) {
-            requestPermissions(arrayOf(Manifest.permission.CAMERA), ALLOW)
+            ask()
         } else {
             startActivity(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, Uri.fromParts("package", packageName, null)))
         }

@@ -11,6 +11,8 @@ internal class Chosen(val candidate: Candidate, val model: PictureModel, val cho
 /**
  * Picks the fastest right candidate of a bundle on this phone, and remembers it for this [situation] of phone and app.
  * Before an engine is touched, the disk says whose turn it is: one that ends the process is left out the next time.
+ *
+ * @param wasEnded whether someone ended that process of the app, so that no engine is to blame.
  */
 internal class Choosing(
     private val slot: Slot,
@@ -19,13 +21,17 @@ internal class Choosing(
     threads: Int,
     phone: String,
     private val clock: NanoClock,
+    wasEnded: (process: Int) -> Boolean,
 ) {
     private val leftOut = LinkedHashMap<String, String>()
     private val candidates = candidatesOf(bundle, engines, threads) { entry, why -> leftOut[entry] = why }
     private val situation = "$phone, $threads threads: ${candidates.joinToString { it.name }}"
     private val file = slot.choice(bundle.digest)
     private val known = file.read()?.takeIf { it.situation == situation }
-    private val crashed = known?.crashed.orEmpty() + listOfNotNull(whoDied())
+    private val died = whoDied()
+    private val isForgiven = died != null && died.candidate !in known?.forgiven.orEmpty() && wasEnded(died.process)
+    private val crashed = known?.crashed.orEmpty() + listOfNotNull(died?.candidate.takeUnless { isForgiven })
+    private val forgiven = known?.forgiven.orEmpty() + listOfNotNull(died?.candidate.takeIf { isForgiven })
 
     /** Whether nothing is to be measured. */
     val isKnown: Boolean get() = known != null && known.medianNs.isNotEmpty() && known.crashed.size == crashed.size
@@ -105,7 +111,7 @@ internal class Choosing(
         return "bundle ${bundle.manifest.name} has no entry that runs here: $reasons"
     }
 
-    private fun remember(choice: Choice) = file.write(choice.copy(crashed = crashed))
+    private fun remember(choice: Choice) = file.write(choice.copy(crashed = crashed, forgiven = forgiven))
 
     private inline fun trying(candidate: Candidate, work: () -> Unit) {
         slot.trying.write(Trying(bundle.digest, situation, candidate.name, Process.myPid()))
@@ -117,8 +123,8 @@ internal class Choosing(
     }
 
     /** Nobody else is choosing, as the slot is ours: what is being tried was tried by a process that died. */
-    private fun whoDied(): String? =
-        slot.trying.read()?.takeIf { it.digest == bundle.digest && it.situation == situation }?.candidate
+    private fun whoDied(): Trying? =
+        slot.trying.read()?.takeIf { it.digest == bundle.digest && it.situation == situation }
 
     private inner class Ready(val candidate: Candidate, val model: PictureModel) : Contender {
         private val picture = model.goldenPicture()

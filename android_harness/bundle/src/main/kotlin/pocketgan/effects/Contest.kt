@@ -36,7 +36,8 @@ internal fun <T : Contender> medians(
         val slice = BUDGET_NS / (TURNS_EACH * maxOf(1, left.size))
         // A round and its reverse: only after both have all had equal places.
         val rounds = if (left.isEmpty()) emptyList() else turns(left.size, 2 * (pair + 1)).takeLast(2)
-        for (contender in rounds.flatten().map { left[it] }.filter { it in times }) {
+        for (contender in rounds.flatten().map { left[it] }) {
+            if (contender !in times) continue // it failed in its last turn
             attempt({ contender.turn { times.getValue(contender) += turn(contender, slice, clock) } }) {
                 times -= contender
                 failed(contender, it)

@@ -3,10 +3,9 @@ package pocketgan.effects
 import android.content.Context
 import android.os.Build
 import android.os.Looper
+import android.system.ErrnoException
 import java.io.File
 import java.io.IOException
-import java.nio.file.Files
-import java.nio.file.Path
 import pocketgan.bundle.Bundle
 import pocketgan.bundle.BundleException
 import pocketgan.measure.Engine
@@ -30,6 +29,8 @@ class Effects internal constructor(
     constructor(context: Context, engines: List<Engine>, options: EffectOptions) :
         this(context, engines, options, NanoClock(System::nanoTime))
 
+    // An effect outlives the activity that opened it.
+    private val context = context.applicationContext ?: context
     private val root = File(context.noBackupFilesDir, "pocketgan")
     private val phone = "${Build.FINGERPRINT}, app ${appVersion(context)}"
     private val runtimes = engines.map { it.name }.toSet()
@@ -50,63 +51,95 @@ class Effects internal constructor(
         if (Looper.getMainLooper().isCurrentThread) {
             throw IllegalStateException("Effects.open takes up to seconds: call it on another thread than the main one")
         }
-        val slot = Slot(root, name)
-        return stored(name) { slot.exclusively { open(slot, source) } }
+        return alone(name) { slot -> open(slot, source) }
     }
 
-    /** Forget how fast its entries are and which ones ended the app: the next [open] measures again. */
-    fun forget(name: String) {
-        val slot = Slot(root, name)
-        slot.exclusively { slot.installed.read()?.let { slot.choice(it.digest).delete() } }
+    /**
+     * Forget how fast its entries are and which ones ended the app: the next [open] measures again.
+     *
+     * @throws EffectException it cannot be stored.
+     */
+    @Throws(EffectException::class)
+    fun forget(name: String) = alone(name) { slot ->
+        slot.trying.delete()
+        slot.installed.read()?.let { slot.choice(it.digest).delete() }
+        Unit
     }
 
-    /** Remove its files. Effects that are open go on. */
-    fun remove(name: String) {
-        val slot = Slot(root, name)
-        slot.exclusively { slot.remove() }
-    }
+    /**
+     * Remove its files. Effects that are open go on.
+     *
+     * @throws EffectException they cannot be reached.
+     */
+    @Throws(EffectException::class)
+    fun remove(name: String) = alone(name) { it.remove() }
 
     private fun open(slot: Slot, source: BundleSource?): Effect {
         val before = slot.installed.read()
-        slot.sweep(before?.digest)
-        if (source == null || (before?.source != null && before.source == source.stamp)) {
-            if (before == null) throw EffectException("no effect ${slot.name} is installed; give its bundle")
-            return last(slot, before)
+        slot.sweep(before)
+        var damage: EffectException? = null
+        val last = before?.let { lastGood(slot, it) { problem -> damage = problem } }
+        val isNew = source != null && (last == null || source.stamp == null || source.stamp != last.source)
+        if (!isNew) {
+            last ?: throw damage ?: EffectException("no effect ${slot.name} is installed; give its bundle")
+            return effect(slot, last)
         }
         val problem = try {
-            return new(slot, source, before)
+            return effect(slot, install(slot, source!!, before, last))
         } catch (problem: EffectException) {
             problem
         }
-        if (before == null) throw problem
-        return last(slot, before, problem)
+        return effect(slot, last ?: throw problem, problem)
     }
 
-    /** Install what [source] holds. It counts as installed once one of its entries runs. */
-    private fun new(slot: Slot, source: BundleSource, before: Installed?): Effect {
-        val digest = unpack(source, slot, runtimes) { mustBeWanted(it, before) }
-        return opened(slot, digest) { bundle ->
-            val chosen = choose(slot, bundle)
-            val replaced = before?.run { (replaced + this.digest) - digest }.orEmpty().takeLast(MOST_REPLACED)
-            slot.installed.write(Installed(digest, source.stamp, stamps(bundle.path), replaced))
-            slot.sweep(digest)
-            Effect(slot.name, bundle.digest, chosen, null)
-        }
-    }
-
-    /** The bundle that ran last. */
-    private fun last(slot: Slot, installed: Installed, refused: EffectException? = null): Effect =
-        opened(slot, installed.digest) { bundle ->
-            val now = stamps(bundle.path)
-            if (now != installed.files) {
-                mustBeSound(bundle.path, bundle.digest, runtimes)
-                slot.installed.write(installed.copy(files = now))
+    /** The bundle that ran last, if its files are still what they were; their hashes are computed where they changed. */
+    private inline fun lastGood(slot: Slot, installed: Installed, damaged: (EffectException) -> Unit): Installed? =
+        try {
+            told(slot.name) {
+                val folder = slot.bundle(installed)
+                openTrusted(folder, installed.digest, options).close()
+                val now = stampsOf(folder)
+                if (now == installed.files) return installed
+                mustBeSound(folder, installed.digest, runtimes)
+                installed.copy(files = now).also(slot.installed::write)
             }
-            Effect(slot.name, bundle.digest, choose(slot, bundle), refused)
+        } catch (problem: EffectException) {
+            damaged(problem)
+            null
         }
 
-    private fun choose(slot: Slot, bundle: Bundle): Chosen =
-        Choosing(slot, bundle, engines, options.threads, phone, clock).choose()
+    /** Unpack what [source] holds; [last] again if it is the same bundle. */
+    private fun install(slot: Slot, source: BundleSource, before: Installed?, last: Installed?): Installed {
+        val unpacked = unpack(source, slot, runtimes) { bundle ->
+            mustBeWanted(bundle, before)
+            last == null || bundle.digest != last.digest || !isSigned(slot, last, bundle)
+        }
+        if (unpacked == null) return last!!.copy(source = source.stamp).also(slot.installed::write)
+        val (digest, folder) = unpacked.digest to unpacked.folder
+        val replaced = before?.run { (replaced + this.digest) - digest }.orEmpty().takeLast(MOST_REPLACED)
+        return Installed(digest, "${folder.fileName}", source.stamp, stampsOf(folder), replaced)
+    }
+
+    /** Whether the unpacked bundle has the signature that [bundle] has. */
+    private fun isSigned(slot: Slot, last: Installed, bundle: Bundle): Boolean =
+        openTrusted(slot.bundle(last), last.digest, options).use {
+            it.signatureBytes.contentEquals(bundle.signatureBytes)
+        }
+
+    /** A bundle counts as installed once one of its entries runs. */
+    private fun effect(slot: Slot, installed: Installed, refused: EffectException? = null): Effect =
+        openTrusted(slot.bundle(installed), installed.digest, options).use { bundle ->
+            val choosing = Choosing(slot, bundle, engines, options.threads, phone, clock) { wasEnded(context, it) }
+            val isFirst = slot.installed.read() != installed
+            if (!isFirst && !choosing.isKnown) mustBeSound(bundle.path, bundle.digest, runtimes)
+            val chosen = choosing.choose()
+            if (isFirst) {
+                slot.installed.write(installed)
+                slot.sweep(installed)
+                slot.forgetOthers(installed.digest)
+            }
+            Effect(slot.name, bundle.digest, chosen, refused)
+        }
 
     private fun mustBeWanted(bundle: Bundle, before: Installed?) {
         mustBeTrusted(bundle, options)
@@ -116,23 +149,18 @@ class Effects internal constructor(
         }
     }
 
-    private fun opened(slot: Slot, digest: String, use: (Bundle) -> Effect): Effect =
-        open(slot.bundle(digest), digest, options).use(use)
-
-    private fun <T> stored(name: String, work: () -> T): T =
-        try {
-            work()
-        } catch (problem: BundleException) {
-            throw EffectException("effect $name: ${problem.message}", problem)
-        } catch (problem: IOException) {
-            throw EffectException("effect $name: cannot be stored: ${problem.message ?: problem}", problem)
-        }
+    private fun <T> alone(name: String, work: (Slot) -> T): T =
+        told(name) { Slot(root, name).run { exclusively { work(this) } } }
 }
 
-/** Size and times of each file: what changes when its content does, unless someone sets it back. */
-private fun stamps(folder: Path): Map<String, String> =
-    Files.walk(folder).use { all ->
-        all.iterator().asSequence().filter { Files.isRegularFile(it) }.associate {
-            "${folder.relativize(it)}" to "${Files.size(it)} ${Files.getLastModifiedTime(it).toMillis()}"
-        }
+/** What goes wrong with the files of an effect, in one line that names it. */
+private inline fun <T> told(name: String, work: () -> T): T =
+    try {
+        work()
+    } catch (problem: BundleException) {
+        throw EffectException("effect $name: ${problem.message}", problem)
+    } catch (problem: IOException) {
+        throw EffectException("effect $name: its files cannot be used: ${problem.message ?: problem}", problem)
+    } catch (problem: ErrnoException) {
+        throw EffectException("effect $name: its files cannot be used: ${problem.message}", problem)
     }

@@ -5,16 +5,23 @@ import java.io.File
 import java.io.FileNotFoundException
 import kotlinx.serialization.KSerializer
 import kotlinx.serialization.Serializable
-import kotlinx.serialization.SerializationException
 import kotlinx.serialization.json.Json
 
 /** What a later version of the app wrote is read without what is new. */
 private val JSON = Json { ignoreUnknownKeys = true }
 
-/** The bundle of an effect that runs: its [digest], where it came from, and what lies on the disk, by path. */
+/**
+ * The bundle of an effect that ran.
+ *
+ * @property folder where it is unpacked.
+ * @property source the stamp of what it came from.
+ * @property files what its files looked like once their hashes had been found right, by path.
+ * @property replaced digests of those that were installed before.
+ */
 @Serializable
 internal data class Installed(
     val digest: String,
+    val folder: String,
     val source: String? = null,
     val files: Map<String, String> = emptyMap(),
     val replaced: List<String> = emptyList(),
@@ -25,7 +32,8 @@ internal data class Installed(
  *
  * @property medianNs the time of a frame by candidate, the fastest first; one alone is not timed.
  * @property leftOut why others cannot be used.
- * @property crashed those that were being tried when the process died.
+ * @property crashed those that were being tried when the process died of it.
+ * @property forgiven those that were being tried when someone ended the app; the second time counts as a crash.
  */
 @Serializable
 internal data class Choice(
@@ -33,6 +41,7 @@ internal data class Choice(
     val medianNs: Map<String, Long?> = emptyMap(),
     val leftOut: Map<String, String> = emptyMap(),
     val crashed: List<String> = emptyList(),
+    val forgiven: List<String> = emptyList(),
 )
 
 /** The candidate that is being tried now; there only as long as that lasts, or if the process died of it. */
@@ -49,7 +58,7 @@ internal class JsonFile<T>(private val path: File, private val serializer: KSeri
             JSON.decodeFromString(serializer, file.readFully().decodeToString())
         } catch (none: FileNotFoundException) {
             null
-        } catch (damaged: SerializationException) {
+        } catch (damaged: IllegalArgumentException) {
             null
         }
 

@@ -22,26 +22,30 @@ import pocketgan.bundle.reading
 
 private const val CHUNK_BYTES = 1 shl 16
 
+/** A bundle that is whole on the disk. */
+internal class Unpacked(val digest: String, val folder: Path)
+
 /**
  * Verify all of [source] and unpack what the [runtimes] need of it into the slot, whole or not at all.
  *
- * @param judge throws if the app does not want the bundle; before anything is unpacked.
- * @return its digest.
+ * @param isWanted false leaves it; throws if the app does not trust the bundle. Asked before anything is unpacked.
+ * @return where it lies; null if it was not wanted.
  * @throws EffectException what is wrong with it, or that it cannot be read or stored; nothing has changed then.
  */
-internal fun unpack(source: BundleSource, slot: Slot, runtimes: Set<String>, judge: (Bundle) -> Unit): String {
+internal fun unpack(
+    source: BundleSource, slot: Slot, runtimes: Set<String>, isWanted: (Bundle) -> Boolean,
+): Unpacked? {
     slot.incoming.deleteRecursively()
     slot.incoming.mkdirs()
     try {
         val file = source.file ?: File(slot.incoming, "bundle.pgb").also { copy(source, it) }
         return openBundle(file.toPath()).use { bundle ->
-            judge(bundle)
             mustBeOneModel(bundle)
+            if (!isWanted(bundle)) return null
             val folder = File(slot.incoming, "unpacked")
             write(bundle, folder, runtimes)
             mustBeSound(folder.toPath(), bundle.digest, runtimes)
-            moveWhole(folder.toPath(), slot.bundle(bundle.digest))
-            bundle.digest
+            Unpacked(bundle.digest, slot.newBundle(bundle.digest).also { moveWhole(folder.toPath(), it) })
         }
     } catch (problem: BundleException) {
         val path = source.file ?: File(slot.incoming, "bundle.pgb")
@@ -54,7 +58,7 @@ internal fun unpack(source: BundleSource, slot: Slot, runtimes: Set<String>, jud
 }
 
 /** What the manifest itself says about an unpacked bundle: that it is [digest], and signed by the key if there is one. */
-internal fun open(path: Path, digest: String, options: EffectOptions): Bundle =
+internal fun openTrusted(path: Path, digest: String, options: EffectOptions): Bundle =
     openSessionBundle(path, digest).also {
         try {
             mustBeTrusted(it, options)
@@ -132,7 +136,6 @@ private fun stored(file: File, write: (OutputStream) -> Unit) {
 private fun moveWhole(folder: Path, place: Path) {
     Files.walk(folder).use { all -> all.filter { Files.isDirectory(it) }.forEach(::sync) }
     Files.createDirectories(place.parent)
-    place.toFile().deleteRecursively()
     Files.move(folder, place, ATOMIC_MOVE)
     sync(place.parent)
 }

@@ -11,6 +11,7 @@ import java.time.LocalDateTime
 import java.util.Base64
 import java.util.zip.CRC32
 import java.util.zip.ZipEntry
+import java.util.zip.ZipInputStream
 import java.util.zip.ZipOutputStream
 import pocketgan.bundle.ColourSpace
 import pocketgan.bundle.Component
@@ -100,7 +101,8 @@ private fun littleEndian(numbers: FloatArray): ByteArray =
 private fun sha256(bytes: ByteArray) =
     MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { String.format("%02x", it) }
 
-private fun zipped(files: Map<String, ByteArray>): ByteArray {
+/** A `.pgb` of these files, stored one after the other. */
+internal fun zipped(files: Map<String, ByteArray>): ByteArray {
     val out = ByteArrayOutputStream()
     ZipOutputStream(out).use { zip ->
         for ((name, content) in files) {
@@ -109,7 +111,7 @@ private fun zipped(files: Map<String, ByteArray>): ByteArray {
                     method = ZipEntry.STORED
                     size = content.size.toLong()
                     crc = CRC32().apply { update(content) }.value
-                    setTimeLocal(LocalDateTime.of(1980, 1, 1, 0, 0))
+                    setTimeLocal(LocalDateTime.of(1981, 1, 1, 0, 0))
                 },
             )
             zip.write(content)
@@ -118,3 +120,8 @@ private fun zipped(files: Map<String, ByteArray>): ByteArray {
     }
     return out.toByteArray()
 }
+
+internal fun unzipped(bundle: ByteArray): Map<String, ByteArray> =
+    ZipInputStream(bundle.inputStream()).use { zip ->
+        generateSequence { zip.nextEntry }.associate { it.name to zip.readBytes() }
+    }
