@@ -90,10 +90,11 @@ class MemoryProcessTest {
 
     @Test
     fun `a model that kills the process is not loaded into this one`() {
+        val work = work()
         // Somebody who never answers.
         shadowOf(context).setComponentNameAndServiceForBindService(name, Binder())
         val died = assertFailsWith<ExecutionException> {
-            measured(work()) { shadowOf(context).boundServiceConnections.forEach { it.onServiceDisconnected(name) } }
+            measured(work) { shadowOf(context).boundServiceConnections.forEach { it.onServiceDisconnected(name) } }
         }
         assertTrue(died.cause is RefusedException)
         assertTrue("killed the process" in died.cause!!.message!!)
