@@ -78,12 +78,13 @@ class HarnessActivityTest {
     fun `a Job of mode camera gets room for its pictures, and leaves it`() {
         val picture = activity.findViewById<View>(R.id.picture)
         assertEquals(View.GONE, picture.visibility)
-        Stage.put(KeepingScreen())
+        val screen = KeepingScreen()
+        Stage.put(screen)
         Stage.enter(0)
         shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(1))
         assertEquals(View.VISIBLE, picture.visibility)
         Stage.leave()
-        Stage.put(null)
+        Stage.remove(screen)
         shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(1))
         assertEquals(View.GONE, picture.visibility)
     }

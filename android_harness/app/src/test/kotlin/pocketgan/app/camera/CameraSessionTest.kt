@@ -28,7 +28,7 @@ class CameraSessionTest {
 
     @After
     fun leave() {
-        Stage.put(null)
+        Stage.remove(screen)
         Frames.source = ::Camera2Source
     }
 
