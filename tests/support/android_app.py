@@ -29,10 +29,10 @@ def left_out(*tools: str) -> str | None:
     return None
 
 
-def tests_of(*names: str, session: Path) -> list[str]:
-    """The command that runs test classes of the app, which are given a session's folder."""
+def tests_of(*names: str, **given: Path) -> list[str]:
+    """The command that runs test classes of the app, which find what is given to them in system properties."""
     properties = {
-        "session": session,
+        **given,
         "robolectric.offline": "true",
         "robolectric.dependency.dir": TARGET / "robolectric",
     }

@@ -2,6 +2,7 @@ package pocketgan.app
 
 import android.app.Activity
 import android.content.Intent
+import android.content.pm.ActivityInfo
 import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
@@ -36,7 +37,7 @@ internal class HarnessActivity : Activity() {
         sessionsFolder(this)
         conditions = PhoneConditions(this, NanoClock(System::nanoTime))
         setContentView(R.layout.harness)
-        findViewById<PictureView>(R.id.picture).apply { whenThere = { Stage.put(if (it) this else null) } }
+        findViewById<PictureView>(R.id.picture).apply { whenThere = { if (it) Stage.put(this) else Stage.remove(this) } }
         findViewById<Button>(R.id.effect).setOnClickListener { startActivity(Intent(this, EffectActivity::class.java)) }
         findViewById<Button>(R.id.cancel).setOnClickListener {
             Harness.cancel()
@@ -72,6 +73,9 @@ internal class HarnessActivity : Activity() {
         show(R.id.cancel, doing is Doing.Measuring)
         show(R.id.effect, doing is Doing.Waiting || doing is Doing.Ended)
         show(R.id.picture, Stage.isWanted)
+        // A phone that is turned gets a new activity, and the measurement would lose its screen.
+        val orientation = if (Stage.isWanted) ActivityInfo.SCREEN_ORIENTATION_LOCKED else ActivityInfo.SCREEN_ORIENTATION_UNSPECIFIED
+        if (requestedOrientation != orientation) requestedOrientation = orientation
     }
 
     /** The phone's state is told in the [hint] where nothing else is, and nothing is measured. */

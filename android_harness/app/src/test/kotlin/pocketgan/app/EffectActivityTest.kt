@@ -82,7 +82,7 @@ class EffectActivityTest {
         assertTrue(what(), text(R.id.message) + text(R.id.entry))
     }
 
-    /** A bundle that the exporter wrote, and a photo, which pytest names (tests/android_harness/test_app.py). */
+    /** A bundle that the exporter wrote, and a photo, which pytest names (tests/android_harness/test_camera.py). */
     private fun property(name: String): File {
         val path = System.getProperty(name)
         assumeTrue("no $name was made", path != null)

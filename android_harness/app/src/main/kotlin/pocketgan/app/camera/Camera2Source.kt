@@ -65,7 +65,7 @@ internal fun whyFailed(code: Int): String = when (code) {
 private class RunningCamera(private val choice: CameraChoice, private val place: NewestFrame<SourceFrame>) : OpenCamera {
     private val thread = HandlerThread("camera").apply { start() }
     private val handler = Handler(thread.looper)
-    private val aheadNs = sensorAheadNs(choice.stampsAreRealtime)
+    private val clock = SensorClock(choice.stampsAreRealtime)
     private val reader =
         ImageReader.newInstance(choice.size.width, choice.size.height, ImageFormat.YUV_420_888, IMAGES)
     private var device: CameraDevice? = null
@@ -76,7 +76,7 @@ private class RunningCamera(private val choice: CameraChoice, private val place:
     override val about = choice.run {
         val rates = if (rate.lower == rate.upper) "${rate.upper}" else "${rate.lower} to ${rate.upper}"
         "camera $id (${if (front) "front" else "back"}), $size at $rates frames a second, " +
-            "stamps of ${if (stampsAreRealtime) "CLOCK_BOOTTIME" else "CLOCK_MONOTONIC, roughly"}"
+            "stamps of a clock that is ${if (stampsAreRealtime) "known" else "not known for sure"}"
     }
 
     /** @throws CameraAccessException it cannot be opened; it is closed then. */
@@ -105,7 +105,7 @@ private class RunningCamera(private val choice: CameraChoice, private val place:
         if (isClosed) return@guarded
         // Not acquireLatestImage: it closes frames that nobody counts.
         val image = reader.acquireNextImage() ?: return@guarded
-        place.put(ImageFrame(image, image.timestamp - aheadNs))
+        place.put(ImageFrame(image, clock.monotonic(image.timestamp, System.nanoTime())))
     }
 
     /** A camera that is taken away throws wherever it is touched. */

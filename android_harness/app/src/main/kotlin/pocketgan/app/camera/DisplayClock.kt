@@ -12,6 +12,7 @@ import java.lang.reflect.Method
 import java.time.Duration
 import java.util.concurrent.Executor
 import java.util.concurrent.Executors
+import java.util.concurrent.RejectedExecutionException
 import java.util.function.Consumer
 import pocketgan.app.NewerThanAndroid8
 import pocketgan.camera.DisplayTime
@@ -114,12 +115,21 @@ internal class PresentFences(private val view: SurfaceView, private val times: D
     private val thread = Executors.newSingleThreadExecutor { Thread(it, "display") }
     private val addListener = listenerMethod()
 
+    /** The system calls it from threads of its own, and after the last picture too. */
+    private val later = Executor { task ->
+        try {
+            thread.execute(task)
+        } catch (closed: RejectedExecutionException) {
+            // Nobody asks any more.
+        }
+    }
+
     override val about = "display times by the display's fence"
 
     @NewerThanAndroid8
     override fun posting(number: Int) {
         val transaction = SurfaceControl.Transaction()
-        addListener.invoke(transaction, thread, Consumer<Any> { times.tell(number, presented(it)) })
+        addListener.invoke(transaction, later, Consumer<Any> { times.tell(number, presented(it)) })
         try {
             view.applyTransactionToFrame(transaction)
         } catch (gone: IllegalStateException) {

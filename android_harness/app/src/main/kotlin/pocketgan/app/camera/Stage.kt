@@ -14,10 +14,15 @@ internal object Stage {
     var isWanted = false
         private set
 
-    /** There is a screen now, or none any more. */
-    fun put(now: PictureScreen?) = lock.withLock {
+    /** There is a screen now. */
+    fun put(now: PictureScreen) = lock.withLock {
         screen = now
         changed.signalAll()
+    }
+
+    /** That one is not there any more; another one may be. */
+    fun remove(gone: PictureScreen) = lock.withLock {
+        if (screen === gone) screen = null
     }
 
     /** The screen, after a wait of [timeoutNs] at most; null if nobody is in front. [leave] it behind. */

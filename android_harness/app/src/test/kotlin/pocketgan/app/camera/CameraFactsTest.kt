@@ -28,13 +28,26 @@ class CameraFactsTest {
     }
 
     @Test
-    fun `stamps of a clock that goes on in sleep are put on the one of the frames`() {
+    fun `time that the phone slept is the look's that was disturbed least`() {
         // Of three looks the one that took 10 ns is believed: 8,005 on one clock is 1,005 on the other.
         val monotonic = (listOf<Long>(0, 500, 1000, 1010, 2000, 2900) + List(12) { it * 1_000_000L }).iterator()
         val boot = (listOf<Long>(7_400, 8_005, 9_999) + List(6) { 0L }).iterator()
-        val ahead = sensorAheadNs(realtime = true, monotonic = monotonic::next, boot = boot::next)
-        assertEquals(7_000, ahead)
-        assertEquals(0, sensorAheadNs(realtime = false))
+        assertEquals(7_000, bootAheadNs(monotonic = monotonic::next, boot = boot::next))
+    }
+
+    @Test
+    fun `stamps of a clock that goes on in sleep are put on the one of the frames`() {
+        val hour = 3_600_000_000_000
+        assertEquals(40, SensorClock(realtime = true, bootAheadNs = hour).monotonic(hour + 40, arrivedNs = 90))
+        assertEquals(40, SensorClock(realtime = false, bootAheadNs = hour).monotonic(40, arrivedNs = 90))
+    }
+
+    @Test
+    fun `a camera that does not say its clock has the one by which its first frame has just come`() {
+        val hour = 3_600_000_000_000
+        val clock = SensorClock(realtime = false, bootAheadNs = hour)
+        assertEquals(40, clock.monotonic(hour + 40, arrivedNs = 90))
+        assertEquals(70, clock.monotonic(hour + 70, arrivedNs = 120))
     }
 
     @Test

@@ -38,7 +38,7 @@ class PhoneCameraTest {
 
     @After
     fun leave() {
-        Stage.put(null)
+        Stage.remove(screen)
         Stage.leave()
     }
 
