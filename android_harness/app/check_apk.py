@@ -12,10 +12,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+from check_libraries import PAGE, problems_of_libraries
+
 MOST_BYTES = 25_000_000
-# Pages of newer phones; a library that is aligned to less is not loaded there.
-PAGE = 16384
-ELF_CLASS_64, MACHINE_AARCH64, SEGMENT_LOAD = 2, 183, 1
 FORBIDDEN = ("android.permission.INTERNET", "android.permission.ACCESS_NETWORK_STATE")
 
 
@@ -39,7 +38,9 @@ def problems(apk: Path) -> list[str]:
             # What is compressed is unpacked by the installer; what is not is mapped where it lies.
             if entry.compress_type == zipfile.ZIP_STORED and data_offset(packed, entry) % PAGE:
                 found.append(f"{entry.filename} lies across pages of {PAGE} bytes")
-            found += [f"{entry.filename} {problem}" for problem in library_problems(packed.read(entry))]
+        contents = {entry.filename: packed.read(entry) for entry in libraries}
+        bytecode = packed.read("classes.dex") if "classes.dex" in packed.namelist() else None
+        found += problems_of_libraries(contents, bytecode)
     return found
 
 
@@ -68,20 +69,6 @@ def data_offset(packed: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
     packed.fp.seek(entry.header_offset)
     name, extra = struct.unpack("<26xHH", packed.fp.read(30))
     return int(entry.header_offset + 30 + name + extra)
-
-
-def library_problems(content: bytes) -> list[str]:
-    """Of an ELF library for arm64: its machine, and whether segments can be mapped to large pages."""
-    if content[:4] != b"\x7fELF" or content[4] != ELF_CLASS_64:
-        return ["is no 64-bit library"]
-    (machine,) = struct.unpack_from("<H", content, 18)
-    if machine != MACHINE_AARCH64:
-        return [f"is for machine {machine}, not for arm64"]
-    (table,) = struct.unpack_from("<Q", content, 32)
-    size, count = struct.unpack_from("<HH", content, 54)
-    headers = [struct.unpack_from("<I4xQQ24xQ", content, table + size * number) for number in range(count)]
-    alignments = [alignment for kind, _, _, alignment in headers if kind == SEGMENT_LOAD]
-    return [f"is aligned to {min(alignments)} bytes, not to {PAGE}"] if min(alignments) < PAGE else []
 
 
 if __name__ == "__main__":

@@ -1,44 +1,43 @@
 """Pack the app that Maven compiled into a signed APK: python3 android_harness/app/pack.py. `make apk` runs it.
 
-Needs a JDK, npm, zipalign and apksigner. Versions are those of android_harness/pom.xml.
+Needs a JDK, zipalign and apksigner, and what engines.py fetched. Versions are those of android_harness/pom.xml.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import io
 import os
 import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from check_libraries import LEFT_OUT
+from engines import ABI, EXECUTORCH, ONNX_RUNTIME, PackError, folder, run, versions
 
 APP = Path(__file__).resolve().parent
 TARGET = APP / "target"
 APK = TARGET / "pocketgan-harness.apk"
-ABI = "arm64-v8a"
+# Texts that no package brings along.
+OWN_LICENCES = APP / "licences"
 TOOLS = {
     "java": "a JDK 17",
     "keytool": "a JDK 17",
-    "npm": "Node.js with npm",
     "zipalign": "Debian's zipalign, or the SDK's build-tools",
     "apksigner": "Debian's apksigner, or the SDK's build-tools",
 }
-AAR, LICENCES = "Plugins/Android/onnxruntime.aar", ("LICENSE", "ThirdPartyNotices.txt")
+AAR, *NOTICES = ONNX_RUNTIME.files
 LIBRARIES = ("libonnxruntime.so", "libonnxruntime4j_jni.so")
+CLASSES, EXECUTORCH_LIBRARY = EXECUTORCH.files
+# What ExecuTorch's library is linked with.
+FBJNI_LIBRARIES = ("libfbjni.so", "libc++_shared.so")
 # The same key and password as those of Android's own tools: whoever has an app that they signed can install over it.
 PASSWORD, ALIAS = "android", "androiddebugkey"
 # No file has a time of its own, so that equal sources make equal entries.
 EPOCH = (1981, 1, 1, 0, 0, 0)
-
-
-class PackError(Exception):
-    """One line that says what is missing or wrong."""
 
 
 def main() -> None:
@@ -52,58 +51,44 @@ def main() -> None:
     print(f"{APK}: {APK.stat().st_size / 1e6:.1f} MB")
 
 
-def versions() -> Mapping[str, str]:
-    """The properties of android_harness/pom.xml."""
-    namespace = "{http://maven.apache.org/POM/4.0.0}"
-    properties = ET.parse(APP.parent / "pom.xml").getroot().find(f"{namespace}properties")
-    assert properties is not None
-    return {one.tag.removeprefix(namespace): (one.text or "").strip() for one in properties}
-
-
 def pack(wanted: Mapping[str, str]) -> None:
     """Make the APK, or leave the one that is there."""
     if not (TARGET / "resources.apk").exists():
         raise PackError("the app is not compiled: mvn -Papp -f android_harness/pom.xml package")
-    package = engine(wanted)
-    aar = zipfile.ZipFile(package / AAR)
+    onnxruntime, executorch = folder(ONNX_RUNTIME, wanted), folder(EXECUTORCH, wanted)
+    if not (onnxruntime.exists() and executorch.exists()):
+        raise PackError("the engines are not there: python3 android_harness/app/engines.py")
+    aar = zipfile.ZipFile(onnxruntime / AAR)
     check_version(aar, wanted)
-    licences = {f"onnxruntime/{name}": (package / name).read_bytes() for name in LICENCES}
-    licences["LICENSE"] = (APP.parents[1] / "LICENSE").read_bytes()
-    contents = {f"assets/licences/{name}": text for name, text in licences.items()}
+    fbjni = zipfile.ZipFile(TARGET / "aar" / f"fbjni-{wanted['fbjni.version']}.aar")
+    contents = licences(onnxruntime, aar)
     contents |= {f"lib/{ABI}/{name}": aar.read(f"jni/{ABI}/{name}") for name in LIBRARIES}
+    contents |= {f"lib/{ABI}/{name}": fbjni.read(f"jni/{ABI}/{name}") for name in FBJNI_LIBRARIES}
+    library = executorch / EXECUTORCH_LIBRARY
+    contents[f"lib/{ABI}/{library.name}"] = library.read_bytes()
     with tempfile.TemporaryDirectory(dir=TARGET) as made:
-        folder = Path(made)
-        classes = folder / "onnxruntime.jar"
-        classes.write_bytes(aar.read("classes.jar"))
-        contents["classes.dex"] = bytecode(folder, classes, wanted).read_bytes()
-        unaligned, aligned = folder / "unaligned.apk", folder / "aligned.apk"
+        work = Path(made)
+        classes = [
+            classes_of(aar.read("classes.jar"), work / "onnxruntime.jar"),
+            classes_of((executorch / CLASSES).read_bytes(), work / "executorch.jar"),
+            classes_of(fbjni.read("classes.jar"), work / "fbjni.jar"),
+        ]
+        contents["classes.dex"] = bytecode(work, classes, wanted).read_bytes()
+        unaligned, aligned = work / "unaligned.apk", work / "aligned.apk"
         assemble(unaligned, contents)
         run("zipalign", "-p", "4", str(unaligned), str(aligned))
         sign(aligned)
         aligned.replace(APK)
 
 
-def engine(wanted: Mapping[str, str]) -> Path:
-    """The folder with what is needed of ONNX Runtime's npm package; it is there once its hash was right."""
-    name = wanted["onnxruntime.npm"]
-    kept = TARGET / "engines" / name
-    if kept.exists():
-        return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as fetched:
-        run("npm", "pack", "--silent", "--prefer-offline", "--pack-destination", fetched, name)
-        (package,) = Path(fetched).iterdir()
-        if digest(package) != wanted["onnxruntime.npm.sha512"]:
-            raise PackError(f"npm's {name} is not the package that android_harness/pom.xml names by its hash")
-        unpacked = Path(fetched) / "unpacked"
-        with tarfile.open(package) as archive:
-            for path in (AAR, *LICENCES):
-                content = archive.extractfile(f"package/{path}")
-                assert content is not None
-                (unpacked / path).parent.mkdir(parents=True, exist_ok=True)
-                (unpacked / path).write_bytes(content.read())
-        unpacked.rename(kept)
-    return kept
+def licences(onnxruntime: Path, aar: zipfile.ZipFile) -> dict[str, bytes]:
+    """What the makers of all that is inside ask to be handed on, by path in the APK."""
+    classes = zipfile.ZipFile(io.BytesIO(aar.read("classes.jar")))
+    texts = {"LICENSE": (APP.parents[1] / "LICENSE").read_bytes()}
+    texts |= {f"onnxruntime/{name}": (onnxruntime / name).read_bytes() for name in NOTICES}
+    texts["onnxruntime/LICENSE-1DS"] = classes.read("META-INF/LICENSE-1DS")
+    texts |= {path.relative_to(OWN_LICENCES).as_posix(): path.read_bytes() for path in OWN_LICENCES.rglob("*.txt")}
+    return {f"assets/licences/{name}": text for name, text in texts.items()}
 
 
 def check_version(aar: zipfile.ZipFile, wanted: Mapping[str, str]) -> None:
@@ -114,12 +99,16 @@ def check_version(aar: zipfile.ZipFile, wanted: Mapping[str, str]) -> None:
         raise PackError(f"{name} holds another ONNX Runtime than {version}, which the app was compiled and tested with")
 
 
-def digest(path: Path) -> str:
-    """SHA-512 in base64, as npm writes it."""
-    return base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
+def classes_of(jar: bytes, target: Path) -> Path:
+    """An engine's classes without those that would send what they saw of the app to its makers."""
+    with zipfile.ZipFile(io.BytesIO(jar)) as given, zipfile.ZipFile(target, "w") as kept:
+        for name in given.namelist():
+            if name.endswith(".class") and not LEFT_OUT.fullmatch(name.removesuffix(".class")):
+                kept.writestr(name, given.read(name))
+    return target
 
 
-def bytecode(folder: Path, engine_classes: Path, wanted: Mapping[str, str]) -> Path:
+def bytecode(work: Path, engines: Sequence[Path], wanted: Mapping[str, str]) -> Path:
     """Android's bytecode of the app and its libraries; ONNX Runtime's is of its aar, not of the JVM's jar."""
     of_jvm = f"onnxruntime-{wanted['onnxruntime.version']}.jar"
     libraries = [path for path in (TARGET / "lib").glob("*.jar") if path.name != of_jvm]
@@ -127,8 +116,8 @@ def bytecode(folder: Path, engine_classes: Path, wanted: Mapping[str, str]) -> P
     android = (TARGET / "android-jar.txt").read_text().strip()
     tool = TARGET / "tools" / f"r8-{wanted['r8.version']}.jar"
     d8 = ["java", "-cp", str(tool), "com.android.tools.r8.D8", "--release", "--min-api", wanted["android.minSdk"]]
-    run(*d8, "--lib", android, "--output", str(folder), *map(str, [app, engine_classes, *sorted(libraries)]))
-    return folder / "classes.dex"
+    run(*d8, "--lib", android, "--output", str(work), *map(str, [app, *engines, *sorted(libraries)]))
+    return work / "classes.dex"
 
 
 def project_version() -> str:
@@ -159,14 +148,6 @@ def sign(apk: Path) -> None:
         maker += ["-storepass", PASSWORD, "-keypass", PASSWORD, "-keyalg", "RSA", "-keysize", "2048"]
         run(*maker, "-validity", "10000", "-dname", "CN=Android Debug,O=Android,C=US")
     run("apksigner", "sign", "--ks", str(key), "--ks-pass", f"pass:{PASSWORD}", "--ks-key-alias", ALIAS, str(apk))
-
-
-def run(*command: str) -> None:
-    """Run a tool that has nothing to say unless it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise PackError(f"{command[0]} failed: {said[-1] if said else f'exit code {done.returncode}'}")
 
 
 if __name__ == "__main__":

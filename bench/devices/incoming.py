@@ -191,6 +191,23 @@ def session_of(lines: bytes, jobs: Sequence[Job]) -> str | None:
     return None
 
 
+def senders(lines: bytes, session: str) -> list[tuple[DeviceInfo, str]]:
+    """Who calls itself the sender of each result of that session, in printable characters, and its process."""
+    found = []
+    for line in lines.split(b"\n")[:-1]:
+        value = _json(line)
+        if not isinstance(value, dict) or value.get("record") != "result" or value.get("session") != session:
+            continue
+        try:
+            extra: Any = "ignore" if _later(value) else "forbid"
+            info = DeviceInfo.model_validate(value.get("device"), strict=True, extra=extra)
+        except ValidationError:
+            continue
+        texts = {name: plain(text) for name, text in info if isinstance(text, str)}
+        found.append((info.model_copy(update=texts), str(value.get("process"))))
+    return found
+
+
 def _job(value: Any) -> Job | None:
     try:
         return Job.model_validate(value, strict=True, extra="ignore" if _later(value) else "forbid")

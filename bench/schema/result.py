@@ -66,7 +66,7 @@ class Frame(Strict):
 
     Where frames overlap (throughput), `end_ns` is when it was done, on the same clock. In mode camera `capture_ns` is
     the sensor's stamp and `display_ns` when the frame was on the screen, on that clock too; `display_estimated` where
-    the system does not tell and it is when the frame was handed over.
+    the system does not tell and it is its forecast, or when the frame was handed over.
     """
 
     start_ns: Nanoseconds

@@ -22,7 +22,7 @@ private const val NOTIFICATION = 1
  * A main thread's. ONNX Runtime 1.29 reads the process's command line by recursion, some 250 bytes of stack a character:
  * 4,000 characters, as those of a JVM with a class path, overflow the 1 MB that other threads have.
  */
-private const val STACK_BYTES = 8L shl 20
+internal const val STACK_BYTES = 8L shl 20
 
 /**
  * Carries out sessions in the foreground. The shell alone may start it:

@@ -5,6 +5,7 @@ import android.content.ComponentName
 import android.content.Intent
 import android.content.pm.PackageManager
 import android.content.pm.ServiceInfo
+import android.os.Looper
 import java.io.File
 import kotlin.test.assertEquals
 import kotlin.test.assertFalse
@@ -12,6 +13,7 @@ import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import org.junit.After
 import org.junit.Assume.assumeTrue
+import org.junit.Before
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.Robolectric
@@ -31,6 +33,13 @@ class SessionServiceTest {
     private val service = Robolectric.buildService(SessionService::class.java).create().get()
     private val sessions = File(context.getExternalFilesDir(null), "sessions").apply { mkdirs() }
 
+    @Before
+    fun offerMemory() {
+        val memory = Robolectric.buildService(MemoryService::class.java).create().get()
+        val name = ComponentName(context, MemoryService::class.java)
+        shadowOf(context).setComponentNameAndServiceForBindService(name, memory.onBind(Intent()))
+    }
+
     @After
     fun forget() = Harness.end("", null)
 
@@ -40,7 +49,11 @@ class SessionServiceTest {
 
     private fun ended(): Doing.Ended {
         val limit = System.currentTimeMillis() + LONGEST_MS
-        while (Harness.doing !is Doing.Ended && System.currentTimeMillis() < limit) Thread.sleep(20)
+        while (Harness.doing !is Doing.Ended && System.currentTimeMillis() < limit) {
+            // The main thread hears of the memory that another process measures.
+            shadowOf(Looper.getMainLooper()).idle()
+            Thread.sleep(20)
+        }
         return Harness.doing as Doing.Ended
     }
 
@@ -111,6 +124,8 @@ class SessionServiceTest {
             assertEquals(AppBuild.RELEASE, result.appBuild)
             assertEquals(DeviceKind.ANDROID, result.device.kind)
             assertEquals(true, result.conditions.first().screenOn)
+            assertTrue(result.memory!!.peakBytes > 0)
+            assertTrue(result.placement!!.planned!!.getValue("CPUExecutionProvider") > 0)
         }
         File(folder, "results.jsonl").copyTo(File(System.getProperty("session")!!, "results.jsonl"))
     }

@@ -77,15 +77,15 @@ class Measurement(
         val (job, entry) = draft.work.job to draft.entry()
         mustBePossible(job)
         mustHoldFilesOf(draft.work.bundle, entry, job.component)
-        val engine = engines.firstOrNull { it.name == entry.runtime }
-            ?: throw RefusedException("runtime ${entry.runtime} is not part of this harness")
+        val engine = engines.engineOf(entry)
+        engine.start()
         draft.runtimeVersion = engine.version
         tell(draft, 0)
         draft.coolDown = job.coolDown?.let { waitUntilCool(it, surroundings, clock) { tell(draft, 0) } }
         draft.look()
         val plan = planModel(draft.work.bundle, entry, job)
         val request = ModelRequest(plan, job)
-        if (job.coldRepeats > 0) draft.memory = memory.measure(request)
+        if (job.coldRepeats > 0) draft.memory = memory.measure(draft.work)
         val before = clock.now()
         val model = TimedModel(plan, engine.load(request), clock)
         val loaded = clock.now()
@@ -100,8 +100,8 @@ class Measurement(
         val parity = model.parity()
         draft.parity = parity
         mustReach(plan.floorDb, parity, "from the golden output")
-        draft.placement = model.placement
         if (job.coldRepeats > 0) draft.warmLoadNs += warmLoad(engine, request)
+        draft.placement = evidence(model.placement, engine, request, plan, clock) { tell(draft, 0) }
         if (job.mode == JobMode.CAMERA) openCamera(draft, model)
     }
 
@@ -315,6 +315,7 @@ class Measurement(
             frames = frames,
             memory = memory,
             conditions = conditions,
+            delegation = work.bundle.manifest.entries.firstOrNull { it.id == work.job.entry }?.delegation,
             parity = parity,
             parityAfter = parityAfter,
             placement = placement,

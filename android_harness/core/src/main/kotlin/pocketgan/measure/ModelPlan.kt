@@ -18,13 +18,18 @@ private const val BELOW_FLOOR_MARGIN_DB = 3.0
 /** One tensor of a model's contract with its golden values, in the golden file's own type. */
 class TensorPlan(val spec: TensorSpec, val golden: Tensor)
 
-/** A model to run: the file that its runtime opens, its contract, and the parity (dB) below which it is wrong. */
+/**
+ * A model to run: the file that its runtime opens, its contract, and the parity (dB) below which it is wrong.
+ *
+ * @property writtenFor the version of the runtime that the bundle names.
+ */
 class ModelPlan(
     val file: Path,
     val inputs: List<TensorPlan>,
     val outputs: List<TensorPlan>,
     val floorDb: Double,
     val repeat: Int,
+    val writtenFor: String,
 )
 
 /**
@@ -48,6 +53,7 @@ fun planModel(bundle: Bundle, entry: Entry, job: Job): ModelPlan {
         floorDb = floorDb(entry),
         // A component of several is sampled alone; the host knows how often an edit runs it.
         repeat = if (job.component == null) Math.toIntExact(component.repeat) else 1,
+        writtenFor = entry.runtimeVersion,
     )
 }
 

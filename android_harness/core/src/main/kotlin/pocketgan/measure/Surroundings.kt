@@ -20,8 +20,12 @@ interface Surroundings {
 
 /** Memory is a pass of its own, in a process of its own, so that what else is loaded does not count. */
 fun interface MemoryPass {
-    /** Peak memory of the runtime, and with the model loaded and run; null where the device does not tell. */
-    fun measure(request: ModelRequest): Memory?
+    /**
+     * Peak memory of the runtime, and with the model loaded and run; null where it cannot be known.
+     *
+     * @throws RefusedException the model kills the process that runs it; it must not be loaded into this one.
+     */
+    fun measure(work: Work): Memory?
 }
 
 /** Lets another thread end a measurement between two frames. */

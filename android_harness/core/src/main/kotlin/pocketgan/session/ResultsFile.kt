@@ -62,12 +62,15 @@ class ResultsFile(path: Path) : Closeable {
 
 /**
  * The Jobs that `results.jsonl` answers, in a session of that name, each as often as it does: a bundle may be compared
- * with itself. Lines that are no results are left out.
+ * with itself.
  */
-fun answeredJobs(path: Path, session: String): List<Job> {
+fun answeredJobs(path: Path, session: String): List<Job> = answers(path, session) { it.job }
+
+/** [part] of every Result in `results.jsonl`, in a session of that name. Lines that are no results are left out. */
+fun <T> answers(path: Path, session: String, part: (Result) -> T): List<T> {
     if (!Files.exists(path)) return emptyList()
     return Files.newBufferedReader(path).useLines { lines ->
-        lines.mapNotNull(::resultIn).filter { it.session == session }.map { it.job }.toList()
+        lines.mapNotNull(::resultIn).filter { it.session == session }.map(part).toList()
     }
 }
 

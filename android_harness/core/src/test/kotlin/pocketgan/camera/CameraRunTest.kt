@@ -171,7 +171,7 @@ class CameraRunTest {
 
             override fun close() = Unit
         }
-        return TimedModel(ModelPlan(Paths.get("x"), listOf(tensor), listOf(tensor), 30.0, 1), model, clock)
+        return TimedModel(ModelPlan(Paths.get("x"), listOf(tensor), listOf(tensor), 30.0, 1, "1"), model, clock)
     }
 }
 

@@ -284,6 +284,23 @@ class MeasurementTest {
     }
 
     @Test
+    fun `a model that kills its memory process is not loaded`() {
+        val bundle = TinyBundle(temporary.root)
+        val pass = MemoryPass { throw RefusedException("the model killed the process that ran it") }
+        val result = measurement(pass).measure(listOf(work(bundle))).single()
+        assertEquals(listOf("the model killed the process that ran it"), result.errors)
+        assertEquals(emptyList(), engine.ran)
+    }
+
+    @Test
+    fun `a runtime that is not part of the harness is named`() {
+        val bundle = TinyBundle(temporary.root)
+        val nothing = Measurement("s", "p", emptyList(), phone, clock)
+        val result = nothing.measure(listOf(work(bundle))).single()
+        assertEquals(listOf("runtime fake is not part of this harness"), result.errors)
+    }
+
+    @Test
     fun `of several components each is a Job on its own, run once a frame whatever its repeat`() {
         val bundle = TinyBundle(temporary.root, components = listOf("encoder", "unet"), repeat = 3)
         val jobs = listOf("unet", "encoder").map { work(bundle, bundle.job().copy(component = it)) }

@@ -14,11 +14,15 @@ private const val USAGE = "usage: session FOLDER [DEVICE.json] | judge"
 
 /**
  * `session FOLDER`: carry out what the folder's session.json asks; exit code 1 where results.jsonl ends with an error.
- * DEVICE.json (a DeviceInfo) is the device that this JVM stands for. `judge`: see Judge.kt.
+ * DEVICE.json (a DeviceInfo) is the device that this JVM stands for. `judge`: see Judge.kt. `memory`: see
+ * ChildMemoryPass.kt.
  */
 fun main(arguments: Array<String>) {
     when {
         arguments.contentEquals(arrayOf("judge")) -> judge()
+        arguments.contentEquals(arrayOf("memory")) -> {
+            answerMemory(System.`in`.bufferedReader().readText(), listOf(OnnxRuntimeEngine()))
+        }
         arguments.size in 2..3 && arguments[0] == "session" -> {
             if (!carryOut(Paths.get(arguments[1]), arguments.getOrNull(2)?.let { Paths.get(it) })) exitProcess(1)
         }
@@ -39,6 +43,7 @@ private fun carryOut(folder: Path, device: Path?): Boolean {
             engines = listOf(OnnxRuntimeEngine()),
             surroundings = surroundings,
             clock = clock,
+            memory = ChildMemoryPass(),
             progress = progress,
         )
     }.carryOut() == null

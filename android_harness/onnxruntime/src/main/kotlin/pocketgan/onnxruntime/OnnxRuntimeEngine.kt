@@ -3,11 +3,14 @@ package pocketgan.onnxruntime
 import ai.onnxruntime.OnnxJavaType
 import ai.onnxruntime.OnnxTensor
 import ai.onnxruntime.OrtEnvironment
+import ai.onnxruntime.OrtException
 import ai.onnxruntime.OrtLoggingLevel
 import ai.onnxruntime.OrtProvider
 import ai.onnxruntime.OrtSession
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.nio.file.Files
+import java.nio.file.Paths
 import java.util.IdentityHashMap
 import pocketgan.bundle.DType
 import pocketgan.bundle.TensorSpec
@@ -25,26 +28,65 @@ private val PROVIDERS = mapOf(
     Provider.CPU to OrtProvider.CPU,
     Provider.XNNPACK to OrtProvider.XNNPACK,
     Provider.NNAPI to OrtProvider.NNAPI,
+    Provider.QNN to OrtProvider.QNN,
 )
+
+/** Qualcomm's backend for its NPU, which the QNN provider opens; it is Qualcomm's, and no part of ONNX Runtime. */
+private const val QNN_BACKEND = "QnnHtp"
 
 /**
  * ONNX Runtime with a fixed number of threads, one operator after the other. What a provider does not take, the CPU
  * provider does.
+ *
+ * @property loadLibrary finds a native library of the app by its name, or throws UnsatisfiedLinkError.
  */
-class OnnxRuntimeEngine : Engine {
-    private val environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "pocketgan")
-    private val available = OrtEnvironment.getAvailableProviders()
+class OnnxRuntimeEngine(private val loadLibrary: (String) -> Unit = System::loadLibrary) : Engine {
+    private val environment by lazy {
+        OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "pocketgan").apply {
+            setTelemetry(false)
+        }
+    }
+    private val available by lazy { OrtEnvironment.getAvailableProviders() }
 
     override val name = "onnxruntime"
 
     override val version: String get() = environment.version
 
-    override fun load(request: ModelRequest): LoadedModel {
+    override fun start() {
+        environment
+    }
+
+    override fun load(request: ModelRequest): LoadedModel = optionsFor(request).use { open(request, it) }
+
+    override fun planned(request: ModelRequest, inputs: Map<String, Tensor>): Map<String, Long>? {
+        val folder = Files.createTempDirectory("profile")
+        try {
+            val profile = optionsFor(request).use { options ->
+                options.enableProfiling("${folder.resolve("nodes")}")
+                open(request, options).use { model ->
+                    model.run(inputs)
+                    model.endProfile()
+                }
+            }
+            return nodesByProvider(Paths.get(profile))
+        } finally {
+            folder.toFile().deleteRecursively()
+        }
+    }
+
+    override fun onCpuAlone(request: ModelRequest): ModelRequest? =
+        request.copy(provider = Provider.CPU).takeIf { PROVIDERS[request.provider] != OrtProvider.CPU }
+
+    private fun open(request: ModelRequest, options: OrtSession.SessionOptions): OnnxRuntimeModel {
         val placement = Placement(
             requested = request.provider.name.lowercase(),
             registered = available.map { it.getName() },
         )
-        val session = optionsFor(request).use { environment.createSession("${request.file}", it) }
+        val session = try {
+            environment.createSession("${request.file}", options)
+        } catch (problem: OrtException) {
+            throw tooOld(problem, version, request.writtenFor) ?: problem
+        }
         return OnnxRuntimeModel(environment, session, request.outputs, placement)
     }
 
@@ -57,6 +99,7 @@ class OnnxRuntimeEngine : Engine {
                     there.joinToString { it.name.lowercase() },
             )
         }
+        if (provider == OrtProvider.QNN) mustHaveQualcommsBackend()
         val options = OrtSession.SessionOptions()
         options.setIntraOpNumThreads(request.threads)
         options.setInterOpNumThreads(1)
@@ -68,9 +111,23 @@ class OnnxRuntimeEngine : Engine {
                 options.addXnnpack(mapOf("intra_op_num_threads" to "${request.threads}"))
             }
             OrtProvider.NNAPI -> options.addNnapi()
+            OrtProvider.QNN -> options.addQnn(mapOf("backend_path" to "lib$QNN_BACKEND.so"))
             else -> Unit
         }
         return options
+    }
+
+    /** Where it is missing, the provider takes no node and says nothing: the CPU would be measured under its name. */
+    private fun mustHaveQualcommsBackend() {
+        try {
+            loadLibrary(QNN_BACKEND)
+        } catch (missing: UnsatisfiedLinkError) {
+            throw RefusedException(
+                "provider qnn needs Qualcomm's lib$QNN_BACKEND.so in the app, which cannot be loaded here: build the " +
+                    "app with onnxruntime-android-qnn, for a phone with a Snapdragon",
+                missing,
+            )
+        }
     }
 }
 
@@ -94,6 +151,9 @@ private class OnnxRuntimeModel(
         last = result
         return outputs.map { spec -> tensor(result.get(spec.name).get() as OnnxTensor) }
     }
+
+    /** End the profile that the session's options asked for; the path of its file. */
+    fun endProfile(): String = session.endProfiling()
 
     override fun close() {
         last?.close()
