@@ -18,12 +18,13 @@ from android_phones import ANDROID_13
 from replaying_phone import (
     Script,
     allow,
-    bring_what_measures,
+    app_file,
     change_script,
     jobs_measured,
     measured,
     replaying_app,
     replaying_phone,
+    runner_folder,
 )
 
 from pocketgan.bench.devices.adb import Adb
@@ -42,10 +43,13 @@ def adb(newest_adb: Adb) -> Adb:
     return newest_adb
 
 
-@pytest.fixture(params=["app", "shell"])
-def via(request: pytest.FixtureRequest) -> str:
-    """What measures on the phone."""
-    return str(request.param)
+# Where it matters what measures on the phone.
+BOTH_WAYS = pytest.mark.parametrize("via", ["app", "shell"])
+
+
+@pytest.fixture
+def via() -> str:
+    return "shell"
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def phone(adb: Adb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr("pocketgan.bench.devices.android_device.find_adb", lambda: adb)
     monkeypatch.setattr(AndroidDevice, "poll_s", 0.05)
     monkeypatch.setitem(RemoteDevice.__init__.__kwdefaults__, "reach_timeout_s", 1.5)
-    bring_what_measures(tmp_path / "measures", monkeypatch)
+    monkeypatch.setenv("POCKETGAN_RUNNER", str(runner_folder(tmp_path / "runner")))
     with replaying_phone(tmp_path / "phone") as simulated:
         replaying_app(simulated)
         adb.connect(simulated.serial)
@@ -74,8 +78,10 @@ def names() -> Sequence[str]:
 
 
 @pytest.fixture
-def command(phone: SimulatedPhone, bundles: list[Path], via: str) -> list[str]:
-    device = ("--device", f"android:{phone.serial}", "--via", via)
+def command(phone: SimulatedPhone, bundles: list[Path], via: str, tmp_path: Path) -> list[str]:
+    device = ["--device", f"android:{phone.serial}", "--via", via]
+    if via == "app":
+        device += ["--apk", str(app_file(tmp_path / "app.apk"))]
     return ["bench", *map(str, bundles), *device, *QUICK, "--out", "r.jsonl"]
 
 
@@ -132,6 +138,7 @@ def is_unplugged(phone: SimulatedPhone) -> bool:
 # The cable
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize(("service", "after"), [("push", 400), ("shell", 5000)], ids=["push", "pull"])
 def test_a_cable_that_comes_out_in_the_middle_of_a_copy_costs_nothing(
     bench, phone: SimulatedPhone, adb: Adb, journal, service: str, after: int
@@ -164,6 +171,7 @@ def test_a_cable_that_stays_out_ends_it_in_one_line_and_resume_goes_on(
     assert measured(phone) == ["a", "b", "c"]
 
 
+@BOTH_WAYS
 def test_a_phone_that_was_lost_in_the_middle_of_a_run_measures_on_and_is_taken_up_again(
     bench, phone: SimulatedPhone, adb: Adb, journal
 ) -> None:
@@ -182,6 +190,7 @@ def test_a_phone_that_was_lost_in_the_middle_of_a_run_measures_on_and_is_taken_u
     assert len({result.session for result in journal()}) == 1
 
 
+@BOTH_WAYS
 def test_a_killed_server_costs_nothing(bench, phone: SimulatedPhone, adb: Adb, journal) -> None:
     allow(phone, 1)
     kill = meanwhile(
@@ -194,6 +203,7 @@ def test_a_killed_server_costs_nothing(bench, phone: SimulatedPhone, adb: Adb, j
     assert measured(phone) == ["a", "b", "c"]
 
 
+@BOTH_WAYS
 def test_a_phone_that_restarts_measures_what_was_under_way_again_and_nothing_else(
     bench, phone: SimulatedPhone, adb: Adb, journal
 ) -> None:
@@ -256,6 +266,7 @@ def test_a_slow_phone_is_waited_for(bench, phone: SimulatedPhone, journal) -> No
     assert errors(journal()) == {"a": [], "b": [], "c": []}
 
 
+@BOTH_WAYS
 def test_a_runner_for_another_processor_is_not_started(
     pocketgan, command: list[str], phone: SimulatedPhone, adb: Adb, tmp_path: Path
 ) -> None:
@@ -271,6 +282,7 @@ def test_a_runner_for_another_processor_is_not_started(
 # What measures on it, and what it says
 
 
+@BOTH_WAYS
 def test_a_runner_that_crashes_once_is_started_again_for_what_is_missing(bench, phone: SimulatedPhone, journal) -> None:
     change_script(phone, Script(faults={"b": "dies once"}))
     assert bench().returncode == 0
@@ -278,6 +290,7 @@ def test_a_runner_that_crashes_once_is_started_again_for_what_is_missing(bench, 
     assert measured(phone) == ["a", "b", "c"]
 
 
+@BOTH_WAYS
 def test_a_line_that_a_crash_truncated_is_measured_again_and_costs_nothing_else(
     bench, phone: SimulatedPhone, journal
 ) -> None:
@@ -288,14 +301,16 @@ def test_a_line_that_a_crash_truncated_is_measured_again_and_costs_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("via", "fault", "said"),
     [
-        ("dies", "device android:{serial} ended without a word while it measured this"),
-        ("hangs", "device android:{serial} hung: nothing from it for 1.5 s while it measured this"),
-        ("corrupt", "device android:{serial} gave no result of it; line 3 is no record"),
-        ("too fast", "frame 1 took 1 ns, in which nothing reads and checks 3072 bytes of output"),
-        ("clock jump", "3600 s lie before frame 3: it slept, or its clock jumped"),
-        ("wrong output", "wrong output after its last frame: 4.0 dB from the golden output"),
+        ("app", "dies", "device android:{serial} ended without a word while it measured this"),
+        ("shell", "dies", "device android:{serial} ended without a word while it measured this"),
+        ("app", "hangs", "device android:{serial} hung: nothing from it for 1.5 s while it measured this"),
+        ("shell", "hangs", "device android:{serial} hung: nothing from it for 1.5 s while it measured this"),
+        ("shell", "corrupt", "device android:{serial} gave no result of it; line 3 is no record"),
+        ("shell", "too fast", "frame 1 took 1 ns, in which nothing reads and checks 3072 bytes of output"),
+        ("shell", "clock jump", "3600 s lie before frame 3: it slept, or its clock jumped"),
+        ("shell", "wrong output", "wrong output after its last frame: 4.0 dB from the golden output"),
     ],
     ids=lambda value: value if len(value) < 20 else "",
 )
@@ -327,7 +342,7 @@ def test_twenty_bundles_go_on_after_the_computer_was_cut_off_and_the_cable_came_
     """The host is killed as `kill -9` does it, in the middle of a session; the phone measures on, unseen, and is
     plugged out and in; the second session is cut by its cable."""
     allow(phone, 5)
-    words = [sys.executable, "-c", _AS_IN_THIS_PROCESS, str(adb.path), str(tmp_path / "measures" / "app.apk"), *command]
+    words = [sys.executable, "-c", _AS_IN_THIS_PROCESS, str(adb.path), *command]
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as host:
         until(lambda: len(journal()) == 5)
         host.send_signal(signal.SIGKILL)
@@ -353,14 +368,13 @@ def test_twenty_bundles_go_on_after_the_computer_was_cut_off_and_the_cable_came_
     assert (len(journal()), len({result.session for result in journal()})) == (20, 1)
 
 
-# Adb and app of this test, and looked at as often as in this process.
+# The adb of this test, and looked at as often as in this process.
 _AS_IN_THIS_PROCESS = """
 import sys
 from pathlib import Path
-from pocketgan.bench.devices import adb, android_device, phone_app
-found, apk = adb.Adb(Path(sys.argv.pop(1))), Path(sys.argv.pop(1))
+from pocketgan.bench.devices import adb, android_device
+found = adb.Adb(Path(sys.argv.pop(1)))
 android_device.find_adb = lambda: found
-phone_app._places = lambda: [apk]
 android_device.AndroidDevice.poll_s = 0.05
 from pocketgan.cli import main
 main()

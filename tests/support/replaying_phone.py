@@ -9,12 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import pytest
 from adb_device import SimulatedPhone
 from android_phones import ANDROID_13
 from simulated_app import SimulatedApp, make_apk
 
-from pocketgan.bench.devices import phone_app
 from pocketgan.bench.devices.phone_runner import LIBRARY, PROGRAM
 
 # -S: no packages, so that Python starts in 15 ms.
@@ -72,14 +70,17 @@ def jobs_measured(phone: SimulatedPhone) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
-def bring_what_measures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To this computer: an app, and heads of a native runner and of its library, all for arm64."""
+def runner_folder(folder: Path) -> Path:
+    """What POCKETGAN_RUNNER names: heads of a native runner and of its library, for arm64."""
     folder.mkdir()
     for name in (PROGRAM, LIBRARY):
         (folder / name).write_bytes(b"\x7fELF" + bytes(14) + (183).to_bytes(2, "little") + name.encode())
-    monkeypatch.setenv("POCKETGAN_RUNNER", str(folder))
-    apk = make_apk(folder / "app.apk", libraries=["lib/arm64-v8a/libonnxruntime.so"])
-    monkeypatch.setattr(phone_app, "_places", lambda: [apk])
+    return folder
+
+
+def app_file(path: Path, content: bytes = b"") -> Path:
+    """What --apk names, for arm64."""
+    return make_apk(path, libraries=["lib/arm64-v8a/libonnxruntime.so"], content=content)
 
 
 def replaying_app(phone: SimulatedPhone) -> SimulatedApp:
