@@ -1,4 +1,5 @@
-"""The app on a simulated phone: `am` starts the Kotlin core on this machine's JVM, and the other tools tell of it.
+"""The app on a simulated phone: `am` starts the Kotlin core on this machine's JVM, or a program in its place, and the
+other tools tell of it.
 
 What the tools write is AOSP's (Android 14), as far as somebody reads it.
 """
@@ -43,7 +44,7 @@ case "$verb" in
 get-current-user) cat "$app/user" ;;
 get-started-user-state) cat "$app/user_state" ;;
 force-stop)
-  if alive; then kill -9 -- "-$(cat "$app/pid")"; fi
+  if alive; then kill -s KILL -- "-$(cat "$app/pid")"; fi
   rm -f "$app/pid" "$app/shown" ;;
 start)
   if [ ! -f "$STATE/installed.apk" ] || [ -f "$app/broken" ]; then
@@ -61,7 +62,7 @@ start-foreground-service)
   if [ ! -f "$STATE/installed.apk" ]; then echo "Error: Not found; no service started." >&2; exit 255; fi
   echo "Starting service: Intent { cmp=@PACKAGE@/pocketgan.app.SessionService }"
   if [ "$action" = @PACKAGE@.CANCEL ]; then
-    if alive; then kill -TERM -- "-$(cat "$app/pid")"; fi
+    if alive; then kill -s TERM -- "-$(cat "$app/pid")"; fi
   elif [ -f "$app/words" ]; then
     say E pocketgan "session $name: $(cat "$app/words")"
   elif [ ! -d "$folder/$name" ]; then
@@ -69,7 +70,7 @@ start-foreground-service)
   else
     echo "$name" >> "$app/begun"
     /usr/bin/setsid -f sh -c 'echo $$ > "$1/pid"; shift; exec "$@"' sh "$app" \
-      @JAVA@ session "$folder/$name" "$app/device.json" >> "$app/out" 2>&1 < /dev/null
+      @PROGRAM@ session "$folder/$name" "$app/device.json" >> "$app/out" 2>&1 < /dev/null
     until [ -f "$app/pid" ]; do sleep 0.01; done
   fi ;;
 *) echo "Error: unknown command '$verb'" >&2; exit 255 ;;
@@ -100,21 +101,25 @@ _TOOLS = {
 class SimulatedApp:
     """What there is to the app on a phone; it is installed there by whoever measures.
 
+    Args:
+        program: what measures, called with `session FOLDER DEVICE_FILE`; the Kotlin core where None.
     Attributes:
         phone: where it is.
     """
 
-    def __init__(self, phone: SimulatedPhone, says: DeviceInfo = AS_THE_APP_SAYS) -> None:
+    def __init__(
+        self, phone: SimulatedPhone, says: DeviceInfo = AS_THE_APP_SAYS, program: Sequence[str] | None = None
+    ) -> None:
         self.phone = phone
         self._state = phone.root / "state" / "app"
         self._state.mkdir()
         (self._state / "device.json").write_text(json.dumps(says.model_dump()))
         (self._state / "user").write_text("0\n")
         (self._state / "user_state").write_text("RUNNING_UNLOCKED\n")
-        java = shlex.join(kotlin_harness.java("pocketgan.jvm.MainKt"))
+        words = shlex.join(kotlin_harness.java("pocketgan.jvm.MainKt") if program is None else program)
         for name, body in _TOOLS.items():
             self._tool(f"shims/{name}", f'echo "{name} $*" >> "$STATE/calls"\n{body}')
-        self._tool("state/am", _AM.replace("@JAVA@", java))
+        self._tool("state/am", _AM.replace("@PROGRAM@", words))
         self._tool(f"state/dumpsys/activity.services.{PACKAGE}", _SERVICES)
 
     @property
