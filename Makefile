@@ -67,7 +67,7 @@ apk-for-tests:
 # The Android app as a signed APK. Needs besides: npm, and three tools of Debian (or of the SDK), which root gets there.
 apk: $(APK)
 
-$(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime executorch jvm app) '(' -name target -o -name __pycache__ ')' -prune -o -type f -print) LICENSE
+$(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime executorch bundle jvm app) '(' -name target -o -name build -o -name __pycache__ ')' -prune -o -type f -print) LICENSE
 	@test -z "$(filter aapt2 zipalign apksigner,$(APK_LACKS))" || test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null \
 		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends aapt zipalign apksigner; }
 	@for tool in $(APK_TOOLS); do command -v $$tool > /dev/null \

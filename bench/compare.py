@@ -93,7 +93,7 @@ def _matched(base: Bundle, candidate: Bundle, device: Device, options: JobOption
     sides = [
         [
             (entry.id, component)
-            for entry in runnable_entries(bundle, device, options.entry)
+            for entry in runnable_entries(bundle, device, options.entry, options.provider)
             for component in component_names(entry)
         ]
         for bundle in (base, candidate)

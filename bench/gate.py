@@ -18,6 +18,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from pocketgan.bench.budget import frame_interval, share_within
+from pocketgan.bench.camera import delay_interval, refresh_words, shown_interval
+from pocketgan.bench.energy import known_energy
 from pocketgan.bench.inputs import input_size, input_types
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.looks import confidence_of_each
@@ -27,6 +29,7 @@ from pocketgan.bench.statistics import (
     NS_PER_MS,
     Interval,
     frame_times,
+    interval_ratio,
     paired_ratio,
     percentile,
     rounds_needed,
@@ -42,7 +45,9 @@ _BUDGET_ERROR = 0.3
 # What is judged where nobody says otherwise: by how much a metric may grow, as a share; parity may fall, in dB.
 TOLERANCES = {"p50": 0.03}
 TIMES = ("p50", "p90", "first", "load")
-METRICS = (*TIMES, "memory", "size", "parity")
+# From a camera, instead of p50 (whose tolerance `shown` has where it has none of its own) and p90.
+CAMERA_TIMES = ("shown", "delay")
+METRICS = (*TIMES, *CAMERA_TIMES, "energy", "memory", "size", "parity")
 
 # Milliseconds by turn (see runs.turn_times).
 Turns = Mapping[tuple[str, int], Sequence[float]]
@@ -63,7 +68,7 @@ class Judged:
     """One metric of a pair.
 
     Attributes:
-        base, candidate: milliseconds, bytes or dB; None where it was not measured.
+        base, candidate: milliseconds, joules, bytes or dB; None where it was not measured.
         ratio: candidate / base; without an interval (all three equal) where it is no matter of chance.
         tolerance: None where the metric is shown alone.
         rounds: how many rounds in all would decide, where the verdict is NOISY.
@@ -105,7 +110,9 @@ class Pair:
         differences: circumstances that differ, as "threads: 1 and 4".
         input: sizes of what the candidate takes, as "3x256x256".
         took_turns: whether what the machine did meanwhile cancels; never between two sessions.
-        decide_with: the command that measures both in turns until the gate decides; None where that is what was done.
+        decide_with: the command that measures both in turns until the gate decides, or for longer where runs are so
+            many seconds; None where they were measured in turns now.
+        by_seconds: whether runs are so many seconds.
         budget: whether the candidate holds it; None where none was given.
         base_share_within: of the base's frames, the fraction within the budget.
     """
@@ -116,6 +123,7 @@ class Pair:
     metrics: tuple[Judged, ...]
     input: str = ""
     took_turns: bool = True
+    by_seconds: bool = False
     decide_with: str | None = None
     budget: Held | None = None
     base_share_within: float | None = None
@@ -187,13 +195,21 @@ def compare(
 
 
 def _command(base: Result, candidate: Result) -> str:
-    """What measures the two in turns. Bundles of one name are told apart by their side alone."""
+    """What measures the two in turns, or for twice as long. Bundles of one name are told apart by their side alone."""
     names = [f"{one.bundle_name}.pgb" for one in (base, candidate)]
     if names[0] == names[1]:
         names = ["BASE.pgb", "CANDIDATE.pgb"]
     entry = f" --entry {candidate.job.entry}" if base.job.entry == candidate.job.entry else ""
-    threads = f" --threads {candidate.job.threads}" if candidate.job.threads != 1 else ""
-    return f"pocketgan compare {shlex.join(names)}{entry}{threads}"
+    job, device = candidate.job, candidate.device
+    how = f" --threads {job.threads}" if job.threads != 1 else ""
+    how += f" --device {shlex.quote(device.name)}" if device.kind != "local" else ""
+    how += f" --via {job.via}" if job.via != "process" else ""
+    how += f" --provider {job.provider}" if job.provider != "default" else ""
+    how += f" --clock {job.clock}" if job.clock != "free" else ""
+    if job.duration_s is None:
+        return f"pocketgan compare {shlex.join(names)}{entry}{how}"
+    how += f" --mode {job.mode} --seconds {2 * job.duration_s:g}{' --energy' if job.energy else ''}"
+    return f"pocketgan bench {shlex.join(names)}{entry}{how}"
 
 
 def judge(
@@ -218,11 +234,15 @@ def judge(
     loads = _numbered(results[0].cold_load_ns), _numbered(results[1].cold_load_ns)
     firsts = _numbered(results[0].first_inference_ns), _numbered(results[1].first_inference_ns)
     sides: dict[str, tuple[Turns, Turns]] = {"p50": turns, "p90": turns, "first": firsts, "load": loads}
+    of_camera = _of_camera(results, tolerances, confidence)
     metrics = [
+        *of_camera,
         *(
             _time(metric, *sides[metric], took_turns, tolerances.get(metric), confidence, rounds=len(turns[1]))
             for metric in TIMES
+            if not of_camera or metric in ("first", "load")
         ),
+        *_energy(results, tolerances, confidence),
         _amount("memory", _peak(results[0]), _peak(results[1]), tolerances.get("memory")),
         _amount("size", _size(entries[0], results[0]), _size(entries[1], results[1]), tolerances.get("size")),
         _parity(*results, tolerances.get("parity")),
@@ -237,6 +257,7 @@ def judge(
         tuple(metrics),
         input=input_size(entries[1], job.component),
         took_turns=took_turns,
+        by_seconds=job.duration_s is not None,
         budget=None if budget_ms is None else hold(results[1], budget_ms, confidence),
         base_share_within=None if budget_ms is None else _share_within(results[0], budget_ms),
     )
@@ -245,11 +266,12 @@ def judge(
 def hold(result: Result, limit_ms: float, confidence: float = CONFIDENCE) -> Held:
     """Whether the frames of a result, its runs joined, hold a budget of so many milliseconds.
 
-    One component of several makes no whole frame, and an emulator's times are no performance numbers: INCOMPARABLE.
+    One component of several makes no whole frame, an emulator's times are no performance numbers, and a pinned clock's
+    are not those of an app: INCOMPARABLE.
     """
     frame = frame_interval(result, 1 - _BUDGET_ERROR * (1 - confidence))
     share = _share_within(result, limit_ms)
-    if result.job.component is not None or result.device.simulated:
+    if result.job.component is not None or result.device.simulated or result.job.clock == "pinned":
         return Held(limit_ms, frame, share, Verdict.INCOMPARABLE)
     if frame.low > limit_ms:
         return Held(limit_ms, frame, share, Verdict.TOO_SLOW)
@@ -324,9 +346,24 @@ def circumstances(result: Result, entry: Entry) -> dict[str, object]:
         # What only later versions and some devices tell; what is not told is taken for the usual.
         "power-save": "on" if any(state.power_save for state in result.conditions) else "off",
         "screen": "off" if any(state.screen_on is False for state in result.conditions) else "on",
+        "sustained-performance mode": "on"
+        if any(state.sustained_performance for state in result.conditions)
+        else "off",
+        "performance hints": "on" if any(state.performance_hint for state in result.conditions) else "off",
+        **(_of_screen(result) if result.job.mode == "camera" else {}),
         "cool-down": None
         if result.cool_down is None
         else {True: "cool", False: "hot", None: "unknown"}[result.cool_down.cool],
+    }
+
+
+def _of_screen(result: Result) -> dict[str, object]:
+    """What a rate of frames on a screen depends on as well."""
+    fastest = max((state.refresh_hz for state in result.conditions if state.refresh_hz is not None), default=None)
+    estimated = any(frame.display_estimated is not False for frame in result.frames if frame.display_ns is not None)
+    return {
+        "refresh rate": "unknown" if fastest is None else refresh_words([fastest]),
+        "display times": "estimated" if estimated else "told by the system",
     }
 
 
@@ -375,6 +412,39 @@ def _time(
         needed = math.ceil(needed * rounds / len(shared)) if took_turns else None
     before, after = (percentile(one, percent) for one in series)
     return Judged(metric, before, after, ratio=ratio, tolerance=tolerance, verdict=verdict, rounds=needed)
+
+
+def _of_camera(results: tuple[Result, Result], tolerances: Mapping[str, float], confidence: float) -> list[Judged]:
+    """CAMERA_TIMES of two runs from a camera; of others those that somebody wants judged, which were not measured."""
+    from_camera = all(result.job.mode == "camera" for result in results)
+    allowed = {"shown": tolerances.get("p50"), **tolerances} if from_camera else tolerances
+    found = []
+    for metric, interval in zip(CAMERA_TIMES, (shown_interval, delay_interval), strict=True):
+        if from_camera:
+            sides = interval(results[0], confidence), interval(results[1], confidence)
+            found.append(_alone(metric, *sides, allowed.get(metric)))
+        elif metric in tolerances:
+            found.append(_unmeasured(metric, None, None, tolerances[metric]))
+    return found
+
+
+def _energy(results: tuple[Result, Result], tolerances: Mapping[str, float], confidence: float) -> list[Judged]:
+    """Energy per frame, where it was asked for or somebody wants it judged."""
+    if "energy" not in tolerances and not all(result.job.energy for result in results):
+        return []
+    one, other = (known_energy(result, confidence) for result in results)
+    sides = None if one is None else one.per_frame_j, None if other is None else other.per_frame_j
+    return [_alone("energy", *sides, tolerances.get("energy"))]
+
+
+def _alone(metric: str, base: Interval | None, candidate: Interval | None, tolerance: float | None) -> Judged:
+    """Of two runs that cannot take turns: the screen, the camera and the battery are there once."""
+    before, after = (None if side is None else side.estimate for side in (base, candidate))
+    if base is None or candidate is None or min(base.estimate, candidate.estimate) <= 0:
+        return _unmeasured(metric, before, after, tolerance)
+    ratio = interval_ratio(base, candidate)
+    verdict = None if tolerance is None else decide(ratio, 1, 1 + tolerance)[0]
+    return Judged(metric, before, after, ratio=ratio, tolerance=tolerance, verdict=verdict)
 
 
 def _unmeasured(metric: str, base: float | None, candidate: float | None, tolerance: float | None) -> Judged:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
+from pocketgan import console
 from pocketgan.bench.devices.device import Device
 from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.devices.turn_groups import ALONE
+from pocketgan.bench.providers import must_take
 from pocketgan.bench.schema.job import ClockRegime, CoolDown, Job, JobMode, Provider, Via, Warmup
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceError
+from pocketgan.targets import TARGETS
+
+# The first Android whose documentation tells apps to leave NNAPI.
+NNAPI_DEPRECATED = 15
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class JobOptions:
     process is lucky or unlucky with (where its memory lies) is drawn anew in the next one. Modes `sustained` and
     `camera` take `duration_s` instead and one run. With `until`, a share, there are as many more runs (`most_runs` in
     all) as it takes until the 95 % interval of every entry's median is that narrow on both sides. Without `via` it is
-    the device's own way.
+    the device's own way. `energy` needs one of the modes that take `duration_s`.
     """
 
     mode: JobMode = "latency"
@@ -39,6 +46,7 @@ class JobOptions:
     via: Via | None = None
     provider: Provider = "default"
     clock: ClockRegime = "free"
+    energy: bool = False
 
     @property
     def processes(self) -> int:
@@ -47,14 +55,60 @@ class JobOptions:
 
 
 def options_on(device: Device, options: JobOptions) -> JobOptions:
-    """The options with what the device decides."""
-    if options.via is None and isinstance(device, RemoteDevice):
-        return replace(options, via=device.via)
-    return options
+    """The options with what the device decides.
+
+    Raises:
+        DeviceError: it has no such thing; says which has.
+    """
+    if options.energy and options.mode not in ALONE:
+        raise DeviceError("--energy needs --mode sustained or --mode camera: a battery's gauge takes its time")
+    if not isinstance(device, RemoteDevice):
+        _must_be_usual(options)
+        return options
+    asked = replace(options, via=options.via or device.via)
+    if asked.via == "shell":
+        _must_have_no_screen(asked)
+    if asked.provider == "nnapi" and _android_of(device) >= NNAPI_DEPRECATED:
+        console.note(f"NNAPI is deprecated since Android {NNAPI_DEPRECATED}: what it gives here, new phones need not")
+    return asked
 
 
-def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> list[Entry]:
-    """The entries that the device can run, or the one of that id.
+def _must_be_usual(options: JobOptions) -> None:
+    """Refuse what this computer has not."""
+    a_phone = "a phone: --device android:SERIAL (pocketgan devices lists them)"
+    refusals = {
+        f"--via {options.via} is a way on {a_phone}": options.via not in (None, "process"),
+        f"--mode camera needs the camera and the screen of {a_phone}": options.mode == "camera",
+        f"--provider {options.provider} asks {a_phone}": options.provider != "default",
+        f"--clock {options.clock} holds the clock of {a_phone}": options.clock != "free",
+        f"--energy reads the battery of {a_phone}": options.energy,
+    }
+    for refusal, asked in refusals.items():
+        if asked:
+            raise DeviceError(refusal)
+
+
+def _must_have_no_screen(options: JobOptions) -> None:
+    """Refuse what a phone's shell has not."""
+    refusals = {
+        "--mode camera needs the app, which has a camera and a screen": options.mode == "camera",
+        "--energy needs the app, which may read the battery's gauge": options.energy,
+    }
+    for refusal, asked in refusals.items():
+        if asked:
+            raise DeviceError(f"{refusal}; use --via app")
+
+
+def _android_of(device: Device) -> int:
+    """The number of its Android; 0 where it has none."""
+    found = re.match(r"Android (\d+)", device.describe().os)
+    return int(found[1]) if found else 0
+
+
+def runnable_entries(
+    bundle: Bundle, device: Device, entry_id: str | None, provider: Provider = "default"
+) -> list[Entry]:
+    """The entries that the device can run and that take the provider, or the one of that id.
 
     Raises:
         DeviceError: there is none.
@@ -69,8 +123,21 @@ def runnable_entries(bundle: Bundle, device: Device, entry_id: str | None) -> li
     if not runnable:
         subject = entry_id or f"none of the entries of {bundle.path} ({there})"
         verb = "cannot run" if entry_id else "can run"
-        raise DeviceError(f"device {device.name} {verb} {subject}; it runs: {', '.join(device.runtimes) or 'nothing'}")
-    return runnable
+        raise DeviceError(
+            f"device {device.name} {verb} {subject}; it runs: {', '.join(device.runtimes) or 'nothing'}"
+            f"{_what_it_needs(device, bundle.manifest.entries[0])}"
+        )
+    return must_take(runnable, provider)
+
+
+def _what_it_needs(device: Device, some: Entry) -> str:
+    """The targets whose files the device would run."""
+    fitting = [
+        facts.name
+        for facts in TARGETS.values()
+        if device.runs(some.model_copy(update={"target": facts.name, "runtime": facts.runtime}))
+    ]
+    return f"; an entry for it: pocketgan export --target {' or '.join(fitting)}" if fitting else ""
 
 
 def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0, component: str | None = None) -> Job:
@@ -92,4 +159,5 @@ def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0, c
         threads=options.threads,
         cold_repeats=options.cold_repeats,
         cool_down=options.cool_down,
+        energy=options.energy,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pocketgan.bench.budget import USUAL_MS, share_within
+from pocketgan.bench.camera import CameraFigures, camera_figures
+from pocketgan.bench.energy import Energy, known_energy
 from pocketgan.bench.gate import Held, hold
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.statistics import NS_PER_MS, frame_times, frames_per_second, summarise
@@ -16,7 +18,7 @@ class Measured:
 
     Attributes:
         bundle, digest, entry: what ran.
-        fps: frames per second, 1 / median of pre + inference + post.
+        fps: frames per second, 1 / median of pre + inference + post; from a camera how many were shown.
         median_ms, p90_ms, p99_ms: of a whole frame.
         first_inference_ms, cold_load_ms, warm_load_ms: medians of their repeats.
         memory_bytes: peak of the process; `runtime_memory_bytes` what the runtime itself says.
@@ -26,6 +28,7 @@ class Measured:
         budget_ms: what a frame may take; 33.3 ms (30 FPS) where nobody asked for a budget.
         share_within_budget: of the frames, the fraction that took at most that.
         budget: whether it is held; None where nobody asked.
+        camera: from the sensor to the screen; None of other modes. energy: of a frame; None where it is not known.
         errors: what went wrong; empty where nothing did.
         result: the raw samples.
     """
@@ -50,6 +53,8 @@ class Measured:
     budget_ms: float
     share_within_budget: float | None
     budget: Held | None
+    camera: CameraFigures | None
+    energy: Energy | None
     errors: tuple[str, ...]
     result: Result
 
@@ -79,6 +84,8 @@ def measured(result: Result, budget_ms: float | None = None, input: str = "") ->
         budget_ms=limit,
         share_within_budget=share_within(times, limit * NS_PER_MS) if times else None,
         budget=hold(result, budget_ms) if times and budget_ms is not None else None,
+        camera=camera_figures(result),
+        energy=known_energy(result) if times else None,
         errors=tuple(result.errors),
         result=result,
     )

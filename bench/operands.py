@@ -10,6 +10,7 @@ from pocketgan.bench.gate import Pair, Verdict, worst
 from pocketgan.bench.gate import compare as judge_results
 from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.journal import Results, read_results
+from pocketgan.bench.schema.job import Via
 from pocketgan.errors import ResultsError
 
 
@@ -19,6 +20,8 @@ def judge_operands(
     tolerances: Mapping[str, float],
     *,
     device: str,
+    via: Via | None = None,
+    apk: Path | None = None,
     options: JobOptions,
     most_rounds: int,
     out: Path | None,
@@ -29,7 +32,8 @@ def judge_operands(
     """The pairs of two sides of one kind. Of two commits that pass, the candidate becomes the store's last green one.
 
     Args:
-        device, options, most_rounds, out, wait_s: how bundles are measured; `options.entry` restricts all kinds.
+        device, via, apk, options, most_rounds, out, wait_s: how bundles are measured; `options.entry` restricts all
+            kinds.
         budget_ms: what a frame of the candidate may take.
     Raises:
         BundleError, DeviceError, ResultsError: the sides differ in kind, cannot be read or measured, or share no entry.
@@ -44,7 +48,7 @@ def judge_operands(
         comparisons = compare_bundles(
             Path(base),
             Path(candidate),
-            find_device(device),
+            find_device(device, via, apk),
             options,
             tolerances,
             most_rounds,

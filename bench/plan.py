@@ -38,7 +38,7 @@ class SessionPlan:
         self._parts = [
             (bundle, entry.id, component)
             for bundle in bundles
-            for entry in runnable_entries(bundle, device, options.entry)
+            for entry in runnable_entries(bundle, device, options.entry, options.provider)
             for component in component_names(entry)
         ]
         self._jobs = [

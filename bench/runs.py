@@ -38,7 +38,7 @@ def joined(runs: Sequence[Result]) -> Result:
         rounds += run.job.rounds
     lists = {
         name: [value for run in runs for value in getattr(run, name)]
-        for name in ("file_cache", "cold_load_ns", "warm_load_ns", "first_inference_ns", "conditions")
+        for name in ("file_cache", "cold_load_ns", "warm_load_ns", "first_inference_ns", "conditions", "charger_checks")
     }
     iterations = [run.job.iterations for run in runs if run.job.iterations is not None]
     job = first.job.model_copy(

@@ -62,7 +62,7 @@ def measure(
             # The host was cut off before the first result; the device may have gone on.
             session = device.session_left(plan.jobs)
         session = session or new_session()
-        with console.progress("measuring", plan.steps) as progress, _saying_where_it_stopped(journal_path):
+        with console.progress("measuring", plan.steps) as progress, _saying_where_it_stopped(journal_path, plan):
 
             def keep(result: Result) -> None:
                 journal.append_result(result)
@@ -79,12 +79,13 @@ def measure(
 
 
 @contextmanager
-def _saying_where_it_stopped(path: Path) -> Iterator[None]:
-    """Say, when the user stops it or the device is lost, where the runs so far are."""
+def _saying_where_it_stopped(path: Path, plan: SessionPlan) -> Iterator[None]:
+    """Say, when the user stops it or the device is lost, where the runs so far are; nothing where there are none."""
     try:
         yield
     except (KeyboardInterrupt, DeviceError):
-        console.note(f"{path} holds the runs that were complete; --resume goes on from there")
+        if plan.done:
+            console.note(f"{path} holds the runs that were complete; --resume goes on from there")
         raise
 
 

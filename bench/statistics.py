@@ -305,20 +305,31 @@ def unpaired_ratio(
 ) -> Interval:
     """candidate time / base time of two series that were measured one after the other, with its interval.
 
-    Each series has its own interval (`percentile_interval`); the logarithms of their widths add as independent errors
-    do. What a machine did in one session and not in the other is not in it: prefer `paired_ratio`.
+    Each series has its own interval (`percentile_interval`), the ratio that of both (`interval_ratio`). What a machine
+    did in one session and not in the other is not in it: prefer `paired_ratio`.
 
     Raises:
         ValueError: no values, or times that are not positive.
     """
-    ends = [percentile_interval(side, percent, confidence) for side in (base, candidate)]
-    if min(end.estimate for end in ends) <= 0:
+    return interval_ratio(
+        percentile_interval(base, percent, confidence), percentile_interval(candidate, percent, confidence)
+    )
+
+
+def interval_ratio(base: Interval, candidate: Interval) -> Interval:
+    """candidate / base of two estimates that know nothing of each other: the logarithms of their widths add as
+    independent errors do. Where one of them may be zero it is open: 0 to infinity.
+
+    Raises:
+        ValueError: an estimate that is not positive.
+    """
+    if min(base.estimate, candidate.estimate) <= 0:
         raise ValueError("a series took no time")
-    ratio = ends[1].estimate / ends[0].estimate
-    if min(end.low for end in ends) <= 0:
+    ratio, confidence = candidate.estimate / base.estimate, min(base.confidence, candidate.confidence)
+    if min(base.low, candidate.low) <= 0:
         return Interval(ratio, 0.0, math.inf, confidence)
-    up = math.hypot(math.log(ends[1].high / ends[1].estimate), math.log(ends[0].estimate / ends[0].low))
-    down = math.hypot(math.log(ends[1].estimate / ends[1].low), math.log(ends[0].high / ends[0].estimate))
+    up = math.hypot(math.log(candidate.high / candidate.estimate), math.log(base.estimate / base.low))
+    down = math.hypot(math.log(candidate.estimate / candidate.low), math.log(base.high / base.estimate))
     return Interval(ratio, ratio * math.exp(-down), ratio * math.exp(up), confidence)
 
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from pocketgan.bench.gate import Pair, Verdict
     from pocketgan.bench.measured import Measured
-    from pocketgan.bench.schema.job import CoolDown, Warmup
+    from pocketgan.bench.schema.job import CoolDown, Via, Warmup
+    from pocketgan.bench.schema.words import ClockRegime, JobMode, Provider
     from pocketgan.bundle.manifest import Manifest, Role
     from pocketgan.bundle.reader import Bundle
     from pocketgan.latency.search import SearchedStudent
     from pocketgan.models import Model, ModelCost
     from pocketgan.pipeline.way import RunSummary
-    from pocketgan.recipe.choices import Mode
     from pocketgan.recipe.recipe import Recipe
 
 __all__ = [
@@ -268,12 +268,17 @@ def bench(
     bundles: FilePath | Sequence[FilePath],
     *,
     device: str = "local",
+    via: Via | None = None,
+    apk: FilePath | None = None,
     entry: str | None = None,
-    mode: Mode = "latency",
+    mode: JobMode = "latency",
     iterations: int = 60,
     rounds: int = 12,
     runs: int = 3,
     seconds: float = 60,
+    provider: Provider = "default",
+    clock: ClockRegime = "free",
+    energy: bool = False,
     warmup: Warmup | None = None,
     cool_down: CoolDown | None = None,
     threads: int = 1,
@@ -290,8 +295,14 @@ def bench(
 
     Args:
         bundles: one or several.
+        device: where they run: this computer, or `android:SERIAL`, a phone.
+        via: what measures on a phone, its "app", which None stands for, or its "shell".
+        apk: the app; the one that was built or came with this installation where None.
         entry: one entry alone, such as onnx-fp32.
-        mode: frame by frame, frames that overlap ("throughput"), or without a pause for `seconds` ("sustained").
+        mode: frame by frame, frames that overlap ("throughput"), without a pause for `seconds` ("sustained"), or for
+            so long from a phone's camera to its screen ("camera").
+        provider: what a phone's runtime is to compute with. clock: "pinned" holds a phone's clock, for comparisons.
+        energy: of each frame, of a sustained or camera run on a phone that no charger is on.
         iterations: timed frames of each entry.
         rounds: turns that the frames are split into.
         runs: processes that the turns are split over.
@@ -331,6 +342,9 @@ def bench(
         entry=entry,
         runs=runs,
         duration_s=seconds,
+        provider=provider,
+        clock=clock,
+        energy=energy,
         cool_down=cool_down,
         until=until,
         most_runs=most_runs,
@@ -340,7 +354,8 @@ def bench(
     for path in paths:
         with open_bundle(path) as bundle:
             manifests[bundle.digest] = bundle.manifest
-    results = measure(paths, find_device(device), options, journal, resume=resume, wait_s=wait_s)
+    where = find_device(device, via, None if apk is None else Path(apk))
+    results = measure(paths, where, options, journal, resume=resume, wait_s=wait_s)
     return [
         measured(result, budget_ms, input_size(manifests[result.job.bundle].entry(result.job.entry)))
         for result in results
@@ -354,10 +369,14 @@ def compare(
     max_slowdown: float | None = None,
     tolerances: Mapping[str, float] | None = None,
     device: str = "local",
+    via: Via | None = None,
+    apk: FilePath | None = None,
     entry: str | None = None,
     rounds: int = 10,
     most_rounds: int = 160,
     threads: int = 1,
+    provider: Provider = "default",
+    clock: ClockRegime = "free",
     out: FilePath | None = None,
     store: str | None = None,
     min_fps: float | None = None,
@@ -370,7 +389,9 @@ def compare(
         base, candidate: two bundles, measured now in turns; two results files; or, with `store`, two commits or tags.
         max_slowdown: how much slower passes, such as 0.03, which is what None stands for.
         tolerances: by metric (`bench.gate.METRICS`), instead of the medians' alone.
+        device, via, apk: where bundles are measured; see `bench`.
         rounds: turns of each bundle before the first look, and `most_rounds` at most.
+        provider, clock: see `bench`.
         out: results file to append what was measured to.
         store: where commits and tags are looked up (`pocketgan store`).
         min_fps, max_ms: what the candidate must hold, else the verdict is TOO SLOW; the stricter of the two counts.
@@ -392,7 +413,9 @@ def compare(
         str(candidate),
         allowed,
         device=device,
-        options=JobOptions(rounds=rounds, threads=threads, entry=entry),
+        via=via,
+        apk=None if apk is None else Path(apk),
+        options=JobOptions(rounds=rounds, threads=threads, entry=entry, provider=provider, clock=clock),
         most_rounds=max(rounds, most_rounds),
         out=None if out is None else file_to_write(out, "out"),
         store=store,

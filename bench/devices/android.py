@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from pocketgan.bench.devices.adb_problems import first_line
 from pocketgan.bench.devices.phone import Phone
 from pocketgan.bench.devices.phone_folder import PhoneFolder
 from pocketgan.bench.devices.session_folder import RESULTS
-from pocketgan.bench.devices.transport import SessionFile
+from pocketgan.bench.devices.transport import NOT_NOW, OutOfReachError, SessionFile
+from pocketgan.errors import DeviceError
 
 # One folder for all sessions, so that a bundle that was sent once is there for the next.
 SHELL_FOLDER = "/data/local/tmp/pocketgan/session"
-
-
-def app_folder(package: str) -> str:
-    """The session folder that an app reads without any permission."""
-    return f"/storage/emulated/0/Android/data/{package}/files/session"
+# An app is drawn on the screen before it measures.
+_START_S = 60.0
 
 
 class Measurer(Protocol):
@@ -26,7 +25,8 @@ class Measurer(Protocol):
     """
 
     def start(self, folder: str) -> str:
-        """Fails, with a line on standard error that says why, where nothing was begun."""
+        """Fails, with a line on standard error that says why, where nothing was begun; with NOT_NOW where it may be
+        later."""
         ...
 
     def alive(self, folder: str) -> str:
@@ -35,6 +35,10 @@ class Measurer(Protocol):
 
     def stop(self, folder: str) -> str:
         """Does nothing where nothing runs."""
+        ...
+
+    def last_words(self, phone: Phone, folder: str) -> str:
+        """What it said, in one line, where it ended too early; empty where it said nothing. No script."""
         ...
 
 
@@ -60,7 +64,13 @@ class AdbTransport:
 
     def start(self) -> None:
         """See Transport."""
-        self._phone.run(self._measurer.start(self._folder.path), "starting the session")
+        answer = self._phone.script(self._measurer.start(self._folder.path), _START_S)
+        if answer.code == NOT_NOW:
+            raise OutOfReachError(f"phone {self._phone.serial}: {first_line(answer.error)}")
+        if answer.code:
+            words = self.last_words()
+            more = f" ({words})" if words and words not in answer.error else ""
+            raise DeviceError(f"{self._phone.refusal(answer, 'starting the session')}{more}")
 
     def read(self, offset: int) -> bytes:
         """See Transport."""
@@ -73,6 +83,10 @@ class AdbTransport:
     def stop(self) -> None:
         """See Transport."""
         self._phone.run(self._measurer.stop(self._folder.path), "stopping the session")
+
+    def last_words(self) -> str:
+        """See Transport."""
+        return self._measurer.last_words(self._phone, self._folder.path)
 
     def clean_up(self, keep: Collection[str]) -> None:
         """See Transport."""

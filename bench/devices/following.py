@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from pocketgan import console
 from pocketgan.bench.devices.device import Tick
-from pocketgan.bench.devices.incoming import Incoming, empty_result
+from pocketgan.bench.devices.incoming import Incoming, Look, empty_result
 from pocketgan.bench.devices.progress import Progress
 from pocketgan.bench.devices.soundness import Asked
 from pocketgan.bench.devices.transport import Transport
 from pocketgan.bench.devices.turn_groups import turn_groups
-from pocketgan.bench.runners.planning import floor_db
+from pocketgan.bench.runners.planning import floor_db, output_bytes
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.bench.schema.session import Group, Session
@@ -26,7 +26,11 @@ MOST_DEATHS = 5
 
 
 class Following:
-    """A session in the making: what is still pending, what came."""
+    """A session in the making: what is still pending, what came.
+
+    Args:
+        look: see Incoming.
+    """
 
     def __init__(
         self,
@@ -35,10 +39,11 @@ class Following:
         device: DeviceInfo,
         tick: Tick | None,
         keep: Keep | None,
+        look: Look,
     ) -> None:
         self.work = [work for group in groups for work in group]
         self._asked = [_asked(bundle, job, device.kind) for bundle, job in self.work]
-        self._name, self._device, self._keep = name, device, keep
+        self._name, self._device, self._keep, self._look = name, device, keep, look
         self._results: dict[int, Result] = {}
         self._progress = Progress(tick, [job for _, job in self.work])
         self._began: float | None = None
@@ -129,7 +134,7 @@ class Following:
     def _expect(self) -> Incoming:
         self._sent = [number for group in self.pending for number in group]
         groups = [[self._asked[number] for number in group] for group in self.pending]
-        return Incoming(self._name, groups, self._device)
+        return Incoming(self._name, groups, self._device, self._look)
 
     def _missing(self) -> list[int]:
         return [number for group in self.pending for number in group if number not in self._results]
@@ -162,6 +167,7 @@ def _asked(bundle: Bundle, job: Job, kind: str) -> Asked:
         kind,
         floor_db=floor_db(entry),
         macs=manifest.cost.macs if whole and manifest.cost is not None else 0,
+        output_bytes=output_bytes(entry, job.component),
         has_reference=manifest.has_reference(entry),
         delegation=entry.delegation,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pocketgan.bench.devices.soundness import Asked, Fault, faults, turn_faults
 from pocketgan.bench.schema.job import SCHEMA_VERSION, Job
-from pocketgan.bench.schema.result import DeviceInfo, Result
+from pocketgan.bench.schema.result import ChargerCheck, DeviceInfo, Result
 from pocketgan.bench.schema.session import Beat, End
 from pocketgan.errors import DeviceError
 
@@ -22,11 +22,19 @@ _LONGEST_ERROR, _MOST_ERRORS = 500, 20
 _LONGEST_NAME = 128
 
 
+Look = Callable[[], Sequence[ChargerCheck]]
+
+
+def _nothing_seen() -> Sequence[ChargerCheck]:
+    return ()
+
+
 class Incoming:
     """The answers to the groups of one session.
 
     Args:
         session: its name. groups: what was asked, in order. device: what the host knows of the device.
+        look: what the host has seen of its charger, and sees now; called when the Result of an energy Job comes.
     Attributes:
         results: what came, by the number of its job (counted through all groups); what does not hold of one is in its
             errors, and its frames are left out.
@@ -36,8 +44,10 @@ class Incoming:
         beat: the latest one.
     """
 
-    def __init__(self, session: str, groups: Sequence[Sequence[Asked]], device: DeviceInfo) -> None:
-        self._session = session
+    def __init__(
+        self, session: str, groups: Sequence[Sequence[Asked]], device: DeviceInfo, look: Look = _nothing_seen
+    ) -> None:
+        self._session, self._look = session, look
         self._asked = [asked for group in groups for asked in group]
         self._group = [number for number, group in enumerate(groups) for _ in group]
         self._device = device
@@ -81,10 +91,10 @@ class Incoming:
                 return self._take_result(value, elapsed_ns)
             if kind == "beat":
                 beat = Beat.model_validate(value, strict=True, extra="ignore")
-                self.beat = beat.model_copy(update={"detail": _plain(beat.detail)})
+                self.beat = beat.model_copy(update={"detail": plain(beat.detail)})
             elif kind == "end":
                 error = End.model_validate(value, strict=True, extra="ignore").error
-                self.error, self.ended = None if error is None else _plain(error) or "no reason given", True
+                self.error, self.ended = None if error is None else plain(error) or "no reason given", True
             elif not isinstance(kind, str):
                 self._stray("line", "is no record")
         except ValidationError as problem:
@@ -97,11 +107,13 @@ class Incoming:
         if session != self._session:
             self._stray("session", "is of another session")
             return None
-        number = next((i for i, asked in enumerate(self._asked) if asked.job == job), None)
-        if number is None:
+        # Several where a bundle is compared with itself: as many answers are awaited.
+        numbers = [number for number, asked in enumerate(self._asked) if asked.job == job]
+        if not numbers:
             self._stray("job", "is of a Job that was not asked")
             return None
-        if number in self.results:
+        number = next((number for number in numbers if number not in self.results), None)
+        if number is None:
             self._stray("repeated", "is of a Job that was answered before; the first answer counts")
             return None
         try:
@@ -110,6 +122,8 @@ class Incoming:
             found = [Fault("line", f"what the device gave is no result: {_first(problem)}")]
             self._keep(number, empty_result(self._session, self._asked[number], self._device), found)
             return number
+        seen = list(self._look()) if self._asked[number].job.energy else []
+        result = result.model_copy(update={"charger_checks": seen})
         found = faults(result, self._asked[number], elapsed_ns)
         turned_with = [
             other
@@ -129,12 +143,12 @@ class Incoming:
     def _ours(self, result: Result, asked: Asked) -> Result:
         """With what the host knows better: the device, and names of processes that no other session has."""
         device = self._device.model_copy(update={"simulated": self._device.simulated or result.device.simulated})
-        errors = [plain for error in result.errors[:_MOST_ERRORS] if (plain := _plain(error))]
+        errors = [told for error in result.errors[:_MOST_ERRORS] if (told := plain(error))]
         return result.model_copy(
             update={
                 "schema_version": SCHEMA_VERSION,
                 "device": device,
-                "runtime_version": _plain(result.runtime_version),
+                "runtime_version": plain(result.runtime_version),
                 "process": self._process(result),
                 "parity": result.parity if asked.has_reference else None,
                 "parity_after": result.parity_after if asked.has_reference else None,
@@ -144,7 +158,7 @@ class Incoming:
         )
 
     def _process(self, result: Result) -> str:
-        process = _plain(result.process)
+        process = plain(result.process)
         return f"{self._session} {process}" if process else ""
 
     def _stray(self, kind: Any, line: str) -> None:
@@ -177,6 +191,23 @@ def session_of(lines: bytes, jobs: Sequence[Job]) -> str | None:
     return None
 
 
+def senders(lines: bytes, session: str) -> list[tuple[DeviceInfo, str]]:
+    """Who calls itself the sender of each result of that session, in printable characters, and its process."""
+    found = []
+    for line in lines.split(b"\n")[:-1]:
+        value = _json(line)
+        if not isinstance(value, dict) or value.get("record") != "result" or value.get("session") != session:
+            continue
+        try:
+            extra: Any = "ignore" if _later(value) else "forbid"
+            info = DeviceInfo.model_validate(value.get("device"), strict=True, extra=extra)
+        except ValidationError:
+            continue
+        texts = {name: _plain(text) for name, text in info if isinstance(text, str)}
+        found.append((info.model_copy(update=texts), str(value.get("process"))))
+    return found
+
+
 def _job(value: Any) -> Job | None:
     try:
         return Job.model_validate(value, strict=True, extra="ignore" if _later(value) else "forbid")
@@ -203,7 +234,7 @@ def _later(value: Any) -> bool:
     return int(version[2:]) > int(SCHEMA_VERSION[2:])
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One line of printable characters, not endless: terminals obey others."""
     printable = "".join(character if character.isprintable() else " " for character in text[: 2 * _LONGEST_ERROR])
     return " ".join(printable.split())[:_LONGEST_ERROR]

@@ -174,6 +174,7 @@ def _must_be_here(jobs: Sequence[Job]) -> None:
             f"way to run via {job.via}": job.via == "process",
             f"provider {job.provider}": job.provider == "default",
             f"{job.clock} clock": job.clock == "free",
+            "battery's gauge": not job.energy,
         }
         for what, there in asked.items():
             if not there:

@@ -93,7 +93,6 @@ class Phone:
 
     def push_content(self, source: Path, folder: str, *, bytes_in_all: int) -> None:
         """As `push`, of everything in the folder `source`."""
-        self.check("mkdir", "-p", folder)
         self._copy("push", f"{source.absolute()}/.", f"{folder}/", bytes_in_all=bytes_in_all)
 
     def pull(self, path: str, target: Path, *, bytes_in_all: int) -> None:
@@ -109,9 +108,13 @@ class Phone:
             raise self.refusal(answer, f"reading {path}")
         return answer.out
 
-    def install(self, apk: Path, package: str) -> None:
-        """Install an app over an older version of itself, its data kept. Nothing is ever removed."""
-        answer = self._ask("install", "-r", str(apk.resolve()), timeout_s=_INSTALL_S)
+    def install(self, apk: Path, package: str, user: int = 0) -> None:
+        """Install an app over an older version of itself, its data kept. Nothing is ever removed.
+
+        Args:
+            user: whose it becomes; the phone's owner is 0. Not everybody's: work profiles forbid it.
+        """
+        answer = self._ask("install", "-r", "--user", str(user), str(apk.resolve()), timeout_s=_INSTALL_S)
         told = f"{answer.error}\n{answer.text}"
         if answer.code == 0 and re.search(r"^Success", told, re.MULTILINE):
             return

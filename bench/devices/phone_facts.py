@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pocketgan.bench.devices import phone_dumps
+from pocketgan.bench.devices.fixed_performance import MARK
 from pocketgan.bench.devices.phone import Phone, quoted
 from pocketgan.bench.devices.phone_dumps import Battery, Thermal
 from pocketgan.bench.schema.result import Conditions, DeviceInfo
@@ -24,6 +25,7 @@ _STATE = {
     "thermal": "dumpsys thermalservice",
     "power": "dumpsys power | grep mWakefulness=",
     "power_save": "settings get global low_power",
+    "held_clock": f"ls {MARK}",
     "frequencies": "cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq",
 }
 
@@ -51,11 +53,13 @@ class PhoneState:
         conditions: as results record them; `at_ns` is the phone's time since boot, sleep included. Its temperature is
             the skin's, by which phones throttle, else the battery's. Nothing that someone told the phone to say
             (`forged`) is in it.
+        clock_held: whether a session holds its clock, or one that was cut off has left it held.
     """
 
     conditions: Conditions
     battery: Battery
     thermal: Thermal
+    clock_held: bool = False
 
     @property
     def spoils(self) -> list[str]:
@@ -80,6 +84,8 @@ class PhoneState:
             found.append(f"it is warm ({state.thermal_state}): let it cool before measuring")
         if state.battery_percent is not None and state.battery_percent < LOW_BATTERY_PERCENT and not state.charging:
             found.append(f"its battery is low ({state.battery_percent:.0f} %): charge it")
+        if self.clock_held:
+            found.append("its clock is held, by a session that measures now or was cut off: the next one takes it back")
         return found
 
 
@@ -162,4 +168,4 @@ def _state(told: Mapping[str, str]) -> PhoneState:
         power_save=phone_dumps.setting(told["power_save"]),
         screen_on=phone_dumps.screen_on(told["power"]),
     )
-    return PhoneState(conditions, battery, thermal)
+    return PhoneState(conditions, battery, thermal, clock_held=MARK in told["held_clock"])

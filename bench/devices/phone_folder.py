@@ -61,10 +61,13 @@ class PhoneFolder:
     def clean_up(self, keep: Collection[str]) -> None:
         """Remove everything in it but the files of these paths."""
         going = [path for path in self._listed() if path not in keep]
-        for script in _batches(f"rm -f {quoted(f'{self.path}/{path}')}" for path in going):
-            self._phone.run(script, "cleaning up")
+        if not going:
+            return
+        removing = [f"rm -f {quoted(f'{self.path}/{path}')}" for path in going]
         # Deepest first; those that still hold something stay, as rmdir will have it.
-        self._phone.script(f"find {quoted(self.path)} -depth -type d -exec rmdir {{}} \\; 2> /dev/null")
+        folders = f"find {quoted(self.path)} -depth -type d -exec rmdir {{}} \\; 2> /dev/null || true"
+        for script in _batches([*removing, folders]):
+            self._phone.run(script, "cleaning up")
 
     def _lacking(self, files: Sequence[SessionFile], incoming: str) -> list[SessionFile]:
         """Those that have not arrived whole, of equal ones one."""

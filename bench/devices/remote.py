@@ -14,13 +14,13 @@ from typing import TypeVar
 from pocketgan import console
 from pocketgan.bench.devices.device import Tick
 from pocketgan.bench.devices.following import Following, Keep, Work
-from pocketgan.bench.devices.incoming import session_of
+from pocketgan.bench.devices.incoming import plain, session_of
 from pocketgan.bench.devices.lock import device_lock
 from pocketgan.bench.devices.session_folder import files_of, worth_keeping, write_session
 from pocketgan.bench.devices.transport import OutOfReachError, Transport
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.schema.job import Job, Via, Warmup
-from pocketgan.bench.schema.result import DeviceInfo, Result
+from pocketgan.bench.schema.result import ChargerCheck, DeviceInfo, Result
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceError
@@ -29,6 +29,8 @@ from pocketgan.scratch import scratch_folder
 Answer = TypeVar("Answer")
 
 POLL_S = 0.5
+# The first look: a session begins with loads and warm-up, which looks disturb less than frames. Short ones end soon.
+FIRST_LOOK_S = 0.25
 # Loading a model for a phone's accelerator takes minutes the first time, and no beat can come meanwhile.
 STALL_TIMEOUT_S = 300.0
 # A phone reboots in a minute.
@@ -47,7 +49,7 @@ class RemoteDevice(ABC):
 
     # How its Jobs are carried out where nobody says otherwise.
     via: Via = "app"
-    # Seconds between two looks at it.
+    # Seconds between two looks at it at most; in the beginning it is looked at more often.
     poll_s: float = POLL_S
 
     def __init__(
@@ -141,7 +143,7 @@ class RemoteDevice(ABC):
         Raises:
             DeviceError: the device is out of reach, refuses, or gave up; what came is kept.
         """
-        following = Following(groups, session or secrets.token_hex(8), self.describe(), tick, keep)
+        following = Following(groups, session or secrets.token_hex(8), self.describe(), tick, keep, self._look)
         try:
             self._take_over(following)
             with scratch_folder() as folder:
@@ -155,6 +157,10 @@ class RemoteDevice(ABC):
             raise
         return following.in_order()
 
+    def _look(self) -> Sequence[ChargerCheck]:
+        """What the host has seen of the device's charger since the session began, and sees now."""
+        return ()
+
     def _take_over(self, following: Following) -> None:
         """Results that a cut session left: one that still runs is ended, so that nothing is measured beside it."""
         if self._reached(self._transport.alive):
@@ -167,7 +173,9 @@ class RemoteDevice(ABC):
         work = following.pending_work()
         needed = files_of(work)
         there = self._reached(self._transport.there)
-        self._reached(lambda: self._transport.clean_up(worth_keeping(there, needed)))
+        keep = worth_keeping(there, needed)
+        if there.keys() - keep:
+            self._reached(lambda: self._transport.clean_up(keep))
         files = write_session(folder, following.session(), work, there)
         self._reached(lambda: self._transport.send(files))
         following.begin(self._clock())
@@ -182,7 +190,8 @@ class RemoteDevice(ABC):
 
     def _follow(self, following: Following) -> str | None:
         """Take in what comes until the session ends; else how the device failed."""
-        heard_at, lines = self._clock(), 0
+        began = heard_at = self._clock()
+        lines = 0
         while True:
             alive = self._reached(self._transport.alive)
             # Read after it was asked: what it wrote before it died is there.
@@ -192,13 +201,14 @@ class RemoteDevice(ABC):
                 following.end(self.name)
                 return None
             if not alive:
-                return "ended without a word"
+                words = plain(self._reached(self._transport.last_words))
+                return f"ended too early ({words})" if words else "ended without a word"
             if following.incoming.lines > lines:
                 heard_at, lines = self._clock(), following.incoming.lines
             elif self._clock() - heard_at > self._stall_timeout_s:
                 self._reached(self._transport.stop)
                 return f"hung: nothing from it for {self._stall_timeout_s:g} s"
-            self._sleep(self.poll_s)
+            self._sleep(min(self.poll_s, max(FIRST_LOOK_S, (self._clock() - began) / 2)))
 
     def _tidy(self, following: Following) -> None:
         """Leave the bundles, which may be asked for again, and nothing else. All is kept: no reason to fail."""

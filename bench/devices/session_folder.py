@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pocketgan.bench.devices.transport import SessionFile
@@ -47,7 +47,7 @@ def write_session(
     return lacking
 
 
-def worth_keeping(there: Mapping[str, str], needed: Mapping[str, str]) -> Collection[str]:
+def worth_keeping(there: Mapping[str, str], needed: Mapping[str, str]) -> set[str]:
     """Paths on a device whose files are right, as `files_of` says."""
     return {path for path, sha256 in needed.items() if there.get(path) == sha256}
 

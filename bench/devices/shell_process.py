@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pocketgan.bench.devices.phone import quoted
+from pocketgan.bench.devices.phone import Phone, quoted
+from pocketgan.bench.devices.session_folder import RESULTS
 
 # How long it may take to end by itself, in tenths of a second, before it is killed.
 _GRACE = 50
@@ -24,7 +25,8 @@ class ShellProcess:
 
     def start(self, folder: str) -> str:
         """See Measurer. A session and a process group of its own, so that neither adb nor the cable ends it; it notes
-        itself down, because the cable may come out before this script could."""
+        itself down, because the cable may come out before this script could. What has written something was begun, and
+        whoever follows it finds that it died."""
         begin = f'{_ALIVE}\necho "$$ $(started $$)" > {_STARTED}\nexec "$@"'
         return f"""{_ALIVE}
 cd {quoted(folder)} || exit 1
@@ -32,7 +34,7 @@ rm -f {_STARTED}
 {quoted("setsid", "sh", "-c", begin, "sh", *self._command(folder))} > {_LOG} 2>&1 < /dev/null &
 sleep 0.1
 if ! alive; then
-  wait $! || {{ tail -n 1 {_LOG} >&2; exit 1; }}
+  wait $! || {{ code=$?; [ -s {RESULTS} ] || {{ tail -n 1 {_LOG} >&2; exit $code; }}; }}
 fi"""
 
     def alive(self, folder: str) -> str:
@@ -52,6 +54,11 @@ for signal in TERM KILL; do
   done
 done
 ! alive || {{ echo 'it does not end: restart the phone' >&2; exit 1; }}"""
+
+    def last_words(self, phone: Phone, folder: str) -> str:
+        """See Measurer."""
+        lines = phone.script(f"tail -n 1 {quoted(f'{folder}/{_LOG}')} 2> /dev/null").text.splitlines()
+        return lines[-1].strip() if lines else ""
 
 
 # Numbers of processes are given again, after a restart of the phone at the latest: with the time of its start since

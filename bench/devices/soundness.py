@@ -22,8 +22,12 @@ NS_PER_S = 1e9
 LONGEST_PAUSE_NS = 5_000_000_000
 # Multiply-accumulates a second that nothing reaches: the fastest accelerators of data centres stay below.
 MOST_MACS_PER_S = 1e15
+# Bytes a second that no core loads, be it to check an output: two loads of 64 bytes a cycle are 0.8e12 at 6 GHz.
+MOST_BYTES_PER_S = 1e12
 # Clocks of two machines drift far less.
 CLOCK_TOLERANCE, CLOCK_SLACK_NS = 0.01, 1_000_000_000
+# Of a clock that is held; what is read back is one of a few steps, 5 % apart and more.
+HELD_TOLERANCE = 0.02
 # A sustained run ends with the first frame beyond its time.
 LEAST_SHARE_OF_TIME = 0.99
 _STAMP_LIMIT = 1 << 63
@@ -44,6 +48,9 @@ Kind = Literal[
     "cool_down",
     "clock_regime",
     "placement",
+    "power_save",
+    "screen",
+    "energy",
     "count",
     "stamps",
     "order",
@@ -61,6 +68,7 @@ class Asked:
     Attributes:
         bundle_name, runtime: what the Result must name. device_kind: the kind of device that was asked.
         floor_db: parity below which the output is wrong. macs: what a frame computes at least, 0 where it is not known.
+        output_bytes: of a frame's outputs, which are read within the frame.
         has_reference: whether parity says anything (see Manifest.has_reference). delegation: of the export.
     """
 
@@ -70,6 +78,7 @@ class Asked:
     device_kind: str
     floor_db: float = DEFAULT_FLOOR_DB
     macs: int = 0
+    output_bytes: int = 0
     has_reference: bool = True
     delegation: Delegation | None = None
 
@@ -95,10 +104,11 @@ def faults(result: Result, asked: Asked, elapsed_ns: int | None = None) -> list[
         return found if result.errors else [*found, Fault("empty", "it gave no frames, and no reason for it")]
     found += _parities(result, asked.floor_db)
     found += _rules(result)
+    found += _states(result)
     frames = result.frames
     stamped = _stamped(frames, result.job)
     found += stamped or [*_ordered(result), *_counted(frames, result.job), *_apart(frames, result.job)]
-    return found if stamped else [*found, *_possible(result, asked.macs), *_clock(result, elapsed_ns)]
+    return found if stamped else [*found, *_possible(result, asked), *_clock(result, elapsed_ns)]
 
 
 def turn_faults(result: Result, others: Sequence[Result]) -> list[Fault]:
@@ -171,7 +181,19 @@ def _rules(result: Result) -> list[Fault]:
     if job.clock == "pinned" and (
         result.clock is None or result.clock.before_mhz is None or result.clock.after_mhz is None
     ):
-        found.append(Fault("clock_regime", "its clock was to be held, and no frequency was read back"))
+        found.append(
+            Fault("clock_regime", "its clock was to be held, and no frequency was read back: use --clock free")
+        )
+    elif job.clock == "pinned" and result.clock is not None:
+        before, after = result.clock.before_mhz or 0, result.clock.after_mhz or 0
+        if abs(after - before) > HELD_TOLERANCE * before:
+            found.append(
+                Fault(
+                    "clock_regime",
+                    f"its clock was to be held and went from {before:.0f} to {after:.0f} MHz: this phone's "
+                    "fixed-performance mode does not hold it, measure with --clock free",
+                )
+            )
     if result.clock is not None and result.clock.regime != job.clock:
         found.append(Fault("clock_regime", f"its clock was {result.clock.regime}, not {job.clock}"))
     requested = None if result.placement is None else result.placement.requested
@@ -180,6 +202,43 @@ def _rules(result: Result) -> list[Fault]:
     if len(result.cold_load_ns) > job.cold_repeats:
         found.append(Fault("count", f"it gave {len(result.cold_load_ns)} cold loads, not {job.cold_repeats}"))
     return found
+
+
+def _states(result: Result) -> list[Fault]:
+    """What the device said of itself meanwhile, against what no session is begun with."""
+    found: list[Fault] = []
+    if any(state.power_save for state in result.conditions):
+        found.append(Fault("power_save", "its battery saver was on: turn it off, charge it, and measure again"))
+    if any(state.screen_on is False for state in result.conditions):
+        found.append(Fault("screen", "its screen was off meanwhile: let it stay awake while it is measured"))
+    return found + ([Fault("energy", line) for line in _charged(result)] if result.job.energy else [])
+
+
+def _charged(result: Result) -> list[str]:
+    """Why what was drawn from the battery is not what the work took: its proof is lacking, or says otherwise."""
+    checks, states = result.charger_checks, result.conditions
+    told = [state.charging for state in states if state.charging is not None]
+    lines = {
+        "nobody looked whether a charger was on it": not checks,
+        "it was on USB, which charges it": any(check.usb for check in checks),
+        "what its battery says was simulated": any(check.simulated for check in checks),
+        "a charger was on it": any(check.charger for check in checks) or any(told),
+        "it does not tell whether a charger was on it": not told or any(check.charger is None for check in checks),
+        "its battery was charged meanwhile": _rises([state.battery_percent for state in states])
+        or _rises([state.charge_mah for state in states]),
+        "current flowed into its battery and out of it": _both_ways([state.current_a for state in states]),
+    }
+    return [f"{line}: unplug it and measure again, over Wi-Fi" for line, holds in lines.items() if holds]
+
+
+def _rises(values: Sequence[float | None]) -> bool:
+    told = [value for value in values if value is not None]
+    return len(told) > 1 and told[-1] > told[0]
+
+
+def _both_ways(currents: Sequence[float | None]) -> bool:
+    told = [current for current in currents if current is not None]
+    return any(current < 0 for current in told) and any(current > 0 for current in told)
 
 
 def _stamped(frames: Sequence[Frame], job: Job) -> list[Fault]:
@@ -261,13 +320,20 @@ def _apart(frames: Sequence[Frame], job: Job) -> list[Fault]:
     return found
 
 
-def _possible(result: Result, macs: int) -> list[Fault]:
-    """Frames that no device can have computed in their time."""
+def _possible(result: Result, asked: Asked) -> list[Fault]:
+    """Frames that no device can have computed, or read the output of, in their time."""
     frames = result.frames
-    least_ns = macs / MOST_MACS_PER_S * NS_PER_S
+    least_ns = asked.macs / MOST_MACS_PER_S * NS_PER_S
     number = next((i for i, frame in enumerate(frames) if frame.inference_ns <= least_ns), None)
     if number is not None:
         return [Fault("too_fast", f"frame {number} took {frames[number].inference_ns} ns, which nothing can")]
+    for i, frame in enumerate(frames):
+        time_ns = sum(_parts(frame))
+        if time_ns < asked.output_bytes / MOST_BYTES_PER_S * NS_PER_S:
+            line = (
+                f"frame {i} took {time_ns} ns, in which nothing reads and checks {asked.output_bytes} bytes of output"
+            )
+            return [Fault("too_fast", line)]
     if result.job.mode == "throughput":
         for turn in _rounds(frames).values():
             # The model itself runs one frame at a time.

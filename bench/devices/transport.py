@@ -12,9 +12,12 @@ from typing import Protocol
 
 from pocketgan.errors import DeviceError
 
+# Exit code of a script on a device for what it refuses now and will do later (EX_TEMPFAIL of sysexits.h).
+NOT_NOW = 75
+
 
 class OutOfReachError(DeviceError):
-    """The device does not answer now (unplugged, offline, rebooting, its server gone); it may come back."""
+    """The device does not answer now (unplugged, offline, rebooting, locked, its server gone); it may come back."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class Transport(Protocol):
 
     def stop(self) -> None:
         """End what measures, and return once it has; nothing happens where nothing runs."""
+        ...
+
+    def last_words(self) -> str:
+        """What measured said, in one line, where it ended without an `end`; empty where it said nothing."""
         ...
 
     def clean_up(self, keep: Collection[str]) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pocketgan.bench.budget import USUAL_MS
+from pocketgan.bench.camera import camera_figures
+from pocketgan.bench.energy import known_energy
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Group, Measurement, Selection, speed
+from pocketgan.bench.report.remarks import energy_words
+from pocketgan.bench.schema.result import Result
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,11 @@ class Hero:
 def choose_hero(selection: Selection) -> Hero | None:
     """The fastest student in the group that compares it with most others; without a student the fastest bundle.
 
-    Latency comes before other modes, and what has no errors before what has some.
+    Latency comes before other modes, and what has no errors before what has some. What was measured with a held clock
+    is for comparisons alone.
     """
     heroes = [Hero(group, item) for group in selection.groups for item in group.members]
+    heroes = [hero for hero in heroes if hero.item.result.job.clock == "free"]
     return max(heroes, key=_weight, default=None)
 
 
@@ -63,13 +69,16 @@ def headline(selection: Selection, hero: Hero | None) -> Headline:
     if hero is None:
         return _nothing_measured(selection)
     item, first = hero.item, hero.group.first
-    after = f" on {labels.device_name(first.device)} in {labels.runtime_name(first.runtime)}"
+    from_camera = first.job.mode == "camera"
+    after = " from the camera to the screen" if from_camera else ""
+    after += f" on {labels.device_name(first.device)} in {labels.runtime_name(first.runtime)}"
     clauses = _clauses(hero)
     if item.flagged:
         clauses.append("with errors, see below")
     if clauses:
         after += ": " + ", ".join(clauses)
-    return Headline(f"{item.name} runs at ", f"{_rounded(speed(item))} FPS", after, item.role)
+    does = "shows" if from_camera else "runs at"
+    return Headline(f"{item.name} {does} ", f"{_rounded(speed(item))} FPS", after, item.role)
 
 
 def tiles(hero: Hero) -> list[Tile]:
@@ -77,6 +86,7 @@ def tiles(hero: Hero) -> list[Tile]:
     timing, manifest, result = hero.item.timing, hero.item.bundle.manifest, hero.item.result
     assert timing is not None
     figures = [
+        *_phone_tiles(result),
         Tile("Median frame", *_split(labels.milliseconds(timing.summary.median)), _tail(timing.summary.p90)),
         Tile(
             "Frames within 16.7 ms",
@@ -93,6 +103,21 @@ def tiles(hero: Hero) -> list[Tile]:
     if manifest.trained and "l1" in manifest.quality:
         note = "mean absolute difference to the target on [-1, 1], lower is better"
         figures.append(Tile("L1", f"{manifest.quality['l1']:.3f}", "", note))
+    return figures
+
+
+def _phone_tiles(result: Result) -> list[Tile]:
+    """What only a phone has: the way from its camera to its screen, and its battery."""
+    figures = []
+    if (seen := camera_figures(result)) is not None:
+        late = f"95 % within {labels.milliseconds(seen.delay_p95_ms)}{', estimated' if seen.estimated else ''}"
+        figures.append(Tile("Sensor to screen", *_split(labels.milliseconds(seen.delay_ms)), late))
+        if seen.dropped is not None and seen.dropped_share is not None:
+            note = f"{labels.percent(seen.dropped_share)} of the camera's"
+            figures.append(Tile("Dropped frames", f"{seen.dropped:,}", "", note))
+    if (drawn := known_energy(result)) is not None:
+        value, unit, interval = energy_words(drawn).split(" ", 2)
+        figures.append(Tile("Energy per frame", value, unit, f"{interval[1:-1]} mJ, 95 %; the whole phone's"))
     return figures
 
 
@@ -131,6 +156,8 @@ def _teacher_l1(hero: Hero) -> float | None:
 def _nothing_measured(selection: Selection) -> Headline:
     if selection.failed:
         why = "the runs ended with errors"
+    elif selection.pinned:
+        why = "the clock was held, which is for comparisons alone"
     elif selection.simulated:
         why = "all results come from simulated devices"
     else:

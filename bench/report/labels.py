@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pocketgan.bench.camera import camera_figures
 from pocketgan.bench.schema.result import DeviceInfo, Result
 from pocketgan.targets import RUNTIMES
 
@@ -80,9 +81,11 @@ def significant(value: float, digits: int = 3) -> str:
 
 def camera_notes(result: Result) -> list[str]:
     """What a rate of frames on a screen must not be read without."""
-    told = [f"{plural(result.dropped_frames, 'frame')} dropped"] if result.dropped_frames else []
-    estimated = any(frame.display_estimated for frame in result.frames)
-    return [*told, "estimated: the system does not tell when frames are shown"] if estimated else told
+    found = camera_figures(result)
+    if found is None:
+        return []
+    told = [f"{plural(found.dropped, 'frame')} dropped"] if found.dropped else []
+    return [*told, "estimated: the system does not tell when frames are shown"] if found.estimated else told
 
 
 def fps(value: float) -> str:

@@ -17,7 +17,15 @@ from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.report.labels import ROLE_ORDER
 from pocketgan.bench.runs import composed, joined, measurements
 from pocketgan.bench.schema.result import DeviceInfo, Result
-from pocketgan.bench.statistics import Summary, frame_times, frames_per_second, percentile_interval, summarise
+from pocketgan.bench.schema.words import JobMode
+from pocketgan.bench.statistics import (
+    Summary,
+    frame_times,
+    frames_per_second,
+    mean_interval,
+    percentile_interval,
+    summarise,
+)
 from pocketgan.errors import ResultsError
 
 # Fewer frames carry no interval.
@@ -109,6 +117,11 @@ class Selection:
         return [member for member in self.timed if member.differences]
 
     @property
+    def pinned(self) -> list[Measurement]:
+        """What was measured with a held clock: for comparisons alone."""
+        return [member for member in self.timed if member.result.job.clock == "pinned"]
+
+    @property
     def timed(self) -> list[Measurement]:
         return [member for group in self.groups for member in group.members]
 
@@ -176,14 +189,16 @@ def _timing(result: Result) -> Timing | None:
     if float(np.median(times_ms)) <= 0:
         return None
     # Edits that were composed of few frames of a component that runs often are all alike.
-    bounds = None if result.composed else _fps_bounds(times_ms)
+    bounds = None if result.composed else _fps_bounds(times_ms, result.job.mode)
     return Timing(times_ms, frames_per_second(result.frames), bounds, summarise(times_ns))
 
 
-def _fps_bounds(times_ms: np.ndarray) -> tuple[float, float] | None:
+def _fps_bounds(times_ms: np.ndarray, mode: JobMode) -> tuple[float, float] | None:
+    """Of the mean where frames overlap or come from a camera, of the median else; as `frames_per_second` has it."""
     if len(times_ms) < FEWEST_FOR_INTERVAL:
         return None
-    interval = percentile_interval(times_ms.tolist())
+    interval_of = mean_interval if mode in ("throughput", "camera") else percentile_interval
+    interval = interval_of(times_ms.tolist())
     return (1000 / interval.high, 1000 / interval.low) if interval.low > 0 else None
 
 

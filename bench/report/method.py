@@ -57,6 +57,7 @@ def _session(items: list[Measurement]) -> Session:
         ),
         ("Warm-up", _warm_up(results)),
         ("Cool-down", _cool_down(results)),
+        ("Clock", _clock(results)),
         ("Cold loads", _file_cache(results)),
         ("Composed", _composed(items)),
         ("Conditions", _conditions([state for result in results for state in result.conditions])),
@@ -119,6 +120,18 @@ def _cool_down(results: Sequence[Result]) -> str:
     waited = max(one.waited_s for one in cool_downs)
     outcome = {True: "the device was cool", False: "the device stayed hot", None: "the system tells no temperature"}
     return f"waited {waited:.0f} s at most; {', '.join(_distinct(outcome[one.cool] for one in cool_downs))}"
+
+
+def _clock(results: Sequence[Result]) -> str:
+    """The regime, with the frequencies that were read back."""
+    told = []
+    for result in results:
+        clock = result.clock
+        if clock is None or clock.before_mhz is None:
+            continue
+        after = "" if clock.after_mhz is None else f" before the frames, {clock.after_mhz:,.0f} MHz after them"
+        told.append(f"{clock.regime}: {clock.before_mhz:,.0f} MHz{after}")
+    return "; ".join(_distinct(told))
 
 
 def _file_cache(results: Sequence[Result]) -> str:
@@ -192,6 +205,10 @@ def _options(measurement: Measurement, items: Sequence[Measurement]) -> str:
         if job.cool_down.maximum_temperature_c is not None:
             options.append(f"--cool-below {job.cool_down.maximum_temperature_c:g}")
     options.append(f"--cold-repeats {job.cold_repeats}")
+    options += [f"--via {job.via}"] if job.via != "process" else []
+    options += [f"--provider {job.provider}"] if job.provider != "default" else []
+    options += [f"--clock {job.clock}"] if job.clock != "free" else []
+    options += ["--energy"] if job.energy else []
     return " ".join(options)
 
 

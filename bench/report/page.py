@@ -11,10 +11,11 @@ from markupsafe import Markup
 
 from pocketgan.bench.inputs import input_size
 from pocketgan.bench.journal import BundleRecord, Results
-from pocketgan.bench.report import charts, labels, method, tables
+from pocketgan.bench.report import charts, labels, method, phone_tables, tables
 from pocketgan.bench.report.headline import Headline, Tile, choose_hero, headline, tiles
 from pocketgan.bench.report.measurements import Group, Measurement, select
 from pocketgan.bench.report.pareto import Point, quality_against_latency
+from pocketgan.bench.report.remarks import FOR_COMPARISONS, warnings
 from pocketgan.bench.report.sustained import frame_rate_over_time, sustained_run
 from pocketgan.bench.report.training import Course, course_chart, course_table, metric_name, metrics_of
 from pocketgan.bench.ways import ways
@@ -79,6 +80,9 @@ class Page:
     scatter: Chart | None
     matrix: tables.Table | None
     sustained: list[Chart]
+    camera: tables.Table | None
+    energy: tables.Table | None
+    warnings: list[tuple[str, str, list[str]]]
     sliders: list[Slider]
     incomparable: list[tuple[str, str, tuple[str, ...]]]
     picture_rows: list[list[Picture]]
@@ -123,6 +127,9 @@ def build_page(results: Results, title: str | None = None, trainings: Sequence[C
         scatter=_scatter(hero.group) if hero else None,
         matrix=tables.device_matrix(selection),
         sustained=[chart for item in selection.timed if (chart := _sustained(item)) is not None],
+        camera=phone_tables.camera_table(selection),
+        energy=phone_tables.energy_table(selection),
+        warnings=[(item.name, _where(item), told) for item in selection.timed if (told := warnings(item.result))],
         sliders=_sliders(bundles),
         incomparable=[(item.name, _where(item), item.differences) for item in selection.incomparable],
         picture_rows=_picture_rows(bundles),
@@ -161,6 +168,7 @@ def _series(group: Group) -> list[charts.Series]:
         notes += ["with errors"] if item.flagged else []
         notes += ["composed of its components"] if item.result.composed else []
         notes += labels.camera_notes(item.result)
+        notes += [FOR_COMPARISONS] if item.result.job.clock == "pinned" else []
         notes += ["not comparable"] if item.differences else []
         timing = item.timing
         note = " · ".join(notes)

@@ -13,6 +13,7 @@ from pocketgan.bench.report import labels
 from pocketgan.bench.report.headline import choose_hero, headline
 from pocketgan.bench.report.markdown import escaped, table
 from pocketgan.bench.report.measurements import Measurement, Selection, select
+from pocketgan.bench.report.remarks import remarks
 from pocketgan.errors import ResultsError
 
 COLUMNS = (
@@ -42,6 +43,9 @@ def markdown(selection: Selection) -> str:
     ]
     notes += [f"{item.name}: simulated, no performance number" for item in selection.simulated]
     notes += [f"{item.name} cannot be compared: {', '.join(item.differences)}" for item in selection.incomparable]
+    notes += [
+        f"{item.name} {item.result.job.entry}: {line}" for item in selection.timed for line in remarks(item.result)
+    ]
     teachers = (item.bundle.manifest.teacher for item in selection.latest)
     notes += dict.fromkeys(f"teacher: {teacher}" for teacher in teachers if teacher is not None)
     return "\n".join([*lines, *(f"* {escaped(note)}" for note in notes)]).rstrip() + "\n"
@@ -68,7 +72,8 @@ def junit(selection: Selection) -> str:
             elif item.result.device.simulated:
                 ElementTree.SubElement(case, "skipped", message="simulated: no performance number")
             elif item.timing is not None:
-                ElementTree.SubElement(case, "system-out").text = ", ".join(_row(item)[5:])
+                told = [", ".join(_row(item)[5:]), *remarks(item.result)]
+                ElementTree.SubElement(case, "system-out").text = "; ".join(told)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -222,6 +222,7 @@ def fps_cell(item: Measurement) -> Cell:
     if item.result.composed:
         notes.append("composed")
     notes += labels.camera_notes(item.result)
+    notes += ["pinned clock"] if item.result.job.clock == "pinned" else []
     return Cell(labels.fps(timing.fps), ", ".join(notes), timing.fps, bad=item.flagged or bool(item.differences))
 
 

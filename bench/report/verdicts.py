@@ -11,7 +11,7 @@ from pocketgan.bench.report.markdown import escaped, table
 from pocketgan.bench.statistics import Interval
 
 COLUMNS = ("metric", "base", "candidate", "change", "99 % interval", "allowed", "verdict")
-_UNITS = {"memory": ("MB", 1e6), "size": ("MB", 1e6), "parity": ("dB", 1.0)}
+_UNITS = {"energy": ("mJ", 1e-3), "memory": ("MB", 1e6), "size": ("MB", 1e6), "parity": ("dB", 1.0)}
 
 
 # What stands for an interval that is open.
@@ -36,7 +36,7 @@ def remarks(pair: Pair) -> list[str]:
     if pair.budget is not None and pair.budget.verdict is Verdict.INCOMPARABLE:
         reasons.append(
             "the budget cannot be judged: it is one of whole frames on a real device, and this is one component of "
-            "several (`pocketgan bench` adds them up) or an emulator's time"
+            "several (`pocketgan bench` adds them up), an emulator's time, or that of a pinned clock"
         )
     missing = [one.metric for one in pair.metrics if one.tolerance is not None and one.base is None]
     return reasons + [f"cannot be compared: {metric} was not measured" for metric in missing]
@@ -56,6 +56,8 @@ def _undecided(pair: Pair, noisy: Sequence[Judged]) -> list[str]:
         return [
             f"undecided: {one.metric} needs {one.rounds} rounds in all (--most-rounds {one.rounds})" for one in noisy
         ]
+    if pair.by_seconds:
+        return [f"undecided: {names}: the runs were too short; to decide, measure both for longer: {pair.decide_with}"]
     why = (
         "the two took turns for too few rounds"
         if pair.took_turns

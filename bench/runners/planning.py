@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -14,11 +15,18 @@ from pocketgan.targets import place_of
 DEFAULT_FLOOR_DB = 30.0
 # Rounding differs between processors; a model that was exported below its floor is held to what it had, less this.
 BELOW_FLOOR_MARGIN_DB = 3.0
+_BYTES = {"float32": 4, "float16": 2, "uint8": 1, "int32": 4, "int64": 8}
 
 
 def component_names(entry: Entry) -> list[str | None]:
     """The components that are measured on their own: all of several, None for the only one."""
     return [None] if len(entry.components) == 1 else [component.name for component in entry.components]
+
+
+def output_bytes(entry: Entry, component_name: str | None = None) -> int:
+    """Bytes of what a frame of an entry's only component, or of the named one, gives."""
+    outputs = [spec for one in entry.components if component_name in (None, one.name) for spec in one.outputs]
+    return sum(math.prod(spec.shape) * _BYTES[spec.dtype] for spec in outputs)
 
 
 def why_not_here(entry: Entry) -> str:

@@ -1,6 +1,6 @@
 """A Job: what a device is asked to measure.
 
-1.1 adds `via`, `provider`, `clock` and mode `camera`.
+1.1 adds `via`, `provider`, `clock` and mode `camera`; 1.2 adds `energy`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pocketgan.bench.schema.words import ClockRegime as ClockRegime
+from pocketgan.bench.schema.words import JobMode as JobMode
+from pocketgan.bench.schema.words import Provider as Provider
+from pocketgan.bench.schema.words import Via as Via
 from pocketgan.bundle.manifest import Name, Sha256, Strict
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 # Of the same major version; a reader leaves out what a later minor one added.
 Version = Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
-# One frame after the other, overlapping, without a pause for a time, or from the camera's sensor to the screen.
-JobMode = Literal["latency", "throughput", "sustained", "camera"]
-# What carries it out: a process of the host's, an app in the foreground, a command in a phone's shell, a page.
-Via = Literal["process", "app", "shell", "page"]
-# What the runtime is asked to compute with; `default` is the runtime's own choice for the entry's target.
-Provider = Literal["default", "cpu", "xnnpack", "nnapi", "qnn", "vulkan", "wasm", "webgpu"]
-# Clocks as they come, or held where the system can (Android's fixed-performance mode).
-ClockRegime = Literal["free", "pinned"]
 
 
 class Warmup(Strict):
@@ -57,6 +53,8 @@ class Job(Strict):
     `rounds` splits the iterations so that compared models take turns. A session splits a measurement into several
     jobs, each in a process of its own and numbered by `run`. Of an entry with several components each is a job on its
     own, run once a frame whatever its `repeat`: the host composes whole edits of them.
+    `energy` asks for the battery's current and voltage about once a second, of a phone that no charger is on; modes
+    sustained and camera alone last long enough for it.
     """
 
     schema_version: Version = SCHEMA_VERSION
@@ -76,6 +74,7 @@ class Job(Strict):
     compute_units: Literal["all", "cpu", "cpu_and_gpu", "cpu_and_neural_engine"] = "all"
     cold_repeats: int = Field(default=1, ge=0)
     cool_down: CoolDown | None = None
+    energy: bool = False
 
     @model_validator(mode="after")
     def _frames_or_seconds(self) -> Job:
@@ -85,4 +84,6 @@ class Job(Strict):
         if length_asked is None or other is not None:
             length = "duration_s and not iterations" if by_seconds else "iterations and not duration_s"
             raise ValueError(f"mode {self.mode} needs {length}")
+        if self.energy and not by_seconds:
+            raise ValueError("energy needs mode sustained or camera")
         return self

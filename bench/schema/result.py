@@ -1,7 +1,9 @@
 """A Result: raw samples of one Job, and the circumstances they were taken in. All times are nanoseconds.
 
 1.1 adds what devices that are elsewhere tell: `placement`, `clock`, `parity_after`, `dropped_frames`, a frame's stamps
-of capture and display, and more of the conditions; `web` is a kind of device.
+of capture and display, and more of the conditions; `web` is a kind of device. 1.2 adds what energy per frame needs,
+`charger_checks` and the battery's readings, and what else an app's conditions hold: the display's refresh rate,
+sustained-performance mode and performance hints.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ class Conditions(Strict):
     """State of the device at one moment; null where the OS does not tell.
 
     `thermal_headroom` is the OS's forecast of how near throttling is: 0 far, 1 there. `power_w` is drawn from the
-    battery: its current times its voltage, negative while it is charged.
+    battery: its current times its voltage, negative while it is charged. `current_a` (of the same sign), `voltage_v`
+    and `charge_mah`, what is left in the battery by its counter, are as the OS tells them. `refresh_hz` is the
+    display's now. `sustained_performance` and `performance_hint`: whether what measures has asked for Android's
+    sustained-performance mode, and has a session of performance hints open.
     """
 
     at_ns: Nanoseconds
@@ -48,6 +53,12 @@ class Conditions(Strict):
     power_w: float | None = None
     power_save: bool | None = None
     screen_on: bool | None = None
+    current_a: float | None = None
+    voltage_v: float | None = Field(default=None, gt=0)
+    charge_mah: float | None = Field(default=None, ge=0)
+    refresh_hz: float | None = Field(default=None, gt=0)
+    sustained_performance: bool | None = None
+    performance_hint: bool | None = None
 
 
 class Frame(Strict):
@@ -55,7 +66,7 @@ class Frame(Strict):
 
     Where frames overlap (throughput), `end_ns` is when it was done, on the same clock. In mode camera `capture_ns` is
     the sensor's stamp and `display_ns` when the frame was on the screen, on that clock too; `display_estimated` where
-    the system does not tell and it is when the frame was handed over.
+    the system does not tell and it is its forecast, or when the frame was handed over.
     """
 
     start_ns: Nanoseconds
@@ -124,13 +135,29 @@ class Clock(Strict):
     after_mhz: float | None = Field(default=None, gt=0)
 
 
+class ChargerCheck(Strict):
+    """What the host saw of a phone's power at one moment, beside what the phone measured: the proof of an energy Job.
+
+    `at` is the host's date and time. `usb`: adb spoke through a cable. `charger`: one is on the phone, as `dumpsys
+    battery` says; null where it does not. `simulated`: it was told what to say (`dumpsys battery unplug`).
+    """
+
+    at: str
+    usb: bool
+    charger: bool | None
+    simulated: bool
+
+
 class Result(Strict):
     """Everything a device has to say about one Job; the host does all statistics.
 
     `process` names the process that timed the frames: results of one took turns in it, round by round. `file_cache` is,
     for each cold load, the share of the model's file that was in the OS's cache before; empty where it does not tell.
     `parity` is taken before the clock runs, `parity_after` of the output of the last timed frame.
-    `composed` is for the host: the frames are whole edits, put together of frames of the entry's components.
+    `dropped_frames` counts those of the camera that nothing was computed of; a frame that was never shown has no
+    `display_ns`.
+    `composed` is for the host: the frames are whole edits, put together of frames of the entry's components. So are
+    `charger_checks`, taken before and after an energy Job.
     """
 
     schema_version: Version = SCHEMA_VERSION
@@ -159,4 +186,5 @@ class Result(Strict):
     placement: Placement | None = None
     clock: Clock | None = None
     dropped_frames: int | None = Field(default=None, ge=0)
+    charger_checks: list[ChargerCheck] = []
     errors: list[str] = []

@@ -3,6 +3,8 @@
 The session folder holds `session.json` and `bundles/<digest>/` with `manifest.json`, `signature.json` and the files of
 the asked entries. The device answers with `results.jsonl`: `result` lines, each appended and flushed as its Job ends,
 `beat` lines in between, and one `end` line last.
+
+1.1: its Jobs are of 1.2.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pydantic import Field
 from pocketgan.bench.schema.job import Job
 from pocketgan.bundle.manifest import Strict
 
-SESSION_VERSION = "1.0"
+SESSION_VERSION = "1.1"
 
 
 class Group(Strict):

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, output_file, parse_duration, parse_share
+from pocketgan.cli.options import (
+    ApkFile,
+    ClockOf,
+    EntryId,
+    Json,
+    ProviderOf,
+    ViaOption,
+    output_file,
+    parse_duration,
+    parse_share,
+)
 from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, finite, held_payload
 
 if TYPE_CHECKING:
@@ -30,12 +40,16 @@ def compare(
         Path | None, typer.Option("--tolerances", help="TOML file of tolerances by metric: p50 = 0.03, memory = 0.05.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Where bundles run; see `pocketgan devices`.")] = "local",
+    via: ViaOption = None,
+    apk: ApkFile = None,
     entry: EntryId = None,
     rounds: Annotated[int, typer.Option("--rounds", min=8, help="Turns of each bundle before the first look.")] = 10,
     most_rounds: Annotated[
         int, typer.Option("--most-rounds", min=8, help="Turns at most, where the gate asks for more.")
     ] = 160,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime.")] = 1,
+    provider: ProviderOf = "default",
+    clock: ClockOf = "free",
     markdown: Annotated[
         Path | None,
         typer.Option(
@@ -92,10 +106,14 @@ def compare(
         max_slowdown=None if max_slowdown is None else parse_share(max_slowdown, "--max-slowdown"),
         tolerances=None if tolerances is None else read_tolerances(tolerances),
         device=device,
+        via=via,
+        apk=apk,
         entry=entry,
         rounds=rounds,
         most_rounds=most_rounds,
         threads=threads,
+        provider=provider,
+        clock=clock,
         out=out,
         store=store,
         min_fps=min_fps,

@@ -110,9 +110,7 @@ def _payload(phone: SeenPhone) -> dict[str, Any]:
             "android": phone.facts.android,
             "sdk": phone.facts.sdk,
             "abis": list(phone.facts.abis),
-            **state.conditions.model_dump(
-                mode="json", exclude={"at_ns", "load_average", "thermal_headroom", "power_w"}
-            ),
+            **state.conditions.model_dump(mode="json", include=_CONDITIONS),
             "temperatures_c": dict(state.thermal.temperatures or {}),
             "battery_temperature_c": state.battery.temperature_c,
             "battery_voltage_v": state.battery.voltage_v,

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, output_file, parse_duration, parse_share
-from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, held_payload
-from pocketgan.recipe.choices import Mode
+from pocketgan.bench.schema.words import JobMode
+from pocketgan.cli.options import (
+    ApkFile,
+    ClockOf,
+    EntryId,
+    Json,
+    ProviderOf,
+    ViaOption,
+    output_file,
+    parse_duration,
+    parse_share,
+)
+from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, energy_payload, exit_code, held_payload
 
 if TYPE_CHECKING:
     from pocketgan.bench.gate import Held
@@ -29,14 +39,26 @@ COLUMNS = ("bundle", "entry", "input", "runtime", "FPS", "median ms", "p90 ms", 
 def bench(
     bundles: BundlePaths,
     device: DeviceName = "local",
+    via: ViaOption = None,
+    apk: ApkFile = None,
     entry: EntryId = None,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="Frame by frame, frames that overlap, or without a pause for --seconds.")
+        JobMode,
+        typer.Option(
+            "--mode",
+            help="Frame by frame, frames that overlap, without a pause for --seconds, or for so long from a phone's "
+            "camera to its screen.",
+        ),
     ] = "latency",
     iterations: Annotated[int, typer.Option("--iterations", min=1, help="Timed frames per entry.")] = 60,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns that the frames are split into.")] = 12,
     runs: Annotated[int, typer.Option("--runs", min=1, help="Processes that the turns are split over.")] = 3,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long a sustained run lasts.")] = 60,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long a sustained or camera run lasts.")] = 60,
+    provider: ProviderOf = "default",
+    clock: ClockOf = "free",
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Energy per frame of a sustained or camera run, of an unplugged phone.")
+    ] = False,
     warmup: Annotated[
         int, typer.Option("--warmup", min=0, help="Untimed frames at least; then until their times are steady.")
     ] = 5,
@@ -73,7 +95,7 @@ def bench(
     """Measure bundles: frame times, loads, memory.
 
     Entries of the same id take turns, so that they compare. They run on this computer, which is no phone: its figures
-    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's shell.
+    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's app.
     With --min-fps or --max-ms each gets a verdict: PASS
     (exit code 0), TOO SLOW (1) or NOISY (3).
     """
@@ -88,12 +110,17 @@ def bench(
     rows = api.bench(
         bundles,
         device=device,
+        via=via,
+        apk=apk,
         entry=entry,
         mode=mode,
         iterations=iterations,
         rounds=rounds,
         runs=runs,
         seconds=seconds,
+        provider=provider,
+        clock=clock,
+        energy=energy,
         warmup=Warmup(iterations=warmup, timeout_s=warmup_timeout),
         cool_down=gate,
         threads=threads,
@@ -204,8 +231,16 @@ def _start(json: bool) -> None:
 
 def _figures(row: Measured) -> dict[str, Any]:
     """Everything but the raw samples, which are in the results file."""
+    from pocketgan.bench.report.remarks import remarks
+
     figures = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "result"}
-    return {**figures, "budget": None if row.budget is None else held_payload(row.budget)}
+    return {
+        **figures,
+        "budget": None if row.budget is None else held_payload(row.budget),
+        "camera": None if row.camera is None else asdict(row.camera),
+        "energy": None if row.energy is None else energy_payload(row.energy),
+        "remarks": remarks(row.result),
+    }
 
 
 def _devices(rows: Sequence[Measured]) -> list[DeviceInfo]:
@@ -225,6 +260,7 @@ def _machine(info: DeviceInfo) -> dict[str, Any]:
 
 def _bench_text(rows: Sequence[Measured], out: Path) -> str:
     from pocketgan.bench.report.labels import device_name, percent, plural, significant
+    from pocketgan.bench.report.remarks import remarks
     from pocketgan.bench.report.verdicts import budget_line
 
     def cell(value: float | None) -> str:
@@ -258,6 +294,7 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
             console.table((*COLUMNS, f"in {significant(rows[0].budget_ms)} ms"), cells),
             "",
             *problems,
+            *(f"{row.bundle} {row.entry}: {remark}" for row in rows for remark in remarks(row.result)),
             *(f"{row.bundle} {row.entry}: {told(row.budget)}" for row in rows if row.budget is not None),
             f"measured on {', '.join(map(machine, _devices(rows)))}",
             f"results: {out}",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from pocketgan.bench.schema.words import ClockRegime, Provider
 from pocketgan.files import file_to_write, folder_to_write
 
 
@@ -51,7 +52,24 @@ OutFile = Annotated[
         "--out", parser=output_file("--out"), metavar="FILE", help="File to write; it appears whole or not at all."
     ),
 ]
+ProviderOf = Annotated[
+    Provider, typer.Option("--provider", help="What a phone's runtime is to compute with; the runtime's choice.")
+]
+ClockOf = Annotated[
+    ClockRegime,
+    typer.Option("--clock", help="pinned: a phone's clock is held (fixed-performance mode), for comparisons alone."),
+]
 EntryId = Annotated[str | None, typer.Option("--entry", help="One entry only, such as onnx-fp32.")]
+ViaOption = Annotated[
+    Literal["app", "shell"] | None,
+    typer.Option(
+        "--via", help="What measures on a phone: its app, or the native runner in its shell.", show_default="app"
+    ),
+]
+ApkFile = Annotated[
+    Path | None,
+    typer.Option("--apk", metavar="FILE", help="The app for phones, instead of the one that came with pocketgan."),
+]
 StoreAt = Annotated[
     str,
     typer.Option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from pocketgan.bench.energy import Energy
     from pocketgan.bench.gate import Held
 
 MinFps = Annotated[
@@ -45,4 +46,18 @@ def held_payload(held: Held) -> dict[str, Any]:
         "ci_high_ms": finite(held.frame.high),
         "share_within": held.share_within,
         "frames_needed": held.frames,
+    }
+
+
+def energy_payload(found: Energy) -> dict[str, Any]:
+    """Energy per frame, in joules."""
+    interval = found.per_frame_j
+    return {
+        "per_frame_j": interval.estimate,
+        "ci_low_j": finite(interval.low),
+        "ci_high_j": finite(interval.high),
+        "watts": found.watts,
+        "seconds": found.seconds,
+        "frames": found.frames,
+        "readings": found.readings,
     }

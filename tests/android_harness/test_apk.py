@@ -97,6 +97,14 @@ def test_it_is_for_android_8_and_newer_and_no_debug_build(apk: Path) -> None:
     assert "application-debuggable" not in told
 
 
+def test_it_has_an_instrumentation_of_itself_for_device_farms(apk: Path) -> None:
+    command = ["aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", str(apk)]
+    tree = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    _, _, instrumentation = tree.partition("E: instrumentation")
+    assert ':name(0x01010003)="pocketgan.app.SessionInstrumentation"' in instrumentation
+    assert ':targetPackage(0x01010021)="org.pocketgan.harness"' in instrumentation
+
+
 def test_a_library_across_pages_is_found(changed: Callable[..., Path], check: SimpleNamespace) -> None:
     found = check.problems(changed(lambda content: content))
     assert any("lies across pages of 16384 bytes" in problem for problem in found)

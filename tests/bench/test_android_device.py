@@ -1,4 +1,4 @@
-"""The whole way on a phone: `pocketgan bench --device android`, the real adb, the native runner, and back.
+"""The whole way in a phone's shell: `pocketgan bench --device android --via shell`, the real adb, the runner, and back.
 
 The phone is simulated, its shell and its processor are this computer's, so that every result is marked simulated.
 """
@@ -35,7 +35,8 @@ from pocketgan.bench.devices.phone_runner import LIBRARY, PROGRAM
 from pocketgan.bench.journal import read_results
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-QUICK = ("--iterations", 6, "--rounds", 3, "--runs", 1, "--warmup", 1, "--warmup-timeout", 0)
+SHELL = ("--via", "shell")
+QUICK = (*SHELL, "--iterations", 6, "--rounds", 3, "--runs", 1, "--warmup", 1, "--warmup-timeout", 0)
 # What this computer is as a phone; android_phones are of ARM.
 HERE = {**ANDROID_13, "getprop": ANDROID_13["getprop"].replace("arm64-v8a", "x86_64")}
 
@@ -97,7 +98,7 @@ def test_bench_on_a_phone_from_one_command(
     for result in results:
         assert result.errors == []
         assert len(result.frames) == 6
-        assert result.device == find_device(f"android:{phone.serial}").describe()
+        assert result.device == find_device(f"android:{phone.serial}", "shell").describe()
         assert (result.device.kind, result.device.simulated, result.job.via) == ("android", True, "shell")
         assert result.parity is not None
         assert result.parity.max_abs_error < 1e-5
@@ -154,7 +155,7 @@ def test_a_bench_goes_on_where_the_cable_came_out(
 
     thread = threading.Thread(target=cable)
     thread.start()
-    long = ("--mode", "sustained", "--seconds", 1, "--warmup-timeout", 0)
+    long = (*SHELL, "--mode", "sustained", "--seconds", 1, "--warmup-timeout", 0)
     bundle = make_bundle(size=96, layers=3)
     done = pocketgan("bench", bundle, "--device", f"android:{phone.serial}", *long, "--out", "r.jsonl")
     thread.join()
@@ -207,7 +208,7 @@ def test_a_phone_has_one_lock_whatever_it_is_called(
 ) -> None:
     monkeypatch.setenv("POCKETGAN_RUNNER", str(built))
     phone = plugged_in()
-    with find_device("android:pixel 7").lock():
+    with find_device("android:pixel 7", "shell").lock():
         done = pocketgan("bench", make_bundle(), "--device", f"android:{phone.serial}", *QUICK)
     assert done.returncode == 2
     assert f"device android:{phone.serial} is measuring for" in done.stderr

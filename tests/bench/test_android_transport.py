@@ -12,7 +12,8 @@ from adb_device import SimulatedPhone
 from adb_server import until
 
 from pocketgan.bench.devices.adb import Adb
-from pocketgan.bench.devices.android import SHELL_FOLDER, AdbTransport, app_folder
+from pocketgan.bench.devices.android import SHELL_FOLDER, AdbTransport
+from pocketgan.bench.devices.app_session import FOLDER, AppSession
 from pocketgan.bench.devices.phone import Phone
 from pocketgan.bench.devices.shell_process import ShellProcess
 from pocketgan.bench.devices.transport import OutOfReachError, SessionFile
@@ -212,10 +213,10 @@ def test_a_session_that_is_done_at_once_is_no_fault(over, file) -> None:
     assert transport.read(0) == b"end\n"
 
 
-def test_the_folder_of_an_app_is_the_one_that_it_may_read(adb: Adb, simulated: SimulatedPhone, file) -> None:
-    path = app_folder("dev.pocketgan")
-    assert path == "/storage/emulated/0/Android/data/dev.pocketgan/files/session"
-    transport = AdbTransport(Phone(adb, simulated.serial), ShellProcess(lambda _: ["true"]), path)
+def test_the_session_of_the_app_lies_where_it_may_read(adb: Adb, simulated: SimulatedPhone, file) -> None:
+    """`Context.getExternalFilesDir` of the owner, and `sessions/` in it (app/SessionWork.kt)."""
+    transport = AdbTransport(Phone(adb, simulated.serial), AppSession(), FOLDER)
     sent = file("session.json", b"{}")
     transport.send([sent])
-    assert simulated.at(f"/sdcard/Android/data/dev.pocketgan/files/session/{sent.path}").read_bytes() == b"{}"
+    own = "/sdcard/Android/data/org.pocketgan.harness/files/sessions/pocketgan"
+    assert simulated.at(f"{own}/{sent.path}").read_bytes() == b"{}"

@@ -14,7 +14,7 @@ from pocketgan.bench.devices.soundness import Asked
 from pocketgan.bench.runners.protocol import WarmupPlan
 from pocketgan.bench.runners.timing import frames_of_rounds, turns, until_warm
 from pocketgan.bench.schema.job import Job
-from pocketgan.bench.schema.result import DeviceInfo
+from pocketgan.bench.schema.result import ChargerCheck, DeviceInfo
 
 FOLDER = Path(__file__).resolve().parents[2] / "bench" / "schema" / "conformance"
 
@@ -78,6 +78,7 @@ def asked_groups() -> list[list[Asked]]:
                 INCOMING["device"]["kind"],
                 floor_db=one["floor_db"],
                 macs=one["macs"],
+                output_bytes=one["output_bytes"],
             )
             for one in group
         ]
@@ -109,7 +110,9 @@ def content(case: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize("case", INCOMING["cases"], ids=lambda case: case["name"])
 def test_what_comes_back_is_believed_where_the_vector_says(case: dict[str, Any]) -> None:
-    incoming = Incoming(INCOMING["session"], asked_groups(), DeviceInfo.model_validate(INCOMING["device"]))
+    seen = [ChargerCheck.model_validate(one) for one in case.get("charger_checks", INCOMING["charger_checks"])]
+    device = DeviceInfo.model_validate(INCOMING["device"])
+    incoming = Incoming(INCOMING["session"], asked_groups(), device, lambda: seen)
     came = incoming.feed(content(case), case["elapsed_ns"])
     assert [{"job": number, "faults": [fault.kind for fault in incoming.faults[number]]} for number in came] == case[
         "answers"

@@ -163,13 +163,13 @@ def test_sessions_apart_are_told_with_the_command_that_decides() -> None:
     assert pair.metrics[0].rounds is None
     (told,) = remarks(pair)
     assert "measured in different sessions and did not take turns" in told
-    assert told.endswith("pocketgan compare BASE.pgb CANDIDATE.pgb --entry onnx-fp32 --threads 4")
+    assert told.endswith("pocketgan compare BASE.pgb CANDIDATE.pgb --entry onnx-fp32 --threads 4 --device 'Pixel 8'")
     assert "--most-rounds" not in told
     # In turns, but not enough of them: more rounds of a file that is there cannot be asked for either.
     (pair,) = compare(_side(seed=1), _side(1.03, seed=2, name="teacher"))
     (told,) = remarks(pair)
     assert "too few rounds" in told
-    assert told.endswith("pocketgan compare student.pgb teacher.pgb --entry onnx-fp32 --threads 4")
+    assert told.endswith("pocketgan compare student.pgb teacher.pgb --entry onnx-fp32 --threads 4 --device 'Pixel 8'")
 
 
 def test_entries_of_other_input_sizes_or_types_are_incomparable() -> None:

@@ -48,6 +48,17 @@ def test_the_device_is_what_the_host_says_and_simulated_what_either_says() -> No
     assert result(sound(device=theirs)).device == PHONE.model_copy(update={"simulated": True})
 
 
+def test_a_bundle_that_is_compared_with_itself_is_answered_twice_and_no_third_time() -> None:
+    incoming = Incoming(SCRIPT["session"], [[asked(), asked()]], PHONE)
+    first, later = sound(), sound(errors=["warm"])
+    for frame in later["frames"]:
+        frame["start_ns"] += 20_000_000
+    for record in (first, later, sound()):
+        incoming.feed(json.dumps(record).encode() + b"\n")
+    assert [(len(one.frames), one.errors) for one in incoming.results.values()] == [(4, []), (4, ["warm"])]
+    assert [fault.kind for fault in incoming.strays] == ["repeated"]
+
+
 def test_processes_of_two_sessions_never_share_a_name() -> None:
     assert result(sound(process="1")).process == f"{SCRIPT['session']} 1"
 
@@ -60,7 +71,7 @@ def test_parity_says_nothing_where_nothing_independent_computed_the_reference() 
 
 
 def test_the_schema_version_of_a_result_is_the_one_that_it_is_written_down_in() -> None:
-    assert result(sound(schema_version="1.99", mood="good")).schema_version == "1.1"
+    assert result(sound(schema_version="1.99", mood="good")).schema_version == "1.2"
 
 
 @pytest.mark.parametrize(

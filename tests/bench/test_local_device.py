@@ -236,6 +236,7 @@ def test_the_file_cache_is_told(tmp_path: Path) -> None:
         ({"provider": "nnapi"}, "provider nnapi"),
         ({"clock": "pinned"}, "pinned clock"),
         ({"mode": "camera", "iterations": None, "duration_s": 5}, "mode camera"),
+        ({"mode": "sustained", "iterations": None, "duration_s": 5, "energy": True}, "battery's gauge"),
     ],
 )
 def test_what_only_a_phone_has_is_refused_in_one_line(

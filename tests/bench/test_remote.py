@@ -303,7 +303,7 @@ def test_what_a_cut_session_left_is_taken_over(phone: FakePhone, opened: Callabl
 
 def test_nothing_of_another_session_is_taken_over(phone: FakePhone, opened: Callable[..., Bundle]) -> None:
     bundle = opened("a")
-    phone.cuts = {("clean_up", 2): 1 << 20}
+    phone.cuts = {("clean_up", 1): 1 << 20}
     Phone(phone).run_groups([[(bundle, job(bundle))]], session="yesterday")
     phone._lost_for = 0
     assert Phone(phone).session_left([job(bundle)]) == "yesterday"

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from itertools import pairwise
 from typing import Any
 
+import kotlin_harness
 import numpy as np
 import onnxruntime
 import pytest
+from adb_device import SimulatedPhone
+from adb_server import HOW_TO_GET_ADB, SOURCES, adb_server, program
+from android_phones import ANDROID_13
+from jvm_phone import JvmPhone, JvmTransport
+from native_runner import build, library, why_not_buildable
 
 pytest.importorskip("torch")
 pytest.importorskip("diffusers")
@@ -18,8 +25,12 @@ pytest.importorskip("transformers")
 import torch
 
 from pocketgan.bench.check import verify_bundle
+from pocketgan.bench.devices import find_device
+from pocketgan.bench.devices.android import SHELL_FOLDER
 from pocketgan.bench.devices.local import LocalDevice
+from pocketgan.bench.devices.phone_runner import LIBRARY, PROGRAM
 from pocketgan.bench.jobs import JobOptions
+from pocketgan.bench.journal import read_results
 from pocketgan.bench.schema.job import Warmup
 from pocketgan.bench.session import measure
 from pocketgan.bench.statistics import frame_times, percentile
@@ -118,6 +129,56 @@ def test_edits_are_composed_of_measured_components(tiny, tmp_path):
     assert result.frames[0].inference_ns == first
     assert result.frames[0].pre_ns > 0  # the picture goes in at the encoder
     assert result.frames[0].post_ns > 0
+
+
+PARTS = ["text", "encoder", "denoiser", "decoder"]
+QUICK = JobOptions(iterations=6, rounds=1, runs=1, warmup=Warmup(iterations=1, timeout_s=0))
+
+
+def must_be_an_edit_of_a_phone(result, journal):
+    """Composed by the host of what the phone measured component by component, each against its golden output."""
+    assert (result.composed, result.errors, len(result.frames), result.device.simulated) == (True, [], 6, True)
+    parts = read_results([journal]).results
+    assert [part.job.component for part in parts] == PARTS
+    assert all(part.parity.psnr_db is None or part.parity.psnr_db > 60 for part in parts)
+    inference = {part.job.component: [frame.inference_ns for frame in part.frames] for part in parts}
+    edit = sum(inference["denoiser"]) + sum(inference[name][0] for name in ("text", "encoder", "decoder"))
+    assert result.frames[0].inference_ns == edit
+
+
+def test_an_editor_is_measured_in_a_phones_shell_component_by_component(tiny, tmp_path, monkeypatch):
+    """Through the real adb to a simulated phone, by the native runner."""
+    adb_path = next(filter(None, map(program, reversed(SOURCES))), None)
+    if missing := why_not_buildable() or (None if adb_path else f"no adb: {HOW_TO_GET_ADB}"):
+        pytest.skip(missing)
+    (tmp_path / "runner").mkdir()
+    shutil.copy(build("host", "-DRUNNER_CHECKS=ON") / PROGRAM, tmp_path / "runner")
+    (tmp_path / "runner" / LIBRARY).symlink_to(library())
+    monkeypatch.setenv("POCKETGAN_RUNNER", str(tmp_path / "runner"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "home").mkdir()
+    told = {**ANDROID_13, "getprop": ANDROID_13["getprop"].replace("arm64-v8a", "x86_64")}
+    with adb_server(adb_path, tmp_path / "home") as adb, SimulatedPhone(tmp_path / "phone", told) as phone:
+        monkeypatch.setattr("pocketgan.bench.devices.android_device.find_adb", lambda: adb)
+        adb.connect(phone.serial)
+        device = find_device(f"android:{phone.serial}")
+        (result,) = measure([tiny], device, QUICK, tmp_path / "r.jsonl")
+        # Each component's files once, the golden tensors with the first.
+        (digest,) = (folder.name for folder in phone.at(f"{SHELL_FOLDER}/bundles").iterdir())
+        models = phone.at(f"{SHELL_FOLDER}/bundles/{digest}/models/onnx-fp32")
+    assert sorted(folder.name for folder in models.iterdir()) == sorted(PARTS)
+    must_be_an_edit_of_a_phone(result, tmp_path / "r.jsonl")
+
+
+def test_an_editor_is_measured_by_the_app_component_by_component(tiny, tmp_path):
+    """By the Kotlin core, on this computer's JVM."""
+    if reason := kotlin_harness.left_out():
+        pytest.skip(f"left out: android_harness/ ({reason})")
+    (tmp_path / "session").mkdir()
+    transport = JvmTransport(tmp_path / "session")
+    (result,) = measure([tiny], JvmPhone(transport, lock_folder=tmp_path), QUICK, tmp_path / "r.jsonl")
+    assert transport.starts == 1
+    must_be_an_edit_of_a_phone(result, tmp_path / "r.jsonl")
 
 
 def test_what_it_cannot_be_is_one_line(tmp_path):

@@ -34,7 +34,8 @@ _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _SHIMS = {
     "getprop": 'if [ $# = 0 ]; then cat "$STATE/getprop"\n'
     'else sed -n "s/^\\[$1\\]: \\[\\(.*\\)\\]\\$/\\1/p" "$STATE/getprop"; fi',
-    "dumpsys": 'name=$(IFS=.; echo "$*"); if [ -f "$STATE/dumpsys/$name" ]; then cat "$STATE/dumpsys/$name"\n'
+    "dumpsys": 'name=$(IFS=.; echo "$*"); if [ -x "$STATE/dumpsys/$name" ]; then exec "$STATE/dumpsys/$name"\n'
+    'elif [ -f "$STATE/dumpsys/$name" ]; then cat "$STATE/dumpsys/$name"\n'
     'elif [ "$1" = package ]; then echo "Unable to find package: $2"\n'
     'else echo "Can\'t find service: $1" >&2; exit 20; fi',
     "settings": 'cat "$STATE/settings/$2.$3" 2>/dev/null || echo null',
@@ -42,8 +43,16 @@ _SHIMS = {
     "pm": 'exec cmd package "$@"',
     # `-S` is followed by the size: the host keeps the stream open until it has the answer.
     "cmd": 'if [ "$1 $2" = "package install" ]; then while [ "$1" != -S ]; do shift; done\n'
-    'head -c "$2" > "$STATE/installed.apk"; cat "$STATE/install"\n'
+    'head -c "$2" > "$STATE/sent.apk"; cat "$STATE/install"\n'
+    'if grep -q ^Success "$STATE/install"; then mv "$STATE/sent.apk" "$STATE/installed.apk"; fi\n'
     'elif [ "$1 $2" = "package uninstall" ]; then rm -f "$STATE/installed.apk"; echo Success\n'
+    'elif [ "$1 $2" = "package path" ]; then test -f "$STATE/installed.apk" && echo "package:$STATE/installed.apk"\n'
+    'elif [ "$1 $2" = "package grant" ]; then test ! -f "$STATE/grant" || { cat "$STATE/grant" >&2; exit 255; }\n'
+    # Android 11 and newer; AOSP's words where the power HAL lacks the mode.
+    'elif [ "$1 $2" = "power set-fixed-performance-mode-enabled" ]; then\n'
+    'if [ -f "$STATE/fixed-performance" ]; then echo "$3" > "$STATE/fixed-performance"\n'
+    'else echo "Failed to set FIXED_PERFORMANCE mode" >&2\n'
+    'echo "This is likely because Power HAL AIDL is not implemented on this device" >&2; exit 255; fi\n'
     'else echo "cmd: Can\'t find service: $1" >&2; exit 20; fi',
 }
 
@@ -72,7 +81,7 @@ class SimulatedPhone:
     Args:
         root: the sandbox, an empty folder.
         told: what its tools say: "getprop" to a text of properties, "dumpsys/NAME", "settings/NAMESPACE.KEY",
-            "install", and files of the device by their absolute path.
+            "install", "fixed-performance" where it has the mode, and files of the device by their absolute path.
         authorised: whether it accepts this computer's key.
         emulator: the words before a program that its shell starts on its own (`setsid`), where that is for another
             processor than this computer's.

@@ -20,18 +20,19 @@ def left_out(*tools: str) -> str | None:
     missing = [tool for tool in ("java", *tools) if shutil.which(tool) is None]
     if missing:
         return f"{' and '.join(missing)} not installed"
-    modules = ("core", "onnxruntime", "executorch", "app")
+    modules = ("core", "onnxruntime", "executorch", "bundle", "app")
     files = [path for name in modules for path in (ROOT / name).rglob("*") if path.is_file()]
-    sources = [ROOT / "pom.xml", *(path for path in files if not {"target", "__pycache__"} & set(path.parts))]
+    made = {"target", "build", "__pycache__"}  # by Maven, by Gradle, by Python
+    sources = [ROOT / "pom.xml", *(path for path in files if made.isdisjoint(path.relative_to(ROOT).parts))]
     if not APK.exists() or max(path.stat().st_mtime for path in sources) > APK.stat().st_mtime:
         return "not built, or older than its sources; build it with: make apk"
     return None
 
 
-def tests_of(name: str, session: Path) -> list[str]:
-    """The command that runs a test class of the app, which is given a session's folder."""
+def tests_of(*names: str, **given: Path) -> list[str]:
+    """The command that runs test classes of the app, which find what is given to them in system properties."""
     properties = {
-        "session": session,
+        **given,
         "robolectric.offline": "true",
         "robolectric.dependency.dir": TARGET / "robolectric",
     }
@@ -45,5 +46,5 @@ def tests_of(name: str, session: Path) -> list[str]:
         "-cp",
         class_path,
         "org.junit.runner.JUnitCore",
-        f"pocketgan.app.{name}",
+        *(f"pocketgan.app.{name}" for name in names),
     ]

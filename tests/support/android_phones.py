@@ -133,6 +133,7 @@ Current cooling devices from HAL:
 
 # A Pixel with everything in order, charging by USB.
 ANDROID_13 = {
+    "fixed-performance": "false\n",
     "getprop": _properties(
         ro__boot__qemu="1",
         ro__board__platform="gs201",

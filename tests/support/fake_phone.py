@@ -53,7 +53,8 @@ class FakePhone:
         lie: changes a result record before it is written. frame_ns: what a frame takes.
         dies_at, hangs_at: names of bundles whose measurement kills it, or never ends. cuts: at which calls (by name and
             count, from 1; `file` is one of those that are sent) it is out of reach, and for how many calls.
-        says: lines before the first result. ends_with: the error of the end. full: it takes no files.
+        says: lines before the first result. ends_with: the error of the end. words: its last ones, where it dies.
+        full: it takes no files.
         measured: what it measured, in order, as (bundle name, entry, component, run).
         sent: paths of files that came, in order. content: the session folder. calls: how often each method was called.
         sessions: what was started. stopped: how often it was stopped.
@@ -67,6 +68,7 @@ class FakePhone:
     cuts: dict[tuple[str, int], int] = field(default_factory=dict)
     says: Sequence[str] = ()
     ends_with: str | None = None
+    words: str = ""
     full: bool = False
     measured: list[tuple[str, str, str | None, int]] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
@@ -113,6 +115,10 @@ class FakePhone:
         self._reach("stop")
         self.stopped += 1
         self._lines = None
+
+    def last_words(self) -> str:
+        self._reach("last_words")
+        return self.words
 
     def clean_up(self, keep: Collection[str]) -> None:
         self._reach("clean_up")

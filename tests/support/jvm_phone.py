@@ -66,6 +66,9 @@ class JvmTransport:
             self._process.kill()
             self._process.wait()
 
+    def last_words(self) -> str:
+        return ""
+
     def clean_up(self, keep: Collection[str]) -> None:
         for path in self.there():
             if path not in keep:

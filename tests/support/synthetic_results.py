@@ -176,3 +176,76 @@ def usual_records(count: int = 250) -> list[dict[str, Any]]:
     """Three bundles, each measured in ONNX Runtime and ExecuTorch; the Core ML form is not measured."""
     measured = [result(name, entry, count) for entry in ("onnx-fp32", "executorch-xnnpack-fp32") for name in BUNDLES]
     return [*(bundle(name) for name in BUNDLES), *measured]
+
+
+def camera_result(
+    name: str,
+    entry_id: str = "onnx-fp32",
+    *,
+    seconds: int = 60,
+    shown_every: int = 2,
+    delay_ms: float = 80.0,
+    dropped: int = 3,
+    **changes: Any,
+) -> dict[str, Any]:
+    """A result of mode camera: a frame of `shown_every` pictures of a display of 60 Hz, each `delay_ms` after its
+    capture, give or take 2 ms."""
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    picture_ns, frames = int(1e9 / 60), []
+    for index in range(60 * seconds // shown_every):
+        display = 2_000_000_000 + index * shown_every * picture_ns
+        capture = display - int(delay_ms * 1e6 + random.normal(0, 2e6))
+        frames.append(
+            {
+                "start_ns": capture + 5_000_000, "pre_ns": 400_000, "inference_ns": int(9e6), "post_ns": 300_000,
+                "round": 0, "capture_ns": capture, "display_ns": display, "display_estimated": False,
+            }
+        )  # fmt: skip
+    job = {
+        "bundle": digest(name), "entry": entry_id, "mode": "camera", "via": "app", "iterations": None,
+        "duration_s": seconds, "rounds": 1,
+    }  # fmt: skip
+    return result(
+        name, entry_id, schema_version="1.2", job=job, frames=frames, dropped_frames=dropped,
+        conditions=[{"at_ns": 0, "thermal_state": "nominal", "charging": False, "refresh_hz": 60.0}], **changes,
+    )  # fmt: skip
+
+
+def energy_result(
+    name: str,
+    entry_id: str = "onnx-fp32",
+    *,
+    seconds: int = 120,
+    frame_ms: float = 20.0,
+    watts: float = 4.0,
+    noise: float = 0.05,
+    **changes: Any,
+) -> dict[str, Any]:
+    """A sustained result of an energy Job: the gauge tells `watts`, give or take `noise` of it with a memory, once a
+    second; frames come one after the other."""
+    random = np.random.default_rng(zlib.crc32(f"{name} {entry_id} {watts}".encode()))
+    frame_ns, start = int(frame_ms * 1e6), 1_000_000_000
+    frames = [
+        {"start_ns": start + index * frame_ns, "pre_ns": 0, "inference_ns": frame_ns, "post_ns": 0, "round": 0}
+        for index in range(int(seconds * 1e9) // frame_ns)
+    ]
+    states, off, charge = [], 0.0, 3200.0
+    for second in range(seconds):
+        off = 0.5 * off + random.normal(0, noise)
+        volts = 3.95 - 0.0001 * second
+        amperes = round(watts * (1 + off) / volts, 3)
+        charge -= amperes / 3.6
+        states.append(
+            {
+                "at_ns": start + int(second * 1e9) + 1_000_000, "thermal_state": "nominal", "charging": False,
+                "battery_percent": 80, "current_a": amperes, "voltage_v": round(volts, 3),
+                "charge_mah": round(charge, 1), "power_w": amperes * volts, "screen_on": True,
+            }
+        )  # fmt: skip
+    job = {
+        "bundle": digest(name), "entry": entry_id, "mode": "sustained", "via": "app", "iterations": None,
+        "duration_s": seconds, "rounds": 1, "energy": True,
+    }  # fmt: skip
+    seen = {"at": "2026-11-21T09:30:00+00:00", "usb": False, "charger": False, "simulated": False}
+    usual = {"job": job, "frames": frames, "conditions": states, "charger_checks": [seen, seen]}
+    return result(name, entry_id, schema_version="1.2", **{**usual, **changes})

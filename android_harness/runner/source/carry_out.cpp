@@ -91,6 +91,8 @@ class Work {
         if (job.via != "shell")
             throw Problem("the Job is for via " + job.via + ", the native runner measures via shell");
         if (job.mode == "camera") throw Problem("mode camera needs the app: use --via app");
+        // Only an app may ask for the battery's current; whether a charger is on it, its results could not say either.
+        if (job.energy) throw Problem("energy per frame needs the app: use --via app");
         stop_if_asked();
         const Bundle bundle = open_bundle(session_.folder, job.bundle);
         run.bundle_name = bundle.manifest.name;

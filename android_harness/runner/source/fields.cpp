@@ -136,6 +136,12 @@ bool Fields::boolean(std::string_view name) {
     return value.flag;
 }
 
+bool Fields::boolean(std::string_view name, bool otherwise) {
+    if (is_there(name)) return boolean(name);
+    taken_.emplace_back(name);
+    return otherwise;
+}
+
 void Fields::each(std::string_view name, bool may_be_empty,
                   const std::function<void(const json::Value&, const std::string&)>& take_one) {
     const json::Value* found = may_be_empty ? take(name) : &needed(name);

@@ -30,6 +30,7 @@ class Fields {
     std::optional<double> optional_number(std::string_view name);
     double number(std::string_view name, double otherwise);
     bool boolean(std::string_view name);
+    bool boolean(std::string_view name, bool otherwise);
     // A list of records.
     void each(std::string_view name, bool may_be_empty,
               const std::function<void(const json::Value&, const std::string&)>& take);

@@ -5,7 +5,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr int job_minor = 1;
+constexpr int job_minor = 2;
 
 void must_not_be_negative(const Fields& fields, std::string_view name, double value) {
     if (value < 0) fields.fail(name, "is negative");
@@ -45,7 +45,7 @@ Job read_job(const json::Value& value, const std::string& where) {
     Fields fields(value, where, later);
     Job job;
     job.source = json::to_text(value);
-    fields.text("schema_version", "1.1");
+    fields.text("schema_version", "1.2");
     job.bundle = fields.sha256("bundle");
     job.entry = fields.name("entry");
     if (fields.take("component") != nullptr) job.component = fields.name("component");
@@ -70,6 +70,8 @@ Job read_job(const json::Value& value, const std::string& where) {
     job.compute_units = fields.one_of("compute_units", {"all", "cpu", "cpu_and_gpu", "cpu_and_neural_engine"}, "all");
     job.cold_repeats = fields.integer("cold_repeats", 0, 1);
     job.cool_down = read_cool_down(fields.take("cool_down"), where, later);
+    job.energy = fields.boolean("energy", false);
+    if (job.energy && !job.by_seconds()) fields.fail("energy", "needs mode sustained or camera");
     fields.end();
     return job;
 }
@@ -77,6 +79,7 @@ Job read_job(const json::Value& value, const std::string& where) {
 std::string Job::rule() const {
     std::string text =
         component.value_or("") + " " + mode + " " + via + " " + provider + " " + clock + " " + compute_units;
+    if (energy) text += " energy";
     for (const std::int64_t number :
          {warmup.iterations, warmup.window, iterations, rounds, run, threads, cold_repeats}) {
         text += " " + std::to_string(number);

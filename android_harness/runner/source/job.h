@@ -1,4 +1,4 @@
-// A Job (bench/schema/job.py, 1.1): what is to be measured.
+// A Job (bench/schema/job.py, 1.2): what is to be measured.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,7 @@ struct Job {
     std::string compute_units;
     std::int64_t cold_repeats = 1;
     std::optional<CoolDownRule> cool_down;
+    bool energy = false;
 
     bool by_seconds() const { return mode == "sustained" || mode == "camera"; }
     // All that the jobs of one group have in common.

@@ -33,7 +33,7 @@ Plan plan_model(const Bundle& bundle, const Job& job) {
     const Entry& entry = bundle.manifest.entry(job.entry);
     const GoldenSet& golden = bundle.manifest.golden_of(entry);
     const Component& component = component_of(entry, job.component);
-    Plan plan{bundle.folder / model_path(component), &component, {}, {}, {}, floor_db(entry), 1};
+    Plan plan{bundle.folder / model_path(component), &component, entry.runtime_version, {}, {}, {}, floor_db(entry), 1};
     plan.inputs = read_golden(bundle, component.inputs, golden.inputs);
     for (std::size_t i = 0; i < plan.inputs.size(); ++i) {
         plan.inputs[i] = plan.inputs[i].to(dtype_of(component.inputs[i].dtype));

@@ -18,6 +18,7 @@ namespace pocketgan {
 struct Plan {
     std::filesystem::path file;
     const Component* component;
+    std::string runtime_version;  // that the bundle names
     std::vector<Tensor> inputs;  // golden, in the contract's type
     std::vector<Tensor> golden;
     std::vector<ValueRange> ranges;

@@ -92,9 +92,9 @@ class Reader {
         entry.id = fields.name("id");
         entry.target = fields.text("target");
         entry.runtime = fields.text("runtime");
+        entry.runtime_version = fields.text("runtime_version");
         entry.golden = fields.name("golden");
-        for (const char* told : {"precision", "runtime_version", "minimum_os", "trade_off", "unchecked"})
-            fields.take(told);
+        for (const char* told : {"precision", "minimum_os", "trade_off", "unchecked"}) fields.take(told);
         if (const json::Value* delegation = fields.take("delegation")) entry.delegation = json::to_text(*delegation);
         if (const json::Value* parity = fields.take("parity")) {
             Fields told(*parity, where + ": parity", true);

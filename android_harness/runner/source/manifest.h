@@ -42,6 +42,7 @@ struct Entry {
     std::string id;
     std::string target;
     std::string runtime;
+    std::string runtime_version;
     std::string golden;
     std::optional<Parity> parity;
     std::string delegation = "null";  // as JSON, which goes into the Result

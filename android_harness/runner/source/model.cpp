@@ -26,7 +26,12 @@ DType dtype_of(ONNXTensorElementDataType type) {
 void add_provider(const Runtime& runtime, OrtSessionOptions* options, const LoadOptions& asked) {
     const OrtApi& api = runtime.api();
     const auto append = [&](const char* name, const char* key, const char* value) {
-        runtime.check(api.SessionOptionsAppendExecutionProvider(options, name, &key, &value, 1));
+        try {
+            runtime.check(api.SessionOptionsAppendExecutionProvider(options, name, &key, &value, 1));
+        } catch (const Refused& problem) {
+            throw Problem(std::string("ONNX Runtime has no provider ") + name + " here (" + problem.what() +
+                          "): choose another, or put a libonnxruntime.so that has it beside the runner");
+        }
     };
     if (asked.provider == "default" || asked.provider == "cpu") return;
     if (asked.provider == "xnnpack") {
@@ -36,7 +41,11 @@ void add_provider(const Runtime& runtime, OrtSessionOptions* options, const Load
     } else if (asked.provider == "nnapi") {
         using Append = OrtStatus* (*)(OrtSessionOptions*, std::uint32_t);
         const auto add = reinterpret_cast<Append>(runtime.symbol("OrtSessionOptionsAppendExecutionProvider_Nnapi"));
-        if (add == nullptr) throw Problem("this build of ONNX Runtime has no NNAPI provider");
+        if (add == nullptr) {
+            throw Problem(
+                "ONNX Runtime has no provider NNAPI here: choose another, or put a libonnxruntime.so that has it beside "
+                "the runner");
+        }
         runtime.check(add(options, 0));
     } else {
         throw Problem("ONNX Runtime in a shell has no provider " + asked.provider);

@@ -114,6 +114,18 @@ class Measurement {
 
     LoadOptions options(const Job& job) const { return {job.threads, job.provider, ""}; }
 
+    // A library that is older than the one that the bundle names may not know what is in the file.
+    Model load(const Plan& plan, const Job& job) const {
+        try {
+            return Model(runtime_, plan.file, *plan.component, options(job));
+        } catch (const Refused& problem) {
+            if (!runtime_.older_than(plan.runtime_version)) throw;
+            throw Problem("engine too old for the file: ONNX Runtime " + runtime_.version() + " refused it (" +
+                          problem.what() + "); put a libonnxruntime.so of " + plan.runtime_version +
+                          " or newer beside the runner");
+        }
+    }
+
     // Loads, runs once and compares with golden, before any clock that counts frames.
     Subject& prepare(std::size_t index) {
         const Job& job = jobs_[index];
@@ -122,7 +134,7 @@ class Measurement {
         Plan plan = plan_model(bundle, job);
         const auto in_cache = cached_share(plan.file);
         const std::int64_t started = clock_.now_ns();
-        Model model(runtime_, plan.file, *plan.component, options(job));
+        Model model = load(plan, job);
         const std::int64_t loaded = clock_.now_ns();
         std::vector<Tensor> outputs = model.run_once(plan.inputs);
         const std::int64_t ended = clock_.now_ns();

@@ -2,12 +2,22 @@
 
 #include <dlfcn.h>
 
+#include <cstdio>
+#include <utility>
+
 namespace pocketgan {
 namespace {
 
 // The oldest C API that has all that is called here (ONNX Runtime 1.17). Newer ones only add to the end of the table,
 // so that every later library gives it.
 constexpr std::uint32_t api_version = 17;
+
+// Both 0 where it is no version.
+std::pair<int, int> release(const std::string& version) {
+    std::pair<int, int> numbers{0, 0};
+    if (std::sscanf(version.c_str(), "%9d.%9d", &numbers.first, &numbers.second) < 2) return {0, 0};
+    return numbers;
+}
 
 }  // namespace
 
@@ -41,6 +51,8 @@ std::vector<std::string> Runtime::providers() const {
     check(api_->ReleaseAvailableProviders(names, count));
     return providers;
 }
+
+bool Runtime::older_than(const std::string& version) const { return release(version_) < release(version); }
 
 void Runtime::check(OrtStatus* status) const {
     if (status == nullptr) return;

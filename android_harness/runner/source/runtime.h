@@ -26,6 +26,8 @@ class Runtime {
     OrtEnv* environment() const { return environment_.get(); }
     const std::string& version() const { return version_; }
     std::vector<std::string> providers() const;
+    // Whether its release (the first two numbers) came before that of `version`.
+    bool older_than(const std::string& version) const;
 
     // Throws Refused with the first line of what a call came back with.
     void check(OrtStatus* status) const;

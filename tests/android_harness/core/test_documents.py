@@ -60,4 +60,5 @@ def _places(node: Any) -> list[tuple[Any, Any]]:
 
 def _is_of_this_version(path: Path, value: Any) -> bool:
     """Python's models alone do not leave out what a later minor added."""
-    return value.get("schema_version") in (None, "1.0" if "session" in path.name else "1.1")
+    earlier = ("1.0", "1.1") if "session" in path.name else ("1.0", "1.1", "1.2")
+    return value.get("schema_version") in (None, *earlier)

@@ -73,6 +73,12 @@ def test_every_mode_and_contract_is_measured_and_believed(phone: JvmPhone, trans
     assert throughput.cold_load_ns == []
 
 
+def test_a_bundle_is_compared_with_itself(phone: JvmPhone, bundle) -> None:
+    results = phone.run_groups([[(bundle, _job(bundle))] * 2])
+    assert [(result.errors, len(result.frames)) for result in results] == [([], 6)] * 2
+    assert results[0].frames != results[1].frames
+
+
 def test_parity_is_what_the_python_runner_measures(phone: JvmPhone, bundle, tmp_path: Path) -> None:
     local = LocalDevice(lock_folder=tmp_path)
     # Two builds of one runtime: float32 rounds in its last digits, pixels by one level.

@@ -220,6 +220,31 @@ def test_what_is_no_model_is_refused(model, line, folder, run):
     assert line in only_error(run(folder))
 
 
+@pytest.mark.parametrize(("needed", "too_old"), [("99.0.1", True), ("1.17.0", False), ("nightly", False)])
+def test_an_engine_that_is_too_old_for_the_file_says_which_is_needed(needed, too_old, folder, run):
+    """An operator set of the future, in a bundle that names the runtime that it was written for."""
+    from onnx import TensorProto, helper
+
+    def of_the_future(manifest, place):
+        entry = manifest["entries"][0]
+        component, entry["runtime_version"] = entry["components"][0], needed
+        inside, outside = (
+            helper.make_tensor_value_info(component[side][0]["name"], TensorProto.FLOAT, component[side][0]["shape"])
+            for side in ("inputs", "outputs")
+        )
+        graph = helper.make_graph([helper.make_node("Relu", [inside.name], [outside.name])], "g", [inside], [outside])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 99)], ir_version=9)
+        (place / component["files"][0]["path"]).write_bytes(model.SerializeToString())
+
+    repack(folder, of_the_future)
+    error = only_error(run(folder))
+    if too_old:
+        assert error.startswith(f"engine too old for the file: ONNX Runtime {onnxruntime.__version__} refused it (")
+        assert error.endswith("; put a libonnxruntime.so of 99.0.1 or newer beside the runner")
+    else:
+        assert error.startswith("onnxruntime refused the model: ")
+
+
 def test_a_tensor_of_another_name_is_refused(folder, run):
     def rename(manifest, place):
         entry = manifest["entries"][0]
@@ -246,13 +271,22 @@ def test_an_entry_of_another_runtime_needs_the_app(folder, run):
     assert answer.results[0].runtime == "executorch"
 
 
+ANOTHER = "choose another, or put a libonnxruntime.so that has it beside the runner"
 NOT_OURS: list[tuple[dict[str, Any], str]] = [
     ({"via": "app"}, "the Job is for via app, the native runner measures via shell"),
     ({"mode": "camera", "iterations": None, "duration_s": 1}, "mode camera needs the app: use --via app"),
+    (
+        {"mode": "sustained", "iterations": None, "duration_s": 1, "energy": True},
+        "energy per frame needs the app: use --via app",
+    ),
     ({"entry": "coreml-fp16"}, "there is no entry coreml-fp16 in the bundle"),
     ({"component": "decoder"}, "entry onnx-fp32 has the components generator, name one of them"),
     ({"provider": "vulkan"}, "ONNX Runtime in a shell has no provider vulkan"),
-    ({"provider": "nnapi"}, "this build of ONNX Runtime has no NNAPI provider"),
+    ({"provider": "nnapi"}, f"ONNX Runtime has no provider NNAPI here: {ANOTHER}"),
+    (
+        {"provider": "xnnpack"},
+        f"ONNX Runtime has no provider XNNPACK here (XNNPACK execution provider is not supported in this build. ): {ANOTHER}",
+    ),
     ({"compute_units": "cpu_and_gpu"}, "the native runner cannot choose compute units cpu_and_gpu"),
 ]
 

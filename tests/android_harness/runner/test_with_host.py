@@ -60,6 +60,9 @@ class Folder:
             self.process.terminate()
             self.process.wait()
 
+    def last_words(self) -> str:
+        return ""
+
     def clean_up(self, keep: Collection[str]) -> None:
         for path in self.there():
             if path not in keep:
@@ -105,6 +108,13 @@ def test_the_host_believes_what_the_runner_measured(bundle, built, exported, tmp
     assert all(result.device.simulated and result.device.name == "elsewhere" for result in results)
     assert results[0].process == results[1].process != results[2].process
     assert folder.starts == 1
+
+
+def test_a_bundle_is_compared_with_itself(bundle, built, exported, tmp_path):
+    folder = Folder(tmp_path / "there", built / "pocketgan-runner")
+    results = measured(folder, [[(bundle, shell_job(exported))] * 2], tmp_path)
+    assert [(result.errors, len(result.frames)) for result in results] == [([], 6)] * 2
+    assert results[0].frames != results[1].frames
 
 
 def test_a_runner_that_is_killed_is_started_again_for_what_is_missing(bundle, built, exported, tmp_path):

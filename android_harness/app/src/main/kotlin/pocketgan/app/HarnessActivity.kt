@@ -1,6 +1,8 @@
 package pocketgan.app
 
 import android.app.Activity
+import android.content.Intent
+import android.content.pm.ActivityInfo
 import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
@@ -10,6 +12,8 @@ import android.widget.Button
 import android.widget.TextView
 import java.util.Locale
 import org.pocketgan.harness.R
+import pocketgan.app.camera.PictureView
+import pocketgan.app.camera.Stage
 import pocketgan.measure.NanoClock
 import pocketgan.schema.Conditions
 
@@ -33,6 +37,8 @@ internal class HarnessActivity : Activity() {
         sessionsFolder(this)
         conditions = PhoneConditions(this, NanoClock(System::nanoTime))
         setContentView(R.layout.harness)
+        findViewById<PictureView>(R.id.picture).apply { whenThere = { if (it) Stage.put(this) else Stage.remove(this) } }
+        findViewById<Button>(R.id.effect).setOnClickListener { startActivity(Intent(this, EffectActivity::class.java)) }
         findViewById<Button>(R.id.cancel).setOnClickListener {
             Harness.cancel()
             draw(Harness.doing)
@@ -64,7 +70,12 @@ internal class HarnessActivity : Activity() {
                 if (doing.error == null) show(R.string.done, getString(R.string.done_detail, doing.session))
                 else show(R.string.ended, "${doing.session}: ${doing.error}")
         }
-        findViewById<View>(R.id.cancel).visibility = if (doing is Doing.Measuring) View.VISIBLE else View.GONE
+        show(R.id.cancel, doing is Doing.Measuring)
+        show(R.id.effect, doing is Doing.Waiting || doing is Doing.Ended)
+        show(R.id.picture, Stage.isWanted)
+        // A phone that is turned gets a new activity, and the measurement would lose its screen.
+        val orientation = if (Stage.isWanted) ActivityInfo.SCREEN_ORIENTATION_LOCKED else ActivityInfo.SCREEN_ORIENTATION_UNSPECIFIED
+        if (requestedOrientation != orientation) requestedOrientation = orientation
     }
 
     /** The phone's state is told in the [hint] where nothing else is, and nothing is measured. */
@@ -73,6 +84,10 @@ internal class HarnessActivity : Activity() {
         text(R.id.detail, detail)
         text(R.id.done, done)
         text(R.id.hint, hint ?: stateOfPhone(conditions.read()))
+    }
+
+    private fun show(view: Int, isThere: Boolean) {
+        findViewById<View>(view).visibility = if (isThere) View.VISIBLE else View.GONE
     }
 
     private fun text(view: Int, text: String) {

@@ -6,6 +6,7 @@ import java.io.IOException
 import java.nio.file.Files
 import java.nio.file.Path
 import java.util.UUID
+import pocketgan.app.camera.PhoneCamera
 import pocketgan.executorch.ExecuTorchEngine
 import pocketgan.measure.Cancellation
 import pocketgan.measure.Engine
@@ -38,9 +39,13 @@ internal fun sessionsFolder(context: Context): Path? =
     context.getExternalFilesDir(null)?.resolve("sessions")?.apply { mkdirs() }?.toPath()
 
 /** The folder of the session of that name; null if it is no name of a folder, or there is none. */
-internal fun sessionFolder(context: Context, name: String): Path? {
+internal fun sessionFolder(context: Context, name: String): Path? =
+    sessionPath(context, name)?.takeIf { Files.isDirectory(it) }
+
+/** Where the session of that name belongs; null if it is no name of a folder, or the storage is not there. */
+internal fun sessionPath(context: Context, name: String): Path? {
     if (name.isEmpty() || name.startsWith(".") || '/' in name || '\u0000' in name) return null
-    return sessionsFolder(context)?.resolve(name)?.takeIf { Files.isDirectory(it) }
+    return sessionsFolder(context)?.resolve(name)
 }
 
 /** Carries out a session, on the thread that calls. Its results lie beside it; how it ended, if early, in one line. */
@@ -57,6 +62,7 @@ internal fun carryOut(context: Context, folder: Path, name: String, cancellation
                 clock = CLOCK,
                 memory = MemoryProcess(context),
                 cancellation = cancellation,
+                camera = PhoneCamera(context),
                 progress = { detail, done ->
                     progress(detail, done)
                     Harness.progress(name, detail, done)

@@ -20,6 +20,8 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
+import pocketgan.app.camera.KeepingScreen
+import pocketgan.app.camera.Stage
 
 private const val PHONE = "w411dp-h891dp-xhdpi"
 private const val READABLE = 4.5 // WCAG 2.2, 1.4.3
@@ -70,6 +72,30 @@ class HarnessActivityTest {
         activity.findViewById<Button>(R.id.cancel).performClick()
         assertEquals("Cancelling", text(R.id.heading))
         assertEquals(Doing.Cancelling("s1"), Harness.doing)
+    }
+
+    @Test
+    fun `a Job of mode camera gets room for its pictures, and leaves it`() {
+        val picture = activity.findViewById<View>(R.id.picture)
+        assertEquals(View.GONE, picture.visibility)
+        val screen = KeepingScreen()
+        Stage.put(screen)
+        Stage.enter(0)
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(1))
+        assertEquals(View.VISIBLE, picture.visibility)
+        Stage.leave()
+        Stage.remove(screen)
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(1))
+        assertEquals(View.GONE, picture.visibility)
+    }
+
+    @Test
+    fun `effect screen is one touch away, but not from a measurement`() {
+        activity.findViewById<Button>(R.id.effect).performClick()
+        assertEquals(EffectActivity::class.java.name, shadowOf(activity).nextStartedActivity.component!!.className)
+        Harness.begin("s1")
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(1))
+        assertEquals(View.GONE, activity.findViewById<View>(R.id.effect).visibility)
     }
 
     @Test

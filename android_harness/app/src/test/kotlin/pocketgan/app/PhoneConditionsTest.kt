@@ -61,6 +61,21 @@ class PhoneConditionsTest {
     }
 
     @Test
+    fun `current, voltage and charge are told apart for energy`() {
+        tellBattery("voltage" to 3924)
+        battery.setIntProperty(BatteryManager.BATTERY_PROPERTY_CURRENT_NOW, -790_000)
+        battery.setIntProperty(BatteryManager.BATTERY_PROPERTY_CHARGE_COUNTER, 3_121_400)
+        val now = conditions()
+        assertEquals(listOf<Double?>(0.79, 3.924, 3121.4), listOf(now.currentA, now.voltageV, now.chargeMah))
+    }
+
+    @Test
+    fun `the display's rate is told, and that nothing was asked of the system's schedulers`() {
+        assertEquals(60.0, conditions().refreshHz!!, absoluteTolerance = 0.1)
+        assertEquals(listOf<Boolean?>(false, false), conditions().run { listOf(sustainedPerformance, performanceHint) })
+    }
+
+    @Test
     fun `power is unknown without a gauge or with a voltage too coarse`() {
         tellBattery("voltage" to 4000)
         battery.setIntProperty(BatteryManager.BATTERY_PROPERTY_CURRENT_NOW, Int.MIN_VALUE)

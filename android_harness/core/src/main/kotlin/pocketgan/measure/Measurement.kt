@@ -1,5 +1,6 @@
 package pocketgan.measure
 
+import java.io.Closeable
 import java.nio.file.Path
 import java.time.Instant
 import java.time.temporal.ChronoUnit
@@ -8,7 +9,11 @@ import pocketgan.bundle.Bundle
 import pocketgan.bundle.BundleException
 import pocketgan.bundle.Entry
 import pocketgan.bundle.mustHoldFilesOf
-import pocketgan.schema.ClockRegime
+import pocketgan.camera.Camera
+import pocketgan.camera.CameraRun
+import pocketgan.camera.CameraSession
+import pocketgan.camera.LivePictures
+import pocketgan.schema.Clock
 import pocketgan.schema.Conditions
 import pocketgan.schema.CooledDown
 import pocketgan.schema.Frame
@@ -32,6 +37,7 @@ class Work(val job: Job, val bundle: Bundle)
  *
  * @property process names the process that measures; no other one has that name. Each group adds its number: what took
  *   turns has one name.
+ * @property camera of mode camera; null where the device has none that can be measured.
  * @property progress is told, between frames, what is measured and how many frames (of a timed Job: seconds) are done.
  */
 class Measurement(
@@ -42,6 +48,7 @@ class Measurement(
     private val clock: NanoClock,
     private val memory: MemoryPass = MemoryPass { null },
     private val cancellation: Cancellation = Cancellation(),
+    private val camera: Camera? = null,
     private val progress: (detail: String, done: Long) -> Unit = { _, _ -> },
 ) {
     private val loadedBefore = HashSet<Path>()
@@ -62,7 +69,7 @@ class Measurement(
             time(ready.filter { it.isReady })
             return drafts.map { it.result() }
         } finally {
-            drafts.forEach { it.model?.close() }
+            drafts.forEach { it.close() }
         }
     }
 
@@ -75,7 +82,7 @@ class Measurement(
         draft.runtimeVersion = engine.version
         tell(draft, 0)
         draft.coolDown = job.coolDown?.let { waitUntilCool(it, surroundings, clock) { tell(draft, 0) } }
-        draft.conditions += surroundings.conditions()
+        draft.look()
         val plan = planModel(draft.work.bundle, entry, job)
         val request = ModelRequest(plan, job)
         if (job.coldRepeats > 0) draft.memory = memory.measure(draft.work)
@@ -95,11 +102,20 @@ class Measurement(
         mustReach(plan.floorDb, parity, "from the golden output")
         if (job.coldRepeats > 0) draft.warmLoadNs += warmLoad(engine, request)
         draft.placement = evidence(model.placement, engine, request, plan, clock) { tell(draft, 0) }
+        if (job.mode == JobMode.CAMERA) openCamera(draft, model)
+    }
+
+    private fun openCamera(draft: Draft, model: TimedModel) {
+        val pictures = LivePictures.of(model, clock)
+        val session = camera!!.open(pictures.width, pictures.height)
+        draft.cameraSession = session
+        draft.cameraRun = CameraRun(pictures, session, clock)
+        val placement = draft.placement ?: Placement(draft.work.job.provider.name.lowercase())
+        draft.placement = placement.copy(observed = listOfNotNull(placement.observed, session.about).joinToString("; "))
     }
 
     private fun mustBePossible(job: Job) {
-        if (job.mode == JobMode.CAMERA) throw RefusedException("mode camera needs the app and its camera")
-        if (job.clock == ClockRegime.PINNED) throw RefusedException("the clock cannot be held here")
+        if (job.mode == JobMode.CAMERA && camera == null) throw RefusedException("mode camera needs the app and its camera")
     }
 
     private fun warmLoad(engine: Engine, request: ModelRequest): Long {
@@ -113,6 +129,7 @@ class Measurement(
         var frames = 0L
         draft.warmup = warmUp(draft.work.job.warmup, clock) {
             tell(draft, frames++)
+            draft.cameraRun?.let { return@warmUp it.warmUpFrame() }
             val frame = model.frame(0)
             frame.preNs + frame.inferenceNs + frame.postNs
         }
@@ -122,9 +139,9 @@ class Measurement(
         // What lies about is collected now rather than within a frame.
         System.gc()
         val (timed, counted) = ready.partition { it.work.job.mode.isTimed }
-        for (draft in timed) draft.attempt { sustain(draft) }
+        for (draft in timed) draft.attempt { if (draft.cameraRun == null) sustain(draft) else watch(draft) }
         takeTurns(counted)
-        for (draft in ready) draft.conditions += surroundings.conditions()
+        for (draft in ready) draft.attempt { draft.look() }
     }
 
     /** The models take turns, round by round, as the Jobs of one group ask alike. */
@@ -164,11 +181,27 @@ class Measurement(
             now = clock.now()
             tell(draft, (now - started) / CONDITIONS_INTERVAL_NS)
             if (now >= lookAgain) {
-                draft.conditions += surroundings.conditions()
+                draft.look()
                 lookAgain = now + CONDITIONS_INTERVAL_NS
                 now = clock.now()
             }
         }
+        compareAgain(draft)
+    }
+
+    /** From the camera to the screen for that long; the device's state about once a second, between frames. */
+    private fun watch(draft: Draft) {
+        var lookAgain = CONDITIONS_INTERVAL_NS
+        draft.droppedFrames = draft.cameraRun!!.measure((draft.work.job.durationS!! * NS_PER_S).toLong(), draft.frames) {
+            tell(draft, it / CONDITIONS_INTERVAL_NS)
+            if (it >= lookAgain) {
+                draft.look()
+                lookAgain = it + CONDITIONS_INTERVAL_NS
+            }
+        }
+        draft.closeCamera()
+        // The last frame's picture has no golden output: the golden one goes the same way once more.
+        draft.model!!.frame(0)
         compareAgain(draft)
     }
 
@@ -193,11 +226,14 @@ class Measurement(
     }
 
     /** A Result in the making. */
-    private inner class Draft(val work: Work) {
+    private inner class Draft(val work: Work) : Closeable {
         private val startedAt = Instant.now().truncatedTo(ChronoUnit.SECONDS)
         private val errors = ArrayList<String>()
         val detail = "${work.bundle.manifest.name} ${work.job.entry}"
         var model: TimedModel? = null
+        var cameraSession: CameraSession? = null
+        var cameraRun: CameraRun? = null
+        var droppedFrames: Long? = null
         var runtimeVersion = ""
         var coolDown: CooledDown? = null
         var warmup: WarmedUp? = null
@@ -230,6 +266,31 @@ class Measurement(
             }
         }
 
+        /** The device's state now, which must be what the Job asks. */
+        fun look() {
+            val state = surroundings.conditions()
+            conditions += state
+            if (isReady) mustSuit(work.job, state)
+        }
+
+        /** Read back before the frames and after them; while they run, every look disturbs them. */
+        private fun clockReadBack(): Clock? {
+            if (conditions.isEmpty()) return null
+            val after = conditions.drop(1).lastOrNull()
+            return Clock(work.job.clock, conditions.first().frequencyMhz, after?.frequencyMhz)
+        }
+
+        /** Sooner than the rest: a camera warms the phone. */
+        fun closeCamera() {
+            cameraSession?.close()
+            cameraSession = null
+        }
+
+        override fun close() {
+            closeCamera()
+            model?.close()
+        }
+
         private fun told(problem: Throwable): String {
             val line = problem.message.orEmpty().trim().lineSequence().first()
             val ours = problem is RefusedException || problem is WrongOutputException || problem is BundleException
@@ -258,6 +319,8 @@ class Measurement(
             parity = parity,
             parityAfter = parityAfter,
             placement = placement,
+            clock = clockReadBack(),
+            droppedFrames = droppedFrames,
             errors = errors,
         )
     }

@@ -11,6 +11,11 @@ fun needsConversion(spec: TensorSpec): Boolean =
     spec.layout == Layout.NCHW && spec.colourSpace == ColourSpace.RGB && spec.dtype == DType.FLOAT32 &&
         spec.shape.size == 4 && spec.shape[0] == 1L && spec.shape[1] == 3L
 
+/** Whether a tensor is a picture as it is: NHWC, RGB, a byte for each colour. */
+fun isPixels(spec: TensorSpec): Boolean =
+    spec.layout == Layout.NHWC && spec.colourSpace == ColourSpace.RGB && spec.dtype == DType.UINT8 &&
+        spec.shape.size == 4 && spec.shape[0] == 1L && spec.shape[3] == 3L
+
 /**
  * From a picture to a float32 NCHW tensor and back, as an app does it around every inference.
  *

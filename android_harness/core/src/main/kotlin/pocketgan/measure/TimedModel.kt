@@ -24,7 +24,10 @@ internal class TimedModel(val plan: ModelPlan, private val model: LoadedModel, p
 
     /** A golden input may be one that other models share, so frames write to a tensor of their own. */
     private val tensorIn: Tensor? = pictureInput?.let { newInput() }
-    private var outputs: List<Tensor> = emptyList()
+
+    /** Of the last run. */
+    var outputs: List<Tensor> = emptyList()
+        private set
 
     val placement: Placement? get() = model.placement
 
@@ -59,7 +62,16 @@ internal class TimedModel(val plan: ModelPlan, private val model: LoadedModel, p
 
     /** The model runs as often as an edit needs, on that picture input. */
     fun infer(tensor: Tensor?) {
-        if (tensor != null) inputs[pictureInput!!.spec.name] = tensor
+        if (tensor != null) infer(pictureInput!!.spec.name, tensor) else infer()
+    }
+
+    /** The model runs as often as an edit needs, on [tensor] as its input [name]. */
+    fun infer(name: String, tensor: Tensor) {
+        inputs[name] = tensor
+        infer()
+    }
+
+    private fun infer() {
         repeat(plan.repeat) { outputs = model.run(inputs) }
     }
 

@@ -11,7 +11,7 @@ import pocketgan.json.Matches
 import pocketgan.json.Violation
 
 /** Version of job and result that this harness knows whole; the models are those of bench/schema/. */
-const val SCHEMA_VERSION = "1.1"
+const val SCHEMA_VERSION = "1.2"
 internal const val VERSION_PATTERN = "^1\\.[0-9]{1,4}$"
 
 /** One frame after the other, overlapping, without a pause for a time, or from the camera's sensor to the screen. */
@@ -112,14 +112,18 @@ data class Job(
     @SerialName("compute_units") val computeUnits: ComputeUnits = ComputeUnits.ALL,
     @SerialName("cold_repeats") @AtLeast(0) val coldRepeats: Long = 1,
     @SerialName("cool_down") val coolDown: CoolDown? = null,
+    val energy: Boolean = false,
 ) {
-    /** @throws InvalidException iterations and seconds are not what its mode counts. */
+    /** @throws InvalidException iterations and seconds are not what its mode counts, or it is too short for energy. */
     internal fun mustHaveItsLength(place: List<String>) {
         val asked: Number? = if (mode.isTimed) durationS else iterations
         val other: Number? = if (mode.isTimed) iterations else durationS
-        if (asked != null && other == null) return
-        val length = if (mode.isTimed) "duration_s and not iterations" else "iterations and not duration_s"
-        val name = mode.name.lowercase()
-        throw InvalidException(listOf(Violation(place, "Value error, mode $name needs $length")))
+        if (asked == null || other != null) {
+            val length = if (mode.isTimed) "duration_s and not iterations" else "iterations and not duration_s"
+            throw InvalidException(listOf(Violation(place, "Value error, mode ${mode.name.lowercase()} needs $length")))
+        }
+        if (energy && !mode.isTimed) {
+            throw InvalidException(listOf(Violation(place, "Value error, energy needs mode sustained or camera")))
+        }
     }
 }

@@ -53,6 +53,12 @@ data class Conditions(
     @SerialName("power_w") val powerW: Double? = null,
     @SerialName("power_save") val powerSave: Boolean? = null,
     @SerialName("screen_on") val screenOn: Boolean? = null,
+    @SerialName("current_a") val currentA: Double? = null,
+    @SerialName("voltage_v") @Above(0) val voltageV: Double? = null,
+    @SerialName("charge_mah") @AtLeast(0) val chargeMah: Double? = null,
+    @SerialName("refresh_hz") @Above(0) val refreshHz: Double? = null,
+    @SerialName("sustained_performance") val sustainedPerformance: Boolean? = null,
+    @SerialName("performance_hint") val performanceHint: Boolean? = null,
 )
 
 /** One timed frame: its start on the device's monotonic clock and its three parts, in nanoseconds. */
@@ -116,6 +122,10 @@ data class Clock(
     @SerialName("after_mhz") @Above(0) val afterMhz: Double? = null,
 )
 
+/** What the host saw of a phone's power, before and after an energy Job; a device gives none. */
+@Serializable
+data class ChargerCheck(val at: String, val usb: Boolean, val charger: Boolean?, val simulated: Boolean)
+
 /** Everything a device has to say about one Job; the host does all statistics. */
 @Serializable
 data class Result(
@@ -145,5 +155,6 @@ data class Result(
     val placement: Placement? = null,
     val clock: Clock? = null,
     @SerialName("dropped_frames") @AtLeast(0) val droppedFrames: Long? = null,
+    @SerialName("charger_checks") val chargerChecks: List<ChargerCheck> = emptyList(),
     val errors: List<String> = emptyList(),
 )

@@ -60,11 +60,17 @@ class ResultsFile(path: Path) : Closeable {
     }
 }
 
-/** The Jobs that `results.jsonl` answers, in a session of that name. Lines that are no results are left out. */
-fun answeredJobs(path: Path, session: String): Set<Job> {
-    if (!Files.exists(path)) return emptySet()
+/**
+ * The Jobs that `results.jsonl` answers, in a session of that name, each as often as it does: a bundle may be compared
+ * with itself.
+ */
+fun answeredJobs(path: Path, session: String): List<Job> = answers(path, session) { it.job }
+
+/** [part] of every Result in `results.jsonl`, in a session of that name. Lines that are no results are left out. */
+fun <T> answers(path: Path, session: String, part: (Result) -> T): List<T> {
+    if (!Files.exists(path)) return emptyList()
     return Files.newBufferedReader(path).useLines { lines ->
-        lines.mapNotNull(::resultIn).filter { it.session == session }.map { it.job }.toSet()
+        lines.mapNotNull(::resultIn).filter { it.session == session }.map(part).toList()
     }
 }
 

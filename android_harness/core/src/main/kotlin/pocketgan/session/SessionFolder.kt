@@ -72,9 +72,9 @@ class SessionRun(
 
     private inner class Groups(val session: Session, val results: ResultsFile, val measurement: Measurement) {
         fun carryOut() {
-            val answered = answeredJobs(folder.results, session.name)
+            val answered = answeredJobs(folder.results, session.name).toMutableList()
             for (group in session.groups) {
-                val jobs = group.jobs.filter { it !in answered }
+                val jobs = group.jobs.filterNot { answered.remove(it) }
                 val bundles = HashMap<String, Bundle>()
                 try {
                     for (job in jobs) bundles.getOrPut(job.bundle) { folder.bundle(job.bundle) }

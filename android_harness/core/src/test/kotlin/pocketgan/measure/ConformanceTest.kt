@@ -66,9 +66,7 @@ class ConformanceTest {
 }
 
 /** A clock that only the test moves. */
-internal class ScriptedClock : NanoClock {
-    private var nowNs = 1_000L
-
+internal class ScriptedClock(private var nowNs: Long = 1_000) : NanoClock {
     fun passes(nanoseconds: Long) {
         nowNs += nanoseconds
     }

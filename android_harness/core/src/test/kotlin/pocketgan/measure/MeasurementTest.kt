@@ -9,7 +9,10 @@ import kotlin.test.assertTrue
 import org.junit.Rule
 import org.junit.rules.TemporaryFolder
 import pocketgan.bundle.openSessionBundle
+import pocketgan.camera.Camera
+import pocketgan.camera.ScriptedCamera
 import pocketgan.schema.AppBuild
+import pocketgan.schema.Clock
 import pocketgan.schema.ClockRegime
 import pocketgan.schema.Conditions
 import pocketgan.schema.CoolDown
@@ -37,12 +40,15 @@ class MeasurementTest {
     /** Thermal states of the looks at the device, one after the other; the last goes on. */
     private val states = mutableListOf(ThermalState.NOMINAL)
 
+    /** What else the device says of itself. */
+    private var state = Conditions(0)
+
     private val phone = object : Surroundings {
         override val info = DeviceInfo("phone", "P", DeviceKind.ANDROID, "Android 16", "B", "C", 8, 1)
         override val appBuild = AppBuild.RELEASE
 
         override fun conditions() =
-            Conditions(clock.now(), thermalState = if (states.size > 1) states.removeAt(0) else states[0])
+            state.copy(atNs = clock.now(), thermalState = if (states.size > 1) states.removeAt(0) else states[0])
 
         override fun sleep(seconds: Double) = clock.passes((seconds * 1e9).toLong())
     }
@@ -155,6 +161,67 @@ class MeasurementTest {
         assertEquals(3L, told.last())
     }
 
+    private fun Job.camera(seconds: Double) = copy(mode = JobMode.CAMERA, iterations = null, durationS = seconds)
+
+    private fun watched(opened: () -> ScriptedCamera): Result {
+        val bundle = TinyBundle(temporary.root, isPicture = true)
+        val camera = Camera { width, height ->
+            assertEquals(1 to 1, width to height)
+            opened()
+        }
+        val measurement = Measurement("s", "p", listOf(engine), phone, clock, camera = camera) { _, done -> told += done }
+        return measurement.measure(listOf(work(bundle, bundle.job().camera(3.0)))).single()
+    }
+
+    @Test
+    fun `mode camera lasts as long as asked, from the sensor to the screen, with the device's state every second`() {
+        lateinit var camera: ScriptedCamera
+        val result = watched {
+            // Twenty frames a second; the model takes a millisecond.
+            val began = clock.now()
+            ScriptedCamera(clock, List(100) { began + it * 50 * MS }, 2 * MS, listOf(MS)).also { camera = it }
+        }
+        assertEquals(emptyList(), result.errors)
+        assertEquals(61, result.frames.size)
+        assertTrue(result.frames.all { it.startNs - it.captureNs!! == 2 * MS && it.displayNs!! - it.captureNs!! == 4 * MS })
+        assertEquals(0, result.droppedFrames)
+        assertEquals(WarmedUp(10, 9 * 50 * MS + 3 * MS, steady = true), result.warmup)
+        assertEquals("scripted", result.placement?.observed)
+        // Golden before, and golden once more after the last picture: a level of 256 apart at most.
+        assertEquals(0.0, result.parity?.maxAbsError)
+        assertTrue(result.parityAfter!!.maxAbsError in 0.0..2 / 255.0)
+        // Before, at each second's end, and after.
+        assertEquals(5, result.conditions.size)
+        assertEquals(3L, told.last())
+        assertTrue(camera.isClosed)
+    }
+
+    @Test
+    fun `a model that goes wrong before the camera is found after it`() {
+        engine.factor = { _, run -> if (run > 20) 0f else 2f }
+        val result = watched { ScriptedCamera(clock, List(100) { clock.now() + it * 50 * MS }, 0, listOf(MS)) }
+        assertTrue("after the last frame" in result.errors.single())
+    }
+
+    @Test
+    fun `what keeps the camera from opening is the error of its Result`() {
+        val result = watched { throw RefusedException("no camera on this phone") }
+        assertEquals(listOf("no camera on this phone"), result.errors)
+        assertEquals(emptyList(), result.frames)
+    }
+
+    @Test
+    fun `a camera that goes away is the error of its Result, and is closed`() {
+        lateinit var camera: ScriptedCamera
+        val result = watched {
+            val began = clock.now()
+            ScriptedCamera(clock, List(20) { began + it * 50 * MS }, 0, listOf(MS), failsAtEnd = "taken by another app")
+                .also { camera = it }
+        }
+        assertEquals(listOf("taken by another app"), result.errors)
+        assertTrue(camera.isClosed)
+    }
+
     @Test
     fun `overlapping frames have their ends`() {
         val result = measured { copy(mode = JobMode.THROUGHPUT) }
@@ -165,12 +232,55 @@ class MeasurementTest {
 
     @Test
     fun `what the harness does not have is refused in one line`() {
-        val camera = measured { copy(mode = JobMode.CAMERA, iterations = null, durationS = 1.0) }
+        val camera = measured { camera(seconds = 1.0) }
         assertEquals(listOf("mode camera needs the app and its camera"), camera.errors)
         val other = measured { copy(component = "unet") }
         assertEquals(listOf("entry fake-fp32 has the components main, name one of them"), other.errors)
-        val pinned = measured { copy(clock = ClockRegime.PINNED) }
-        assertEquals(listOf("the clock cannot be held here"), pinned.errors)
+    }
+
+    @Test
+    fun `a held clock is read back before and after`() {
+        state = Conditions(0, frequencyMhz = 1804.8)
+        val held = measured { copy(clock = ClockRegime.PINNED) }
+        assertEquals(emptyList(), held.errors)
+        assertEquals(Clock(ClockRegime.PINNED, 1804.8, 1804.8), held.clock)
+        assertEquals(Clock(ClockRegime.FREE, 1804.8, 1804.8), measured().clock)
+    }
+
+    @Test
+    fun `a clock that cannot be read back is not believed to be held`() {
+        val result = measured { copy(clock = ClockRegime.PINNED) }
+        assertTrue("may not read its frequency" in result.errors.single())
+        assertEquals(emptyList(), result.frames)
+    }
+
+    private fun energetic(): Result = measured { copy(mode = JobMode.SUSTAINED, iterations = null, durationS = 3.0, energy = true) }
+
+    @Test
+    fun `energy is measured on the battery alone, with a sample every second`() {
+        state = Conditions(0, charging = false, currentA = 0.5, voltageV = 4.0)
+        val result = energetic()
+        assertEquals(emptyList(), result.errors)
+        assertEquals(List(5) { 0.5 as Double? }, result.conditions.map { it.currentA })
+    }
+
+    @Test
+    fun `energy is refused on a charger, on one that comes later, and where the phone tells nothing`() {
+        val unplugged = Conditions(0, charging = false, currentA = 0.5, voltageV = 4.0)
+        for (wrong in listOf(unplugged.copy(charging = true), unplugged.copy(charging = null))) {
+            state = wrong
+            assertTrue("unplug it" in energetic().errors.single())
+        }
+        state = unplugged.copy(currentA = null)
+        assertTrue("does not tell its battery's current" in energetic().errors.single())
+        state = unplugged
+        engine.factor = { _, run ->
+            if (run == 500) state = unplugged.copy(charging = true)
+            2f
+        }
+        val result = energetic()
+        assertTrue("a charger is on the phone" in result.errors.single())
+        assertTrue(result.frames.size < 3000)
     }
 
     @Test

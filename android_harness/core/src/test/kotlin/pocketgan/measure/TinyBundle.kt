@@ -4,42 +4,52 @@ import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.security.MessageDigest
+import pocketgan.bundle.ColourSpace
 import pocketgan.bundle.Component
 import pocketgan.bundle.DType
 import pocketgan.bundle.Entry
 import pocketgan.bundle.FileRecord
 import pocketgan.bundle.GoldenSet
 import pocketgan.bundle.GoldenTensor
+import pocketgan.bundle.Layout
 import pocketgan.bundle.Manifest
 import pocketgan.bundle.Role
 import pocketgan.bundle.TensorSpec
 import pocketgan.json.MODEL_JSON
 import pocketgan.schema.Job
 
-/** A bundle folder with one entry, whose components are models that each double four numbers. */
+/**
+ * A bundle folder with one entry, whose components are models that each double four numbers, or the three colours of a
+ * picture of one pixel.
+ */
 internal class TinyBundle(
     private val parent: File,
     val name: String = "tiny",
     components: List<String> = listOf("main"),
     repeat: Long = 1,
+    isPicture: Boolean = false,
 ) {
     val digest: String
     val folder: File get() = File(parent, digest)
 
     init {
-        val input = floatArrayOf(0f, 1f, 2f, 3f)
+        val input = if (isPicture) floatArrayOf(0.2f, 0.3f, 0.4f) else floatArrayOf(0f, 1f, 2f, 3f)
+        val shape = if (isPicture) listOf<Long>(1, 3, 1, 1) else listOf<Long>(1, 4)
         val golden = mapOf(
             "golden/four/x.bin" to bytes(input),
-            "golden/four/y.bin" to bytes(FloatArray(4) { 2 * input[it] }),
+            "golden/four/y.bin" to bytes(FloatArray(input.size) { 2 * input[it] }),
         )
         // A model's only content is the name that it runs by.
         val contents = golden + components.associate {
             "models/fake-fp32/$it/model" to (if (components.size == 1) name else it).toByteArray()
         }
         val records = contents.mapValues { (path, content) -> FileRecord(path, content.size.toLong(), sha256(content)) }
-        val (x, y) = listOf("x", "y").map { TensorSpec(it, listOf(1, 4), null, DType.FLOAT32, null, null) }
+        val (x, y) = listOf("x", "y").map {
+            if (isPicture) TensorSpec(it, shape, Layout.NCHW, DType.FLOAT32, listOf(0.0, 1.0), ColourSpace.RGB)
+            else TensorSpec(it, shape, null, DType.FLOAT32, null, null)
+        }
         val (goldenX, goldenY) = listOf("x", "y").map {
-            GoldenTensor(it, DType.FLOAT32, listOf(1, 4), records.getValue("golden/four/$it.bin"))
+            GoldenTensor(it, DType.FLOAT32, shape, records.getValue("golden/four/$it.bin"))
         }
         val models = components.map {
             val file = records.getValue("models/fake-fp32/$it/model")

@@ -91,6 +91,17 @@ class SessionRunTest {
     }
 
     @Test
+    fun `a bundle that is compared with itself is answered twice, also after a cut between the two`() {
+        val bundle = bundle("a")
+        ask(listOf(bundle, bundle))
+        assertTrue(carryOut())
+        assertEquals(listOf("a", "a"), measuredBundles())
+        results.writeText(results.readLines().first { "\"result\"" in it } + "\n")
+        assertTrue(carryOut())
+        assertEquals(listOf("a", "a"), measuredBundles())
+    }
+
+    @Test
     fun `answers of another session count for nothing`() {
         ask(listOf(bundle("a")))
         assertTrue(carryOut())

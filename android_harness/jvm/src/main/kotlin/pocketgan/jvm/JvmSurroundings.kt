@@ -6,6 +6,7 @@ import java.nio.file.Path
 import kotlinx.serialization.json.Json
 import pocketgan.measure.NanoClock
 import pocketgan.measure.Surroundings
+import pocketgan.measure.processorMhz
 import pocketgan.schema.AppBuild
 import pocketgan.schema.Conditions
 import pocketgan.schema.DeviceInfo
@@ -19,6 +20,7 @@ class JvmSurroundings(private val clock: NanoClock, described: Path?) : Surround
 
     override fun conditions() = Conditions(
         atNs = clock.now(),
+        frequencyMhz = processorMhz(),
         loadAverage = ManagementFactory.getOperatingSystemMXBean().systemLoadAverage.takeIf { it >= 0 },
     )
 

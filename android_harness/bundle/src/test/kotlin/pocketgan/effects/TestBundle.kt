@@ -1,0 +1,127 @@
+package pocketgan.effects
+
+import java.io.ByteArrayOutputStream
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.security.KeyPairGenerator
+import java.security.MessageDigest
+import java.security.PrivateKey
+import java.security.Signature
+import java.time.LocalDateTime
+import java.util.Base64
+import java.util.zip.CRC32
+import java.util.zip.ZipEntry
+import java.util.zip.ZipInputStream
+import java.util.zip.ZipOutputStream
+import pocketgan.bundle.ColourSpace
+import pocketgan.bundle.Component
+import pocketgan.bundle.DType
+import pocketgan.bundle.Entry
+import pocketgan.bundle.FileRecord
+import pocketgan.bundle.GoldenSet
+import pocketgan.bundle.GoldenTensor
+import pocketgan.bundle.Layout
+import pocketgan.bundle.Manifest
+import pocketgan.bundle.Role
+import pocketgan.bundle.TensorSpec
+import pocketgan.json.MODEL_JSON
+
+/** A key of Java's own, to sign test bundles with. */
+internal class TestKey {
+    private val pair = KeyPairGenerator.getInstance("Ed25519").generateKeyPair()
+    val private: PrivateKey = pair.private
+
+    /** The 32 bytes at the end of its SubjectPublicKeyInfo, base64. */
+    val public: String = Base64.getEncoder().encodeToString(pair.public.encoded.takeLast(32).toByteArray())
+
+    val pem: String = "-----BEGIN PUBLIC KEY-----\n${Base64.getEncoder().encodeToString(pair.public.encoded)}\n-----END PUBLIC KEY-----\n"
+}
+
+/** A form of the negative of a picture of 8x6 pixels; [model] is what its runtime opens. */
+internal class TestEntry(
+    val id: String = "onnx-fp32",
+    val runtime: String = "onnxruntime",
+    val model: ByteArray = onnxModel("Neg", listOf(1, 3, HEIGHT, WIDTH)),
+    val components: List<String> = listOf("main"),
+)
+
+internal const val HEIGHT = 6L
+internal const val WIDTH = 8L
+
+/** The bytes of a `.pgb` whose entries turn pictures into their negatives; golden values by arithmetic. */
+internal fun testBundle(
+    vararg entries: TestEntry = arrayOf(TestEntry()),
+    name: String = "negative",
+    key: TestKey? = null,
+    role: Role = Role.STUDENT,
+    goldenOutput: (Float) -> Float = { -it },
+): ByteArray {
+    val shape = listOf(1, 3, HEIGHT, WIDTH)
+    val numbers = FloatArray((3 * HEIGHT * WIDTH).toInt()) { it * 2f / (3 * HEIGHT * WIDTH - 1) - 1 }
+    val contents = linkedMapOf(
+        "golden/floats/x.bin" to littleEndian(numbers),
+        "golden/floats/y.bin" to littleEndian(FloatArray(numbers.size) { goldenOutput(numbers[it]) }),
+    )
+    for (entry in entries) for (part in entry.components) contents["models/${entry.id}/$part/model.onnx"] = entry.model
+    val records = contents.mapValues { (path, content) -> FileRecord(path, content.size.toLong(), sha256(content)) }
+    val (x, y) = listOf("x", "y").map { TensorSpec(it, shape, Layout.NCHW, DType.FLOAT32, listOf(-1.0, 1.0), ColourSpace.RGB) }
+    val (goldenX, goldenY) = listOf("x", "y").map { GoldenTensor(it, DType.FLOAT32, shape, records.getValue("golden/floats/$it.bin")) }
+    val manifest = Manifest(
+        name = name,
+        role = role,
+        trained = true,
+        entries = entries.map { entry ->
+            val components = entry.components.map { part ->
+                val path = "models/${entry.id}/$part/model.onnx"
+                Component(part, "$part/model.onnx", listOf(records.getValue(path)), listOf(x), listOf(y))
+            }
+            Entry(entry.id, "onnx", "fp32", entry.runtime, "1", golden = "floats", components = components)
+        },
+        golden = listOf(GoldenSet("floats", inputs = listOf(goldenX), outputs = listOf(goldenY))),
+    )
+    val manifestBytes = MODEL_JSON.encodeToString(Manifest.serializer(), manifest).toByteArray()
+    val files = linkedMapOf("manifest.json" to manifestBytes)
+    if (key != null) files["signature.json"] = signature(manifestBytes, key)
+    return zipped(files + contents)
+}
+
+private fun signature(manifest: ByteArray, key: TestKey): ByteArray {
+    val value = Signature.getInstance("Ed25519").run {
+        initSign(key.private)
+        update(manifest)
+        sign()
+    }
+    val encoded = Base64.getEncoder().encodeToString(value)
+    return """{"algorithm":"Ed25519","public_key":"${key.public}","signature":"$encoded"}""".toByteArray()
+}
+
+private fun littleEndian(numbers: FloatArray): ByteArray =
+    ByteBuffer.allocate(4 * numbers.size).order(ByteOrder.LITTLE_ENDIAN).also { numbers.forEach(it::putFloat) }.array()
+
+private fun sha256(bytes: ByteArray) =
+    MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { String.format("%02x", it) }
+
+/** A `.pgb` of these files, stored one after the other. */
+internal fun zipped(files: Map<String, ByteArray>): ByteArray {
+    val out = ByteArrayOutputStream()
+    ZipOutputStream(out).use { zip ->
+        for ((name, content) in files) {
+            zip.putNextEntry(
+                ZipEntry(name).apply {
+                    method = ZipEntry.STORED
+                    size = content.size.toLong()
+                    crc = CRC32().apply { update(content) }.value
+                    setTimeLocal(LocalDateTime.of(1981, 1, 1, 0, 0))
+                },
+            )
+            zip.write(content)
+            zip.closeEntry()
+        }
+    }
+    return out.toByteArray()
+}
+
+internal fun unzipped(bundle: ByteArray): Map<String, ByteArray> =
+    ZipInputStream(bundle.inputStream()).use { zip ->
+        generateSequence { zip.nextEntry }.associate { it.name to zip.readBytes() }
+    }

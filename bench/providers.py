@@ -1,0 +1,44 @@
+"""Which entries a provider can be asked of, and what to do where it is none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pocketgan.bench.schema.words import Provider
+from pocketgan.bundle.manifest import Entry
+from pocketgan.errors import DeviceError
+from pocketgan.targets import PORTABLE
+
+# ONNX Runtime's execution providers, chosen when a file is loaded.
+_OF_ONNX: tuple[Provider, ...] = ("cpu", "xnnpack", "nnapi", "qnn", "wasm", "webgpu")
+# ExecuTorch computes with what its program was exported for.
+_OF_TARGET: dict[str, Provider] = {
+    PORTABLE: "cpu",
+    "executorch-xnnpack": "xnnpack",
+    "executorch-vulkan": "vulkan",
+    "executorch-qualcomm": "qnn",
+}
+
+
+def takes(entry: Entry, provider: Provider) -> bool:
+    """Whether the entry's runtime can be asked for it."""
+    if provider == "default":
+        return True
+    if entry.runtime == "onnxruntime":
+        return provider in _OF_ONNX
+    return _OF_TARGET.get(entry.target) == provider
+
+
+def must_take(entries: Sequence[Entry], provider: Provider) -> list[Entry]:
+    """The entries that take it.
+
+    Raises:
+        DeviceError: none does; says which export would.
+    """
+    if found := [entry for entry in entries if takes(entry, provider)]:
+        return found
+    targets = ["onnx"] if provider in _OF_ONNX else []
+    targets += [target for target, one in _OF_TARGET.items() if one == provider and target != PORTABLE]
+    there = ", ".join(entry.id for entry in entries)
+    export = f"export for {' or '.join(targets)}, " if targets else ""
+    raise DeviceError(f"provider {provider} cannot be asked of {there}: {export}or leave out --provider")
