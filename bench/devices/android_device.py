@@ -178,8 +178,9 @@ class AppDevice(AndroidDevice):
         app_session.wake(self._phone)
 
     def _prepare(self, jobs: Sequence[Job]) -> None:
-        self._app.install(self._phone, self._facts.abis)
-        app_session.make_ready(self._phone, camera=any(job.mode == "camera" for job in jobs))
+        app_session.make_ready(
+            self._phone, self._app, self._facts.abis, camera=any(job.mode == "camera" for job in jobs)
+        )
 
 
 def find_android(name: str | None, via: Via | None = None, apk: Path | None = None) -> AndroidDevice:

@@ -25,7 +25,7 @@ from pocketgan.bench.devices.adb import Adb
 from pocketgan.bench.devices.android_device import AndroidDevice, find_android
 from pocketgan.bench.devices.app_session import FOLDER, AppSession, make_ready
 from pocketgan.bench.devices.phone import Phone
-from pocketgan.bench.devices.phone_app import find_app
+from pocketgan.bench.devices.phone_app import LOOK, find_app
 from pocketgan.bench.jobs import JobOptions, plan_job
 from pocketgan.bench.journal import read_results
 from pocketgan.bench.schema.job import Warmup
@@ -268,13 +268,13 @@ def test_an_app_of_the_same_version_but_other_content_is_installed_anew(
 ) -> None:
     phone = Phone(newest_adb, app.phone.serial)
     for _ in range(2):
-        find_app().install(phone, ["x86_64"])
+        find_app().install(phone, ["x86_64"], phone.script(LOOK).text)
     assert installs(app) == 1
     make_apk(apk, libraries=[LIBRARY], content=b"built again")
-    find_app().install(phone, ["x86_64"])
+    find_app().install(phone, ["x86_64"], phone.script(LOOK).text)
     assert installs(app) == 2
     other = make_apk(tmp_path / "mine.apk", libraries=[LIBRARY], content=b"mine")
-    find_app(other).install(phone, ["x86_64"])
+    find_app(other).install(phone, ["x86_64"], phone.script(LOOK).text)
     assert installed(app).read_bytes() == other.read_bytes()
 
 
@@ -368,11 +368,11 @@ def test_the_camera_is_asked_for_where_it_is_used_alone(
     phone = Phone(newest_adb, app.phone.serial)
     assert pocketgan("bench", make_bundle(), "--device", "android", *QUICK).returncode == 0
     assert app.phone.calls("pm") == [f"path --user 0 {PACKAGE}"]
-    make_ready(phone, camera=True)
+    make_ready(phone, find_app(), ["x86_64"], camera=True)
     assert app.phone.calls("pm")[-1] == f"grant --user 0 {PACKAGE} android.permission.CAMERA"
     app.phone.at("/state/grant").write_text("Exception occurred while executing 'grant':\n")
     with pytest.raises(DeviceError, match=r"the app may not use its camera.*: allow it in") as refused:
-        make_ready(phone, camera=True)
+        make_ready(phone, find_app(), ["x86_64"], camera=True)
     assert "\n" not in str(refused.value)
 
 
