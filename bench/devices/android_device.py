@@ -168,10 +168,11 @@ class AppDevice(AndroidDevice):
         keep: Keep | None = None,
     ) -> list[Result]:
         """See AndroidDevice. Afterwards the app is closed, which kept the screen on."""
-        results = super().run_groups(groups, session=session, tick=tick, keep=keep)
-        with contextlib.suppress(DeviceError):
-            self._phone.shell("am", "force-stop", PACKAGE)
-        return results
+        try:
+            return super().run_groups(groups, session=session, tick=tick, keep=keep)
+        finally:
+            with contextlib.suppress(DeviceError):
+                self._phone.shell("am", "force-stop", PACKAGE)
 
     def _wake(self) -> None:
         app_session.wake(self._phone)

@@ -165,21 +165,24 @@ class SimulatedApp:
         file.chmod(0o755)
 
 
-def make_apk(path: Path, package: str = PACKAGE, libraries: Sequence[str] = (), content: bytes = b"") -> Path:
+def make_apk(
+    path: Path, package: str = PACKAGE, libraries: Sequence[str] = (), content: bytes = b"", utf8: bool = False
+) -> Path:
     """An APK that is none but for its manifest, whose form is that of AOSP's ResourceTypes.h, and the names in it.
 
     Args:
-        libraries: such as lib/x86_64/libonnxruntime.so. content: of classes.dex.
+        libraries: such as lib/x86_64/libonnxruntime.so. content: of classes.dex. utf8: how the manifest's strings are
+            written; aapt2 writes UTF-16, older tools either.
     """
     strings = ["package", "versionName", package, "0.1.0", "manifest"]
-    pool = b"".join(struct.pack("<H", len(text)) + text.encode("utf-16-le") + b"\0\0" for text in strings)
+    written = [_utf8(text) if utf8 else _utf16(text) for text in strings]
+    pool = b"".join(written)
     pool += bytes(-len(pool) % 4)
-    offsets, at = b"", 0
-    for text in strings:
-        offsets += struct.pack("<I", at)
-        at += 4 + 2 * len(text)
+    offsets = b"".join(struct.pack("<I", sum(map(len, written[:number]))) for number in range(len(written)))
     start = 28 + len(offsets)
-    chunks = struct.pack("<HHIIIIII", 0x0001, 28, start + len(pool), len(strings), 0, 0, start, 0) + offsets + pool
+    chunks = (
+        struct.pack("<HHIIIIII", 0x0001, 28, start + len(pool), len(strings), 0, utf8 << 8, start, 0) + offsets + pool
+    )
     attributes = b"".join(
         struct.pack("<IIIHBBI", 0xFFFFFFFF, name, value, 8, 0, 3, value) for name, value in ((0, 2), (1, 3))
     )
@@ -193,3 +196,16 @@ def make_apk(path: Path, package: str = PACKAGE, libraries: Sequence[str] = (), 
         for library in libraries:
             archive.writestr(library, b"")
     return path
+
+
+def _utf16(text: str) -> bytes:
+    return struct.pack("<H", len(text)) + text.encode("utf-16-le") + b"\0\0"
+
+
+def _utf8(text: str) -> bytes:
+    """Lengths in characters and in bytes, of one byte, or of two with the first bit set."""
+    encoded = text.encode()
+    lengths = [
+        bytes([size]) if size < 0x80 else bytes([0x80 | size >> 8, size & 0xFF]) for size in (len(text), len(encoded))
+    ]
+    return b"".join(lengths) + encoded + b"\0"
