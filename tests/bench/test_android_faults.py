@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -333,6 +334,24 @@ def test_what_one_model_breaks_is_an_error_of_it_alone_and_resume_tries_it_again
 
 
 # The computer
+
+
+def test_a_user_who_stops_it_stops_the_phone_and_goes_on_later(
+    pocketgan, phone: SimulatedPhone, adb: Adb, environment: dict[str, str], command: list[str], journal, tmp_path: Path
+) -> None:
+    allow(phone, 1)
+    words = [sys.executable, "-c", _AS_IN_THIS_PROCESS, str(adb.path), *command]
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as host:
+        until(lambda: len(journal()) == 1)
+        host.send_signal(signal.SIGINT)
+        told = host.communicate()[1]
+    assert "r.jsonl holds the runs that were complete; --resume goes on from there" in told
+    allow(phone, 3)
+    time.sleep(0.3)
+    assert measured(phone) == ["a"]  # nothing measures there any more
+    assert pocketgan(*command, "--resume").returncode == 0
+    assert measured(phone) == ["a", "b", "c"]
+    assert errors(journal()) == {"a": [], "b": [], "c": []}
 
 
 @pytest.mark.parametrize(("via", "names"), [("app", [f"m{number}" for number in range(20)])], ids=["app"])
