@@ -1,4 +1,7 @@
-"""The runtimes that the Android harness is built with read what this project's exporter writes."""
+"""The runtimes that the Android harness is built with read what this project's exporter writes.
+
+Of ONNX Runtime the sessions of `core/test_sessions.py` show it: they run the exporter's files on the pinned version.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,3 @@ def test_executorch_of_the_app_reads_the_files_of_the_pinned_exporter() -> None:
     """Whoever pins a newer exporter runs its files on the app's release (`executorch` of PyPI has it), or takes a newer
     library into the app."""
     assert _pinned("executorch") <= _release(_constant("READS_FILES_OF"))
-
-
-def test_onnx_runtime_of_the_app_is_one_that_the_host_accepts_for_the_exporters_opset() -> None:
-    """What is read is opset 18 and IR 10; ONNX Runtime 1.18 was the first to read that IR (onnx 1.16)."""
-    assert _release(_property("onnxruntime.version")) >= (1, 18)

@@ -22,6 +22,9 @@ internal const val EXECUTORCH_VERSION = "1.3"
  */
 internal const val READS_FILES_OF = "1.4"
 
+/** The method of a program that is its model. */
+internal const val METHOD = "forward"
+
 private const val XNNPACK = "XnnpackBackend"
 
 /** The backends that a program may call where a Job asks for a provider; null where any will do. */
@@ -65,6 +68,9 @@ class ExecuTorchEngine internal constructor(private val runtime: ProgramRuntime)
         val placement = Placement(requested = request.provider.name.lowercase(), registered = registered)
         return ExecuTorchModel(program, request.inputs.map { it.name }, placement)
     }
+
+    override fun planned(request: ModelRequest, inputs: Map<String, Tensor>): Map<String, Long>? =
+        plannedCalls(request.file, METHOD)
 
     private fun mustBeReadable(writtenBy: String) {
         val file = Release.of(writtenBy) ?: return

@@ -11,8 +11,6 @@ import pocketgan.bundle.DType
 import pocketgan.measure.RefusedException
 import pocketgan.measure.Tensor
 
-private const val METHOD = "forward"
-
 /** ExecuTorch's own classes. No code but theirs runs here, because it can be run on Android alone. */
 internal class LibraryRuntime : ProgramRuntime {
     override fun start() {
