@@ -20,4 +20,7 @@ dependencies {
     // -Ppocketgan.qnn takes the build for Qualcomm's NPUs, which brings Qualcomm's libraries under Qualcomm's licence.
     val qnn = providers.gradleProperty("pocketgan.qnn").isPresent
     implementation(if (qnn) libs.onnxruntime.android.qnn else libs.onnxruntime.android)
+    testImplementation(libs.onnxruntime.jvm)
+    testImplementation(libs.kotlin.test.junit)
+    testImplementation(libs.junit)
 }

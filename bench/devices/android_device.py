@@ -168,17 +168,19 @@ class AppDevice(AndroidDevice):
         keep: Keep | None = None,
     ) -> list[Result]:
         """See AndroidDevice. Afterwards the app is closed, which kept the screen on."""
-        results = super().run_groups(groups, session=session, tick=tick, keep=keep)
-        with contextlib.suppress(DeviceError):
-            self._phone.shell("am", "force-stop", PACKAGE)
-        return results
+        try:
+            return super().run_groups(groups, session=session, tick=tick, keep=keep)
+        finally:
+            with contextlib.suppress(DeviceError):
+                self._phone.shell("am", "force-stop", PACKAGE)
 
     def _wake(self) -> None:
         app_session.wake(self._phone)
 
     def _prepare(self, jobs: Sequence[Job]) -> None:
-        self._app.install(self._phone, self._facts.abis)
-        app_session.make_ready(self._phone, camera=any(job.mode == "camera" for job in jobs))
+        app_session.make_ready(
+            self._phone, self._app, self._facts.abis, camera=any(job.mode == "camera" for job in jobs)
+        )
 
 
 def find_android(name: str | None, via: Via | None = None, apk: Path | None = None) -> AndroidDevice:

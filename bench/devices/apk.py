@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ _LONGEST_MANIFEST = 1 << 22
 _STRING_POOL, _START_ELEMENT = 0x0001, 0x0102
 _UTF8 = 1 << 8
 _NO_STRING = 0xFFFFFFFF
+# What reading a file that is none raises: of the ZIP, of what is packed in it, of the manifest.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, KeyError, IndexError, ValueError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def read_apk(path: Path) -> Apk:
                     libraries.setdefault(found[1], set()).add(found[2])
     except OSError as problem:
         raise DeviceError(f"{path} cannot be read: {problem.strerror or problem}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, struct.error, IndexError, NotImplementedError, RuntimeError):
+    except _DAMAGE:
         raise DeviceError(f"{path} is no APK: it has no {_MANIFEST} of an Android app") from None
     if not told.get("package"):
         raise DeviceError(f"{path} is no APK: its {_MANIFEST} names no package")

@@ -6,10 +6,11 @@ What `am`, `dumpsys activity services`, `dumpsys activity exit-info` and `logcat
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pocketgan.bench.devices.adb_problems import first_line
 from pocketgan.bench.devices.phone import Phone, quoted
-from pocketgan.bench.devices.phone_app import PACKAGE, USER
+from pocketgan.bench.devices.phone_app import LOOK, PACKAGE, USER, PhoneApp
 from pocketgan.bench.devices.transport import NOT_NOW, OutOfReachError
 from pocketgan.errors import DeviceError
 
@@ -25,8 +26,8 @@ _BEGAN = ".began"
 # Tenths of a second that the app may take to begin, and to end between two frames before it is stopped.
 _PATIENCE = 50
 _READY_S = 60.0
-# Exit codes of the script that makes ready.
-_OTHER_USER, _NO_CAMERA = 20, 21
+# Exit code where somebody else than the owner uses the phone.
+_OTHER_USER = 20
 _NEXT = "[pocketgan: next]"
 # Who crashes is called by the last 15 letters of its process.
 _PROCESS = PACKAGE[-15:]
@@ -45,21 +46,52 @@ until dumpsys power | grep -q mWakefulness=Awake || [ $left = 0 ]; do sleep 0.1;
     )
 
 
-def make_ready(phone: Phone, *, camera: bool) -> None:
-    """The app, which is installed, has made its folder, and may see what it needs to.
+def make_ready(phone: Phone, app: PhoneApp, abis: Sequence[str], *, camera: bool) -> None:
+    """The app is there, has made its folder, and may see what it needs to; one question where all that is so.
 
     Args:
+        abis: the phone's instruction sets.
         camera: whether it measures from the camera.
     Raises:
-        DeviceError: somebody else's screen is on, the app does not start, or may not see the camera.
+        OutOfReachError: the phone was not unlocked since it was started.
+        DeviceError: somebody else's screen is on, the app is refused or does not start, or may not see the camera.
     """
     answer = phone.script(
         f"""{_UNLOCKED}
 user=$(am get-current-user 2> /dev/null)
 case $user in {USER}|'') ;; *) echo "$user"; exit {_OTHER_USER} ;; esac
-{f"pm grant --user {USER} {PACKAGE} {CAMERA} || exit {_NO_CAMERA}" if camera else ""}
-[ -d {SESSIONS} ] && exit 0
-{_MUST}
+{LOOK}
+[ ! -d {SESSIONS} ] || echo {quoted(_NEXT)}""",
+        timeout_s=_READY_S,
+    )
+    if answer.code == _OTHER_USER:
+        raise DeviceError(
+            f"phone {phone.serial}: user {answer.text.strip()} is in front, whose storage adb does not reach: switch "
+            "to its owner"
+        )
+    if answer.code == NOT_NOW:
+        raise OutOfReachError(f"phone {phone.serial}: {first_line(answer.error)}")
+    app.install(phone, abis, answer.text)
+    if camera:
+        _let_see(phone)
+    if _NEXT not in answer.text:
+        _open(phone)
+
+
+def _let_see(phone: Phone) -> None:
+    answer = phone.shell("pm", "grant", "--user", str(USER), PACKAGE, CAMERA)
+    if answer.code:
+        raise DeviceError(
+            f"phone {phone.serial}: the app may not use its camera ({first_line(answer.error + answer.text)}): allow "
+            "it in the phone's settings, Apps, pocketgan, Permissions (Xiaomi's let adb do it once USB debugging "
+            "(Security settings) is on)"
+        )
+
+
+def _open(phone: Phone) -> None:
+    """The app makes its folder when it is opened."""
+    answer = phone.script(
+        f"""{_MUST}
 must {_SHOW} || exit 1
 left={_PATIENCE}
 until [ -d {SESSIONS} ]; do
@@ -69,19 +101,6 @@ until [ -d {SESSIONS} ]; do
 done""",
         timeout_s=_READY_S,
     )
-    if answer.code == _OTHER_USER:
-        raise DeviceError(
-            f"phone {phone.serial}: user {answer.text.strip()} is in front, whose storage adb does not reach: switch "
-            "to its owner"
-        )
-    if answer.code == _NO_CAMERA:
-        raise DeviceError(
-            f"phone {phone.serial}: the app may not use its camera ({first_line(answer.error + answer.text)}): allow "
-            "it in the phone's settings, Apps, pocketgan, Permissions (Xiaomi's let adb do it once USB debugging "
-            "(Security settings) is on)"
-        )
-    if answer.code == NOT_NOW:
-        raise OutOfReachError(f"phone {phone.serial}: {first_line(answer.error)}")
     if answer.code:
         raise phone.refusal(answer, "opening the app")
 
@@ -99,6 +118,8 @@ class AppSession:
 {_MUST}
 {_UNLOCKED}
 cd {quoted(folder)} || exit 1
+# Where a phone keeps whose a file is, adb's are the shell's; the folder around them lets nobody else in.
+chmod -R a+rwX . 2> /dev/null
 am force-stop {PACKAGE}
 date '+%Y-%m-%d %H:%M:%S.000' > {_BEGAN}
 must {_SHOW} || exit 1

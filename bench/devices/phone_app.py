@@ -22,6 +22,11 @@ HOW_TO_GET_IT = (
     "measuring in a phone's app needs the app, which this installation has not: make apk in a clone of pocketgan, or "
     "name one with --apk FILE; or measure in the phone's shell: --via shell (docs/android.md)"
 )
+# A script that tells the SHA-256 of what is installed: `pm path` names the very file, which everybody may read.
+LOOK = (
+    f"{quoted('pm', 'path', '--user', str(USER), PACKAGE)} 2> /dev/null | "
+    "sed -n 's/^package://p' | while read -r path; do sha256sum \"$path\"; done"
+)
 _INSTALLED = re.compile(r"^([0-9a-f]{64}) ", re.MULTILINE)
 # Libraries by which an app has a runtime, and the delegate that Qualcomm's chips need.
 _RUNTIMES = {"onnxruntime": "libonnxruntime.so", "executorch": "libexecutorch"}
@@ -55,26 +60,22 @@ class PhoneApp:
             return False
         return place_of(entry.target) == ANDROID or runs_on_host(entry.target, entry.runtime)
 
-    def install(self, phone: Phone, abis: Sequence[str]) -> None:
+    def install(self, phone: Phone, abis: Sequence[str], looked: str) -> None:
         """Put it on the phone, where not the very same lies there: a build of the same version is another one.
 
         Args:
-            abis: the phone's instruction sets.
+            abis: the phone's instruction sets. looked: what LOOK told there, among other lines.
         Raises:
             DeviceError: it holds no libraries for the phone, an app of another key is there, or the phone refuses.
         """
+        if _INSTALLED.findall(looked) == [sha256_file(self.path)]:
+            return
         if self.abis and not set(self.abis) & set(abis):
             raise DeviceError(
                 f"phone {phone.serial} runs {', '.join(abis) or 'an unknown instruction set'}, and {self.path} was "
                 f"built for {', '.join(self.abis)}: build it for the phone, or name another with --apk FILE"
             )
-        # `pm path` names the very file that was installed, which everybody may read.
-        script = (
-            f"{quoted('pm', 'path', '--user', str(USER), PACKAGE)} 2> /dev/null | "
-            "sed -n 's/^package://p' | while read -r path; do sha256sum \"$path\"; done"
-        )
-        if _INSTALLED.findall(phone.script(script).text) != [sha256_file(self.path)]:
-            phone.install(self.path, PACKAGE, user=USER)
+        phone.install(self.path, PACKAGE, user=USER)
 
 
 def find_app(named: Path | None = None) -> PhoneApp:

@@ -14,6 +14,8 @@ from types import SimpleNamespace
 import android_app
 import pytest
 
+from pocketgan.bench.devices.phone_app import PACKAGE, find_app
+
 
 @pytest.fixture(autouse=True)
 def apk() -> Path:
@@ -150,3 +152,12 @@ def test_a_class_that_a_library_looks_for_is_missed(libraries: dict[str, bytes],
 def test_a_changed_apk_is_not_signed(changed: Callable[..., Path], check: SimpleNamespace) -> None:
     found = check.problems(changed(lambda content: content + b"\0", zipfile.ZIP_DEFLATED))
     assert any(problem.startswith("is not signed") for problem in found)
+
+
+def test_the_host_reads_it_as_googles_tool_does(apk: Path) -> None:
+    told = subprocess.run(["aapt2", "dump", "badging", str(apk)], capture_output=True, text=True, check=True).stdout
+    found = find_app(apk)
+    assert f"package: name='{PACKAGE}'" in told
+    assert f"versionName='{found.version}'" in told
+    assert "onnxruntime" in found.runtimes
+    assert f"native-code: '{found.abis[0]}'" in told

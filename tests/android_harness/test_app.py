@@ -43,7 +43,7 @@ def asked(tmp_path: Path) -> list[Job]:
 def test_the_app_measures_what_the_host_asks_and_the_host_believes_it(asked: list[Job], tmp_path: Path) -> None:
     session = tmp_path / "session"
     done = subprocess.run(
-        android_app.tests_of("SessionServiceTest", "SessionInstrumentationTest", session=session),
+        android_app.tests_of("SessionServiceTest", "MemoryProcessTest", "SessionInstrumentationTest", session=session),
         capture_output=True,
         text=True,
         check=False,

@@ -20,12 +20,12 @@ from android_phones import ANDROID_8, ANDROID_13
 from simulated_app import AS_THE_APP_SAYS, PACKAGE, SimulatedApp, make_apk
 
 from pocketgan import api
-from pocketgan.bench.devices import find_device, phone_app
+from pocketgan.bench.devices import app_session, find_device, phone_app
 from pocketgan.bench.devices.adb import Adb
 from pocketgan.bench.devices.android_device import AndroidDevice, find_android
 from pocketgan.bench.devices.app_session import FOLDER, AppSession, make_ready
 from pocketgan.bench.devices.phone import Phone
-from pocketgan.bench.devices.phone_app import find_app
+from pocketgan.bench.devices.phone_app import LOOK, find_app
 from pocketgan.bench.jobs import JobOptions, plan_job
 from pocketgan.bench.journal import read_results
 from pocketgan.bench.schema.job import Warmup
@@ -190,15 +190,15 @@ def lines(app: SimulatedApp) -> bytes:
 def test_a_crash_of_the_app_is_gone_on_with_and_nothing_is_measured_twice(
     pocketgan: Command, make_bundle, app: SimulatedApp, tmp_path: Path
 ) -> None:
-    bundles = [make_bundle(f"b{number}", size=64, layers=2 + number) for number in range(3)]
+    bundles = [make_bundle(f"b{number}", size=64, layers=2 + number) for number in range(2)]
     thread = crash_during(app)
     sustained = ("--mode", "sustained", "--seconds", 1, "--warmup", 1, "--warmup-timeout", 0)
     done = pocketgan("bench", *bundles, "--device", "android", *sustained, "--out", "r.jsonl")
     thread.join()
     assert done.returncode == 0, done.stdout + done.stderr
     measured = results(tmp_path / "r.jsonl")
-    assert [result.bundle_name for result in measured] == ["b0", "b1", "b2"]
-    assert [result.errors for result in measured] == [[]] * 3
+    assert [result.bundle_name for result in measured] == ["b0", "b1"]
+    assert [result.errors for result in measured] == [[]] * 2
     assert app.begun == 2
 
 
@@ -268,13 +268,13 @@ def test_an_app_of_the_same_version_but_other_content_is_installed_anew(
 ) -> None:
     phone = Phone(newest_adb, app.phone.serial)
     for _ in range(2):
-        find_app().install(phone, ["x86_64"])
+        find_app().install(phone, ["x86_64"], phone.script(LOOK).text)
     assert installs(app) == 1
     make_apk(apk, libraries=[LIBRARY], content=b"built again")
-    find_app().install(phone, ["x86_64"])
+    find_app().install(phone, ["x86_64"], phone.script(LOOK).text)
     assert installs(app) == 2
     other = make_apk(tmp_path / "mine.apk", libraries=[LIBRARY], content=b"mine")
-    find_app(other).install(phone, ["x86_64"])
+    find_app(other).install(phone, ["x86_64"], phone.script(LOOK).text)
     assert installed(app).read_bytes() == other.read_bytes()
 
 
@@ -354,8 +354,9 @@ def test_a_phone_that_was_not_unlocked_since_its_restart_is_waited_for(
 
 
 def test_a_session_that_does_not_begin_says_what_the_app_said(
-    pocketgan: Command, make_bundle, app: SimulatedApp
+    pocketgan: Command, make_bundle, app: SimulatedApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(app_session, "_PATIENCE", 3)
     app.says("another one is not over yet")
     line = line_of(pocketgan("bench", make_bundle(), "--device", "android", *QUICK))
     assert "the app did not begin the session (another one is not over yet)" in line
@@ -367,11 +368,11 @@ def test_the_camera_is_asked_for_where_it_is_used_alone(
     phone = Phone(newest_adb, app.phone.serial)
     assert pocketgan("bench", make_bundle(), "--device", "android", *QUICK).returncode == 0
     assert app.phone.calls("pm") == [f"path --user 0 {PACKAGE}"]
-    make_ready(phone, camera=True)
+    make_ready(phone, find_app(), ["x86_64"], camera=True)
     assert app.phone.calls("pm")[-1] == f"grant --user 0 {PACKAGE} android.permission.CAMERA"
     app.phone.at("/state/grant").write_text("Exception occurred while executing 'grant':\n")
     with pytest.raises(DeviceError, match=r"the app may not use its camera.*: allow it in") as refused:
-        make_ready(phone, camera=True)
+        make_ready(phone, find_app(), ["x86_64"], camera=True)
     assert "\n" not in str(refused.value)
 
 

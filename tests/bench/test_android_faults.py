@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,17 +16,26 @@ import pytest
 from adb_device import SimulatedPhone
 from adb_server import until
 from android_phones import ANDROID_13
-from replaying_phone import Script, change_script, jobs_measured, measured, replaying_phone, runner_folder
+from replaying_phone import (
+    Script,
+    allow,
+    app_file,
+    change_script,
+    jobs_measured,
+    measured,
+    replaying_app,
+    replaying_phone,
+    runner_folder,
+)
 
 from pocketgan.bench.devices.adb import Adb
-from pocketgan.bench.devices.android import SHELL_FOLDER
 from pocketgan.bench.devices.android_device import AndroidDevice
 from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.journal import read_results
 from pocketgan.bench.schema.result import Result
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
-QUICK = ("--via", "shell", "--iterations", "4", "--rounds", "2", "--runs", "1")
+QUICK = ("--iterations", "4", "--rounds", "2", "--runs", "1")
 
 
 @pytest.fixture(scope="module")
@@ -34,37 +44,57 @@ def adb(newest_adb: Adb) -> Adb:
     return newest_adb
 
 
+# Where it matters what measures on the phone.
+BOTH_WAYS = pytest.mark.parametrize("via", ["app", "shell"])
+
+
+@pytest.fixture
+def via() -> str:
+    return "shell"
+
+
 @pytest.fixture
 def phone(adb: Adb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedPhone]:
     """Connected, and looked at and given up soon."""
     monkeypatch.setattr("pocketgan.bench.devices.android_device.find_adb", lambda: adb)
     monkeypatch.setattr(AndroidDevice, "poll_s", 0.05)
     monkeypatch.setitem(RemoteDevice.__init__.__kwdefaults__, "reach_timeout_s", 1.5)
-    monkeypatch.setitem(RemoteDevice.__init__.__kwdefaults__, "stall_timeout_s", 0.5)
     monkeypatch.setenv("POCKETGAN_RUNNER", str(runner_folder(tmp_path / "runner")))
     with replaying_phone(tmp_path / "phone") as simulated:
+        replaying_app(simulated)
         adb.connect(simulated.serial)
         yield simulated
         adb.ask("disconnect", simulated.serial)
 
 
 @pytest.fixture
-def bundles(make_bundle: Callable[..., Path]) -> list[Path]:
-    """Three that do not take turns, so that they are answered one by one: a, b, c."""
-    return [make_bundle(name, target=f"onnx-{name}") for name in "abc"]
+def bundles(make_bundle: Callable[..., Path], names: Sequence[str]) -> list[Path]:
+    """They do not take turns, so that they are answered one by one."""
+    return [make_bundle(name, target=f"onnx-{name}") for name in names]
 
 
 @pytest.fixture
-def bench(pocketgan: Bench, phone: SimulatedPhone, bundles: list[Path]) -> Bench:
-    def run(*options: str) -> subprocess.CompletedProcess[str]:
-        return pocketgan("bench", *bundles, "--device", f"android:{phone.serial}", *QUICK, "--out", "r.jsonl", *options)
+def names() -> Sequence[str]:
+    return "abc"
 
-    return run
+
+@pytest.fixture
+def command(phone: SimulatedPhone, bundles: list[Path], via: str, tmp_path: Path) -> list[str]:
+    device = ["--device", f"android:{phone.serial}", "--via", via]
+    if via == "app":
+        device += ["--apk", str(app_file(tmp_path / "app.apk"))]
+    return ["bench", *map(str, bundles), *device, *QUICK, "--out", "r.jsonl"]
+
+
+@pytest.fixture
+def bench(pocketgan: Bench, command: list[str]) -> Bench:
+    return lambda *options: pocketgan(*command, *options)
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Callable[[], list[Result]]:
-    return lambda: list(read_results([tmp_path / "r.jsonl"]).results)
+    path = tmp_path / "r.jsonl"
+    return lambda: list(read_results([path]).results) if path.exists() else []
 
 
 def errors(results: Sequence[Result]) -> dict[str, list[str]]:
@@ -102,11 +132,6 @@ def back(adb: Adb, phone: SimulatedPhone) -> None:
     connect_again(adb, phone)
 
 
-def sizes(phone: SimulatedPhone) -> int:
-    results = phone.at(f"{SHELL_FOLDER}/results.jsonl")
-    return results.stat().st_size if results.exists() else 0
-
-
 def is_unplugged(phone: SimulatedPhone) -> bool:
     return phone.faults.unplug is None
 
@@ -114,6 +139,7 @@ def is_unplugged(phone: SimulatedPhone) -> bool:
 # The cable
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize(("service", "after"), [("push", 400), ("shell", 5000)], ids=["push", "pull"])
 def test_a_cable_that_comes_out_in_the_middle_of_a_copy_costs_nothing(
     bench, phone: SimulatedPhone, adb: Adb, journal, service: str, after: int
@@ -146,13 +172,15 @@ def test_a_cable_that_stays_out_ends_it_in_one_line_and_resume_goes_on(
     assert measured(phone) == ["a", "b", "c"]
 
 
+@BOTH_WAYS
 def test_a_phone_that_was_lost_in_the_middle_of_a_run_measures_on_and_is_taken_up_again(
     bench, phone: SimulatedPhone, adb: Adb, journal
 ) -> None:
-    change_script(phone, Script(pause_s=0.5))
+    allow(phone, 1)
     lost = meanwhile(lambda: until(lambda: measured(phone) == ["a"]), phone.unplug)
     assert "did not come back in 1.5 s" in trouble(bench())
     lost.join()
+    allow(phone, 3)
     until(lambda: measured(phone) == ["a", "b", "c"])  # nobody looks, and it goes on
     back(adb, phone)
     done = bench("--resume")
@@ -163,9 +191,12 @@ def test_a_phone_that_was_lost_in_the_middle_of_a_run_measures_on_and_is_taken_u
     assert len({result.session for result in journal()}) == 1
 
 
+@BOTH_WAYS
 def test_a_killed_server_costs_nothing(bench, phone: SimulatedPhone, adb: Adb, journal) -> None:
-    change_script(phone, Script(pause_s=0.2))
-    kill = meanwhile(lambda: until(lambda: measured(phone) == ["a"]), lambda: adb.ask("kill-server"))
+    allow(phone, 1)
+    kill = meanwhile(
+        lambda: until(lambda: measured(phone) == ["a"]), lambda: adb.ask("kill-server"), lambda: allow(phone, 3)
+    )
     done = bench()
     kill.join()
     assert done.returncode == 0, done.stderr
@@ -173,6 +204,7 @@ def test_a_killed_server_costs_nothing(bench, phone: SimulatedPhone, adb: Adb, j
     assert measured(phone) == ["a", "b", "c"]
 
 
+@BOTH_WAYS
 def test_a_phone_that_restarts_measures_what_was_under_way_again_and_nothing_else(
     bench, phone: SimulatedPhone, adb: Adb, journal
 ) -> None:
@@ -180,8 +212,8 @@ def test_a_phone_that_restarts_measures_what_was_under_way_again_and_nothing_els
         phone.reboot(down_s=0.1)
         connect_again(adb, phone)
 
-    change_script(phone, Script(pause_s=0.3))
-    thread = meanwhile(lambda: until(lambda: measured(phone) == ["a"] and sizes(phone) > 0), restart)
+    allow(phone, 1)
+    thread = meanwhile(lambda: until(lambda: len(journal()) == 1), restart, lambda: allow(phone, 3))
     done = bench()
     thread.join()
     assert done.returncode == 0, done.stderr
@@ -235,21 +267,23 @@ def test_a_slow_phone_is_waited_for(bench, phone: SimulatedPhone, journal) -> No
     assert errors(journal()) == {"a": [], "b": [], "c": []}
 
 
+@BOTH_WAYS
 def test_a_runner_for_another_processor_is_not_started(
-    pocketgan, phone: SimulatedPhone, bundles, adb: Adb, tmp_path: Path
+    pocketgan, command: list[str], phone: SimulatedPhone, adb: Adb, tmp_path: Path
 ) -> None:
     told = {**ANDROID_13, "getprop": ANDROID_13["getprop"].replace("arm64-v8a,armeabi-v7a,armeabi", "x86_64")}
     with replaying_phone(tmp_path / "other", told=told) as other:
         adb.connect(other.serial)
-        done = pocketgan("bench", *bundles, "--device", f"android:{other.serial}", *QUICK)
+        done = pocketgan(*(word.replace(phone.serial, other.serial) for word in command))
         adb.ask("disconnect", other.serial)
-    assert trouble(done).endswith("was built for arm64-v8a: build it for the phone")
+    assert "was built for arm64-v8a: build it for the phone" in trouble(done)
     assert not other.received
 
 
 # What measures on it, and what it says
 
 
+@BOTH_WAYS
 def test_a_runner_that_crashes_once_is_started_again_for_what_is_missing(bench, phone: SimulatedPhone, journal) -> None:
     change_script(phone, Script(faults={"b": "dies once"}))
     assert bench().returncode == 0
@@ -257,6 +291,7 @@ def test_a_runner_that_crashes_once_is_started_again_for_what_is_missing(bench, 
     assert measured(phone) == ["a", "b", "c"]
 
 
+@BOTH_WAYS
 def test_a_line_that_a_crash_truncated_is_measured_again_and_costs_nothing_else(
     bench, phone: SimulatedPhone, journal
 ) -> None:
@@ -267,20 +302,23 @@ def test_a_line_that_a_crash_truncated_is_measured_again_and_costs_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("via", "fault", "said"),
     [
-        ("dies", "device android:{serial} ended without a word while it measured this"),
-        ("hangs", "device android:{serial} hung: nothing from it for 0.5 s while it measured this"),
-        ("corrupt", "device android:{serial} gave no result of it; line 3 is no record"),
-        ("too fast", "frame 1 took 1 ns, in which nothing reads and checks 3072 bytes of output"),
-        ("clock jump", "3600 s lie before frame 3: it slept, or its clock jumped"),
-        ("wrong output", "wrong output after its last frame: 4.0 dB from the golden output"),
+        ("app", "dies", "device android:{serial} ended without a word while it measured this"),
+        ("shell", "dies", "device android:{serial} ended without a word while it measured this"),
+        ("app", "hangs", "device android:{serial} hung: nothing from it for 1.5 s while it measured this"),
+        ("shell", "hangs", "device android:{serial} hung: nothing from it for 1.5 s while it measured this"),
+        ("shell", "corrupt", "device android:{serial} gave no result of it; line 3 is no record"),
+        ("shell", "too fast", "frame 1 took 1 ns, in which nothing reads and checks 3072 bytes of output"),
+        ("shell", "clock jump", "3600 s lie before frame 3: it slept, or its clock jumped"),
+        ("shell", "wrong output", "wrong output after its last frame: 4.0 dB from the golden output"),
     ],
     ids=lambda value: value if len(value) < 20 else "",
 )
 def test_what_one_model_breaks_is_an_error_of_it_alone_and_resume_tries_it_again(
-    bench, phone: SimulatedPhone, journal, fault: str, said: str
+    bench, phone: SimulatedPhone, journal, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
 ) -> None:
+    monkeypatch.setitem(RemoteDevice.__init__.__kwdefaults__, "stall_timeout_s", 1.5 if fault == "hangs" else 30)
     change_script(phone, Script(faults={"b": fault}))
     done = bench()
     assert done.returncode == 1, done.stderr
@@ -298,45 +336,62 @@ def test_what_one_model_breaks_is_an_error_of_it_alone_and_resume_tries_it_again
 # The computer
 
 
+def test_a_user_who_stops_it_stops_the_phone_and_goes_on_later(
+    pocketgan, phone: SimulatedPhone, adb: Adb, environment: dict[str, str], command: list[str], journal, tmp_path: Path
+) -> None:
+    allow(phone, 1)
+    words = [sys.executable, "-c", _AS_IN_THIS_PROCESS, str(adb.path), *command]
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as host:
+        until(lambda: len(journal()) == 1)
+        host.send_signal(signal.SIGINT)
+        told = host.communicate()[1]
+    assert "r.jsonl holds the runs that were complete; --resume goes on from there" in told
+    allow(phone, 3)
+    time.sleep(0.3)
+    assert measured(phone) == ["a"]  # nothing measures there any more
+    assert pocketgan(*command, "--resume").returncode == 0
+    assert measured(phone) == ["a", "b", "c"]
+    assert errors(journal()) == {"a": [], "b": [], "c": []}
+
+
+@pytest.mark.parametrize(("via", "names"), [("app", [f"m{number}" for number in range(20)])], ids=["app"])
 def test_twenty_bundles_go_on_after_the_computer_was_cut_off_and_the_cable_came_out(
-    pocketgan, phone: SimulatedPhone, adb: Adb, make_bundle, environment: dict[str, str], journal, tmp_path: Path
+    pocketgan, phone: SimulatedPhone, adb: Adb, environment: dict[str, str], command, names, journal, tmp_path: Path
 ) -> None:
     """The host is killed as `kill -9` does it, in the middle of a session; the phone measures on, unseen, and is
     plugged out and in; the second session is cut by its cable."""
-    bundles = [make_bundle(f"m{number}", target=f"onnx-{number}") for number in range(20)]
-    command = ["bench", *map(str, bundles), "--device", f"android:{phone.serial}", *QUICK, "--out", "r.jsonl"]
-    change_script(phone, Script(pause_s=0.15))
-    host = subprocess.Popen(
-        [sys.executable, "-c", _AS_IN_THIS_PROCESS, str(adb.path), *command],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until(lambda: (tmp_path / "r.jsonl").exists() and len(journal()) >= 3)
-    host.send_signal(signal.SIGKILL)
-    host.wait()
-    came = len(journal())
-    until(lambda: len(measured(phone)) >= came + 3)
+    allow(phone, 5)
+    words = [sys.executable, "-c", _AS_IN_THIS_PROCESS, str(adb.path), *command]
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as host:
+        until(lambda: len(journal()) == 5)
+        host.send_signal(signal.SIGKILL)
+    allow(phone, 8)
+    until(lambda: len(measured(phone)) == 8)
     phone.unplug()
     back(adb, phone)
-    lost = meanwhile(lambda: until(lambda: len(measured(phone)) >= came + 9), phone.unplug)
+
+    lost = meanwhile(
+        lambda: until(lambda: len(journal()) == 8),  # it took over what came unseen
+        lambda: allow(phone, 12),
+        lambda: until(lambda: len(journal()) == 12),
+        phone.unplug,
+    )
     assert "did not come back in 1.5 s" in trouble(pocketgan(*command, "--resume"))
     lost.join()
-    assert came + 3 <= len(journal()) < 20
+    allow(phone, 20)
     back(adb, phone)
     done = pocketgan(*command, "--resume")
     assert done.returncode == 0, done.stderr
-    assert sorted(measured(phone)) == sorted(f"m{number}" for number in range(20))
-    assert errors(journal()) == {f"m{number}": [] for number in range(20)}
+    assert sorted(measured(phone)) == sorted(names)
+    assert errors(journal()) == {name: [] for name in names}
     assert (len(journal()), len({result.session for result in journal()})) == (20, 1)
 
 
-# The adb of this test, looked at as often as in this process.
+# The adb of this test, and looked at as often as in this process.
 _AS_IN_THIS_PROCESS = """
 import sys
 from pathlib import Path
-from pocketgan.bench.devices import android_device, adb
+from pocketgan.bench.devices import adb, android_device
 found = adb.Adb(Path(sys.argv.pop(1)))
 android_device.find_adb = lambda: found
 android_device.AndroidDevice.poll_s = 0.05

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -112,6 +112,20 @@ def test_devices_lists_this_host(pocketgan: Command) -> None:
     (device,) = json.loads(pocketgan("devices", "--json").stdout)["devices"]
     assert device["name"] == "local"
     assert "onnxruntime" in device["runtimes"]
+
+
+@pytest.mark.usefixtures("no_adb")
+@pytest.mark.parametrize("way", [(), ("--via", "shell")])
+def test_a_phone_without_adb_is_one_line_that_says_how_to_get_it(
+    pocketgan: Command, make_bundle: Callable[..., Path], way: Sequence[str]
+) -> None:
+    bundle = make_bundle()
+    for command in (["bench", bundle], ["compare", bundle, bundle]):
+        done = pocketgan(*command, "--device", "android", *way)
+        assert done.returncode == 2
+        [line] = done.stderr.splitlines()
+        assert line.startswith("pocketgan: there is no adb")
+        assert "pip install 'pocketgan[android]'" in line
 
 
 def test_verify_agrees_or_names_the_problem(pocketgan: Command, make_bundle: Callable[..., Path]) -> None:

@@ -1,5 +1,5 @@
-"""A simulated phone whose native runner plays Results from a script: for tests of the host's side, from the command
-line through the real adb and back. No model runs."""
+"""A simulated phone whose app and native runner play Results from a script: for tests of the host's side, from the
+command line through the real adb and back. No model runs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pathlib import Path
 
 from adb_device import SimulatedPhone
 from android_phones import ANDROID_13
+from simulated_app import SimulatedApp, make_apk
 
 from pocketgan.bench.devices.phone_runner import LIBRARY, PROGRAM
 
-RUNNER = Path(__file__).parent / "replaying_runner.py"
+# -S: no packages, so that Python starts in 15 ms.
+PROGRAM_WORDS = (sys.executable, "-S", str(Path(__file__).parent / "replaying_runner.py"))
 
 
 @dataclass
@@ -39,8 +41,7 @@ class Script:
 
 def replaying_phone(root: Path, script: Script | None = None, told: Mapping[str, str] = ANDROID_13) -> SimulatedPhone:
     """The phone; `told` is what it says of itself. It is plugged in where its context is entered."""
-    # -S: no packages, so that Python starts in 15 ms.
-    phone = SimulatedPhone(root, dict(told), emulator=[sys.executable, "-S", str(RUNNER)])
+    phone = SimulatedPhone(root, dict(told), emulator=PROGRAM_WORDS)
     phone.told["script.json"] = json.dumps(asdict(script or Script()))
     return phone
 
@@ -49,6 +50,13 @@ def change_script(phone: SimulatedPhone, script: Script) -> None:
     """From the next session on."""
     (phone.root / "state" / "script.json").write_text(json.dumps(asdict(script)))
     (phone.root / "state" / "played").unlink(missing_ok=True)
+
+
+def allow(phone: SimulatedPhone, count: int) -> None:
+    """It measures so many Jobs in all, and waits then until more are allowed."""
+    path = phone.root / "state" / "allowed"
+    path.with_suffix(".new").write_text(str(count))
+    path.with_suffix(".new").replace(path)
 
 
 def measured(phone: SimulatedPhone) -> list[str]:
@@ -63,8 +71,18 @@ def jobs_measured(phone: SimulatedPhone) -> list[str]:
 
 
 def runner_folder(folder: Path) -> Path:
-    """What POCKETGAN_RUNNER names: heads of a program and of a library for arm64."""
+    """What POCKETGAN_RUNNER names: heads of a native runner and of its library, for arm64."""
     folder.mkdir()
     for name in (PROGRAM, LIBRARY):
         (folder / name).write_bytes(b"\x7fELF" + bytes(14) + (183).to_bytes(2, "little") + name.encode())
     return folder
+
+
+def app_file(path: Path, content: bytes = b"") -> Path:
+    """What --apk names, for arm64."""
+    return make_apk(path, libraries=["lib/arm64-v8a/libonnxruntime.so"], content=content)
+
+
+def replaying_app(phone: SimulatedPhone) -> SimulatedApp:
+    """The app on such a phone, which is plugged in."""
+    return SimulatedApp(phone, program=PROGRAM_WORDS)

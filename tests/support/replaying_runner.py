@@ -2,8 +2,9 @@
 of the host's side. It computes nothing.
 
 `python -S replaying_runner.py PROGRAM FOLDER --device NAME [--simulated]`, as a `SimulatedPhone` with this `emulator`
-calls it. `state/script.json` of the phone says what happens (see replaying_phone.Script); `state/measured` gets a line
-for every Job that it measured, which is "BUNDLE ENTRY COMPONENT RUN".
+calls it, or for the app `session FOLDER DEVICE_FILE`. `state/script.json` of the phone says what happens (see
+replaying_phone.Script), `state/allowed` how many Jobs it may measure in all; `state/measured` gets a line for every Job
+that it measured, which is "BUNDLE ENTRY COMPONENT RUN".
 """
 
 import json
@@ -27,8 +28,15 @@ def main(folder, state):
             take_turns(records, script, state)
             for record in records:
                 time.sleep(script["pause_s"])
+                wait_until_allowed(state)
                 end_as_scripted(record, script, state, out)
         write(out, {"record": "end", "error": script["ends_with"]})
+
+
+def wait_until_allowed(state):
+    allowed, measured = state / "allowed", state / "measured"
+    while allowed.exists() and measured.exists() and measured.read_text().count("\n") >= read(allowed):
+        time.sleep(0.02)
 
 
 def read(path):

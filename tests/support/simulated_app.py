@@ -1,4 +1,5 @@
-"""The app on a simulated phone: `am` starts the Kotlin core on this machine's JVM, and the other tools tell of it.
+"""The app on a simulated phone: `am` starts the Kotlin core on this machine's JVM, or a program in its place, and the
+other tools tell of it.
 
 What the tools write is AOSP's (Android 14), as far as somebody reads it.
 """
@@ -43,7 +44,7 @@ case "$verb" in
 get-current-user) cat "$app/user" ;;
 get-started-user-state) cat "$app/user_state" ;;
 force-stop)
-  if alive; then kill -9 -- "-$(cat "$app/pid")"; fi
+  if alive; then kill -s KILL -- "-$(cat "$app/pid")"; fi
   rm -f "$app/pid" "$app/shown" ;;
 start)
   if [ ! -f "$STATE/installed.apk" ] || [ -f "$app/broken" ]; then
@@ -61,7 +62,7 @@ start-foreground-service)
   if [ ! -f "$STATE/installed.apk" ]; then echo "Error: Not found; no service started." >&2; exit 255; fi
   echo "Starting service: Intent { cmp=@PACKAGE@/pocketgan.app.SessionService }"
   if [ "$action" = @PACKAGE@.CANCEL ]; then
-    if alive; then kill -TERM -- "-$(cat "$app/pid")"; fi
+    if alive; then kill -s TERM -- "-$(cat "$app/pid")"; fi
   elif [ -f "$app/words" ]; then
     say E pocketgan "session $name: $(cat "$app/words")"
   elif [ ! -d "$folder/$name" ]; then
@@ -69,7 +70,7 @@ start-foreground-service)
   else
     echo "$name" >> "$app/begun"
     /usr/bin/setsid -f sh -c 'echo $$ > "$1/pid"; shift; exec "$@"' sh "$app" \
-      @JAVA@ session "$folder/$name" "$app/device.json" >> "$app/out" 2>&1 < /dev/null
+      @PROGRAM@ session "$folder/$name" "$app/device.json" >> "$app/out" 2>&1 < /dev/null
     until [ -f "$app/pid" ]; do sleep 0.01; done
   fi ;;
 *) echo "Error: unknown command '$verb'" >&2; exit 255 ;;
@@ -100,21 +101,25 @@ _TOOLS = {
 class SimulatedApp:
     """What there is to the app on a phone; it is installed there by whoever measures.
 
+    Args:
+        program: what measures, called with `session FOLDER DEVICE_FILE`; the Kotlin core where None.
     Attributes:
         phone: where it is.
     """
 
-    def __init__(self, phone: SimulatedPhone, says: DeviceInfo = AS_THE_APP_SAYS) -> None:
+    def __init__(
+        self, phone: SimulatedPhone, says: DeviceInfo = AS_THE_APP_SAYS, program: Sequence[str] | None = None
+    ) -> None:
         self.phone = phone
         self._state = phone.root / "state" / "app"
         self._state.mkdir()
         (self._state / "device.json").write_text(json.dumps(says.model_dump()))
         (self._state / "user").write_text("0\n")
         (self._state / "user_state").write_text("RUNNING_UNLOCKED\n")
-        java = shlex.join(kotlin_harness.java("pocketgan.jvm.MainKt"))
+        words = shlex.join(kotlin_harness.java("pocketgan.jvm.MainKt") if program is None else program)
         for name, body in _TOOLS.items():
             self._tool(f"shims/{name}", f'echo "{name} $*" >> "$STATE/calls"\n{body}')
-        self._tool("state/am", _AM.replace("@JAVA@", java))
+        self._tool("state/am", _AM.replace("@PROGRAM@", words))
         self._tool(f"state/dumpsys/activity.services.{PACKAGE}", _SERVICES)
 
     @property
@@ -160,21 +165,24 @@ class SimulatedApp:
         file.chmod(0o755)
 
 
-def make_apk(path: Path, package: str = PACKAGE, libraries: Sequence[str] = (), content: bytes = b"") -> Path:
+def make_apk(
+    path: Path, package: str = PACKAGE, libraries: Sequence[str] = (), content: bytes = b"", utf8: bool = False
+) -> Path:
     """An APK that is none but for its manifest, whose form is that of AOSP's ResourceTypes.h, and the names in it.
 
     Args:
-        libraries: such as lib/x86_64/libonnxruntime.so. content: of classes.dex.
+        libraries: such as lib/x86_64/libonnxruntime.so. content: of classes.dex. utf8: how the manifest's strings are
+            written; aapt2 writes UTF-16, older tools either.
     """
     strings = ["package", "versionName", package, "0.1.0", "manifest"]
-    pool = b"".join(struct.pack("<H", len(text)) + text.encode("utf-16-le") + b"\0\0" for text in strings)
+    written = [_utf8(text) if utf8 else _utf16(text) for text in strings]
+    pool = b"".join(written)
     pool += bytes(-len(pool) % 4)
-    offsets, at = b"", 0
-    for text in strings:
-        offsets += struct.pack("<I", at)
-        at += 4 + 2 * len(text)
+    offsets = b"".join(struct.pack("<I", sum(map(len, written[:number]))) for number in range(len(written)))
     start = 28 + len(offsets)
-    chunks = struct.pack("<HHIIIIII", 0x0001, 28, start + len(pool), len(strings), 0, 0, start, 0) + offsets + pool
+    chunks = (
+        struct.pack("<HHIIIIII", 0x0001, 28, start + len(pool), len(strings), 0, utf8 << 8, start, 0) + offsets + pool
+    )
     attributes = b"".join(
         struct.pack("<IIIHBBI", 0xFFFFFFFF, name, value, 8, 0, 3, value) for name, value in ((0, 2), (1, 3))
     )
@@ -188,3 +196,16 @@ def make_apk(path: Path, package: str = PACKAGE, libraries: Sequence[str] = (), 
         for library in libraries:
             archive.writestr(library, b"")
     return path
+
+
+def _utf16(text: str) -> bytes:
+    return struct.pack("<H", len(text)) + text.encode("utf-16-le") + b"\0\0"
+
+
+def _utf8(text: str) -> bytes:
+    """Lengths in characters and in bytes, of one byte, or of two with the first bit set."""
+    encoded = text.encode()
+    lengths = [
+        bytes([size]) if size < 0x80 else bytes([0x80 | size >> 8, size & 0xFF]) for size in (len(text), len(encoded))
+    ]
+    return b"".join(lengths) + encoded + b"\0"

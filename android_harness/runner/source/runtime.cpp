@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -58,7 +59,8 @@ void Runtime::check(OrtStatus* status) const {
     if (status == nullptr) return;
     std::string message = api_->GetErrorMessage(status);
     api_->ReleaseStatus(status);
-    throw Refused(message.substr(0, message.find('\n')));
+    message.resize(std::min(message.find('\n'), message.size()));
+    throw Refused(message.substr(0, message.find_last_not_of(' ') + 1));
 }
 
 void* Runtime::symbol(const char* name) const { return dlsym(library_.get(), name); }

@@ -285,7 +285,8 @@ NOT_OURS: list[tuple[dict[str, Any], str]] = [
     ({"provider": "nnapi"}, f"ONNX Runtime has no provider NNAPI here: {ANOTHER}"),
     (
         {"provider": "xnnpack"},
-        f"ONNX Runtime has no provider XNNPACK here (XNNPACK execution provider is not supported in this build. ): {ANOTHER}",
+        "ONNX Runtime has no provider XNNPACK here (XNNPACK execution provider is not supported in this build.): "
+        f"{ANOTHER}",
     ),
     ({"compute_units": "cpu_and_gpu"}, "the native runner cannot choose compute units cpu_and_gpu"),
 ]

@@ -201,7 +201,7 @@ class Measurement(
         }
         draft.closeCamera()
         // The last frame's picture has no golden output: the golden one goes the same way once more.
-        draft.model!!.frame(0)
+        draft.model!!.goldenFrame()
         compareAgain(draft)
     }
 

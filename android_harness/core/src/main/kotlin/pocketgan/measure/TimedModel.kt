@@ -10,8 +10,8 @@ import pocketgan.schema.Placement
 /** A loaded model with what its frames need: [frame] is one edit, from picture to picture. */
 internal class TimedModel(val plan: ModelPlan, private val model: LoadedModel, private val clock: NanoClock) :
     Closeable {
-    private val inputs: MutableMap<String, Tensor> =
-        plan.inputs.associateTo(LinkedHashMap()) { it.spec.name to it.golden.cast(it.spec.dtype) }
+    private val golden: Map<String, Tensor> = plan.inputs.associate { it.spec.name to it.golden.cast(it.spec.dtype) }
+    private val inputs: MutableMap<String, Tensor> = LinkedHashMap(golden)
     private val pictureInput = plan.inputs.firstOrNull { needsConversion(it.spec) }
     private val pictureOutput = plan.outputs.indexOfFirst { needsConversion(it.spec) }
     private val toTensor = pictureInput?.let { PictureConverter(it.spec) }
@@ -52,6 +52,12 @@ internal class TimedModel(val plan: ModelPlan, private val model: LoadedModel, p
         val after = clock.now()
         val ended = if (pictureOut != null) clockAfter { toPicture(floats(outputs[pictureOutput])) } else after
         return Frame(started, before - started, after - before, ended - after, round.toLong())
+    }
+
+    /** One edit of the golden input, whatever pictures came before. */
+    fun goldenFrame(): Frame {
+        inputs.putAll(golden)
+        return frame(0)
     }
 
     /** A tensor for the picture input, null where the model takes none. */

@@ -142,15 +142,26 @@ class CameraRunTest {
         assertTrue("takes one picture" in refused.message!!)
     }
 
-    private fun pixels(clock: ScriptedClock, frameNs: Long): LivePictures {
-        val spec = TensorSpec("x", listOf(1, 2, 2, 3), Layout.NHWC, DType.UINT8, listOf(0.0, 255.0), ColourSpace.RGB)
-        return LivePictures.of(model(spec, clock, frameNs), clock)
+    @Test
+    fun `after the camera it is the golden input that is computed once more, not the last picture`() {
+        for ((spec, white) in listOf(inPixels to 255.0, inFloats to 1.0)) {
+            val model = model(spec, clock, MS)
+            val camera = ScriptedCamera(clock, listOf(clock.now()), 0, listOf(MS), fill = 200)
+            CameraRun(LivePictures.of(model, clock), camera, clock).warmUpFrame()
+            model.goldenFrame()
+            // It is black.
+            assertEquals(white, model.outputs.single()[0])
+        }
     }
 
-    private fun floats(clock: ScriptedClock, frameNs: Long): LivePictures {
-        val spec = TensorSpec("x", listOf(1, 3, 2, 2), Layout.NCHW, DType.FLOAT32, listOf(0.0, 1.0), ColourSpace.RGB)
-        return LivePictures.of(model(spec, clock, frameNs), clock)
-    }
+    private val inPixels =
+        TensorSpec("x", listOf(1, 2, 2, 3), Layout.NHWC, DType.UINT8, listOf(0.0, 255.0), ColourSpace.RGB)
+    private val inFloats =
+        TensorSpec("x", listOf(1, 3, 2, 2), Layout.NCHW, DType.FLOAT32, listOf(0.0, 1.0), ColourSpace.RGB)
+
+    private fun pixels(clock: ScriptedClock, frameNs: Long) = LivePictures.of(model(inPixels, clock, frameNs), clock)
+
+    private fun floats(clock: ScriptedClock, frameNs: Long) = LivePictures.of(model(inFloats, clock, frameNs), clock)
 
     /** Subtracts its input from white in [frameNs]. */
     private fun model(spec: TensorSpec, clock: ScriptedClock, frameNs: Long): TimedModel {
