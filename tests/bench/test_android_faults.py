@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from adb_device import SimulatedPhone
@@ -44,6 +45,7 @@ def adb(newest_adb: Adb) -> Adb:
     return newest_adb
 
 
+DEFAULTS: dict[str, Any] = RemoteDevice.__init__.__kwdefaults__ or {}
 # Where it matters what measures on the phone.
 BOTH_WAYS = pytest.mark.parametrize("via", ["app", "shell"])
 
@@ -58,7 +60,7 @@ def phone(adb: Adb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """Connected, and looked at and given up soon."""
     monkeypatch.setattr("pocketgan.bench.devices.android_device.find_adb", lambda: adb)
     monkeypatch.setattr(AndroidDevice, "poll_s", 0.05)
-    monkeypatch.setitem(RemoteDevice.__init__.__kwdefaults__, "reach_timeout_s", 1.5)
+    monkeypatch.setitem(DEFAULTS, "reach_timeout_s", 1.5)
     monkeypatch.setenv("POCKETGAN_RUNNER", str(runner_folder(tmp_path / "runner")))
     with replaying_phone(tmp_path / "phone") as simulated:
         replaying_app(simulated)
@@ -318,7 +320,7 @@ def test_a_line_that_a_crash_truncated_is_measured_again_and_costs_nothing_else(
 def test_what_one_model_breaks_is_an_error_of_it_alone_and_resume_tries_it_again(
     bench, phone: SimulatedPhone, journal, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
 ) -> None:
-    monkeypatch.setitem(RemoteDevice.__init__.__kwdefaults__, "stall_timeout_s", 1.5 if fault == "hangs" else 30)
+    monkeypatch.setitem(DEFAULTS, "stall_timeout_s", 1.5 if fault == "hangs" else 30)
     change_script(phone, Script(faults={"b": fault}))
     done = bench()
     assert done.returncode == 1, done.stderr
@@ -343,6 +345,7 @@ def test_a_user_who_stops_it_stops_the_phone_and_goes_on_later(
     words = [sys.executable, "-c", _AS_IN_THIS_PROCESS, str(adb.path), *command]
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as host:
         until(lambda: len(journal()) == 1)
+        time.sleep(0.2)  # it waits for the next by then
         host.send_signal(signal.SIGINT)
         told = host.communicate()[1]
     assert "r.jsonl holds the runs that were complete; --resume goes on from there" in told

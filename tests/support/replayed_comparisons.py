@@ -42,7 +42,7 @@ def main(folder: Path, base: Path, candidate: Path, slower: float, count: int, s
     console.use_quiet(True)
     path = next(filter(None, map(program, reversed(SOURCES))))
     with adb_server(path, folder / "home") as adb, replaying_phone(folder / "phone", told=A_REAL_PHONE) as phone:
-        android_device.find_adb = lambda: adb  # type: ignore[assignment]
+        android_device.find_adb = lambda: adb
         adb.connect(phone.serial)
         rng = np.random.default_rng(seed)
         found = [
@@ -69,4 +69,5 @@ def comparison(phone: SimulatedPhone, base: Path, candidate: Path, script: Scrip
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), float(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]))
+    folder, base, candidate = map(Path, sys.argv[1:4])
+    main(folder, base, candidate, float(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]))

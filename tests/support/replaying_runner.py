@@ -7,16 +7,20 @@ replaying_phone.Script), `state/allowed` how many Jobs it may measure in all; `s
 that it measured, which is "BUNDLE ENTRY COMPONENT RUN".
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import time
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 MS = 1_000_000
 
 
-def main(folder, state):
+def main(folder: Path, state: Path) -> None:
     script, session = read(state / "script.json"), read(folder / "session.json")
     results = folder / "results.jsonl"
     answered = go_on_after(results)
@@ -33,17 +37,17 @@ def main(folder, state):
         write(out, {"record": "end", "error": script["ends_with"]})
 
 
-def wait_until_allowed(state):
+def wait_until_allowed(state: Path) -> None:
     allowed, measured = state / "allowed", state / "measured"
     while allowed.exists() and measured.exists() and measured.read_text().count("\n") >= read(allowed):
         time.sleep(0.02)
 
 
-def read(path):
+def read(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def go_on_after(results):
+def go_on_after(results: Path) -> list[Any]:
     """The Jobs that are answered in whole lines; a line that a death left half is removed."""
     content = results.read_bytes() if results.exists() else b""
     *whole, half = content.split(b"\n")
@@ -53,7 +57,7 @@ def go_on_after(results):
     return [line["job"] for line in lines if line["record"] == "result"]
 
 
-def record_of(session, job, folder, process):
+def record_of(session: Any, job: Any, folder: Path, process: str) -> dict[str, Any]:
     manifest = read(folder / "bundles" / job["bundle"] / "manifest.json")
     return {
         "record": "result",
@@ -76,7 +80,7 @@ def record_of(session, job, folder, process):
     }
 
 
-def take_turns(records, script, state):
+def take_turns(records: list[dict[str, Any]], script: Any, state: Path) -> None:
     """Frames one after the other on one clock, the models back to front in every second round."""
     now = time.monotonic_ns()
     played = state / "played"
@@ -94,13 +98,13 @@ def take_turns(records, script, state):
     played.write_text(str(count))
 
 
-def frames_of(job, number):
+def frames_of(job: Any, number: int) -> int:
     """As bench/schema/conformance/rounds.json splits them."""
     rounds = min(job["rounds"], job["iterations"])
-    return job["iterations"] // rounds + (number < job["iterations"] % rounds) if number < rounds else 0
+    return int(job["iterations"] // rounds + (number < job["iterations"] % rounds)) if number < rounds else 0
 
 
-def end_as_scripted(record, script, state, out):
+def end_as_scripted(record: dict[str, Any], script: Any, state: Path, out: FileIO) -> None:
     """Write the Result, as it is or as the script spoils it; what dies once is well the next time."""
     name = record["bundle_name"]
     fault = script["faults"].get(name)
@@ -125,14 +129,14 @@ def end_as_scripted(record, script, state, out):
         write(out, record)
 
 
-def already(path, fault):
+def already(path: Path, fault: str) -> bool:
     if fault == "dies" or not path.exists():
         path.touch()
         return False
     return True
 
 
-def write(out, record):
+def write(out: FileIO, record: dict[str, Any]) -> None:
     out.write(json.dumps(record).encode() + b"\n")
 
 
