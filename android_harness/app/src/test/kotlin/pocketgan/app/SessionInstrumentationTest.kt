@@ -7,19 +7,25 @@ import android.content.Context
 import android.content.ContextWrapper
 import android.content.Intent
 import android.os.Bundle
+import android.os.Handler
+import android.os.Looper
 import java.io.File
 import java.util.zip.ZipEntry
 import java.util.zip.ZipOutputStream
 import kotlin.test.assertEquals
+import kotlin.test.assertFalse
 import kotlin.test.assertTrue
 import org.junit.After
 import org.junit.Assume.assumeTrue
+import org.junit.Before
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
 
+private const val LONGEST_MS = 60_000L
 private val ONE_JOB = """{"schema_version": "1.0", "name": "s", "groups": [{"jobs": [{"bundle": "${"0".repeat(64)}", "entry": "e"}]}]}"""
 
 @RunWith(RobolectricTestRunner::class)
@@ -39,7 +45,7 @@ class SessionInstrumentationTest {
         }
 
         override fun startForegroundService(intent: Intent): ComponentName {
-            service.onStartCommand(intent, 0, 1)
+            Handler(Looper.getMainLooper()).post { service.onStartCommand(intent, 0, 1) }
             return intent.component!!
         }
     }
@@ -47,7 +53,16 @@ class SessionInstrumentationTest {
     private inner class Watched : SessionInstrumentation() {
         override fun getTargetContext(): Context = phone
 
-        override fun start() = onStart()
+        /** On a thread of its own, as Android does; the main thread goes on meanwhile. */
+        override fun start() {
+            val thread = Thread(::onStart).apply { start() }
+            val limit = System.currentTimeMillis() + LONGEST_MS
+            while (thread.isAlive && System.currentTimeMillis() < limit) {
+                shadowOf(Looper.getMainLooper()).idle()
+                Thread.sleep(20)
+            }
+            assertFalse(thread.isAlive, "it does not end")
+        }
 
         override fun sendStatus(resultCode: Int, results: Bundle) {
             statuses += resultCode to Bundle(results)
@@ -57,6 +72,13 @@ class SessionInstrumentationTest {
             code = resultCode
             ending = results
         }
+    }
+
+    @Before
+    fun offerMemory() {
+        val memory = Robolectric.buildService(MemoryService::class.java).create().get()
+        val name = ComponentName(context, MemoryService::class.java)
+        shadowOf(context).setComponentNameAndServiceForBindService(name, memory.onBind(Intent()))
     }
 
     @After
