@@ -14,11 +14,13 @@ import kotlin.test.assertEquals
 import kotlin.test.assertTrue
 import org.junit.After
 import org.junit.Assume.assumeTrue
+import org.junit.Before
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
 
 private val ONE_JOB = """{"schema_version": "1.0", "name": "s", "groups": [{"jobs": [{"bundle": "${"0".repeat(64)}", "entry": "e"}]}]}"""
 
@@ -58,6 +60,12 @@ class SessionInstrumentationTest {
             ending = results
         }
     }
+
+    /** It would answer on the main thread, which is the one that instruments here. */
+    @Before
+    fun offerNoMemory() =
+        shadowOf(RuntimeEnvironment.getApplication())
+            .declareComponentUnbindable(ComponentName(RuntimeEnvironment.getApplication(), MemoryService::class.java))
 
     @After
     fun forget() = Harness.end("", null)
