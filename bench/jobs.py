@@ -123,21 +123,22 @@ def runnable_entries(
     if not runnable:
         subject = entry_id or f"none of the entries of {bundle.path} ({there})"
         verb = "cannot run" if entry_id else "can run"
+        fitting = " or ".join(fitting_targets(device))
         raise DeviceError(
             f"device {device.name} {verb} {subject}; it runs: {', '.join(device.runtimes) or 'nothing'}"
-            f"{_what_it_needs(device, bundle.manifest.entries[0])}"
+            f"{f'; an entry for it: pocketgan export --target {fitting}' if fitting else ''}"
         )
     return must_take(runnable, provider)
 
 
-def _what_it_needs(device: Device, some: Entry) -> str:
+def fitting_targets(device: Device) -> list[str]:
     """The targets whose files the device would run."""
-    fitting = [
-        facts.name
-        for facts in TARGETS.values()
-        if device.runs(some.model_copy(update={"target": facts.name, "runtime": facts.runtime}))
-    ]
-    return f"; an entry for it: pocketgan export --target {' or '.join(fitting)}" if fitting else ""
+    return [facts.name for facts in TARGETS.values() if device.runs(_entry_of(facts.name, facts.runtime))]
+
+
+def _entry_of(target: str, runtime: str) -> Entry:
+    """With what a device asks of it, and without files."""
+    return Entry.model_construct(id=f"{target}-fp32", target=target, runtime=runtime, precision="fp32", components=[])
 
 
 def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0, component: str | None = None) -> Job:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pocketgan.bench.gate import Held, Pair
     from pocketgan.bench.jobs import JobOptions
     from pocketgan.bench.schema.result import Result
+    from pocketgan.bench.schema.words import ClockRegime, Provider
 
 FIXTURE = "bundle_benchmark"
 # pytest-benchmark's name of its plugin, its fixture and its mark.
@@ -83,6 +84,8 @@ class BundleBenchmark:
         rounds: int = 12,
         runs: int = 3,
         threads: int = 1,
+        provider: Provider = "default",
+        clock: ClockRegime = "free",
         min_fps: float | None = None,
         max_ms: float | None = None,
         wait_s: float = 0,
@@ -93,7 +96,7 @@ class BundleBenchmark:
             entry: its id; may be left out where the device runs just one.
             against: a bundle to measure in turns with it: the test fails where the candidate is slower by more than
                 `max_slowdown` (a share), and is skipped where `most_rounds` turns do not decide.
-            iterations, rounds, runs, threads: see `pocketgan bench`.
+            iterations, rounds, runs, threads, provider, clock: see `pocketgan bench`.
             min_fps, max_ms: a budget: the test fails where frames do not hold it, and is skipped where nothing is
                 decided; the stricter of the two counts.
             wait_s: how long to wait for a device that another process measures on.
@@ -107,7 +110,15 @@ class BundleBenchmark:
         if self.called:
             pytest.fail("bundle_benchmark measures once in a test; write a test for each bundle", pytrace=False)
         self.called = True
-        options = JobOptions(iterations=iterations, rounds=rounds, runs=runs, threads=threads, entry=entry)
+        options = JobOptions(
+            iterations=iterations,
+            rounds=rounds,
+            runs=runs,
+            threads=threads,
+            entry=entry,
+            provider=provider,
+            clock=clock,
+        )
         try:
             if self.benchmark.disabled:
                 self.benchmark.pedantic(_check, args=(Path(bundle), device, entry))

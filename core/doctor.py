@@ -57,7 +57,7 @@ def findings() -> list[Finding]:
     everything.append(bf16_training())
     everything += [_target(facts) for facts in TARGETS.values()]
     everything += [_runtime(runtime) for runtime in RUNTIMES.values()]
-    everything += [phones(), phone_runner()]
+    everything += [phones(), phone_app(), phone_runner()]
     pair = _pair_problem()
     everything.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
     return everything
@@ -153,6 +153,21 @@ def phones() -> Finding:
         return Finding(what, False, str(problem), optional=True)
     pairs = "" if adb.pairs else "; it cannot pair over Wi-Fi, which adb 30 and newer can"
     return Finding(what, True, f"adb {version} ({adb.path}){pairs}; pocketgan devices lists them", optional=True)
+
+
+def phone_app() -> Finding:
+    """Whether there is what measures in a phone's app."""
+    from pocketgan.bench.devices.phone_app import find_app
+
+    what = "measure in an Android phone's app"
+    try:
+        app = find_app()
+    except DeviceError as problem:
+        return Finding(what, False, str(problem), optional=True)
+    with_what = " and ".join(RUNTIMES[runtime].label for runtime in app.runtimes)
+    return Finding(
+        what, True, f"app {app.version} with {with_what} for {', '.join(app.abis)} ({app.path})", optional=True
+    )
 
 
 def phone_runner() -> Finding:

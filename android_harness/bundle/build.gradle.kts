@@ -1,6 +1,7 @@
 // Not run where it was written: see settings.gradle.kts.
 plugins {
     alias(libs.plugins.android.library)
+    alias(libs.plugins.kotlin.serialization)
 }
 
 android {

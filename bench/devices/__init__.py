@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from pocketgan.bench.devices.device import Device
     from pocketgan.bench.schema.job import Via
 
-KNOWN = ("local", "android")
+KNOWN = ("local", "android", "farm")
 
 
 def find_device(name: str, via: Via | None = None, apk: Path | None = None) -> Device:
-    """The device of that name: `local`, or `android:` and a phone's serial, model or address (`android`: the only one).
+    """The device of that name: `local`; `android:` and a phone's serial, model or address (`android`: the only one); or
+    `farm:` and a folder, a phone that this computer does not reach.
 
     Args:
         via: what measures on a phone, its `app` or its `shell`; the app where None.
@@ -35,9 +36,20 @@ def find_device(name: str, via: Via | None = None, apk: Path | None = None) -> D
         from pocketgan.bench.devices.android_device import find_android
 
         return find_android(which or None, via, apk)
+    if kind == "farm":
+        from pathlib import Path
+
+        from pocketgan.bench.devices.farm import FarmDevice
+        from pocketgan.bench.devices.phone_app import find_app
+
+        if not which:
+            raise DeviceError("name a folder for the session that the farm is given: --device farm:DIR")
+        if via not in (None, "app"):
+            raise DeviceError(f"a farm's phone measures in its app: leave out --via {via}")
+        return FarmDevice(Path(which), find_app(apk))
     raise DeviceError(
-        f"there is no device {name!r}; known devices: {', '.join(KNOWN)} (this computer, and android:SERIAL, a phone; "
-        "pocketgan devices lists both)"
+        f"there is no device {name!r}; known devices: {', '.join(KNOWN)} (this computer; android:SERIAL, a phone; and "
+        "farm:DIR, a phone that is elsewhere; pocketgan devices lists the first two)"
     )
 
 

@@ -78,15 +78,16 @@ class AndroidDevice(RemoteDevice):
         if state.spoils:
             raise DeviceError(f"phone {self._phone.serial}: {state.spoils[0]}")
         jobs = [job for group in groups for _, job in group]
-        self._reached(lambda: self._prepare(jobs))
-        with self._gated(jobs):
+        with self._gated(jobs, state.clock_held):
+            self._reached(lambda: self._prepare(jobs))
             return super().run_groups(groups, session=session, tick=tick, keep=keep)
 
     @contextmanager
-    def _gated(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """On the battery alone and with the clock held, where the jobs ask for it."""
+    def _gated(self, jobs: Sequence[Job], clock_held: bool) -> Iterator[None]:
+        """On the battery alone and with the clock held, where the jobs ask for it; free again where they do not."""
         clock = FixedPerformance(self._phone, self._facts.sdk)
-        self._reached(clock.take_back_what_was_left)
+        if clock_held:
+            self._reached(clock.take_back_what_was_left)
         self._seen, self._pinned = [], any(job.clock == "pinned" for job in jobs)
         if any(job.energy for job in jobs):
             self._seen = [self._reached(lambda: look_for_charger(self._phone))]

@@ -79,6 +79,17 @@ class FarmDevice(RemoteDevice):
         """See RemoteDevice. The session of the folder is its own, whatever the results file holds."""
         return None
 
+    def run_interleaved(self, work: Sequence[Work], *, session: str = "", tick: Tick | None = None) -> list[Result]:
+        """See Device.
+
+        Raises:
+            DeviceError: always. Who asks so looks at what came, and asks for more.
+        """
+        raise DeviceError(
+            "compare measures on until it is sure, for which a farm's phone is too far away: pocketgan bench BASE "
+            f"CANDIDATE --device {self.name} measures both in turns, for the report"
+        )
+
     def run_groups(
         self,
         groups: Sequence[Sequence[Work]],
@@ -201,6 +212,10 @@ class FolderTransport:
     def stop(self) -> None:
         """See Transport."""
 
+    def last_words(self) -> str:
+        """See Transport."""
+        return ""
+
     def clean_up(self, keep: Collection[str]) -> None:
         """See Transport."""
 
@@ -214,8 +229,6 @@ def _how_to_go_on() -> str:
 
 def _must_need_nobody(jobs: Sequence[Job]) -> None:
     """Refuse what only a computer beside the phone can do or see."""
-    if any(job.via != "app" for job in jobs):
-        raise DeviceError("a farm's phone measures in its app: leave out --via")
     if any(job.energy for job in jobs):
         raise DeviceError("--energy needs a phone that this computer sees: it looks whether a charger is on it")
     if any(job.clock != "free" for job in jobs):

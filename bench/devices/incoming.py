@@ -203,7 +203,7 @@ def senders(lines: bytes, session: str) -> list[tuple[DeviceInfo, str]]:
             info = DeviceInfo.model_validate(value.get("device"), strict=True, extra=extra)
         except ValidationError:
             continue
-        texts = {name: _plain(text) for name, text in info if isinstance(text, str)}
+        texts = {name: plain(text) for name, text in info if isinstance(text, str)}
         found.append((info.model_copy(update=texts), str(value.get("process"))))
     return found
 

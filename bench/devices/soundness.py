@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Literal
 
+from pocketgan.bench.devices.cool_down import is_cool
 from pocketgan.bench.runners.planning import DEFAULT_FLOOR_DB
 from pocketgan.bench.runners.timing import frames_of_rounds
 from pocketgan.bench.schema.job import Job
@@ -28,6 +29,7 @@ MOST_BYTES_PER_S = 1e12
 CLOCK_TOLERANCE, CLOCK_SLACK_NS = 0.01, 1_000_000_000
 # Of a clock that is held; what is read back is one of a few steps, 5 % apart and more.
 HELD_TOLERANCE = 0.02
+HOTTER_AGAIN_C = 5.0
 # A sustained run ends with the first frame beyond its time.
 LEAST_SHARE_OF_TIME = 0.99
 _STAMP_LIMIT = 1 << 63
@@ -178,6 +180,8 @@ def _rules(result: Result) -> list[Fault]:
         found.append(Fault("process", "it names no process, so that nothing tells whether models took turns"))
     if job.cool_down is not None and result.cool_down is None:
         found.append(Fault("cool_down", "it does not tell what its cool-down came to"))
+    if _is_hot_though_called_cool(result):
+        found.append(Fault("cool_down", "it says that it had cooled down, and of itself that it was hot"))
     if job.clock == "pinned" and (
         result.clock is None or result.clock.before_mhz is None or result.clock.after_mhz is None
     ):
@@ -202,6 +206,16 @@ def _rules(result: Result) -> list[Fault]:
     if len(result.cold_load_ns) > job.cold_repeats:
         found.append(Fault("count", f"it gave {len(result.cold_load_ns)} cold loads, not {job.cold_repeats}"))
     return found
+
+
+def _is_hot_though_called_cool(result: Result) -> bool:
+    """Whether the state that the frames begin with says otherwise than the gate before them."""
+    rule, gate, state = result.job.cool_down, result.cool_down, next(iter(result.conditions), None)
+    if rule is None or gate is None or not gate.cool or state is None:
+        return False
+    # Two readings of a processor are some degrees apart.
+    allowed = None if rule.maximum_temperature_c is None else rule.maximum_temperature_c + HOTTER_AGAIN_C
+    return is_cool(rule.model_copy(update={"maximum_temperature_c": allowed}), state) is False
 
 
 def _states(result: Result) -> list[Fault]:

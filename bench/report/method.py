@@ -165,11 +165,17 @@ def _conditions(states: Sequence[Conditions]) -> str:
         ("MHz", [state.frequency_mhz for state in states]),
         ("load average", [state.load_average for state in states]),
         ("% battery", [state.battery_percent for state in states]),
+        ("W from the battery", [state.power_w for state in states]),
+        ("Hz display", [state.refresh_hz for state in states]),
     ):
         readings = [value for value in values if value is not None]
         if readings:
             low, high = f"{min(readings):.4g}", f"{max(readings):.4g}"
             facts.append(f"{low} {unit}" if low == high else f"{low} to {high} {unit}")
+    if any(state.sustained_performance for state in states):
+        facts.append("sustained-performance mode")
+    if any(state.performance_hint for state in states):
+        facts.append("performance hints")
     charging = {state.charging for state in states if state.charging is not None}
     if charging:
         facts.append(

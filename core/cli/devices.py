@@ -43,7 +43,7 @@ def devices(
 ) -> None:
     """List what can measure: this computer, and phones.
 
-    Android phones are seen through adb; `pocketgan bench --device android:SERIAL` measures in their shell.
+    Android phones are seen through adb; `pocketgan bench --device android:SERIAL` measures in their app.
     """
     from pocketgan.bench.devices import all_devices
     from pocketgan.bench.devices.adb import find_adb
@@ -133,7 +133,7 @@ def _text(phones: list[SeenPhone], problem: str | None) -> str:
             console.table(columns, [_row(phone) for phone in phones]),
             "",
             *trouble,
-            "measure in a phone's shell: pocketgan bench BUNDLE --device android:SERIAL; local is this computer",
+            "measure in a phone's app: pocketgan bench BUNDLE --device android:SERIAL; local is this computer",
         ]
     )
 

@@ -53,7 +53,8 @@ OutFile = Annotated[
     ),
 ]
 ProviderOf = Annotated[
-    Provider, typer.Option("--provider", help="What a phone's runtime is to compute with; the runtime's choice.")
+    Provider,
+    typer.Option("--provider", help="What a phone's runtime is to compute with.", show_default="the runtime's choice"),
 ]
 ClockOf = Annotated[
     ClockRegime,

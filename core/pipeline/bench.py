@@ -5,12 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pocketgan.errors import DeviceError
 from pocketgan.pipeline.roles import bundle_name, roles, trained_in
 from pocketgan.pipeline.samples import read_samples
 from pocketgan.pipeline.stage import Context, Stage, facts_of
 from pocketgan.recipe.recipe import Recipe
 
 RESULTS = "results.jsonl"
+
+
+def _check(recipe: Recipe) -> None:
+    """The device is there, and runs something of what will be exported."""
+    from pocketgan.bench.devices import find_device
+    from pocketgan.bench.jobs import fitting_targets
+
+    assert recipe.bench is not None
+    device = find_device(recipe.bench.device)
+    fitting = fitting_targets(device)
+    if recipe.export is not None and not set(recipe.export.targets) & set(fitting):
+        raise DeviceError(
+            f"bench.device {device.name} runs nothing of export.targets ({', '.join(recipe.export.targets)}); it runs "
+            f"{' and '.join(fitting) or 'nothing here'}"
+        )
 
 
 def _outside(recipe: Recipe, run: Path) -> Any:
@@ -50,4 +66,12 @@ def _measure_bundles(context: Context) -> dict[str, Any]:
     return {"results": len(results), "errors": [error for result in results for error in result.errors]}
 
 
-STAGE = Stage("bench", 1, _measure_bundles, inputs=("bundle", "teacher", "distill"), slices=("name",), outside=_outside)
+STAGE = Stage(
+    "bench",
+    1,
+    _measure_bundles,
+    inputs=("bundle", "teacher", "distill"),
+    slices=("name",),
+    outside=_outside,
+    check=_check,
+)

@@ -316,7 +316,9 @@ class BundleStage(Section):
 class BenchStage(Section):
     """Measuring of all bundles, interleaved."""
 
-    device: str = "local"
+    device: str = Field(
+        "local", description="this computer, or android:SERIAL, a phone with the app, or the only phone"
+    )
     mode: Mode = "latency"
     iterations: Steps = Field(60, description="timed frames of each entry")
     rounds: Steps = Field(12, description="turns that the compared models take")

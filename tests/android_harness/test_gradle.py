@@ -79,6 +79,16 @@ def test_modules_depend_on_the_same_modules_in_both_builds() -> None:
         assert {pom(HARNESS / name / "pom.xml").findtext(f"{POM}artifactId") for name in gradle} == ours, path
 
 
+def test_modules_with_serializable_classes_have_the_plugin_that_writes_their_serializers() -> None:
+    sources = {path.parent: sorted((path.parent / "src" / "main").rglob("*.kt")) for path in SCRIPTS}
+    serializable = {
+        module for module, files in sources.items() if any("@Serializable" in file.read_text() for file in files)
+    }
+    assert {module.name for module in serializable} >= {"core"}
+    for module in serializable:
+        assert "libs.plugins.kotlin.serialization" in (module / "build.gradle.kts").read_text(), module
+
+
 def test_every_name_of_the_catalogue_is_used_and_every_used_name_is_in_it() -> None:
     known = catalogue()
     aliases = {f"plugins.{name.replace('-', '.')}" for name in known["plugins"]}

@@ -32,6 +32,10 @@ from pocketgan.bench.schema.job import Warmup
 from pocketgan.bench.schema.result import Result
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import DeviceError
+from pocketgan.pipeline import bench
+from pocketgan.pipeline.processes import join_processes
+from pocketgan.pipeline.roles import bundle_name, roles
+from pocketgan.pipeline.stage import Context
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = ("--iterations", 6, "--rounds", 3, "--runs", 1, "--warmup", 1, "--warmup-timeout", 0)
@@ -383,3 +387,47 @@ def test_a_session_is_ended_between_two_frames_when_the_user_stops(make_bundle, 
             device.run_groups(work, tick=stop)
     assert any(f"{PACKAGE}.CANCEL" in call for call in app.phone.calls("am"))
     assert app.phone.calls("am")[-1] == f"force-stop {PACKAGE}"
+
+
+RECIPE = """
+name: tiny
+resolution: 32
+data: {source: builtin, effect: ink, train_crops: 4, val_crops: 2}
+teacher: {ngf: 8, steps: 2, batch_size: 2}
+export: {targets: [onnx]}
+bundle: {}
+bench: {device: android, iterations: 6, rounds: 3, runs: 1, warmup_iterations: 1}
+"""
+
+
+def test_a_recipe_measures_on_a_phone(make_bundle, app: SimulatedApp, tmp_path: Path) -> None:
+    """The stage alone: its bundles are there, as if the stages before had made them."""
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    recipe = api.load_recipe(tmp_path / "recipe.yaml")
+    run = tmp_path / "run"
+    for role in roles(recipe):
+        make_bundle(bundle_name(recipe, role)).rename(run_folder(run / "bundle") / f"{bundle_name(recipe, role)}.pgb")
+    facts = bench.STAGE.run(Context(recipe, run, run_folder(run / "bench.partial"), join_processes()))
+    assert facts == {"results": 2, "errors": []}
+    measured = results(run / "bench.partial" / bench.RESULTS)
+    assert {(result.job.via, result.device.name) for result in measured} == {("app", f"android:{app.phone.serial}")}
+    assert bench.STAGE.outside(recipe, run)["name"] == f"android:{app.phone.serial}"
+
+
+def run_folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def test_a_phone_that_is_absent_is_told_before_a_recipe_trains(
+    pocketgan: Command, app: SimulatedApp, newest_adb: Adb, tmp_path: Path
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("onnx", "coreml"))
+    line = line_of(pocketgan("recipe", "check", "recipe.yaml"))
+    assert f"bench.device android:{app.phone.serial} runs nothing of export.targets (coreml); it runs onnx" in line
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    assert pocketgan("recipe", "check", "recipe.yaml").returncode == 0
+    newest_adb.ask("disconnect", app.phone.serial)
+    line = line_of(pocketgan("run", "recipe.yaml", "--out", "run"))
+    assert "no phone is connected: turn on USB debugging" in line
+    assert not (tmp_path / "run" / "data").exists()

@@ -25,7 +25,7 @@ from pocketgan.bench.journal import read_results
 from pocketgan.bench.schema.result import Result
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
-QUICK = ("--iterations", "4", "--rounds", "2", "--runs", "1")
+QUICK = ("--via", "shell", "--iterations", "4", "--rounds", "2", "--runs", "1")
 
 
 @pytest.fixture(scope="module")

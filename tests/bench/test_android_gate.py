@@ -55,7 +55,7 @@ def test_compare_is_a_gate_over_a_phone(
     script = replayed_comparisons.scripted(np.random.default_rng(3), 5, "candidate", slower)
     with replaying_phone(tmp_path / "phone", script, told) as phone:
         newest_adb.connect(phone.serial)
-        done = pocketgan("compare", base, candidate, "--device", f"android:{phone.serial}", "--json")
+        done = pocketgan("compare", base, candidate, "--device", f"android:{phone.serial}", "--via", "shell", "--json")
         newest_adb.ask("disconnect", phone.serial)
     found = json.loads(done.stdout)
     assert (found["verdict"], done.returncode) == (verdict, code), done.stderr

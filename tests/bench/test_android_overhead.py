@@ -44,7 +44,7 @@ def test_the_host_costs_less_than_five_seconds_and_one_more_for_each_further_ent
             change_script(phone, Script(pause_s=RUN_S / len(these)))
             started = time.monotonic()
             done = subprocess.run(
-                [*command, "--device", f"android:{phone.serial}"],
+                [*command, "--device", f"android:{phone.serial}", "--via", "shell"],
                 cwd=tmp_path,
                 env={**environment, **own},
                 capture_output=True,

@@ -57,21 +57,36 @@ def test_a_noisier_gauge_widens_the_interval_and_a_longer_run_narrows_it() -> No
     assert width(seconds=1200) < width(seconds=60) / 2
 
 
-@pytest.mark.parametrize("holds_s", [1, 5])
-def test_the_interval_holds_the_mean_of_the_process(holds_s: int) -> None:
-    """Of a gauge that renews what it says every so many seconds; in 95 of 100 runs of three minutes."""
-    hits, random = 0, np.random.default_rng(5)
+def covered(runs: int, renewed_every_s: int, drift_s: float) -> float:
+    """Share of simulated runs of three minutes at 3 W whose interval holds the mean of the process: 10 % of noise with
+    a memory of `drift_s` seconds, read once a second from a gauge that renews what it says so rarely."""
+    hits, random, memory = 0, np.random.default_rng(5), float(np.exp(-1 / drift_s))
     usual = result(seconds=180)
-    for _ in range(120):
-        drift, states, watts = 0.0, [], 3.0
+    for _ in range(runs):
+        drift, states, watts = random.normal(0, 0.3), [], 3.0
         for second, state in enumerate(usual.conditions):
-            drift = 0.7 * drift + random.normal(0, 0.1)
-            if second % holds_s == 0:
+            drift = memory * drift + random.normal(0, 0.3 * (1 - memory**2) ** 0.5)
+            if second % renewed_every_s == 0:
                 watts = 3.0 + drift
             states.append(state.model_copy(update={"current_a": watts / 4, "voltage_v": 4.0, "charge_mah": None}))
         interval = found(usual.model_copy(update={"conditions": states})).per_frame_j
         hits += interval.low <= 3.0 * 0.020 <= interval.high
-    assert hits / 120 == pytest.approx(0.95, abs=0.06)
+    return hits / runs
+
+
+@pytest.mark.parametrize("renewed_every_s", [1, 5])
+def test_the_interval_holds_the_mean_of_the_process(renewed_every_s: int) -> None:
+    assert covered(120, renewed_every_s, drift_s=3) == pytest.approx(0.95, abs=0.06)
+
+
+@pytest.mark.heavy
+def test_it_holds_it_in_95_of_100_runs() -> None:
+    print("\nshare of 2,000 simulated runs of three minutes whose 95 % interval holds the mean power of the process")
+    for renewed_every_s in (1, 5, 10):
+        for drift_s in (1, 5, 18):
+            share = covered(2000, renewed_every_s, drift_s)
+            print(f"{share:6.1%}  a gauge that renews every {renewed_every_s} s, drifts of {drift_s} s")
+            assert share >= 0.92
 
 
 def test_a_phone_that_counts_the_other_way_round_is_read_the_other_way_round() -> None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kotlin_harness
 import pytest
+import yaml
 from fake_phone import INFO, MS, FakePhone, Record, Time
+from simulated_app import AS_THE_APP_SAYS, make_apk
 
+from pocketgan.bench.devices import find_device
+from pocketgan.bench.devices.app_session import SESSIONS
 from pocketgan.bench.devices.farm import FarmDevice
 from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.journal import read_results
@@ -20,6 +27,8 @@ from pocketgan.bundle.manifest import Entry
 from pocketgan.errors import DeviceError
 
 MakeBundle = Callable[..., Path]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).parents[2]
 QUICK = JobOptions(iterations=4, rounds=2, runs=2)
 
 
@@ -198,3 +207,67 @@ def test_a_folder_of_other_things_and_the_session_of_another_command_are_left_al
     (farm.folder / "session.json").write_text(json.dumps({"name": 5}))
     with pytest.raises(DeviceError, match=r"session\.json is no session: name another folder"):
         farm.bench(make_bundle("a"))
+
+
+def test_the_whole_way_by_the_command_line_and_the_kotlin_core(
+    pocketgan: Command, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    if reason := kotlin_harness.left_out():
+        pytest.skip(f"left out: android_harness/ ({reason})")
+    apk = make_apk(tmp_path / "app.apk", libraries=["lib/arm64-v8a/libonnxruntime.so"])
+    command = ["bench", make_bundle("a"), "--device", "farm:session", "--apk", apk, "--out", "r.jsonl"]
+    command += ["--iterations", 6, "--rounds", 3, "--runs", 1, "--warmup", 1, "--warmup-timeout", 0]
+    first = pocketgan(*command)
+    assert first.returncode == 2
+    assert first.stderr.splitlines() == [
+        "pocketgan: the session is written to session: have it measured (docs/android.md, Device farms), put the "
+        "results.jsonl that comes back there, and repeat this command"
+    ]
+    device = tmp_path / "device.json"
+    device.write_text(AS_THE_APP_SAYS.model_dump_json())
+    app = kotlin_harness.java("pocketgan.jvm.MainKt", "session", str(tmp_path / "session"), str(device))
+    subprocess.run(app, check=True)
+    second = pocketgan(*command)
+    assert second.returncode == 0, second.stderr
+    assert f"measured on farm ({AS_THE_APP_SAYS.model}" in second.stdout
+    assert ": simulated, no phone" in second.stdout
+    report = pocketgan("report", "r.jsonl", "--markdown", "report.md")
+    assert report.returncode == 0, report.stderr
+    assert "simulated" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--device", "farm:"), r"name a folder for the session that the farm is given: --device farm:DIR"),
+        (("--device", "farm:x", "--via", "shell"), r"a farm's phone measures in its app: leave out --via shell"),
+    ],
+)
+def test_a_farm_without_a_folder_or_with_a_shell_is_refused(
+    pocketgan: Command, make_bundle: MakeBundle, arguments: tuple[str, ...], line: str
+) -> None:
+    done = pocketgan("bench", make_bundle("a"), *arguments)
+    assert done.returncode == 2
+    assert re.search(line, done.stderr)
+
+
+def test_a_comparison_is_not_made_by_letters(make_bundle: MakeBundle, tmp_path: Path, pocketgan: Command) -> None:
+    apk = make_apk(tmp_path / "app.apk", libraries=["lib/arm64-v8a/libonnxruntime.so"])
+    assert find_device(f"farm:{tmp_path / 'x'}", apk=apk).runtimes == ("onnxruntime",)
+    done = pocketgan("compare", make_bundle("a"), make_bundle("b", layers=2), "--device", "farm:x", "--apk", apk)
+    assert done.returncode == 2
+    assert "pocketgan bench BASE CANDIDATE --device farm:x measures both in turns" in done.stderr
+
+
+def test_the_test_spec_for_device_farm_names_what_the_app_has() -> None:
+    spec = yaml.safe_load((ROOT / "docs" / "examples" / "aws-device-farm.yml").read_text())
+    assert spec["version"] == 0.1
+    (push, instrument, pull) = spec["phases"]["test"]["commands"]
+    manifest = ET.parse(ROOT / "android_harness" / "app" / "src" / "main" / "AndroidManifest.xml").getroot()
+    (declared,) = manifest.findall("instrumentation")
+    name = declared.get("{http://schemas.android.com/apk/res/android}name")
+    assert f"{manifest.get('package')}/{name}" in instrument
+    assert (
+        re.search(r"am instrument -r -w -e session farm -e from (\S+)", instrument)[1] == push.split()[-1] + "session"
+    )
+    assert f"{SESSIONS}/farm/results.jsonl" in pull

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from adb_device import SimulatedPhone
 from android_phones import ANDROID_8, ANDROID_13, ANDROID_15
+from simulated_app import make_apk
 
+from pocketgan.bench.devices import phone_app
 from pocketgan.bench.devices.adb import Adb
+from pocketgan.bench.devices.android import SHELL_FOLDER
+from pocketgan.bench.devices.android_device import AndroidDevice
 from pocketgan.bench.devices.fixed_performance import MARK, FixedPerformance
 from pocketgan.bench.devices.phone import Phone
 from pocketgan.bench.devices.phone_facts import read_state
+from pocketgan.bench.devices.shell_process import ShellProcess
 from pocketgan.bench.devices.unplugged import look_for_charger, must_be_unplugged
-from pocketgan.bench.schema.result import ChargerCheck
+from pocketgan.bench.schema.job import Job
+from pocketgan.bench.schema.result import ChargerCheck, Result
+from pocketgan.bundle.manifest import Entry
+from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import DeviceError
 
 ON_BATTERY = {
@@ -158,3 +169,176 @@ def test_usb_is_told_from_wifi_by_the_serial(serial: str, usb: bool) -> None:
 
     found: Any = Silent()
     assert look_for_charger(found).usb is usb
+
+
+SCRIPTED_RUNNER = Path(__file__).parents[1] / "support" / "scripted_runner.py"
+ENERGY = {"mode": "sustained", "iterations": None, "duration_s": 0.5, "rounds": 1, "energy": True}
+
+
+class ScriptedPhone(AndroidDevice):
+    """A phone behind adb, on which a program plays from a script what the app would measure."""
+
+    via = "app"
+    poll_s = 0.05
+
+    def __init__(self, phone: Phone, pause_s: float, **options: Any) -> None:
+        words = [sys.executable, str(SCRIPTED_RUNNER)]
+        super().__init__(phone, ShellProcess(lambda folder: [*words, folder, str(pause_s)]), SHELL_FOLDER, **options)
+
+    @property
+    def runtimes(self) -> Sequence[str]:
+        return ("onnxruntime",)
+
+    def runs(self, entry: Entry) -> bool:
+        return True
+
+    def _prepare(self, jobs: Sequence[Job]) -> None:
+        """Nothing is to be brought."""
+
+
+@pytest.fixture
+def measured(adb: Adb, make_bundle: Callable[..., Path], tmp_path: Path) -> Callable[..., list[Result]]:
+    """Two jobs, carried out one after the other."""
+    bundles = [open_bundle(make_bundle(name, layers=layers)) for layers, name in ((1, "first"), (2, "second"))]
+
+    def carry_out(simulated: SimulatedPhone, pause_s: float = 0.01, tick: Any = None, **changes: Any) -> list[Result]:
+        usual = {"entry": "onnx-fp32", "via": "app", "iterations": 4, "rounds": 2}
+        work = [[(one, Job(bundle=one.digest, **{**usual, **changes}))] for one in bundles]
+        device = ScriptedPhone(Phone(adb, simulated.serial), pause_s, lock_folder=tmp_path)
+        return device.run_groups(work, session="s", tick=tick)
+
+    return carry_out
+
+
+def asked(simulated: SimulatedPhone) -> list[str]:
+    """What was asked of fixed performance, in order."""
+    words = "power set-fixed-performance-mode-enabled "
+    return [call.removeprefix(words) for call in simulated.calls("cmd") if call.startswith(words)]
+
+
+def during(simulated: SimulatedPhone, happens: Callable[[], object]) -> threading.Thread:
+    """Something happens when the first result is on the phone."""
+
+    def watch() -> None:
+        results, end = simulated.at(f"{SHELL_FOLDER}/results.jsonl"), time.monotonic() + 20
+        while time.monotonic() < end and not (results.exists() and '"record": "result"' in results.read_text()):
+            time.sleep(0.01)
+        happens()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    return watcher
+
+
+def test_a_session_holds_the_clock_and_gives_it_back(
+    plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    simulated, modes = plugged_in(ON_BATTERY), []
+    results = measured(simulated, clock="pinned", tick=lambda count, detail: modes.append(mode(simulated)))
+    assert [result.errors for result in results] == [[], []]
+    assert {result.clock.regime for result in results if result.clock is not None} == {"pinned"}
+    assert set(modes) == {"true"}
+    assert (asked(simulated), mode(simulated), simulated.at(MARK).exists()) == (["true", "false"], "false", False)
+
+
+def test_the_clock_is_given_back_where_a_session_is_broken_off(
+    plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    def break_off(count: int, detail: str) -> None:
+        raise KeyboardInterrupt
+
+    simulated = plugged_in(ON_BATTERY)
+    with pytest.raises(KeyboardInterrupt):
+        measured(simulated, clock="pinned", tick=break_off)
+    assert (asked(simulated), mode(simulated)) == (["true", "false"], "false")
+
+
+def test_the_session_after_a_killed_host_finds_the_clock_held(
+    adb: Adb, plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]], capsys: Any
+) -> None:
+    simulated = plugged_in(ON_BATTERY)
+    FixedPerformance(Phone(adb, simulated.serial), 33).hold()  # and its host is no more
+    modes: list[str] = []
+    measured(simulated, tick=lambda count, detail: modes.append(mode(simulated)))
+    assert set(modes) == {"false"}
+    assert "a session that was cut off had left its clock held" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_restart_of_the_phone_gives_the_clock_back_and_it_is_held_again(
+    plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    simulated = plugged_in(ON_BATTERY)
+
+    def restart() -> None:
+        simulated.at("/state/fixed-performance").write_text("false\n")
+        simulated.reboot()
+
+    watcher = during(simulated, restart)
+    results = measured(simulated, pause_s=0.3, clock="pinned")
+    watcher.join()
+    assert [result.errors for result in results] == [[], []]
+    assert (asked(simulated), mode(simulated)) == (["true", "true", "false"], "false")
+
+
+def test_a_phone_that_cannot_hold_its_clock_measures_nothing(
+    plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    simulated = plugged_in({name: text for name, text in ON_BATTERY.items() if name != "fixed-performance"})
+    with pytest.raises(DeviceError, match="has no fixed-performance mode"):
+        measured(simulated, clock="pinned")
+    assert not simulated.at(f"{SHELL_FOLDER}/results.jsonl").exists()
+
+
+def test_energy_comes_with_what_the_host_saw_before_and_after(
+    plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    results = measured(plugged_in(ON_BATTERY), **ENERGY)
+    for result in results:
+        assert result.errors == []
+        assert len(result.frames) == 50
+        seen = [(check.usb, check.charger, check.simulated) for check in result.charger_checks]
+        assert seen == [(False, False, False)] * 2
+    assert measured(plugged_in(ON_BATTERY))[0].charger_checks == []
+
+
+def test_energy_of_a_charging_phone_is_refused_before_anything_is_sent(
+    plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    simulated = plugged_in(ANDROID_13)
+    with pytest.raises(DeviceError, match="has a charger on it: unplug it"):
+        measured(simulated, **ENERGY)
+    assert simulated.received == []
+
+
+def test_a_charger_that_comes_while_it_measures_is_an_error_of_what_was_measured(
+    plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    simulated = plugged_in(ON_BATTERY)
+    charging = ANDROID_13["dumpsys/battery"]
+    watcher = during(simulated, lambda: simulated.at("/state/dumpsys/battery").write_text(charging))
+    result = measured(simulated, pause_s=0.3, **ENERGY)[1]
+    watcher.join()
+    assert (result.errors, result.frames) == (["a charger was on it: unplug it and measure again, over Wi-Fi"], [])
+    assert [check.charger for check in result.charger_checks] == [False, True]
+
+
+def test_on_the_command_line_it_is_one_line_that_says_what_to_do(
+    pocketgan: Callable[..., Any],
+    adb: Adb,
+    make_bundle: Callable[..., Path],
+    plugged_in: Callable[..., SimulatedPhone],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pocketgan.bench.devices.android_device.find_adb", lambda: adb)
+    app = make_apk(tmp_path / "app.apk", libraries=["lib/arm64-v8a/libonnxruntime.so"])
+    monkeypatch.setattr(phone_app, "_places", lambda: [app])
+    simulated = plugged_in(ANDROID_13)
+    usual = ("bench", make_bundle(), "--device", f"android:{simulated.serial}", "--mode", "sustained", "--energy")
+    done = pocketgan(*usual)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"phone {simulated.serial} has a charger on it: unplug it" in " ".join(done.stderr.split())
+    # The app is not even installed.
+    assert not simulated.at("/state/installed.apk").exists()
+    shell = pocketgan(*usual, "--via", "shell")
+    assert shell.returncode == 2

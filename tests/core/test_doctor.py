@@ -5,8 +5,10 @@ import json
 import sys
 
 import pytest
+from simulated_app import make_apk
 
 from pocketgan import console, doctor, processor, targets
+from pocketgan.bench.devices import phone_app
 from pocketgan.cli import main
 from pocketgan.errors import MissingExtraError, PocketganError, require
 
@@ -169,6 +171,20 @@ def test_it_says_whether_there_is_a_runner_for_phones(monkeypatch, tmp_path):
     assert "the native runner for arm64-v8a" in doctor.phone_runner().detail
     (tmp_path / "pocketgan-runner").write_text("#!/bin/sh\n")
     assert "is no program or library for Android phones" in doctor.phone_runner().detail
+
+
+def test_it_says_whether_there_is_the_app_for_phones(monkeypatch, tmp_path):
+    monkeypatch.setattr(phone_app, "_places", lambda: [tmp_path / "app.apk"])
+    found = doctor.phone_app()
+    assert (found.ok, found.optional) == (False, True)
+    assert "make apk in a clone of pocketgan, or name one with --apk FILE" in found.detail
+    make_apk(tmp_path / "app.apk", libraries=["lib/arm64-v8a/libonnxruntime.so", "lib/arm64-v8a/libexecutorch.so"])
+    assert doctor.phone_app().ok
+    assert doctor.phone_app().detail == (
+        f"app 0.1.0 with ONNX Runtime and ExecuTorch for arm64-v8a ({tmp_path / 'app.apk'})"
+    )
+    make_apk(tmp_path / "app.apk", package="dev.other")
+    assert "is the app dev.other, not org.pocketgan.harness" in doctor.phone_app().detail
 
 
 AVX512 = "avx2 avx512f avx512bw avx512vl avx512dq"

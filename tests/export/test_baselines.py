@@ -161,7 +161,7 @@ def test_an_editor_is_measured_in_a_phones_shell_component_by_component(tiny, tm
     with adb_server(adb_path, tmp_path / "home") as adb, SimulatedPhone(tmp_path / "phone", told) as phone:
         monkeypatch.setattr("pocketgan.bench.devices.android_device.find_adb", lambda: adb)
         adb.connect(phone.serial)
-        device = find_device(f"android:{phone.serial}")
+        device = find_device(f"android:{phone.serial}", "shell")
         (result,) = measure([tiny], device, QUICK, tmp_path / "r.jsonl")
         # Each component's files once, the golden tensors with the first.
         (digest,) = (folder.name for folder in phone.at(f"{SHELL_FOLDER}/bundles").iterdir())

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from simulated_app import make_apk
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -18,8 +19,14 @@ pytestmark = pytest.mark.slow
 def built(tmp_path_factory):
     """sdist, and the wheel built from it, out of a copy of the tracked files."""
     source = tmp_path_factory.mktemp("source") / "pocketgan"
-    ignore = shutil.ignore_patterns(".venv*", "build", "dist", "runs", ".git", "*.egg-info", "__pycache__", ".*_cache")
+    ignore = shutil.ignore_patterns(
+        ".venv*", "build", "dist", "runs", ".git", "*.egg-info", "__pycache__", ".*_cache", "target", "*.apk"
+    )
     shutil.copytree(ROOT, source, ignore=ignore, symlinks=True)
+    app = source / "android_harness" / "app"
+    (app / "target").mkdir()
+    make_apk(app / "target" / "pocketgan-harness.apk", libraries=["lib/arm64-v8a/libonnxruntime.so"])
+    subprocess.run([sys.executable, str(app / "into_wheel.py")], check=True, stdout=subprocess.DEVNULL)
     out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--outdir", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -42,6 +49,23 @@ def test_the_wheel_installs_nothing_outside_its_namespace(built):
     for data in ("recipes/demo.yaml", "bench/report/page.html", "bench/schema/manifest.schema.json", "py.typed"):
         assert f"pocketgan/{data}" in names
     assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_the_app_rides_in_the_wheel_and_is_found_with_its_licences(built, tmp_path):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path / "site")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "from pocketgan.bench.devices.phone_app import find_app\n"
+        "app = find_app(); print(app.path, app.version, *app.abis, *app.runtimes)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    folder = tmp_path / "site" / "pocketgan" / "bench" / "app"
+    assert done.stdout.split() == [str(folder / "pocketgan-harness.apk"), "0.1.0", "arm64-v8a", "onnxruntime"]
+    assert (folder / "licences" / "onnxruntime" / "LICENSE").read_text() == "MIT License"
+    (folder / "pocketgan-harness.apk").unlink()
+    without = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert "measuring in a phone's app needs the app, which this installation has not" in without.stderr
 
 
 def modules(wheel):

@@ -174,7 +174,7 @@ class FakePhone:
     def _result(self, session: Session, job: Record, name: str, process: str) -> Record:
         return {
             "record": "result",
-            "schema_version": "1.1",
+            "schema_version": "1.2",
             "session": session.name,
             "job": job,
             "bundle_name": name,
@@ -187,6 +187,10 @@ class FakePhone:
             "warmup": {"iterations": max(10, job["warmup"]["iterations"]), "duration_ns": 100 * MS, "steady": True},
             "cool_down": {"waited_s": 0.0, "cool": True} if job["cool_down"] else None,
             "cold_load_ns": [400 * MS] * job["cold_repeats"],
+            "clock": {"regime": job["clock"], "before_mhz": 1803.0, "after_mhz": 1803.0},
+            "conditions": [
+                {"at_ns": int(self.time.now_s * 1e9), "charging": False, "current_a": 0.8, "voltage_v": 3.9}
+            ],
             "parity": {"psnr_db": 101.5, "max_abs_error": 0.00001},
             "parity_after": {"psnr_db": 58.0, "max_abs_error": 0.01},
             "frames": [],

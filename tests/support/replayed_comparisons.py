@@ -63,7 +63,7 @@ def scripted(rng: np.random.Generator, correlation: float, candidate: str, slowe
 def comparison(phone: SimulatedPhone, base: Path, candidate: Path, script: Script) -> tuple[str, int]:
     """The verdict, and after how many rounds."""
     change_script(phone, script)
-    device = find_device(f"android:{phone.serial}")
+    device = find_device(f"android:{phone.serial}", "shell")
     [found] = compare_bundles(base, candidate, device, JobOptions(rounds=FIRST), TOLERANCES, MOST)
     return str(found.pair.verdict), sum(run.job.rounds for run in found.base)
 

@@ -44,6 +44,13 @@ def test_a_value_of_another_kind_anywhere_is_judged_as_python_judges_it(path: Pa
             kotlin_harness.must_agree_about_document(path.name.split("-")[1], json.dumps(value))
 
 
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_energy_of_a_run_that_is_too_short_for_it_is_refused_alike(mode: str) -> None:
+    job = {"bundle": "a" * 64, "entry": "onnx-fp32", "mode": mode, "iterations": 30, "energy": True}
+    kotlin_harness.must_agree_about_document("job", json.dumps(job))
+    assert "energy needs mode sustained or camera" in kotlin_harness.ask("job", text=json.dumps(job))["problems"][0]
+
+
 def test_a_later_minor_is_read_without_its_new_fields() -> None:
     for kind in ("job", "result", "session"):
         path = next(path for path in EXAMPLES if path.name.startswith(f"valid-{kind}"))

@@ -21,6 +21,7 @@ internal class Candidate(val entry: Entry, val engine: Engine, private val provi
 
     /** Load it; whatever the engine throws is about this candidate alone. */
     fun load(bundle: Bundle): PictureModel {
+        engine.start()
         val job = Job(bundle = bundle.digest, entry = entry.id, provider = provider, threads = threads.toLong())
         val plan: ModelPlan = planModel(bundle, entry, job)
         return PictureModel(plan, engine.load(ModelRequest(plan, job)))

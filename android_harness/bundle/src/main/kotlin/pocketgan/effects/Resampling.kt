@@ -34,7 +34,8 @@ internal enum class Filter(val reach: Double) {
 /**
  * What each of [made] new pixels takes of a row: the part of it from [from] to [to], in pixels and their fractions.
  * Where there are fewer new pixels than old ones, the filter is as much wider: nothing flickers. The arithmetic is
- * Pillow's, so that a picture is scaled here as `pocketgan apply` scales it.
+ * Pillow's, so that a picture is scaled here as `pocketgan apply` scales it; but rows are always scaled before columns,
+ * where Pillow may take the cheaper order, and both round in between.
  */
 internal class Taps(filter: Filter, length: Int, val made: Int, from: Double = 0.0, to: Double = length.toDouble()) {
     /** First old pixel of each new one. */

@@ -58,14 +58,34 @@ internal fun testBundle(
 ): ByteArray {
     val shape = listOf(1, 3, HEIGHT, WIDTH)
     val numbers = FloatArray((3 * HEIGHT * WIDTH).toInt()) { it * 2f / (3 * HEIGHT * WIDTH - 1) - 1 }
-    val contents = linkedMapOf(
-        "golden/floats/x.bin" to littleEndian(numbers),
-        "golden/floats/y.bin" to littleEndian(FloatArray(numbers.size) { goldenOutput(numbers[it]) }),
-    )
+    val (golden, wanted) = numbers to FloatArray(numbers.size) { goldenOutput(numbers[it]) }
+    return bundle(entries.asList(), name, key, role, Contract(shape, Layout.NCHW, DType.FLOAT32, listOf(-1.0, 1.0)),
+        littleEndian(golden), littleEndian(wanted))
+}
+
+/** A bundle whose entry gives back what it gets, in that layout and type; black is all zeros. */
+internal fun sameBundle(layout: Layout, type: DType): ByteArray {
+    val shape = if (layout == Layout.NCHW) listOf(1, 3, HEIGHT, WIDTH) else listOf(1, HEIGHT, WIDTH, 3)
+    val entry = TestEntry(model = onnxModel("Identity", shape, OnnxType.valueOf(type.name)))
+    val golden = ByteArray((3 * HEIGHT * WIDTH).toInt() * type.bytes)
+    val range = if (type == DType.UINT8) listOf(0.0, 255.0) else listOf(0.0, 1.0)
+    return bundle(listOf(entry), "same", null, Role.STUDENT, Contract(shape, layout, type, range), golden, golden)
+}
+
+private class Contract(val shape: List<Long>, val layout: Layout, val type: DType, val range: List<Double>)
+
+private fun bundle(
+    entries: List<TestEntry>, name: String, key: TestKey?, role: Role, contract: Contract, golden: ByteArray, wanted: ByteArray,
+): ByteArray {
+    val contents = linkedMapOf("golden/set/x.bin" to golden, "golden/set/y.bin" to wanted)
     for (entry in entries) for (part in entry.components) contents["models/${entry.id}/$part/model.onnx"] = entry.model
     val records = contents.mapValues { (path, content) -> FileRecord(path, content.size.toLong(), sha256(content)) }
-    val (x, y) = listOf("x", "y").map { TensorSpec(it, shape, Layout.NCHW, DType.FLOAT32, listOf(-1.0, 1.0), ColourSpace.RGB) }
-    val (goldenX, goldenY) = listOf("x", "y").map { GoldenTensor(it, DType.FLOAT32, shape, records.getValue("golden/floats/$it.bin")) }
+    val (x, y) = listOf("x", "y").map {
+        TensorSpec(it, contract.shape, contract.layout, contract.type, contract.range, ColourSpace.RGB)
+    }
+    val (goldenX, goldenY) = listOf("x", "y").map {
+        GoldenTensor(it, contract.type, contract.shape, records.getValue("golden/set/$it.bin"))
+    }
     val manifest = Manifest(
         name = name,
         role = role,
@@ -75,9 +95,9 @@ internal fun testBundle(
                 val path = "models/${entry.id}/$part/model.onnx"
                 Component(part, "$part/model.onnx", listOf(records.getValue(path)), listOf(x), listOf(y))
             }
-            Entry(entry.id, "onnx", "fp32", entry.runtime, "1", golden = "floats", components = components)
+            Entry(entry.id, "onnx", "fp32", entry.runtime, "1", golden = "set", components = components)
         },
-        golden = listOf(GoldenSet("floats", inputs = listOf(goldenX), outputs = listOf(goldenY))),
+        golden = listOf(GoldenSet("set", inputs = listOf(goldenX), outputs = listOf(goldenY))),
     )
     val manifestBytes = MODEL_JSON.encodeToString(Manifest.serializer(), manifest).toByteArray()
     val files = linkedMapOf("manifest.json" to manifestBytes)
