@@ -22,6 +22,8 @@ import pocketgan.measure.Work
 import pocketgan.schema.Job
 import pocketgan.schema.Memory
 
+/** Android starts a process in a second; where it does not come, there is no memory to tell. */
+private const val LONGEST_START_S = 20L
 private const val LONGEST_S = 300L
 private const val LONGEST_END_S = 5L
 
@@ -49,6 +51,7 @@ private class Conversation(private val question: Bundle) : ServiceConnection {
     private class Outcome(val memory: Memory?, val died: Boolean = false)
 
     private val outcomes = LinkedBlockingQueue<Outcome>()
+    private val started = CountDownLatch(1)
     private val ended = CountDownLatch(1)
     private var asked = false
 
@@ -60,6 +63,7 @@ private class Conversation(private val question: Bundle) : ServiceConnection {
         // Android starts it once more where it died; nothing is asked of that one.
         if (asked) return
         asked = true
+        started.countDown()
         try {
             binder!!.linkToDeath({ ended.countDown() }, 0)
             isElsewhere = binder !is Binder
@@ -81,6 +85,7 @@ private class Conversation(private val question: Bundle) : ServiceConnection {
 
     /** @throws RefusedException the process died, as this one would. */
     fun await(): Memory? {
+        if (!started.await(LONGEST_START_S, TimeUnit.SECONDS)) return null
         val outcome = outcomes.poll(LONGEST_S, TimeUnit.SECONDS) ?: return null
         if (!outcome.died) return outcome.memory
         throw RefusedException("the model killed the process that ran it, which measured its memory; logcat tells why")

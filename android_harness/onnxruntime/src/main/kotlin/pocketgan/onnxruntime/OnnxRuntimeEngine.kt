@@ -39,14 +39,20 @@ private const val QNN_BACKEND = "QnnHtp"
  * provider does.
  *
  * @property loadLibrary finds a native library of the app by its name, or throws UnsatisfiedLinkError.
+ * @param providers what the library has.
  */
-class OnnxRuntimeEngine(private val loadLibrary: (String) -> Unit = System::loadLibrary) : Engine {
+class OnnxRuntimeEngine internal constructor(
+    private val loadLibrary: (String) -> Unit,
+    providers: () -> Set<OrtProvider>,
+) : Engine {
+    constructor() : this(System::loadLibrary, OrtEnvironment::getAvailableProviders)
+
     private val environment by lazy {
         OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "pocketgan").apply {
             setTelemetry(false)
         }
     }
-    private val available by lazy { OrtEnvironment.getAvailableProviders() }
+    private val available by lazy(providers)
 
     override val name = "onnxruntime"
 

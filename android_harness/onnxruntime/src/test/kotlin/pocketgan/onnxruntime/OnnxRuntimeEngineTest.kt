@@ -1,9 +1,11 @@
 package pocketgan.onnxruntime
 
+import ai.onnxruntime.OrtProvider
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
 import kotlin.test.assertNull
+import kotlin.test.assertTrue
 import org.junit.Rule
 import org.junit.rules.TemporaryFolder
 import pocketgan.bundle.DType
@@ -67,12 +69,24 @@ class OnnxRuntimeEngineTest {
             "engine too old for the file: ONNX Runtime $version reads opset [0-9]+ of ai.onnx and older, this is " +
                 "opset 99; it needs an app with a newer ONNX Runtime",
         )
-        assertEquals(true, pattern.matches(operators), operators)
+        assertTrue(pattern.matches(operators), operators)
     }
 
     @Test
     fun `a provider that the library has not is named with those that it has`() {
         val line = "ONNX Runtime ${engine.version} has no provider qnn here; it has cpu"
         assertEquals(line, refused(request(provider = Provider.QNN)))
+    }
+
+    @Test
+    fun `without Qualcomm's library QNN is refused, which would leave every node to the CPU in silence`() {
+        val asked = ArrayList<String>()
+        val withoutIt = OnnxRuntimeEngine(
+            loadLibrary = { asked += it; throw UnsatisfiedLinkError("no $it") },
+            providers = { setOf(OrtProvider.CPU, OrtProvider.QNN) },
+        )
+        val refusal = assertFailsWith<RefusedException> { withoutIt.load(request(provider = Provider.QNN)) }.message!!
+        assertEquals(listOf("QnnHtp"), asked)
+        assertTrue("provider qnn needs Qualcomm's libQnnHtp.so in the app" in refusal, refusal)
     }
 }
