@@ -1,4 +1,4 @@
-"""Pack the library for apps into one file, with core and the engines inside: python3 android_harness/bundle/pack_aar.py.
+"""Pack the library for apps, with core and the engines inside, into one file: python3 bundle/pack_aar.py.
 
 `make aar` runs it, after Maven compiled the modules. An AAR is a ZIP: classes.jar, libs/ for more of them, a manifest,
 and the rules that an app's R8 takes from it. The runtimes themselves (ONNX Runtime, ExecuTorch) are the app's.
