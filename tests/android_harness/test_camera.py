@@ -1,4 +1,4 @@
-"""Mode camera and the effect screen of the app, under Robolectric: frames of a photo, effects that the exporter wrote."""
+"""The app's mode camera and effect screen, under Robolectric: frames of a photo, effects that the exporter wrote."""
 
 from __future__ import annotations
 
