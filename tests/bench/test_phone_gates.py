@@ -264,6 +264,25 @@ def test_the_session_after_a_killed_host_finds_the_clock_held(
     assert "a session that was cut off had left its clock held" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_clock_that_was_left_held_is_never_free_where_a_session_is_taken_over(
+    adb: Adb, plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    simulated = plugged_in(ON_BATTERY)
+    FixedPerformance(Phone(adb, simulated.serial), 33).hold()  # and its session may still measure
+    measured(simulated, clock="pinned")
+    assert (asked(simulated), mode(simulated)) == (["true", "true", "false"], "false")
+
+
+def test_a_clock_that_was_left_held_is_given_back_where_nothing_is_measured(
+    adb: Adb, plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    simulated = plugged_in(ANDROID_13)
+    FixedPerformance(Phone(adb, simulated.serial), 33).hold()
+    with pytest.raises(DeviceError, match="has a charger on it"):
+        measured(simulated, clock="pinned", **ENERGY)
+    assert (mode(simulated), simulated.at(MARK).exists()) == ("false", False)
+
+
 def test_a_restart_of_the_phone_gives_the_clock_back_and_it_is_held_again(
     plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
 ) -> None:
