@@ -31,9 +31,10 @@ internal class PhoneCamera(
         val place = NewestFrame<SourceFrame>()
         try {
             return Session(screen, place, source.open(FrameRequest(width, height), place), YuvConversion(height, width))
-        } catch (refused: RefusedException) {
+        } catch (problem: Throwable) {
+            // Whatever a maker's camera throws: the screen must not wait for pictures for ever.
             Stage.leave()
-            throw refused
+            throw problem
         }
     }
 
