@@ -157,6 +157,7 @@ def test_energy_is_refused_where_something_charges_the_phone(changes: dict[str, 
         ("192.168.1.20:5555", False),
         ("[fe80::1]:41234", False),
         ("adb-0A051FDD4003EX-vWgJpq._adb-tls-connect._tcp", False),
+        ("adb-0A051FDD4003EX-vWgJpq._adb-tls-connect._tcp.", False),
     ],
 )
 def test_usb_is_told_from_wifi_by_the_serial(serial: str, usb: bool) -> None:
