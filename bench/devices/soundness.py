@@ -21,6 +21,9 @@ from pocketgan.bundle.manifest import Delegation
 NS_PER_S = 1e9
 # A loop that hands over nothing between two frames takes microseconds; a device that sleeps, minutes.
 LONGEST_PAUSE_NS = 5_000_000_000
+# Cameras and displays pass a picture on within tenths of a second; a stamp that lies further off is of another clock or
+# another picture, and would make a frame rate of its own.
+LONGEST_WAY_NS = 2_000_000_000
 # Multiply-accumulates a second that nothing reaches: the fastest accelerators of data centres stay below.
 MOST_MACS_PER_S = 1e15
 # Bytes a second that no core loads, be it to check an output: two loads of 64 bytes a cycle are 0.8e12 at 6 GHz.
@@ -318,9 +321,9 @@ def _counted(frames: Sequence[Frame], job: Job) -> list[Fault]:
 
 
 def _apart(frames: Sequence[Frame], job: Job) -> list[Fault]:
-    """Frames at once, or far apart, where they follow each other."""
+    """Frames at once, or far apart, where they follow each other; from a camera, stamps that are far from the frame."""
     if job.mode == "camera":
-        return []
+        return _far_off(frames)
     found = []
     pairs = list(enumerate(pairwise(frames), start=1))
     if job.mode != "throughput":
@@ -332,6 +335,21 @@ def _apart(frames: Sequence[Frame], job: Job) -> list[Fault]:
             seconds = (after.start_ns - _end(before)) / NS_PER_S
             return [*found, Fault("clock", f"{seconds:.0f} s lie before frame {number}: it slept, or its clock jumped")]
     return found
+
+
+def _far_off(frames: Sequence[Frame]) -> list[Fault]:
+    """The first frame whose capture or display lies further from it than a camera or a display takes."""
+    for number, frame in enumerate(frames):
+        done = frame.start_ns + sum(_parts(frame))
+        ways = {
+            "captured {} s before it began": None if frame.capture_ns is None else frame.start_ns - frame.capture_ns,
+            "on the screen {} s after it was done": None if frame.display_ns is None else frame.display_ns - done,
+        }
+        for words, way_ns in ways.items():
+            if way_ns is not None and way_ns > LONGEST_WAY_NS:
+                told = words.format(f"{way_ns / NS_PER_S:.1f}")
+                return [Fault("clock", f"frame {number} was {told}: its stamps are not of one clock")]
+    return []
 
 
 def _possible(result: Result, asked: Asked) -> list[Fault]:
