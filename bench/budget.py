@@ -1,4 +1,4 @@
-"""Whether frames hold a budget, such as 33.3 ms for 30 FPS: its limit, and how sure a frame's time is."""
+"""Whether frames hold a budget, such as 33.3 ms for 30 FPS: its limit, how sure a frame's time is, and the verdict."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from collections.abc import Sequence
 
 from pocketgan.bench.changes import slowest_stretch
 from pocketgan.bench.schema.result import Result
-from pocketgan.bench.statistics import NS_PER_MS, Interval, frame_times, mean_interval, percentile_interval
+from pocketgan.bench.statistics import (
+    NS_PER_MS,
+    Interval,
+    frame_times,
+    mean_interval,
+    percentile_interval,
+    rounds_needed,
+)
+from pocketgan.bench.verdict import CONFIDENCE, Held, Verdict
 from pocketgan.errors import ResultsError
 
 # 30 FPS: the budget whose share of frames is shown where nobody asks for another.
 USUAL_MS = 1000 / 30
+# Of the error that a verdict may have, what the interval of a budget is given: beyond 95 % it misses up to twice as
+# often as it says where drifts last for a tenth of the session (tests/bench/test_truth.py).
+_BUDGET_ERROR = 0.3
 # Fewer edits that were composed of frames have no range.
 _FEWEST_EDITS = 8
 
@@ -62,3 +73,26 @@ def share_within(times: Sequence[float], limit: float) -> float:
     if not len(times):
         raise ValueError("a share of no frames")
     return sum(time <= limit for time in times) / len(times)
+
+
+def share_of_result(result: Result, limit_ms: float) -> float:
+    """Fraction of its frames that took at most that."""
+    return share_within([time / NS_PER_MS for time in frame_times(result.frames)], limit_ms)
+
+
+def hold(result: Result, limit_ms: float, confidence: float = CONFIDENCE) -> Held:
+    """Whether the frames of a result, its runs joined, hold a budget of so many milliseconds.
+
+    One component of several makes no whole frame, an emulator's times are no performance numbers, and a pinned clock's
+    are not those of an app: INCOMPARABLE.
+    """
+    frame = frame_interval(result, 1 - _BUDGET_ERROR * (1 - confidence))
+    share = share_of_result(result, limit_ms)
+    if result.job.component is not None or result.device.simulated or result.job.clock == "pinned":
+        return Held(limit_ms, frame, share, Verdict.INCOMPARABLE)
+    if frame.low > limit_ms:
+        return Held(limit_ms, frame, share, Verdict.TOO_SLOW)
+    if frame.high <= limit_ms:
+        return Held(limit_ms, frame, share, Verdict.PASS)
+    scaled = Interval(frame.estimate / limit_ms, frame.low / limit_ms, frame.high / limit_ms, frame.confidence)
+    return Held(limit_ms, frame, share, Verdict.NOISY, rounds_needed(scaled, len(result.frames), 1.0))

@@ -10,13 +10,14 @@ from pathlib import Path
 from pocketgan import console
 from pocketgan.bench.devices.device import Device
 from pocketgan.bench.devices.waiting import locked
-from pocketgan.bench.gate import CONFIDENCE, Pair, judge
+from pocketgan.bench.gate import judge
 from pocketgan.bench.jobs import JobOptions, options_on, plan_job, runnable_entries
 from pocketgan.bench.journal import BundleRecord, Journal
 from pocketgan.bench.looks import looks
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.session import new_session
+from pocketgan.bench.verdict import CONFIDENCE, Pair
 from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import DeviceError
 

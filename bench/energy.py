@@ -1,7 +1,7 @@
 """Energy per frame: what a phone drew from its battery while frames were computed. Pure functions on Results.
 
-The whole phone's, its screen too: a battery has one gauge. Its own error (about 1 %, calibrated or not) is in no
-interval here, because nothing that it says tells of it.
+The whole phone's, its screen too: a battery has one gauge. Its own error is in no interval here, because nothing that
+it says tells of it.
 """
 
 from __future__ import annotations

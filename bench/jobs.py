@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 
 from pocketgan import console
 from pocketgan.bench.devices.device import Device
 from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.devices.turn_groups import ALONE
-from pocketgan.bench.providers import must_take
+from pocketgan.bench.providers import deprecated, must_take
 from pocketgan.bench.schema.job import ClockRegime, CoolDown, Job, JobMode, Provider, Via, Warmup
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceError
 from pocketgan.targets import TARGETS
-
-# The first Android whose documentation tells apps to leave NNAPI.
-NNAPI_DEPRECATED = 15
 
 
 @dataclass(frozen=True)
@@ -68,8 +64,8 @@ def options_on(device: Device, options: JobOptions) -> JobOptions:
     asked = replace(options, via=options.via or device.via)
     if asked.via == "shell":
         _must_have_no_screen(asked)
-    if asked.provider == "nnapi" and _android_of(device) >= NNAPI_DEPRECATED:
-        console.note(f"NNAPI is deprecated since Android {NNAPI_DEPRECATED}: what it gives here, new phones need not")
+    if asked.provider != "default" and (told := deprecated(asked.provider, device.describe())):
+        console.note(f"{told}: what it gives here, new phones need not")
     return asked
 
 
@@ -97,12 +93,6 @@ def _must_have_no_screen(options: JobOptions) -> None:
     for refusal, asked in refusals.items():
         if asked:
             raise DeviceError(f"{refusal}; use --via app")
-
-
-def _android_of(device: Device) -> int:
-    """The number of its Android; 0 where it has none."""
-    found = re.match(r"Android (\d+)", device.describe().os)
-    return int(found[1]) if found else 0
 
 
 def runnable_entries(

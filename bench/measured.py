@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pocketgan.bench.budget import USUAL_MS, share_within
+from pocketgan.bench.budget import USUAL_MS, hold, share_within
 from pocketgan.bench.camera import CameraFigures, camera_figures
 from pocketgan.bench.energy import Energy, known_energy
-from pocketgan.bench.gate import Held, hold
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.statistics import NS_PER_MS, frame_times, frames_per_second, summarise
+from pocketgan.bench.verdict import Held
 
 
 @dataclass(frozen=True)

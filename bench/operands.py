@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pocketgan.bench.gate import Pair, Verdict, worst
 from pocketgan.bench.gate import compare as judge_results
 from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.journal import Results, read_results
 from pocketgan.bench.schema.job import Via
+from pocketgan.bench.verdict import Pair, Verdict, worst
 from pocketgan.errors import ResultsError
 
 

@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pocketgan.bench.gate import Held, Pair
     from pocketgan.bench.jobs import JobOptions
     from pocketgan.bench.schema.result import Result
     from pocketgan.bench.schema.words import ClockRegime, Provider
+    from pocketgan.bench.verdict import Held, Pair
 
 FIXTURE = "bundle_benchmark"
 # pytest-benchmark's name of its plugin, its fixture and its mark.
@@ -142,8 +142,8 @@ class BundleBenchmark:
     def _measure(
         self, bundle: Path, device: str, options: JobOptions, *, budget_ms: float | None, wait_s: float
     ) -> Result:
+        from pocketgan.bench.budget import hold
         from pocketgan.bench.devices import find_device
-        from pocketgan.bench.gate import hold
         from pocketgan.bench.session import measure
 
         results = measure([bundle], find_device(device), options, self.results, wait_s=wait_s)
@@ -268,8 +268,8 @@ def _must_be_one(entries: Sequence[str]) -> None:
 
 
 def _judge(pair: Pair) -> None:
-    from pocketgan.bench.gate import Verdict
     from pocketgan.bench.report.verdicts import COLUMNS, remarks, rows
+    from pocketgan.bench.verdict import Verdict
 
     row = dict(zip(COLUMNS, rows(pair)[0], strict=True))
     change = f"{row['change']} ({row['99 % interval']}), {row['allowed']} allowed"
@@ -283,8 +283,8 @@ def _judge(pair: Pair) -> None:
 
 
 def _judge_budget(what: str, held: Held) -> None:
-    from pocketgan.bench.gate import Verdict
     from pocketgan.bench.report.verdicts import budget_line
+    from pocketgan.bench.verdict import Verdict
 
     message = f"{what}: {budget_line(held)}"
     if held.verdict is Verdict.TOO_SLOW:

@@ -1,14 +1,18 @@
-"""Which entries a provider can be asked of, and what to do where it is none of them."""
+"""Which entries a provider can be asked of, what to do where it is none of them, and what to leave."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from pocketgan.bench.schema.result import DeviceInfo
 from pocketgan.bench.schema.words import Provider
 from pocketgan.bundle.manifest import Entry
 from pocketgan.errors import DeviceError
 from pocketgan.targets import PORTABLE
 
+# The first Android whose documentation tells apps to leave NNAPI.
+_NNAPI_DEPRECATED = 15
 # ONNX Runtime's execution providers, chosen when a file is loaded.
 _OF_ONNX: tuple[Provider, ...] = ("cpu", "xnnpack", "nnapi", "qnn", "wasm", "webgpu")
 # ExecuTorch computes with what its program was exported for.
@@ -18,6 +22,14 @@ _OF_TARGET: dict[str, Provider] = {
     "executorch-vulkan": "vulkan",
     "executorch-qualcomm": "qnn",
 }
+
+
+def deprecated(provider: Provider, device: DeviceInfo) -> str:
+    """What is to be said of a provider that the device's Android tells apps to leave; empty of all others."""
+    android = re.match(r"Android (\d+)", device.os)
+    if provider != "nnapi" or android is None or int(android[1]) < _NNAPI_DEPRECATED:
+        return ""
+    return f"NNAPI is deprecated since Android {_NNAPI_DEPRECATED}"
 
 
 def takes(entry: Entry, provider: Provider) -> bool:

@@ -146,3 +146,8 @@ def turn_times(runs: Sequence[Result]) -> dict[tuple[str, int], list[float]]:
         for number, times in round_times(run.frames).items()
         if times
     }
+
+
+def paired(base: Sequence[Result], candidate: Sequence[Result]) -> bool:
+    """Whether the two took turns, so that what the machine did meanwhile cancels."""
+    return turn_times(base).keys() == turn_times(candidate).keys()

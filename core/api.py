@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from pocketgan.bench.gate import Pair, Verdict
     from pocketgan.bench.measured import Measured
     from pocketgan.bench.schema.job import CoolDown, Via, Warmup
     from pocketgan.bench.schema.words import ClockRegime, JobMode, Provider
+    from pocketgan.bench.verdict import Pair, Verdict
     from pocketgan.bundle.manifest import Manifest, Role
     from pocketgan.bundle.reader import Bundle
     from pocketgan.latency.search import SearchedStudent
@@ -388,7 +388,7 @@ def compare(
     Args:
         base, candidate: two bundles, measured now in turns; two results files; or, with `store`, two commits or tags.
         max_slowdown: how much slower passes, such as 0.03, which is what None stands for.
-        tolerances: by metric (`bench.gate.METRICS`), instead of the medians' alone.
+        tolerances: by metric (`bench.judging.METRICS`), instead of the medians' alone.
         device, via, apk: where bundles are measured; see `bench`.
         rounds: turns of each bundle before the first look, and `most_rounds` at most.
         provider, clock: see `bench`.
@@ -400,9 +400,10 @@ def compare(
         BundleError, DeviceError, ResultsError: the two cannot be measured or read, or share no entry.
     """
     from pocketgan.bench.budget import limit_ms
-    from pocketgan.bench.gate import TOLERANCES, worst
+    from pocketgan.bench.gate import TOLERANCES
     from pocketgan.bench.jobs import JobOptions
     from pocketgan.bench.operands import judge_operands
+    from pocketgan.bench.verdict import worst
     from pocketgan.files import file_to_write
 
     allowed = dict(TOLERANCES if tolerances is None else tolerances)

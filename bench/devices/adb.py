@@ -28,7 +28,7 @@ HOW_TO_GET_ADB = (
 )
 _NO_PHONE = (
     "no phone is connected: turn on USB debugging in its developer options and plug it in, or over Wi-Fi: "
-    "adb connect HOST:PORT; pocketgan devices shows what is there"
+    "pocketgan devices --connect HOST:PORT; pocketgan devices shows what is there"
 )
 # Serials may hold anything, spaces too (mDNS names do), so that a line is read from its end: details, then the state.
 _LINE = re.compile(

@@ -86,15 +86,16 @@ class AndroidDevice(RemoteDevice):
     def _gated(self, jobs: Sequence[Job], clock_held: bool) -> Iterator[None]:
         """On the battery alone and with the clock held, where the jobs ask for it; free again where they do not."""
         clock = FixedPerformance(self._phone, self._facts.sdk)
-        if clock_held:
-            self._reached(clock.take_back_what_was_left)
         self._seen, self._pinned = [], any(job.clock == "pinned" for job in jobs)
-        if any(job.energy for job in jobs):
-            self._seen = [self._reached(lambda: look_for_charger(self._phone))]
-            must_be_unplugged(self._phone.serial, self._seen[0])
-        if self._pinned:
-            clock.must_be_there()
+        # Where it is to be held, it stays so: a session that was cut off may measure on, and its results be taken over.
+        if clock_held and not self._pinned:
+            self._reached(clock.take_back_what_was_left)
         try:
+            if self._pinned:
+                clock.must_be_there()
+            if any(job.energy for job in jobs):
+                self._seen = [self._reached(lambda: look_for_charger(self._phone))]
+                must_be_unplugged(self._phone.serial, self._seen[0])
             yield
         finally:
             if self._pinned:

@@ -166,7 +166,8 @@ class FarmDevice(RemoteDevice):
             return _SOME_PHONE, ""
         info, process = found[0]
         mark = sha256(f"{phones[0]} {process}".encode()).hexdigest()[:_MARK]
-        return info.model_copy(update={"name": "farm"}), mark
+        # Of which kind it is, is not its to say: numbers of a computer are no phone's.
+        return info.model_copy(update={"name": "farm", "kind": _SOME_PHONE.kind}), mark
 
     def _kept_as_its_own(self, keep: Keep | None) -> Keep | None:
         """A session that several phones carried out is one of each of them: two of a kind differ in nothing else."""

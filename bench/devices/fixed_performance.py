@@ -45,7 +45,8 @@ class FixedPerformance:
         """
         answer = self._phone.script(f"mkdir -p {MARK.rpartition('/')[0]} && : > {MARK} && {_SET} true")
         if answer.code:
-            self._phone.script(f"rm -f {MARK}")
+            # It may be on, from before a restart of the session.
+            self._phone.script(f"{_SET} false > /dev/null 2>&1; rm -f {MARK}")
             why = first_line(answer.error) or first_line(answer.text) or f"exit code {answer.code}"
             raise DeviceError(
                 f"phone {self._phone.serial} has no fixed-performance mode, by which its clock could be held ({why}); "

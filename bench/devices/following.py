@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from pocketgan import console
 from pocketgan.bench.devices.device import Tick
+from pocketgan.bench.devices.fault import Asked
 from pocketgan.bench.devices.incoming import Incoming, Look, empty_result
 from pocketgan.bench.devices.progress import Progress
-from pocketgan.bench.devices.soundness import Asked
 from pocketgan.bench.devices.transport import Transport
 from pocketgan.bench.devices.turn_groups import turn_groups
 from pocketgan.bench.runners.planning import floor_db, output_bytes

@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pocketgan.bench.devices.soundness import Asked, Fault, faults, turn_faults
+from pocketgan.bench.devices.fault import Asked, Fault
+from pocketgan.bench.devices.soundness import faults
+from pocketgan.bench.devices.stamps import turn_faults
 from pocketgan.bench.schema.job import SCHEMA_VERSION, Job
 from pocketgan.bench.schema.result import ChargerCheck, DeviceInfo, Result
 from pocketgan.bench.schema.session import Beat, End

@@ -20,7 +20,7 @@ FILE_NAME = "pocketgan-harness.apk"
 USER = 0
 HOW_TO_GET_IT = (
     "measuring in a phone's app needs the app, which this installation has not: make apk in a clone of pocketgan, or "
-    "name one with --apk FILE; or measure in the phone's shell: --via shell (docs/android.md)"
+    "name one with --apk FILE (docs/android.md)"
 )
 # A script that tells the SHA-256 of what is installed: `pm path` names the very file, which everybody may read.
 LOOK = (

@@ -10,7 +10,7 @@ from pocketgan.bench.devices.phone import Phone
 from pocketgan.bench.schema.result import ChargerCheck
 from pocketgan.errors import DeviceError
 
-# A phone that adb found by itself over Wi-Fi is called adb-SERIAL-XXXXXX._adb-tls-connect._tcp.
+# A phone that adb found by itself over Wi-Fi is called adb-SERIAL-XXXXXX._adb-tls-connect._tcp; some adb add a dot.
 _BY_MDNS = "._tcp"
 
 
@@ -23,7 +23,7 @@ def look_for_charger(phone: Phone) -> ChargerCheck:
     battery = phone_dumps.battery(phone.shell("dumpsys", "battery").text)
     return ChargerCheck(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        usb=not (is_address(phone.serial) or phone.serial.endswith(_BY_MDNS)),
+        usb=not (is_address(phone.serial) or phone.serial.removesuffix(".").endswith(_BY_MDNS)),
         charger=battery.charging,
         simulated=battery.forged,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pocketgan.bench.budget import share_within
-from pocketgan.bench.gate import circumstances, differing
+from pocketgan.bench.circumstances import circumstances, differing
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.report.labels import ROLE_ORDER
 from pocketgan.bench.runs import composed, joined, measurements

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from pocketgan.bench.camera import camera_figures, refresh_words
 from pocketgan.bench.energy import Energy, energy
-from pocketgan.bench.jobs import NNAPI_DEPRECATED
+from pocketgan.bench.providers import deprecated
 from pocketgan.bench.report import labels
 from pocketgan.bench.schema.result import Result
 
@@ -20,7 +18,7 @@ def remarks(result: Result) -> list[str]:
 
 def warnings(result: Result) -> list[str]:
     """Those of them without which its figures are misread."""
-    return [line for line in (_clock(result), _hot(result), _deprecated(result)) if line]
+    return [line for line in (_clock(result), _hot(result), deprecated(result.job.provider, result.device)) if line]
 
 
 def energy_words(found: Energy) -> str:
@@ -83,10 +81,3 @@ def _hot(result: Result) -> str:
         f"still hot after {gate.waited_s:.0f} s of waiting{now}, so that it was measured hot: let it cool somewhere "
         f"cooler, or wait longer (--cool-down {2 * rule.timeout_s:.0f})"
     )
-
-
-def _deprecated(result: Result) -> str:
-    android = re.match(r"Android (\d+)", result.device.os)
-    if result.job.provider != "nnapi" or android is None or int(android[1]) < NNAPI_DEPRECATED:
-        return ""
-    return f"NNAPI is deprecated since Android {NNAPI_DEPRECATED}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from pocketgan.bench.gate import Held, Judged, Pair, Verdict
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.markdown import escaped, table
 from pocketgan.bench.statistics import Interval
+from pocketgan.bench.verdict import Held, Judged, Pair, Verdict
 
 COLUMNS = ("metric", "base", "candidate", "change", "99 % interval", "allowed", "verdict")
 _UNITS = {"energy": ("mJ", 1e-3), "memory": ("MB", 1e6), "size": ("MB", 1e6), "parity": ("dB", 1.0)}

@@ -23,7 +23,7 @@ from pocketgan.cli.options import (
 from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, exit_code, finite, held_payload
 
 if TYPE_CHECKING:
-    from pocketgan.bench.gate import Judged, Pair
+    from pocketgan.bench.verdict import Judged, Pair
 
 Operand = Annotated[
     str, typer.Argument(help="A bundle (.pgb), measured now, a results file (.jsonl), or with --store a commit or tag.")

@@ -26,9 +26,9 @@ from pocketgan.cli.options import (
 from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, energy_payload, exit_code, held_payload
 
 if TYPE_CHECKING:
-    from pocketgan.bench.gate import Held
     from pocketgan.bench.measured import Measured
     from pocketgan.bench.schema.result import DeviceInfo
+    from pocketgan.bench.verdict import Held
 
 BundlePaths = Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles (.pgb) to measure side by side.")]
 DeviceName = Annotated[str, typer.Option("--device", help="Where to run; see `pocketgan devices`.")]
@@ -100,8 +100,8 @@ def bench(
     (exit code 0), TOO SLOW (1) or NOISY (3).
     """
     from pocketgan import api
-    from pocketgan.bench.gate import worst
     from pocketgan.bench.schema.job import CoolDown, Warmup
+    from pocketgan.bench.verdict import worst
 
     _start(json)
     gate = None

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from pocketgan.bench.energy import Energy
-    from pocketgan.bench.gate import Held
+    from pocketgan.bench.verdict import Held
 
 MinFps = Annotated[
     float | None, typer.Option("--min-fps", metavar="FPS", help="Say whether frames hold this rate, such as 30.")

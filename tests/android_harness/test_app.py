@@ -10,8 +10,9 @@ import android_app
 import pytest
 
 from pocketgan import api
+from pocketgan.bench.devices.fault import Asked
 from pocketgan.bench.devices.session_folder import write_session
-from pocketgan.bench.devices.soundness import Asked, faults
+from pocketgan.bench.devices.soundness import faults
 from pocketgan.bench.schema.job import Job, Warmup
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.schema.session import Group, Session

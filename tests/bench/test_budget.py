@@ -10,9 +10,9 @@ import synthetic_results as synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketgan.bench.budget import frame_interval, limit_ms, share_within
-from pocketgan.bench.gate import Verdict, hold
+from pocketgan.bench.budget import frame_interval, hold, limit_ms, share_within
 from pocketgan.bench.schema.result import Result
+from pocketgan.bench.verdict import Verdict
 from pocketgan.errors import ResultsError
 
 MS = 1_000_000

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import synthetic_results as synthetic
 
+from pocketgan.bench.budget import hold
 from pocketgan.bench.camera import CameraFigures, camera_figures, refresh_words
-from pocketgan.bench.gate import Pair, Verdict, compare, hold
+from pocketgan.bench.gate import compare
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.schema.result import Result
+from pocketgan.bench.verdict import Pair, Verdict
 
 
 def camera(name: str = "student", **changes: Any) -> Result:

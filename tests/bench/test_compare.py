@@ -15,9 +15,10 @@ import synthetic_results as synthetic
 
 from pocketgan.bench.compare import compare_bundles
 from pocketgan.bench.devices.local import LocalDevice
-from pocketgan.bench.gate import TOLERANCES, Verdict
+from pocketgan.bench.gate import TOLERANCES
 from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.schema.result import Frame, Result
+from pocketgan.bench.verdict import Verdict
 from pocketgan.errors import DeviceError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

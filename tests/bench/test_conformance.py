@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from pocketgan.bench.devices.fault import Asked
 from pocketgan.bench.devices.incoming import Incoming
-from pocketgan.bench.devices.soundness import Asked
 from pocketgan.bench.runners.protocol import WarmupPlan
 from pocketgan.bench.runners.timing import frames_of_rounds, turns, until_warm
 from pocketgan.bench.schema.job import Job

@@ -113,6 +113,18 @@ def test_results_that_do_not_hold_are_no_numbers(farm: Farm, make_bundle: MakeBu
     assert any("wrong output before its first frame: 12.0 dB" in error for error in result.errors)
 
 
+def test_results_of_a_computer_are_no_phones(farm: Farm, make_bundle: MakeBundle) -> None:
+    def lie(record: Record) -> None:
+        record["device"]["kind"] = "local"
+
+    bundle = make_bundle("a")
+    must_hand_over(farm, bundle)
+    farm.carry_out(lie=lie)
+    (result,) = farm.bench(bundle)
+    assert (result.device.kind, result.frames) == ("android", [])
+    assert result.errors == ["it is of a device of kind local, not android"]
+
+
 def test_results_without_an_end_are_asked_for_again(farm: Farm, make_bundle: MakeBundle) -> None:
     bundle = make_bundle("a")
     must_hand_over(farm, bundle)

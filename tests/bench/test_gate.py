@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import synthetic_results as synthetic
 
+from pocketgan.bench.budget import hold
 from pocketgan.bench.compare import ROUNDS_A_PROCESS
-from pocketgan.bench.gate import Verdict, compare, decide, hold, read_tolerances
+from pocketgan.bench.gate import compare, read_tolerances
 from pocketgan.bench.journal import BundleRecord, Results, read_results
+from pocketgan.bench.judging import decide
 from pocketgan.bench.looks import confidence_of_each, looks
 from pocketgan.bench.report.verdicts import junit, markdown, remarks, rows
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.statistics import Interval, round_interval
+from pocketgan.bench.verdict import Verdict
 from pocketgan.errors import ResultsError
 
 TOLERANCE, FRAMES, FIRST, MOST = 0.03, 10, 10, 160
@@ -170,6 +173,13 @@ def test_sessions_apart_are_told_with_the_command_that_decides() -> None:
     (told,) = remarks(pair)
     assert "too few rounds" in told
     assert told.endswith("pocketgan compare student.pgb teacher.pgb --entry onnx-fp32 --threads 4 --device 'Pixel 8'")
+
+
+def test_a_farms_sessions_are_told_what_a_farm_can_do() -> None:
+    far: dict[str, Any] = {"device": {**synthetic.DEVICE, "name": "farm"}}
+    (pair,) = compare(_side(seed=1, **far), _side(1.03, seed=2, session="another", **far))
+    (told,) = remarks(pair)
+    assert told.endswith("pocketgan bench BASE.pgb CANDIDATE.pgb --entry onnx-fp32 --threads 4 --device farm:DIR")
 
 
 def test_entries_of_other_input_sizes_or_types_are_incomparable() -> None:

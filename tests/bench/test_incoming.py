@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pocketgan.bench.devices.fault import Asked
 from pocketgan.bench.devices.incoming import Incoming
-from pocketgan.bench.devices.soundness import Asked
 from pocketgan.bench.journal import line_of
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Result

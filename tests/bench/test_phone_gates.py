@@ -157,6 +157,7 @@ def test_energy_is_refused_where_something_charges_the_phone(changes: dict[str, 
         ("192.168.1.20:5555", False),
         ("[fe80::1]:41234", False),
         ("adb-0A051FDD4003EX-vWgJpq._adb-tls-connect._tcp", False),
+        ("adb-0A051FDD4003EX-vWgJpq._adb-tls-connect._tcp.", False),
     ],
 )
 def test_usb_is_told_from_wifi_by_the_serial(serial: str, usb: bool) -> None:
@@ -262,6 +263,25 @@ def test_the_session_after_a_killed_host_finds_the_clock_held(
     measured(simulated, tick=lambda count, detail: modes.append(mode(simulated)))
     assert set(modes) == {"false"}
     assert "a session that was cut off had left its clock held" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_clock_that_was_left_held_is_never_free_where_a_session_is_taken_over(
+    adb: Adb, plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    simulated = plugged_in(ON_BATTERY)
+    FixedPerformance(Phone(adb, simulated.serial), 33).hold()  # and its session may still measure
+    measured(simulated, clock="pinned")
+    assert (asked(simulated), mode(simulated)) == (["true", "true", "false"], "false")
+
+
+def test_a_clock_that_was_left_held_is_given_back_where_nothing_is_measured(
+    adb: Adb, plugged_in: Callable[..., SimulatedPhone], measured: Callable[..., list[Result]]
+) -> None:
+    simulated = plugged_in(ANDROID_13)
+    FixedPerformance(Phone(adb, simulated.serial), 33).hold()
+    with pytest.raises(DeviceError, match="has a charger on it"):
+        measured(simulated, clock="pinned", **ENERGY)
+    assert (mode(simulated), simulated.at(MARK).exists()) == ("false", False)
 
 
 def test_a_restart_of_the_phone_gives_the_clock_back_and_it_is_held_again(

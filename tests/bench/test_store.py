@@ -19,11 +19,12 @@ import synthetic_results as synthetic
 
 pytest.importorskip("sqlalchemy")
 
-from pocketgan.bench.gate import Verdict, compare
+from pocketgan.bench.gate import compare
 from pocketgan.bench.journal import Results, read_results
 from pocketgan.bench.parquet import read_parquet, write_parquet
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.store import Store
+from pocketgan.bench.verdict import Verdict
 from pocketgan.errors import ResultsError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

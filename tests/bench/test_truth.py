@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import synthetic_results as synthetic
 
-from pocketgan.bench.gate import Verdict, hold
+from pocketgan.bench.budget import hold
 from pocketgan.bench.schema.result import Frame, Result
 from pocketgan.bench.statistics import mean_interval, percentile_interval
+from pocketgan.bench.verdict import Verdict
 
 FRAMES = 1000
 # Of a session.

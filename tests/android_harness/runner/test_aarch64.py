@@ -22,7 +22,8 @@ from native_runner import (
     write_session,
 )
 
-from pocketgan.bench.devices.soundness import Asked, faults
+from pocketgan.bench.devices.fault import Asked
+from pocketgan.bench.devices.soundness import faults
 from pocketgan.bench.runners.planning import floor_db
 from pocketgan.bundle.reader import open_bundle
 

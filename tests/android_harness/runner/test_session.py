@@ -12,7 +12,9 @@ import psutil
 import pytest
 from native_runner import Run, library, read_answer, shell_job, write_session
 
-from pocketgan.bench.devices.soundness import Asked, faults, turn_faults
+from pocketgan.bench.devices.fault import Asked
+from pocketgan.bench.devices.soundness import faults
+from pocketgan.bench.devices.stamps import turn_faults
 from pocketgan.bench.runners.planning import floor_db, plan_model
 from pocketgan.bench.runners.process import Event, run_plan
 from pocketgan.bench.runners.protocol import Plan

@@ -91,11 +91,15 @@ internal class EffectActivity : Activity() {
     }
 
     override fun onDestroy() {
-        val unused = effect
-        effect = null
-        // It waits for the frame that is under way.
-        if (unused != null) Thread { unused.close() }.start()
+        leave()
         super.onDestroy()
+    }
+
+    /** Not on this thread: closing waits for the frame that is under way. */
+    private fun leave() {
+        val unused = effect ?: return
+        effect = null
+        Thread { unused.close() }.start()
     }
 
     override fun onActivityResult(request: Int, result: Int, picked: Intent?) {
@@ -141,8 +145,7 @@ internal class EffectActivity : Activity() {
 
     private fun open(choice: Choice?) {
         stop()
-        effect?.close()
-        effect = null
+        leave()
         problem = null
         opening = choice?.title ?: installed.title
         installed.open(choice) { opened, why -> handler.post { opened(opened, why) } }

@@ -19,7 +19,7 @@ private const val CHANNEL = "session"
 private const val NOTIFICATION = 1
 
 /**
- * A main thread's. ONNX Runtime 1.29 reads the process's command line by recursion, some 250 bytes of stack a character:
+ * Of every thread that runs models: a main thread's. ONNX Runtime 1.29 reads the process's command line by recursion, some 250 bytes of stack a character:
  * 4,000 characters, as those of a JVM with a class path, overflow the 1 MB that other threads have.
  */
 internal const val STACK_BYTES = 8L shl 20

@@ -2,6 +2,7 @@ package pocketgan.app.camera
 
 import android.graphics.Bitmap
 import java.util.concurrent.atomic.AtomicReference
+import pocketgan.app.STACK_BYTES
 import pocketgan.camera.NewestFrame
 import pocketgan.effects.Effect
 import pocketgan.effects.EffectException
@@ -11,9 +12,6 @@ import pocketgan.measure.RefusedException
 /** Frames of so long make the rate that is shown. */
 private const val WINDOW_NS = 1_000_000_000L
 private const val LONGEST_WAIT_NS = 5_000_000_000L
-
-/** A main thread's: ONNX Runtime 1.29 reads the process's command line by recursion. */
-private const val STACK_BYTES = 8L shl 20
 
 /** What a person sees of a run. */
 internal data class EffectState(val perSecond: Double?, val shown: Int, val dropped: Long, val problem: String? = null)

@@ -5,6 +5,7 @@ import android.database.Cursor
 import android.net.Uri
 import android.provider.OpenableColumns
 import java.io.File
+import pocketgan.app.STACK_BYTES
 import pocketgan.app.engines
 import pocketgan.effects.BundleSource
 import pocketgan.effects.Effect
@@ -15,7 +16,6 @@ import pocketgan.effects.Effects
 /** The app's one effect: a new bundle takes the place of the last one. */
 private const val NAME = "camera"
 private const val TITLE = "title"
-private const val STACK_BYTES = 8L shl 20
 
 /** A bundle that a person can choose. */
 internal class Choice(val title: String, val source: BundleSource)

@@ -31,9 +31,10 @@ internal class PhoneCamera(
         val place = NewestFrame<SourceFrame>()
         try {
             return Session(screen, place, source.open(FrameRequest(width, height), place), YuvConversion(height, width))
-        } catch (refused: RefusedException) {
+        } catch (problem: Throwable) {
+            // Whatever a maker's camera throws: the screen must not wait for pictures for ever.
             Stage.leave()
-            throw refused
+            throw problem
         }
     }
 
@@ -50,7 +51,7 @@ internal class PhoneCamera(
         override val about = "${camera.about}; ${showing.about}"
         override val dropped get() = place.dropped
 
-        override fun next(timeoutNs: Long): CameraFrame? = place.take(timeoutNs)?.let(::Upright)
+        override fun next(timeoutNs: Long): CameraFrame? = place.take(timeoutNs)?.let(::UprightFrame)
 
         override fun show(number: Int, picture: ByteArray, width: Int, height: Int) {
             if (showing.show(number, pixels(picture, width, height))) return
@@ -72,19 +73,21 @@ internal class PhoneCamera(
             if (colours.size != width * height) colours = IntArray(width * height)
             var from = 0
             for (pixel in colours.indices) {
-                val (red, green, blue) = Triple(picture[from].toInt(), picture[from + 1].toInt(), picture[from + 2].toInt())
-                colours[pixel] = (0xff shl 24) or (red and 0xff shl 16) or (green and 0xff shl 8) or (blue and 0xff)
+                val red = picture[from].toInt() and 0xff
+                val green = picture[from + 1].toInt() and 0xff
+                val blue = picture[from + 2].toInt() and 0xff
+                colours[pixel] = (0xff shl 24) or (red shl 16) or (green shl 8) or blue
                 from += 3
             }
             made.setPixels(colours, 0, width, 0, 0, width, height)
             return made
         }
 
-        private inner class Upright(private val frame: SourceFrame) : CameraFrame {
+        private inner class UprightFrame(private val frame: SourceFrame) : CameraFrame {
             override val captureNs get() = frame.captureNs
 
             override fun copyTo(picture: ByteArray) {
-                val upright = pocketgan.app.camera.Upright.of(camera.sensorDegrees, screen.degrees, camera.front)
+                val upright = Upright.of(camera.sensorDegrees, screen.degrees, camera.front)
                 conversion.toBytes(frame.picture(upright), picture)
             }
 

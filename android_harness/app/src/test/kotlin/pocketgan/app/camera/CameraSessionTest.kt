@@ -12,12 +12,11 @@ import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.annotation.GraphicsMode
+import pocketgan.app.STACK_BYTES
 import pocketgan.app.carryOut
 import pocketgan.measure.Cancellation
 import pocketgan.schema.Result
 import pocketgan.schema.readResult
-
-private const val STACK_BYTES = 8L shl 20
 
 /** A session with a Job of mode camera, which pytest writes and whose results it judges (tests/android_harness/test_camera.py). */
 @RunWith(RobolectricTestRunner::class)

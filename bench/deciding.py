@@ -1,0 +1,27 @@
+"""The command that decides where a comparison was undecided."""
+
+from __future__ import annotations
+
+import shlex
+
+from pocketgan.bench.schema.result import Result
+
+
+def command_that_decides(base: Result, candidate: Result) -> str:
+    """What measures the two in turns, or for twice as long. Bundles of one name are told apart by their side alone."""
+    names = [f"{one.bundle_name}.pgb" for one in (base, candidate)]
+    if names[0] == names[1]:
+        names = ["BASE.pgb", "CANDIDATE.pgb"]
+    entry = f" --entry {candidate.job.entry}" if base.job.entry == candidate.job.entry else ""
+    job, device = candidate.job, candidate.device
+    # A farm's phone is known by a folder, and is too far away for compare.
+    is_far = device.name == "farm"
+    how = f" --threads {job.threads}" if job.threads != 1 else ""
+    how += f" --device {'farm:DIR' if is_far else shlex.quote(device.name)}" if device.kind != "local" else ""
+    how += f" --via {job.via}" if job.via != "process" else ""
+    how += f" --provider {job.provider}" if job.provider != "default" else ""
+    how += f" --clock {job.clock}" if job.clock != "free" else ""
+    if job.duration_s is None:
+        return f"pocketgan {'bench' if is_far else 'compare'} {shlex.join(names)}{entry}{how}"
+    how += f" --mode {job.mode} --seconds {2 * job.duration_s:g}{' --energy' if job.energy else ''}"
+    return f"pocketgan bench {shlex.join(names)}{entry}{how}"
