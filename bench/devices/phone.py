@@ -126,18 +126,6 @@ class Phone:
         why = _REFUSALS.get(refused[0], refused[0]).format(package=package)
         raise DeviceError(f"phone {self.serial} does not take {apk.name}: {why}")
 
-    def uninstall(self, package: str) -> None:
-        """Remove an app with its data."""
-        answer = self._ask("uninstall", package, timeout_s=_INSTALL_S)
-        if "Success" not in answer.text:
-            raise adb_error(self.serial, answer.text + answer.error, f"removing {package}")
-
-    def version_of(self, package: str) -> int | None:
-        """The version code of an app that is installed; None where it is not."""
-        answer = self.shell("dumpsys", "package", package)
-        found = re.search(r"^\s*versionCode=(\d+)", answer.text, re.MULTILINE)
-        return int(found[1]) if found else None
-
     def _copy(self, verb: str, *words: str, bytes_in_all: int) -> None:
         answer = self._ask(verb, *words, timeout_s=60 + bytes_in_all / _SLOWEST_BYTES_PER_S)
         if answer.code:

@@ -45,7 +45,6 @@ _SHIMS = {
     "cmd": 'if [ "$1 $2" = "package install" ]; then while [ "$1" != -S ]; do shift; done\n'
     'head -c "$2" > "$STATE/sent.apk"; cat "$STATE/install"\n'
     'if grep -q ^Success "$STATE/install"; then mv "$STATE/sent.apk" "$STATE/installed.apk"; fi\n'
-    'elif [ "$1 $2" = "package uninstall" ]; then rm -f "$STATE/installed.apk"; echo Success\n'
     'elif [ "$1 $2" = "package path" ]; then test -f "$STATE/installed.apk" && echo "package:$STATE/installed.apk"\n'
     'elif [ "$1 $2" = "package grant" ]; then test ! -f "$STATE/grant" || { cat "$STATE/grant" >&2; exit 255; }\n'
     # Android 11 and newer; AOSP's words where the power HAL lacks the mode.
