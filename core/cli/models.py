@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Written out: importing the generators takes longer than `--help` may. A test compares.
 NAMES = (
     "resnet6, resnet9, resnet9-bn, unet128, unet256, mobile-resnet9, pix2pixhd, pix2pixhd-local, gaugan, incres9, "
-    "incres-spade, e2gan"
+    "incres-spade, e2gan, e2gan-mobile"
 )
 Generator = Annotated[
     str,

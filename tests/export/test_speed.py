@@ -155,6 +155,18 @@ def test_xnnpack_takes_every_family_whole_and_runs_it_faster(tmp_path):
     assert min(ratios.values()) >= 0.98
 
 
+def test_e2gan_mobile_is_a_third_faster_than_pix2pix(tmp_path):
+    """The paper's ratio on an iPhone 14: 21.0 ms against 15.5 (E2GAN, table 1)."""
+    print("\ne2gan-mobile against unet256, 256x256, fp32, one thread (goal 1.35)")
+    example = (torch.rand(1, 3, 256, 256) * 2 - 1,)
+    for target, runtime in (("onnx", ONNXRUNTIME), ("executorch-xnnpack", EXECUTORCH)):
+        files = [written(build(spec_by_name(name)).eval(), target, tmp_path / f"{target} {name}", example)[1]
+                 for name in ("unet256", "e2gan-mobile")]  # fmt: skip
+        pix2pix_ms, our_ms = fastest(runtime, [*example[0].shape], files)
+        print(f"{pix2pix_ms / our_ms:6.2f}x  {target}: {our_ms:.1f} ms, unet256 {pix2pix_ms:.1f} ms")
+        assert pix2pix_ms / our_ms >= 1.35
+
+
 def test_what_xnnpack_gains_grows_as_networks_get_narrower(tmp_path):
     print("\nExecuTorch XNNPACK, fp32, one thread, ngf 16, against plain to_edge_transform_and_lower")
     for name in ("resnet9", "e2gan"):

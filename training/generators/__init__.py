@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class _Preset:
-    """What a name stands for: family, norm, depth, and the paper's width and input."""
+    """What a name stands for: family, norm, depth, and the paper's width and input.
+
+    Attributes:
+        times_ngf: widths that are other multiples of ngf than the family's.
+    """
 
     family: str
     norm: Norm
@@ -32,6 +36,7 @@ class _Preset:
     channels: int = 3
     height: int = 256
     width: int = 256
+    times_ngf: Mapping[str, int] = field(default_factory=dict)
 
 
 # Cityscapes has 35 classes; the 36th channel is the edges between instances.
@@ -51,7 +56,12 @@ _PRESETS = {
     "incres9": _Preset("incres", "batch"),
     "incres-spade": _Preset("incres_spade", "batch", blocks=0, levels=6, channels=_CITYSCAPES, height=256, width=512),
     "e2gan": _Preset("e2gan", "batch", blocks=3, levels=2),
-}
+    # Narrow where pictures are large, since a frame's time lies there (docs/generators.md).
+    "e2gan-mobile": _Preset(
+        "e2gan", "batch", blocks=3, levels=2, ngf=16,
+        times_ngf={**dict.fromkeys(("down2", "us", "block1", "block2", "block3"), 6), "tb": 12},
+    ),
+}  # fmt: skip
 NAMES = tuple(_PRESETS)
 
 # What the names of a family's widths held in an earlier form and hold no more, and what to say of such a network.
@@ -59,7 +69,12 @@ _EARLIER = {
     "incres_spade": (
         ".spade_shortcut.",
         "this is the earlier form of incres-spade, which is not CAT's: train again, or use the pocketgan that wrote it",
-    )
+    ),
+    "e2gan": (
+        "transformer",
+        "this is the earlier form of e2gan, with transposed convolutions, which LoRA cannot adapt: train again, or use "
+        "the pocketgan that wrote it",
+    ),
 }
 
 
@@ -84,9 +99,10 @@ def spec_by_name(
     ngf = preset.ngf if ngf is None else ngf
     if ngf < 2:
         raise ModelError(f"--ngf is the number of channels of the first layer, at least 2, not {ngf}")
+    other_widths = {width: times * ngf for width, times in preset.times_ngf.items()}
     return GeneratorSpec(
         preset.family,
-        _family(preset.family).widths(ngf, preset.blocks, preset.levels),
+        {**_family(preset.family).widths(ngf, preset.blocks, preset.levels), **other_widths},
         norm=norm or preset.norm,
         blocks=preset.blocks,
         levels=preset.levels,
