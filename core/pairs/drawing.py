@@ -68,8 +68,10 @@ def draw_concept(
 
 
 def _settings(photos: PairsSet, text: str, teacher: Teacher) -> str:
-    """What decides about the pictures; versions of libraries are recorded with each, and decide nothing."""
-    return sha256_json({"photos": photos.digest, "text": text, "teacher": teacher.model_dump(exclude={"versions"})})
+    """What decides about the pictures: not versions of libraries, which are recorded with each, nor what a folder of
+    weights is called, whose digest is among the settings."""
+    aside = {"versions", "name"} if teacher.kind == "diffusion" else {"versions"}
+    return sha256_json({"photos": photos.digest, "text": text, "teacher": teacher.model_dump(exclude=aside)})
 
 
 def _prepare(folder: Path, partial: Path, settings: str, restart: bool) -> None:
@@ -127,7 +129,6 @@ def _journal(partial: Path) -> list[PairRecord]:
 
 def _draw(out: Path, partial: Path, left: list[PhotoRecord], painter: Painter, workers: Workers, done: int) -> None:
     journal = partial / f"journal-{workers.rank}.jsonl"
-    versions = painter.teacher.versions
 
     def read() -> Iterator[tuple[PhotoRecord, np.ndarray]]:
         for photo in left:
@@ -145,7 +146,7 @@ def _draw(out: Path, partial: Path, left: list[PhotoRecord], painter: Painter, w
                 picture=sha256_file(file),
                 kept=painted.why is None,
                 why=painted.why,
-                facts={**painted.facts, "versions": versions} if painted.facts else {},
+                facts={**painted.facts, "versions": painter.versions} if painted.facts else {},
             )
             with journal.open("a", encoding="utf-8") as lines:
                 lines.write(f"{record.model_dump_json()}\n")

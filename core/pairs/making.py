@@ -35,7 +35,7 @@ def make_concepts(
         restart: draw again what was drawn or begun with other settings.
     Raises:
         DataError: the photos, or what is in `out`, cannot be used; where `out` was made for this call and nothing of it
-            is finished, it is gone again, unless there are drawings that took long.
+            was drawn, it is gone again.
         ModelError: the teacher does not give pictures.
     """
     workers = workers or Workers()
@@ -85,5 +85,5 @@ def filter_wishes(told: Sequence[str]) -> list[Wish]:
 
 
 def _holds_something(out: Path) -> bool:
-    """Finished concepts, or drawings of a teacher that is slow; drawings of others are made again in a moment."""
+    """Finished concepts, or drawings of one that a later call goes on with."""
     return any(out.glob("*/concept.json")) or any(out.glob(".*.partial/drawn/*"))

@@ -41,6 +41,11 @@ class Painter(Protocol):
     @property
     def teacher(self) -> Teacher: ...
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the libraries that draw."""
+        ...
+
     def paint(self, photos: Photos) -> Iterator[Painted]: ...
 
 
@@ -51,11 +56,9 @@ class FilterPainter:
         from pocketgan.training.teachers.filters import EFFECTS
 
         self._effect = effect
+        self.versions = versions("opencv-python-headless", "numpy")
         self.teacher = Teacher(
-            kind="filters",
-            name=effect,
-            settings={"version": EFFECTS[effect].version},
-            versions=versions("opencv-python-headless", "numpy"),
+            kind="filters", name=effect, settings={"version": EFFECTS[effect].version}, versions=self.versions
         )
 
     def paint(self, photos: Photos) -> Iterator[Painted]:
@@ -70,11 +73,12 @@ class GivenPainter:
 
     def __init__(self, teacher: ForeignTeacher, value_range: tuple[float, float] | None) -> None:
         self._drawing = teacher
+        self.versions = versions()
         self.teacher = Teacher(
             kind="given",
             name=teacher.origin.file,
             settings={"origin": teacher.origin.model_dump(), "range": value_range},
-            versions={"pocketgan": __version__},
+            versions=self.versions,
         )
 
     def paint(self, photos: Photos) -> Iterator[Painted]:
@@ -87,6 +91,7 @@ class DiffusionPainter:
 
     def __init__(self, editor: DiffusionEditor, prompt: str) -> None:
         self._editor, self._prompt = editor, prompt
+        self.versions = versions("diffusers", "transformers", "torch")
 
     @property
     def teacher(self) -> Teacher:
@@ -94,7 +99,7 @@ class DiffusionPainter:
             kind="diffusion",
             name=self._editor.name,
             settings={"prompt": self._prompt, **self._editor.settings()},
-            versions=versions("diffusers", "transformers", "torch"),
+            versions=self.versions,
         )
 
     def paint(self, photos: Photos) -> Iterator[Painted]:

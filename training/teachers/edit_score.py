@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-# Of the filters' 26 effects on 100 photos at 256x256 (docs/training.md) 99 % lie above both, and what does nothing
-# (blurred a little, through JPEG at quality 75) or shows another photo lies below one of them.
+# Of the filters' 27 effects on 50 photos at 256x256, 1346 of 1350 pictures lie above both (change 3.3 and more). All of
+# 50 that went through a little blur and JPEG at quality 75 lie below the first (1.25 at most); all of 50 that show
+# another photo (structure 0.125 at most), of 50 of noise and of 50 of one grey lie below the second.
 LEAST_CHANGE = 2.5
 LEAST_STRUCTURE = 0.15
 
