@@ -1,4 +1,4 @@
-"""Models and bundles on a user's own pictures; pairs made of them. One picture at a time is in memory."""
+"""Models and bundles on a user's own pictures. One picture at a time is in memory."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ from pocketgan.files import atomic_folder
 from pocketgan.fitting import Fit, Size
 from pocketgan.memory import free_memory
 from pocketgan.picture_files import find_pictures
-from pocketgan.pictures import PictureError, count_pixels, read_image, resize, write_image
+from pocketgan.pictures import PictureError, count_pixels, read_image, write_image
 
 if TYPE_CHECKING:
-    from pocketgan.foreign.teacher import ForeignTeacher
     from pocketgan.recipe.recipe import Recipe
     from pocketgan.training.generators import GeneratorSpec
 
 Item = TypeVar("Item")
 LONGEST_SIDE = 1024  # a phone's photo at full size would take minutes in a network made for 256 pixels
-VALIDATION_EVERY = 10
 # Of the free memory, what one picture may take; the rest is for what the prediction does not know.
 MEMORY_SHARE = 0.7
 # At the most, of a picture: Pillow's image (4), its copy turned (4) or as bytes (6), and the array (3).
@@ -221,41 +219,6 @@ def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None =
     return names
 
 
-def make_pairs(
-    images: Path, effect: str, out: Path, size: int, teacher: ForeignTeacher | None = None
-) -> dict[str, int]:
-    """Side-by-side pairs in train/ and val/ (every tenth): the centre square of each picture, and its effect.
-
-    Args:
-        effect: a filter's; what `teacher` draws is called otherwise.
-        size: height and width of each half in pixels; of the pictures that `teacher` was opened for.
-    Raises:
-        DataError: no effect has that name, or there are no two pictures.
-        ModelError: the teacher does not give pictures.
-    """
-    from pocketgan.training.teachers import filters
-
-    if teacher is None:
-        filters.check_effect(effect)
-    under_way: deque[tuple[Path, np.ndarray]] = deque()
-
-    def squares() -> Iterator[np.ndarray]:
-        for path, square in _prepared(images, lambda _, pixels: _centre(pixels, size)):
-            under_way.append((path, square))
-            yield square
-
-    drawn = (filters.apply(effect, one) for one in squares()) if teacher is None else teacher.draw(squares())
-    counts = {"train": 0, "val": 0}
-    for index, picture in enumerate(drawn):
-        path, square = under_way.popleft()
-        split = "val" if index % VALIDATION_EVERY == 0 else "train"
-        write_image(out / split / f"{path.stem}.png", np.hstack([square, picture]))
-        counts[split] += 1
-    if not counts["train"]:
-        raise DataError(f"{images} holds one picture; pairs for training and validation need two at least")
-    return counts
-
-
 def _prepared(source: Path, prepare: Callable[[Path, np.ndarray], Item]) -> Iterator[tuple[Path, Item]]:
     """What `prepare` makes of every picture of a folder, or of the one file, opened one by one.
 
@@ -270,7 +233,7 @@ def _prepared(source: Path, prepare: Callable[[Path, np.ndarray], Item]) -> Iter
         for path in paths:
             bar.advance()
             try:
-                pixels = _read(path)
+                pixels = read_fitting(path)
             except PictureError as error:
                 refused.append(str(error))
                 continue
@@ -283,8 +246,12 @@ def _prepared(source: Path, prepare: Callable[[Path, np.ndarray], Item]) -> Iter
         console.note(f"{len(refused)} of {len(paths)} pictures were left out: {'; '.join(refused[:5])}")
 
 
-def _read(path: Path) -> np.ndarray:
-    """(h, w, 3) uint8; smaller than the file's where that does not fit into the memory, with a note."""
+def read_fitting(path: Path) -> np.ndarray:
+    """(h, w, 3) uint8; smaller than the file's where that does not fit into the memory, with a note.
+
+    Raises:
+        PictureError: as `read_image`.
+    """
     there, fitting = count_pixels(path), int(MEMORY_SHARE * free_memory() / BYTES_A_PIXEL)
     if there <= fitting:
         return read_image(path)
@@ -302,10 +269,3 @@ def _note_smaller(count: int, size: str) -> None:
 
 def _size(pixels: np.ndarray) -> Size:
     return pixels.shape[0], pixels.shape[1]
-
-
-def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
-    """The centre square, scaled to (side, side)."""
-    part = min(pixels.shape[:2])
-    top, left = ((whole - part) // 2 for whole in pixels.shape[:2])
-    return resize(pixels[top : top + part, left : left + part], side, side)

@@ -19,6 +19,7 @@ from pocketgan.cli import (
     measure,
     models,
     models_export,
+    pairs,
     pictures,
     quality,
     recipes,
@@ -41,7 +42,7 @@ app = typer.Typer(
 # In the order of `pocketgan --help`: the way of a user.
 app.command()(recipes.run)
 app.add_typer(recipes.recipe)
-app.add_typer(pictures.pairs)
+app.add_typer(pairs.pairs)
 app.command()(models.cost)
 app.command()(models.search)
 app.command("import-checkpoint")(models.import_checkpoint)

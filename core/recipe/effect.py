@@ -15,7 +15,7 @@ _CROP, _CROP_OF_NETWORK = 64, 128
 
 _TEXT = """\
 # A first, small training of the effect {name}: {time} on a CPU.{drawn_by}
-# The pairs hold the photo left (A) and the effect right (B), so that AtoB maps photos to the effect.
+# The photos are A and their effect is B, so that AtoB maps photos to the effect.
 # For more quality: more steps; lambda_gan: 1 adds a discriminator, for effects that the L1 distance alone blurs.
 name: {name}
 seed: 0
@@ -67,13 +67,13 @@ _TRAINING = """
 
 
 def recipe_of_pairs(name: str, folder: Path, size: int, teacher: Origin | None = None) -> str:
-    """Text of a recipe that learns the right halves of the pairs in `folder` from the left ones.
+    """Text of a recipe that learns B of the pairs in `folder` from A.
 
     Args:
         name: of the effect; the recipe, its run directory and its bundles are called so.
         folder: the data folder, named as a whole path, so that the recipe runs from everywhere.
-        size: height and width of each half in pixels; what `resolution` takes.
-        teacher: the model that drew the right halves, which the recipe then records; a filter where None.
+        size: height and width of each picture in pixels; what `resolution` takes.
+        teacher: the model that drew B, which the recipe then records; a filter where None.
     """
     side = _CROP if teacher is None else _CROP_OF_NETWORK
     crop = f"\n  crop: {side}" if size > side else ""

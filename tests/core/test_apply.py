@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketgan.apply import apply_bundle, apply_model, apply_to_validation, make_pairs
+from pocketgan.apply import apply_bundle, apply_model, apply_to_validation
 from pocketgan.errors import DataError, ModelError
+from pocketgan.pairs.making import make_filtered
 from pocketgan.pictures import read_image
 from pocketgan.recipe.reading import load_recipe
 from pocketgan.training.generators import build, spec_by_name
@@ -223,13 +224,16 @@ def test_pairs_are_made_of_upright_pictures_by_their_centre(tmp_path):
     rows[:20] = 255  # upright: above white, below black
     (tmp_path / "pictures").mkdir()
     for index in range(2):
+        rows[0, 0] = index  # no copies of each other
         # stored with the right side as the first row, the top as the first column
         stored = np.ascontiguousarray(rows.transpose(1, 0, 2)[::-1])
         Image.fromarray(stored).save(tmp_path / "pictures" / f"{index}.png", exif=turned)
-    assert make_pairs(tmp_path / "pictures", "detail", tmp_path / "out", 16) == {"train": 1, "val": 1}
-    photo = read_image(tmp_path / "out/train/1.png")[:, :16]
-    assert photo[:6].min() > 200
-    assert photo[-6:].max() < 55
+    (concept,) = make_filtered(tmp_path / "pictures", tmp_path / "out", ["detail"], 16)
+    assert concept.record.counts == {"train": 1, "val": 1}
+    for path in (tmp_path / "out/photos").iterdir():
+        photo = read_image(path)
+        assert photo[:6].min() > 200
+        assert photo[-6:].max() < 55
 
 
 @pytest.mark.heavy
@@ -256,17 +260,19 @@ def test_a_pass_needs_no_more_memory_than_was_predicted(name, ngf):
 def test_many_photos_need_no_more_memory_than_the_largest(tmp_path, command):
     identity = bundle_of("Identity", tmp_path / "identity.pgb")
     rough = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    photo = Image.fromarray(rough).resize((1500, 1000))
+    photo = np.asarray(Image.fromarray(rough).resize((1500, 1000))).copy()
     for folder, count in (("one", 2), ("many", 12)):
         (tmp_path / folder).mkdir()
         for index in range(count):
-            photo.save(tmp_path / folder / f"{index:02}.jpg", quality=90)
+            photo[:20, :20] = 20 * index  # no copies of each other
+            Image.fromarray(photo).save(tmp_path / folder / f"{index:02}.jpg", quality=90)
     calls = {
         "apply": f"apply_bundle(Path({str(identity)!r}), images, Path('out'))",
-        "pairs": "make_pairs(images, 'detail', Path('out'), 64)",
+        "pairs": "make_filtered(images, Path('out'), ['detail'], 64)",
     }
     code = (
-        "import resource, sys; from pathlib import Path; from pocketgan.apply import apply_bundle, make_pairs\n"
+        "import resource, sys; from pathlib import Path; from pocketgan.apply import apply_bundle\n"
+        "from pocketgan.pairs.making import make_filtered\n"
         f"images = Path(sys.argv[1]); Path('out').mkdir(); {calls[command]}\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

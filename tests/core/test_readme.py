@@ -14,12 +14,12 @@ from public_pix2pix import cyclegan, instance_norm
 from pocketgan import console
 from pocketgan.bench.devices import KNOWN
 from pocketgan.cli import main
-from pocketgan.pictures import read_image
 from pocketgan.pipeline.way import check_before
 from pocketgan.recipe.effect import recipe_of_pairs
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
 from pocketgan.recipe.reading import load_recipe
 from pocketgan.training.data.paired import PairedImages, find_pairs
+from pocketgan.training.teachers import filters
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -100,17 +100,16 @@ def test_the_recipe_beside_pairs_trains_from_the_photo_to_the_effect(pocketgan, 
     photos(tmp_path / "mine")
     code, told, said = pocketgan("pairs", "make", "mine", "--concept", "detail", "--size", "32", "--out", "pairs")
     assert code == 0, said
-    assert "photo left (A), detail right (B)" in told
+    assert "in pairs/detail: photo (A), detail (B)" in told
     assert "pocketgan run pairs/detail.yaml" in told
     recipe = load_recipe(str(tmp_path / "pairs/detail.yaml"))
-    assert (recipe.name, recipe.data.folder, recipe.size) == ("detail", str(tmp_path / "pairs"), (32, 32))
-    pairs = PairedImages(find_pairs(tmp_path / "pairs")["val"], recipe.data.direction, recipe.size)
+    assert (recipe.name, recipe.data.folder, recipe.size) == ("detail", str(tmp_path / "pairs/detail"), (32, 32))
+    pairs = PairedImages(find_pairs(tmp_path / "pairs/detail")["train"], recipe.data.direction, recipe.size)
     photo, effect = pairs.pixels(0)
-    both = read_image(tmp_path / "pairs/val/a.png")
-    np.testing.assert_array_equal(photo, both[:, :32])
-    np.testing.assert_array_equal(effect, both[:, 32:])
+    np.testing.assert_array_equal(effect, filters.apply("detail", photo))
     # The centre 40x40 of the 40x60 photo, scaled.
-    whole = Image.open(tmp_path / "mine/a.png").crop((10, 0, 50, 40)).resize((32, 32), Image.Resampling.BICUBIC)
+    whole = Image.open(tmp_path / "mine" / pairs.pairs[0].a.name).crop((10, 0, 50, 40))
+    whole = whole.resize((32, 32), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(photo, np.asarray(whole))
 
 

@@ -1,14 +1,38 @@
-"""Classic image filters as the offline teacher: pairs without a diffusion editor, a network or a download."""
+"""Image filters as the offline teacher: pairs without a diffusion editor, a network or a download.
+
+What each effect is drawn with stands in `drawing`, `painting` and `grading`; OpenCV's own, and `ink`, stand here.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from pocketgan.errors import DataError, require
+from pocketgan.training.teachers import brushes, drawing, grading, painting
 
 Pixels = np.ndarray
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An effect that has a name.
+
+    Attributes:
+        draw: (h, w, 3) uint8 RGB -> the same; the same result every time.
+        text: what one would say to an editor to get it: the prompt of a base that takes texts.
+        reach: how far away pixels lie that a pixel depends on, as a share of the picture's short side; 0 where its own
+            colour alone decides; None where the effect counts in pixels, or sees the whole picture.
+        version: raised when what it draws changes.
+    """
+
+    draw: Callable[[Pixels], Pixels]
+    text: str
+    reach: float | None
+    version: int = 1
 
 
 def apply(effect: str, pixels: Pixels) -> Pixels:
@@ -19,13 +43,15 @@ def apply(effect: str, pixels: Pixels) -> Pixels:
     """
     check_effect(effect)
     require("train", "cv2")
-    return np.ascontiguousarray(EFFECTS[effect](np.ascontiguousarray(pixels)))
+    return np.ascontiguousarray(EFFECTS[effect].draw(np.ascontiguousarray(pixels)))
 
 
 def check_effect(effect: str) -> None:
     """Raises DataError where no effect has that name."""
     if effect not in EFFECTS:
-        raise DataError(f"no filter effect is called {effect!r}; there are {', '.join(EFFECTS)}")
+        near = difflib.get_close_matches(effect, EFFECTS, n=2, cutoff=0.6)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise DataError(f"no filter effect is called {effect!r}{hint} There are {', '.join(EFFECTS)}")
 
 
 def stylization(pixels: Pixels) -> Pixels:
@@ -78,10 +104,41 @@ def ink(pixels: Pixels) -> Pixels:
     return np.rint(np.asarray(INK) * (1 - tone) + np.asarray(PAPER) * tone).astype(np.uint8)
 
 
-EFFECTS: dict[str, Callable[[Pixels], Pixels]] = {
-    "stylization": stylization,
-    "pencil": pencil,
-    "colour-pencil": colour_pencil,
-    "detail": detail,
-    "ink": ink,
+def _sized(draw: Callable[[brushes.Light, int], brushes.Light]) -> Callable[[Pixels], Pixels]:
+    """An effect whose lengths are shares of the picture's short side, on uint8."""
+
+    def sized(pixels: Pixels) -> Pixels:
+        return brushes.pixels_of(draw(brushes.light(pixels), min(pixels.shape[:2])))
+
+    return sized
+
+
+EFFECTS: dict[str, Effect] = {
+    "stylization": Effect(stylization, "make it a stylized picture with smooth areas", None),
+    "pencil": Effect(pencil, "make it a pencil sketch", None),
+    "colour-pencil": Effect(colour_pencil, "make it a coloured pencil drawing", None),
+    "detail": Effect(detail, "bring out every detail", None),
+    "ink": Effect(ink, "make it a brush drawing in black ink", None),
+    "comic": Effect(_sized(drawing.comic), "make it a comic book picture with black outlines", 0.07),
+    "charcoal": Effect(_sized(drawing.charcoal), "make it a charcoal drawing", 0.14),
+    "blueprint": Effect(_sized(drawing.blueprint), "make it a blueprint", 0.06),
+    "chalkboard": Effect(_sized(drawing.chalkboard), "draw it with chalk on a blackboard", 0.06),
+    "emboss": Effect(_sized(drawing.emboss), "carve it into grey stone", 0.07),
+    "bronze": Effect(_sized(drawing.bronze), "make it a bronze relief", 0.08),
+    "watercolour": Effect(_sized(painting.watercolour), "make it a watercolour painting", 0.08),
+    "oil": Effect(_sized(painting.oil), "make it an oil painting", 0.07),
+    "stained-glass": Effect(_sized(painting.stained_glass), "make it a stained glass window", 0.14),
+    "pop-art": Effect(_sized(painting.pop_art), "make it a pop art screen print", 0.07),
+    "pixel-art": Effect(_sized(painting.pixel_art), "make it pixel art", 0.03),
+    "sepia": Effect(_sized(grading.sepia), "make it an old sepia photograph", 0),
+    "noir": Effect(_sized(grading.noir), "make it a black and white film noir scene", 0.08),
+    "vintage": Effect(_sized(grading.vintage), "make it a faded photograph of the seventies", 0.1),
+    "autumn": Effect(_sized(grading.autumn), "make it autumn", 0),
+    "winter": Effect(_sized(grading.winter), "make it winter, with snow", 0.06),
+    "night": Effect(_sized(grading.night), "make it night", 0.22),
+    "sunset": Effect(_sized(grading.sunset), "make it sunset", 0.12),
+    "cyberpunk": Effect(_sized(grading.cyberpunk), "make it cyberpunk, with magenta and cyan light", 0.12),
+    "thermal": Effect(_sized(grading.thermal), "make it a thermal camera picture", 0.03),
+    "underwater": Effect(_sized(grading.underwater), "put it under water", 0.14),
+    "neon": Effect(_sized(grading.neon), "make it glowing neon tubes in the dark", 0.14),
 }

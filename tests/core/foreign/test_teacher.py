@@ -17,6 +17,7 @@ from pocketgan.foreign.packing import pack_foreign
 from pocketgan.foreign.teacher import open_teacher, teacher_files
 from pocketgan.pictures import read_image, write_image
 from pocketgan.recipe.reading import load_recipe
+from pocketgan.training.data.paired import find_pairs
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -304,11 +305,13 @@ def test_pairs_are_made_by_any_teacher_and_their_recipe_says_by_which(teacher, m
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert (told["train"], told["val"], told["recipe"]) == (2, 1, f"pairs/{name}.yaml")
-    for path in tmp_path.glob("pairs/*/*.png"):
-        both = read_image(path).astype(int)
-        assert np.abs(255 - both[:, :SIDE] - both[:, SIDE:]).max() <= 1
+    pairs = [pair for split in find_pairs(tmp_path / "pairs" / name).values() for pair in split]
+    assert len(pairs) == 3
+    for pair in pairs:
+        photo, drawn = (read_image(path).astype(int) for path in pair.files())
+        assert np.abs(255 - photo - drawn).max() <= 1
     recipe = load_recipe(f"pairs/{name}.yaml")
-    assert (recipe.name, recipe.size, recipe.data.folder) == (name, (SIDE, SIDE), str(tmp_path / "pairs"))
+    assert (recipe.name, recipe.size, recipe.data.folder) == (name, (SIDE, SIDE), str(tmp_path / "pairs" / name))
     source = tmp_path / (teacher if ":" not in teacher else "drawers.py")
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     assert told["teacher"] == {**told["teacher"], "file": teacher, "sha256": digest}
@@ -318,7 +321,7 @@ def test_pairs_are_made_by_any_teacher_and_their_recipe_says_by_which(teacher, m
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "--concept says which effect the filters draw: stylization, pencil"),
+        ([], "--concept says which effects the filters draw: stylization, pencil"),
         (["--concept", "ink", "--range", "0,1"], "--range is for networks that draw"),
         (["--teacher", "m.onnx", "--concept", "a/b"], "--concept takes letters, digits"),
         (["--teacher", "m.onnx", "--range", "255"], "--range is black and white with a comma between"),

@@ -136,7 +136,7 @@ def test_two_processes_train_together_and_leave_one_checkpoint(undisturbed):
         ),
         (["apply", "none.pgb", ".", "--out", "o"], "no model or bundle"),
         (["recipe", "show", "dmeo"], "there are cyclegan_cat, demo, facades"),
-        (["pairs", "make", ".", "--concept", "sepia", "--out", "o"], "no filter effect"),
+        (["pairs", "make", ".", "--concept", "sepiia", "--out", "o"], "did you mean sepia?"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(undisturbed, arguments, message, monkeypatch, capsys):
@@ -200,7 +200,7 @@ def test_pairs_made_of_own_pictures_train(undisturbed):
     done = run("pairs", "make", source, "--concept", "detail", "--size", "32", "--out", "made", "--json", cwd=folder)
     assert json.loads(done.stdout)["train"] == 7
     trained = run(
-        "run", "tiny.yaml", "--set", "data={source: folder}", "--data", "made",
+        "run", "tiny.yaml", "--set", "data={source: folder}", "--data", "made/detail",
         "--set", "teacher.steps=2", "--until", "teacher",
         "--out", "own", "--json", cwd=folder,
     )  # fmt: skip
