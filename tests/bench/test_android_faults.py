@@ -391,9 +391,11 @@ def test_twenty_bundles_go_on_after_the_computer_was_cut_off_and_the_cable_came_
 
 
 # The adb of this test, and looked at as often as in this process.
+# Ctrl-C works whoever started the tests: a shell's background jobs ignore it, and so does what they start.
 _AS_IN_THIS_PROCESS = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pocketgan.bench.devices import adb, android_device
 found = adb.Adb(Path(sys.argv.pop(1)))
 android_device.find_adb = lambda: found
