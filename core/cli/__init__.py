@@ -22,6 +22,7 @@ from pocketgan.cli import (
     pictures,
     quality,
     recipes,
+    text,
 )
 from pocketgan.errors import PocketganError, storage_errors
 
@@ -45,6 +46,7 @@ app.add_typer(pictures.pairs)
 app.command()(models.cost)
 app.command()(models.search)
 app.command("import-checkpoint")(models.import_checkpoint)
+app.command()(text.text)
 app.command()(pictures.apply)
 app.command()(models_export.export)
 app.command()(measure.verify)
