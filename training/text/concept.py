@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketgan.errors import ModelError
-from pocketgan.training.text.encoder import SHAPE, TextIdentity
+from pocketgan.training.text.encoder import SHAPE, EncoderIdentity
 
 
 def with_concept(generator: nn.Module, features: Tensor) -> nn.Module:
@@ -34,20 +34,20 @@ def with_concept(generator: nn.Module, features: Tensor) -> nn.Module:
     return made
 
 
-def metadata_of(identity: TextIdentity, text: str | None = None) -> dict[str, str]:
+def metadata_of(identity: EncoderIdentity, text: str | None = None) -> dict[str, str]:
     """What a model file says of the text features that it was made with, and of the concept whose text it holds."""
     said = {"text_encoder": identity.name, "text_encoder_digest": identity.digest}
     return said if text is None else {**said, "concept": text}
 
 
-def encoder_of(metadata: Mapping[str, str]) -> TextIdentity | None:
+def encoder_of(metadata: Mapping[str, str]) -> EncoderIdentity | None:
     """The encoder that `metadata_of` recorded; None in files that say nothing of texts."""
     if "text_encoder_digest" not in metadata:
         return None
-    return TextIdentity(metadata.get("text_encoder", "?"), metadata["text_encoder_digest"])
+    return EncoderIdentity(metadata.get("text_encoder", "?"), metadata["text_encoder_digest"])
 
 
-def check_encoder(metadata: Mapping[str, str], identity: TextIdentity, what: str) -> None:
+def check_encoder(metadata: Mapping[str, str], identity: EncoderIdentity, what: str) -> None:
     """Whether features of this encoder are those that a base or an adapter was trained with.
 
     Args:

@@ -23,7 +23,7 @@ SHAPE = (TEXT_TOKENS, TEXT_WIDTH)
 
 
 @dataclass(frozen=True)
-class TextIdentity:
+class EncoderIdentity:
     """Which encoder made features: a name for people, and the hex SHA-256 of all that its features depend on."""
 
     name: str
@@ -37,7 +37,7 @@ class TextEncoder(Protocol):
     """Features of texts, the same for the same text and identity, whatever else is encoded with it."""
 
     @property
-    def identity(self) -> TextIdentity: ...
+    def identity(self) -> EncoderIdentity: ...
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(n, 77, 512) float32, one row a text.
@@ -55,7 +55,7 @@ class CachedEncoder(ABC):
     A subclass loads its model when `states` is first called: with all texts in the cache it never does.
     """
 
-    identity: TextIdentity
+    identity: EncoderIdentity
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """See TextEncoder."""

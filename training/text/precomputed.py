@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pocketgan.errors import DataError, ModelError
 from pocketgan.files import write_atomic
-from pocketgan.training.text.encoder import SHAPE, TextIdentity, checked
+from pocketgan.training.text.encoder import SHAPE, EncoderIdentity, checked
 
 METADATA_KEY = "pocketgan-text"
 VERSION = 1
@@ -51,7 +51,7 @@ class PrecomputedText:
         return self.features[[rows[text] for text in wanted]]
 
 
-def write_features(path: Path, texts: Sequence[str], features: Tensor, identity: TextIdentity) -> None:
+def write_features(path: Path, texts: Sequence[str], features: Tensor, identity: EncoderIdentity) -> None:
     """Write the whole file or nothing.
 
     Args:
@@ -72,7 +72,7 @@ def write_features(path: Path, texts: Sequence[str], features: Tensor, identity:
     write_atomic(path, save({"features": features.float().contiguous()}, {METADATA_KEY: described}))
 
 
-def _read(path: Path) -> tuple[list[str], Tensor, TextIdentity]:
+def _read(path: Path) -> tuple[list[str], Tensor, EncoderIdentity]:
     if not path.is_file():
         raise ModelError(f"there is no file of text features {path}; {_NEXT}")
     try:
@@ -80,7 +80,7 @@ def _read(path: Path) -> tuple[list[str], Tensor, TextIdentity]:
             described = json.loads((file.metadata() or {})[METADATA_KEY])
             features = file.get_tensor("features")
         version, texts, encoder = described["version"], described["texts"], described["encoder"]
-        identity = TextIdentity(str(encoder["name"]), str(encoder["digest"]))
+        identity = EncoderIdentity(str(encoder["name"]), str(encoder["digest"]))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} holds no text features of pocketgan's, or is damaged; {_NEXT}") from error
     if version != VERSION:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pocketgan.errors import ModelError, require
 from pocketgan.files import sha256_file, sha256_json
-from pocketgan.training.text.encoder import TextIdentity
+from pocketgan.training.text.encoder import EncoderIdentity
 
 _SETTINGS = ("*.json", "*.txt")
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -53,12 +53,12 @@ def _from_hub(name: str) -> Path:
     return folder
 
 
-def identify(name: str, folder: Path, **more: object) -> TextIdentity:
+def identify(name: str, folder: Path, **more: object) -> EncoderIdentity:
     """By the bytes of settings, vocabulary and weights, without loading them, and by what else features depend on."""
     settings = {path.name for pattern in _SETTINGS for path in folder.glob(pattern)}
     files = sorted(settings | {path.name for path in _weights(folder)})
     hashes = {file: sha256_file(folder / file) for file in files}
-    return TextIdentity(name, sha256_json({"files": hashes, **more}))
+    return EncoderIdentity(name, sha256_json({"files": hashes, **more}))
 
 
 def load(kind: str, folder: Path) -> Any:

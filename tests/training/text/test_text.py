@@ -18,7 +18,7 @@ from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.text import sentence
 from pocketgan.training.text.clip import ClipText
 from pocketgan.training.text.concept import check_encoder, encoder_of, metadata_of, with_concept
-from pocketgan.training.text.encoder import TextIdentity
+from pocketgan.training.text.encoder import EncoderIdentity
 from pocketgan.training.text.precomputed import METADATA_KEY, PrecomputedText, write_features
 from pocketgan.training.text.projection import projection
 from pocketgan.training.text.sentence import SentenceText, package_folder
@@ -258,7 +258,7 @@ def test_what_cannot_be_baked_in_is_refused(generator):
 
 
 def test_a_file_says_which_text_features_it_was_made_with():
-    mine, other = TextIdentity("sentence", "ab" * 32), TextIdentity("clip:mine", "cd" * 32)
+    mine, other = EncoderIdentity("sentence", "ab" * 32), EncoderIdentity("clip:mine", "cd" * 32)
     said = metadata_of(mine, INK)
     assert (encoder_of(said), said["concept"]) == (mine, INK)
     check_encoder(said, mine, "base.safetensors")
