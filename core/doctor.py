@@ -20,6 +20,7 @@ from pocketgan.targets import RUNTIMES, TARGETS, Runtime, TargetFacts
 _PARTS = (
     ("train", "train and search", ("torch", "accelerate", "safetensors", "tensorboard", "cv2", "skimage", "sklearn")),
     ("quality", "measure FID, KID, LPIPS and mIoU", ("torch", "torchvision", "cleanfid", "lpips", "scipy")),
+    ("text", "read the texts of concepts", ("torch", "transformers", "safetensors")),
     (None, "sign bundles", ("cryptography",)),
 )
 

@@ -13,6 +13,7 @@ from pocketgan.cli import (
     baseline,
     bundles,
     compare,
+    coreset,
     devices,
     doctor,
     history,
@@ -23,6 +24,7 @@ from pocketgan.cli import (
     pictures,
     quality,
     recipes,
+    text,
 )
 from pocketgan.errors import PocketganError, storage_errors
 
@@ -46,6 +48,8 @@ app.add_typer(pairs.pairs)
 app.command()(models.cost)
 app.command()(models.search)
 app.command("import-checkpoint")(models.import_checkpoint)
+app.command()(text.text)
+app.command()(coreset.coreset)
 app.command()(pictures.apply)
 app.command()(models_export.export)
 app.command()(measure.verify)

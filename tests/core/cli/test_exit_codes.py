@@ -36,6 +36,8 @@ WRITING_FILES = (
     ("import-checkpoint", "gone.pth", "--family", "resnet9", "--out"),
     ("baseline", "unpruned", "--out"),
     ("bundle", "pack", "gone", "--out"),
+    ("coreset", "gone", "--out"),
+    ("text", "comic ink", "--encoder", "gone", "--out"),
 )
 WRITING_FOLDERS = (
     ("run", "gone.yaml", "--out"),
