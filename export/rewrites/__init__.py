@@ -38,6 +38,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "whole-kernels": pools.whole_kernels,
     "norms": norms.norms_as_means,
     "scaled-norms": norms.scaled_norms,
+    "grown-convolutions": sampling.grown_convolutions,
     "nearest-up": sampling.nearest_up,
     "nearest-down": sampling.nearest_down,
     "attention": attention.attention,

@@ -12,24 +12,30 @@ _aten = torch.ops.aten
 _TILE = 16
 
 
-def nearest_up(module: GraphModule) -> int:
-    """Nearest-neighbour up-sampling by a whole factor k.
+_NEAREST = (_aten.upsample_nearest2d.vec, _aten.upsample_nearest2d.default)
 
-    Followed by a 3x3 convolution alone, and k = 2: both as one transposed convolution (4x4, stride 2), whose taps are
-    the sums of those that meet the same pixel. Otherwise a transposed convolution (k x k, stride k) with the identity
-    of small groups of channels, which copies each pixel.
-    """
+
+def grown_convolutions(module: GraphModule) -> int:
+    """Nearest-neighbour up-sampling by 2 that a 3x3 convolution alone reads: both as one transposed convolution (4x4,
+    stride 2), whose taps are the sums of those that meet the same pixel."""
     changed = 0
-    for node in calls(module, _aten.upsample_nearest2d.vec, _aten.upsample_nearest2d.default):
-        factor = _factor(node)
-        if factor is None:
-            continue
+    for node in calls(module, *_NEAREST):
         readers = list(node.users)
-        if factor == 2 and len(readers) == 1 and _takes_growing(readers[0]):
+        if _factor(node) == 2 and len(readers) == 1 and _takes_growing(readers[0]):
             _grow_inside(module, node, readers[0])
-        else:
+            changed += 1
+    return changed
+
+
+def nearest_up(module: GraphModule) -> int:
+    """Nearest-neighbour up-sampling by a whole factor k as a transposed convolution (k x k, stride k) with the identity
+    of small groups of channels, which copies each pixel."""
+    changed = 0
+    for node in calls(module, *_NEAREST):
+        factor = _factor(node)
+        if factor is not None:
             _copy_pixels(module, node, factor)
-        changed += 1
+            changed += 1
     return changed
 
 

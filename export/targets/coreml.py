@@ -36,7 +36,7 @@ class CoreML(Target):
     """
 
     facts = TARGETS["coreml"]
-    rewrites: tuple[str, ...] = ("constants", "whole-kernels", "fold-norms-of-sums")
+    rewrites: tuple[str, ...] = ("constants", "whole-kernels", "grown-convolutions", "fold-norms-of-sums")
     relative_time = 2.0
 
     def minimum_os(self, form: Form) -> str | None:

@@ -27,6 +27,7 @@ WHOLE: tuple[str, ...] = (
     "attention",
     "reflection-pads",
     "norms",
+    "grown-convolutions",
     "nearest-up",
     "nearest-down",
     "fold-norms-of-sums",

@@ -35,7 +35,7 @@ class ExecuTorchCoreML(ExecuTorch):
     """
 
     facts = TARGETS["executorch-coreml"]
-    rewrites: tuple[str, ...] = ("constants", "whole-kernels", "fold-norms-of-sums")
+    rewrites: tuple[str, ...] = ("constants", "whole-kernels", "grown-convolutions", "fold-norms-of-sums")
     relative_time = 3.0
 
     def minimum_os(self, form: Form) -> str | None:

@@ -28,7 +28,7 @@ class Onnx(Target):
     """One `model.onnx`; int8 and mixed are QDQ, calibrated."""
 
     facts = TARGETS["onnx"]
-    rewrites: tuple[str, ...] = ("constants", "fold-norms-of-sums", "strided-heads-2x4")
+    rewrites: tuple[str, ...] = ("constants", "grown-convolutions", "fold-norms-of-sums", "strided-heads-2x4")
     relative_time = 1.0
 
     def minimum_os(self, form: Form) -> str | None:

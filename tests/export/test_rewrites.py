@@ -238,7 +238,7 @@ def test_both_merge_an_incres_generator(liven):
         ("norms", nn.GroupNorm(3, 12), _aten.group_norm.default),
         ("norms", nn.LayerNorm(16), _aten.layer_norm.default),
         ("norms", nn.LayerNorm(16, elementwise_affine=False), _aten.layer_norm.default),
-        ("nearest-up", _Nearest(nn.Conv2d(12, 7, 3, padding=1)), _aten.upsample_nearest2d.vec),
+        ("grown-convolutions", _Nearest(nn.Conv2d(12, 7, 3, padding=1)), _aten.upsample_nearest2d.vec),
         ("nearest-up", _Nearest(nn.Conv2d(12, 7, 3)), _aten.upsample_nearest2d.vec),
         ("nearest-up", _Nearest(nn.ReLU(), factor=3), _aten.upsample_nearest2d.vec),
         ("nearest-down", _Down(), _aten.slice.Tensor),
@@ -269,6 +269,9 @@ def test_operator_is_rewritten_exactly(settle, name, module, gone, size):
         ("reflection-pads", nn.ReflectionPad2d((1, -1, 0, 0))),
         ("norms", nn.LayerNorm([10, 16])),
         ("nearest-up", _Nearest(nn.ReLU(), factor=(2, 3))),
+        ("grown-convolutions", _Nearest(nn.Conv2d(12, 7, 3))),
+        ("grown-convolutions", _Nearest(nn.Conv2d(12, 7, 3, padding=1), factor=3)),
+        ("grown-convolutions", _Nearest(nn.ReLU())),
         ("scalars", nn.ReLU()),
         ("transposed-as-phases", nn.ConvTranspose2d(12, 6, 4, groups=2, **UP)),
         ("transposed-as-phases", nn.ConvTranspose2d(12, 6, 3, **UP)),
@@ -282,6 +285,19 @@ def test_what_does_not_fit_stays(name, module):
     example = (torch.randn(1, 12, 10, 16),)
     source, found, _ = _rewritten(module, [name], example)
     assert found is source
+
+
+@pytest.mark.parametrize("target", ["onnx", "executorch-xnnpack", "executorch-vulkan", "coreml", "executorch-coreml"])
+def test_e2gan_grows_by_three_transposed_convolutions_in_every_target(settle, target):
+    spec = spec_by_name("e2gan", ngf=8, height=32, width=32)
+    example = (torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)),)
+    names = [name for name in TARGETS[target].rewrites if name != "transposed-as-phases"]
+    source, found, psnr = _rewritten(settle(build(spec).eval()), names, example)
+    assert psnr > 110.0  # rounding of the whole network in float32
+    assert len(_calls(source, _aten.upsample_nearest2d.vec, example)) == 3
+    assert not _calls(found, _aten.upsample_nearest2d.vec, example)
+    grown = _calls(found, _aten.conv_transpose2d.input, example)
+    assert [tuple(node.args[1].meta["val"].shape[2:]) for node in grown] == [(4, 4)] * 3
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -3,6 +3,7 @@
 import importlib
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -258,6 +259,15 @@ def test_a_file_of_the_earlier_incres_spade_says_what_to_do(tmp_path):
             f"{tmp_path / 'm.safetensors'}: this is the earlier form of incres-spade, which is not CAT's: train again, "
             "or use the pocketgan that wrote it"
         )
+
+
+def test_a_file_of_the_earlier_e2gan_says_what_to_do(tmp_path):
+    spec = spec_by_name("e2gan", ngf=2, height=32, width=32)
+    widths = {"transformer" if name == "tb" else name: width for name, width in spec.widths.items()}
+    save_generator(tmp_path / "m.safetensors", build(spec), replace(spec, widths=widths), {"trained": "yes"})
+    for read in (load_generator, read_spec):
+        with pytest.raises(ModelError, match="the earlier form of e2gan, with transposed convolutions.*train again"):
+            read(tmp_path / "m.safetensors")
 
 
 def test_files_that_are_no_models_are_named(tmp_path):

@@ -59,7 +59,12 @@ _EARLIER = {
     "incres_spade": (
         ".spade_shortcut.",
         "this is the earlier form of incres-spade, which is not CAT's: train again, or use the pocketgan that wrote it",
-    )
+    ),
+    "e2gan": (
+        "transformer",
+        "this is the earlier form of e2gan, with transposed convolutions, which LoRA cannot adapt: train again, or use "
+        "the pocketgan that wrote it",
+    ),
 }
 
 

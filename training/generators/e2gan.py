@@ -20,7 +20,7 @@ from pocketgan.training.generators.blocks import (
     norm_layer,
 )
 from pocketgan.training.generators.resnet import ResnetBlock, pair_layers
-from pocketgan.training.generators.spec import GeneratorSpec, Layer
+from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
 
 TEXT_TOKENS = 77
 TEXT_WIDTH = 512
@@ -32,7 +32,7 @@ RESIDUAL = "down2"
 def widths(ngf: int, blocks: int, levels: int) -> dict[str, int]:
     """The frame's, the residual blocks' inner ones, and the transformer's, which stay: heads split them."""
     inner = {f"block{index}": 4 * ngf for index in range(1, 4)}
-    return {**frame_widths(ngf), "us": 4 * ngf, **inner, "transformer": 8 * ngf, "text": TEXT_WIDTH}
+    return {**frame_widths(ngf), "us": 4 * ngf, **inner, "tb": 8 * ngf, "text": TEXT_WIDTH}
 
 
 class Attention(nn.Module):
@@ -77,6 +77,19 @@ class TransformerBlock(nn.Module):
         return x.transpose(1, 2).unflatten(2, (height, -1))
 
 
+class _Growing(ConvNormReLU):
+    """Twice the size by nearest neighbours, convolution, norm, ReLU.
+
+    LoRA adapts a convolution, as it cannot a transposed one; exported, both are one transposed convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 3, padding=1, bias=has_bias(norm)), norm, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(nn.functional.interpolate(x, scale_factor=2))
+
+
 class E2Generator(nn.Module):
     """forward: image (n, input_channels, h, w), text (n, 77, 512) -> image in [-1, 1]; h and w multiples of 8.
 
@@ -96,14 +109,11 @@ class E2Generator(nn.Module):
         self.down1 = ConvNormReLU(nn.Conv2d(w["stem"], w["down1"], 3, 2, 1, bias=bias), norm, w["down1"])
         self.down2 = ConvNormReLU(nn.Conv2d(w["down1"], c, 3, 2, 1, bias=bias), norm, c)
         self.rb1, self.rb2 = ResnetBlock(c, w["block1"], norm), ResnetBlock(c, w["block2"], norm)
-        self.ds = nn.Conv2d(c, w["transformer"], 3, 2, 1)
-        self.tb = TransformerBlock(w["transformer"], w["text"])
-        us = nn.ConvTranspose2d(w["transformer"], w["us"], 3, 2, 1, output_padding=1, bias=bias)
-        self.us = ConvNormReLU(us, norm, w["us"])
+        self.ds = nn.Conv2d(c, w["tb"], 3, 2, 1)
+        self.tb = TransformerBlock(w["tb"], w["text"])
+        self.us = _Growing(w["tb"], w["us"], norm)
         self.rb3 = ResnetBlock(w["us"], w["block3"], norm)
-        up1 = nn.ConvTranspose2d(w["us"], w["up1"], 3, 2, 1, output_padding=1, bias=bias)
-        up2 = nn.ConvTranspose2d(w["up1"], w["up2"], 3, 2, 1, output_padding=1, bias=bias)
-        self.up1, self.up2 = ConvNormReLU(up1, norm, w["up1"]), ConvNormReLU(up2, norm, w["up2"])
+        self.up1, self.up2 = _Growing(w["us"], w["up1"], norm), _Growing(w["up1"], w["up2"], norm)
         self.head_pad = nn.ReflectionPad2d(3)
         self.head = nn.Conv2d(w["up2"], spec.output_channels, 7)
 
@@ -128,7 +138,7 @@ def build(spec: GeneratorSpec) -> E2Generator:
 def layers(spec: GeneratorSpec) -> Iterator[Layer]:
     w, bias, norm = spec.widths, has_bias(spec.norm), spec.norm
     full = spec.height * spec.width
-    c, t = w[RESIDUAL], w["transformer"]
+    c, t = w[RESIDUAL], w["tb"]
 
     def framed(name: str, kind: str, reads: str, pixels: tuple[int, int], kernel: int = 3) -> Iterator[Layer]:
         inputs, source = (w[reads], (reads,)) if reads else (spec.input_channels, ())
@@ -141,23 +151,23 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
     yield from framed("down2", "conv", "down1", (half, quarter))
     yield from pair_layers(spec, "rb1", RESIDUAL, "block1", quarter)
     yield from pair_layers(spec, "rb2", RESIDUAL, "block2", quarter)
-    yield Layer("ds", "conv", c, t, quarter, eighth, 3, bias=True, reads=(RESIDUAL,), writes="transformer")
+    yield Layer("ds", "conv", c, t, quarter, eighth, 3, bias=True, reads=(RESIDUAL,), writes="tb")
     yield from _transformer_layers(t, w["text"], eighth)
-    yield from framed("us", "transposed", "transformer", (eighth, quarter))
+    yield from framed("us", "conv", "tb", (quarter, quarter))
     yield from pair_layers(spec, "rb3", "us", "block3", quarter)
-    yield from framed("up1", "transposed", "us", (quarter, half))
-    yield from framed("up2", "transposed", "up1", (half, full))
+    yield from framed("up1", "conv", "us", (half, half))
+    yield from framed("up2", "conv", "up1", (full, full))
     yield Layer("head", "conv", w["up2"], spec.output_channels, full, full, 7, bias=True, reads=("up2",))
 
 
 def _transformer_layers(channels: int, text: int, tokens: int) -> Iterator[Layer]:
-    def linear(name: str, inputs: int, outputs: int, rows: int, bias: bool, reads: str = "transformer") -> Layer:
-        writes = "transformer" if outputs == channels else ""
+    def linear(name: str, inputs: int, outputs: int, rows: int, bias: bool, reads: str = "tb") -> Layer:
+        writes = "tb" if outputs == channels else ""
         return Layer(f"tb.{name}", "linear", inputs, outputs, rows, rows, bias=bias, reads=(reads,), writes=writes)
 
     for index, (name, source, rows) in enumerate((("self", channels, tokens), ("cross", text, TEXT_TOKENS)), start=1):
-        path, reads = f"{name}_attention", "transformer" if name == "self" else "text"
-        yield norm_layer(f"tb.norm{index}", "batch", channels, tokens, "transformer")
+        path, reads = f"{name}_attention", "tb" if name == "self" else "text"
+        yield norm_layer(f"tb.norm{index}", "batch", channels, tokens, "tb")
         yield linear(f"{path}.query", channels, channels, tokens, False)
         yield linear(f"{path}.key", source, channels, rows, False, reads)
         yield linear(f"{path}.value", source, channels, rows, False, reads)
@@ -165,13 +175,9 @@ def _transformer_layers(channels: int, text: int, tokens: int) -> Iterator[Layer
         yield Layer(f"tb.{path}.scores", "matmul", channels, rows, tokens, tokens)
         yield Layer(f"tb.{path}.mix", "matmul", rows, channels, tokens, tokens)
         yield linear(f"{path}.out", channels, channels, tokens, True)
-    yield norm_layer("tb.norm3", "batch", channels, tokens, "transformer")
-    yield Layer(
-        "tb.feed1", "linear", channels, FEED_FORWARD * channels, tokens, tokens, bias=True, reads=("transformer",)
-    )
-    yield Layer(
-        "tb.feed2", "linear", FEED_FORWARD * channels, channels, tokens, tokens, bias=True, writes="transformer"
-    )
+    yield norm_layer("tb.norm3", "batch", channels, tokens, "tb")
+    yield Layer("tb.feed1", "linear", channels, FEED_FORWARD * channels, tokens, tokens, bias=True, reads=("tb",))
+    yield Layer("tb.feed2", "linear", FEED_FORWARD * channels, channels, tokens, tokens, bias=True, writes="tb")
 
 
 def deciders(spec: GeneratorSpec) -> dict[str, str]:
