@@ -35,6 +35,7 @@ MOST_RANK = 512
 _LONGEST_NAME = 100
 
 Factors = tuple[Tensor, Tensor]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Concept:
     Attributes:
         name: what users call it.
         text: the prompt.
-        encoder: which text encoder made the tokens.
+        encoder, encoder_digest: which text encoder made the tokens, for people and exactly.
         tokens: (77, width of the text) states of the encoder. Kept as float16 holds them, from before the first step of
             the training on, so that adapters are small and no file changes what was trained.
     Raises:
@@ -85,6 +86,7 @@ class Concept:
     name: str
     text: str
     encoder: str
+    encoder_digest: str
     tokens: Tensor
 
     def __post_init__(self) -> None:
@@ -149,10 +151,10 @@ def _check_mergeable(path: str, layer: nn.Module) -> None:
         raise ModelError(f"{path} pads by {layer.padding_mode}; LoRA adapts convolutions that are padded outside")
 
 
-def factor_shapes(spec: GeneratorSpec, ranks: Ranks) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+def factor_shapes(spec: GeneratorSpec, ranks: Ranks) -> dict[str, tuple[Shape, Shape]]:
     """Shapes of A and B by the path of the adapted layer, from the spec alone."""
     network, rank_of = skeleton(spec), ranks.to_json()
-    shapes = {}
+    shapes: dict[str, tuple[Shape, Shape]] = {}
     for path, part in adapted_layers(network, spec).items():
         outputs, *inputs = network.get_parameter(f"{path}.weight").shape
         shapes[path] = ((rank_of[part], *inputs), (outputs, rank_of[part]))
@@ -215,7 +217,7 @@ def check_fits(adapter: Adapter, base: LoadedGenerator) -> None:
 def merge(base: LoadedGenerator, adapter: Adapter) -> LoadedGenerator:
     """The base with the adapter in its weights and the concept's text in its buffer: an ordinary generator.
 
-    Its metadata name concept, text, encoder and base; nothing else tells it from one that was trained as a whole.
+    Its metadata name concept, encoder and base; nothing else tells it from one that was trained as a whole.
 
     Raises:
         ModelError: the adapter is not of this base.
@@ -225,13 +227,14 @@ def merge(base: LoadedGenerator, adapter: Adapter) -> LoadedGenerator:
     with torch.no_grad():
         for path, (a, b) in adapter.factors.items():
             weight = network.get_parameter(f"{path}.weight")
-            weight += (b @ a.flatten(1)).view_as(weight)
+            weight.add_((b @ a.flatten(1)).view_as(weight))
         network.get_buffer(TEXT).copy_(adapter.concept.tokens)
     concept = adapter.concept
     provenance = {
-        "concept": concept.name,
-        "concept_text": concept.text,
+        "concept": concept.text,
+        "concept_name": concept.name,
         "text_encoder": concept.encoder,
+        "text_encoder_digest": concept.encoder_digest,
         "base_sha256": adapter.base_digest,
     }
     return replace(base, module=network.eval(), metadata={"trained": base.metadata.get("trained", "no"), **provenance})

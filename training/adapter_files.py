@@ -29,6 +29,7 @@ class _Concept(BaseModel):
     name: str
     text: str
     encoder: str
+    encoder_digest: str
 
 
 class _Described(BaseModel):
@@ -57,7 +58,12 @@ def save_adapter(path: Path, adapter: Adapter) -> None:
         "spec_digest": adapter.spec_digest,
         "base_digest": adapter.base_digest,
         "ranks": adapter.ranks.to_json(),
-        "concept": {"name": concept.name, "text": concept.text, "encoder": concept.encoder},
+        "concept": {
+            "name": concept.name,
+            "text": concept.text,
+            "encoder": concept.encoder,
+            "encoder_digest": concept.encoder_digest,
+        },
     }
     tensors = {TEXT: concept.tokens.half()}
     for layer, factors in adapter.factors.items():

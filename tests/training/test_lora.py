@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from concepts import SPEC, base_of, concept_of
 from torch import nn
 
 from pocketgan.errors import ModelError
 from pocketgan.training.adapter import (
-    Concept,
     Ranks,
     adapted_layers,
     factor_shapes,
@@ -19,31 +19,8 @@ from pocketgan.training.adapter import (
     weights_digest,
 )
 from pocketgan.training.generators import build, skeleton, spec_by_name
-from pocketgan.training.generators.files import LoadedGenerator, load_generator, save_generator
+from pocketgan.training.generators.files import load_generator, save_generator
 from pocketgan.training.lora import Adapted, attach
-
-SPEC = spec_by_name("e2gan", ngf=4, height=32, width=32)
-
-
-def base_of(spec=SPEC, seed=0):
-    """As after a training: weights that keep the variance of maps, norms that have met pictures, a text in the file."""
-    network = build(spec, seed)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        network.concept.normal_(generator=generator)
-        for layer in network.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.weight.normal_(0.0, layer.weight[0].numel() ** -0.5, generator=generator)
-        network.train()
-        for _ in range(10):
-            network(torch.rand(2, 3, spec.height, spec.width, generator=generator) * 2 - 1)
-    return LoadedGenerator(network.eval(), spec, {"trained": "yes"})
-
-
-def concept_of(width=512, seed=1, **named):
-    tokens = torch.randn(77, width, generator=torch.Generator().manual_seed(seed))
-    told = {"name": "ink", "text": "make it an ink drawing", "encoder": "test-encoder", "tokens": tokens}
-    return Concept(**(told | named))
 
 
 def trained_like(base, ranks=Ranks(), seed=2):  # noqa: B008 (frozen)
@@ -162,9 +139,10 @@ def test_a_merged_generator_has_no_trace_of_lora(tmp_path):
     assert torch.equal(read.module.concept[0], adapted.concept.tokens)
     assert read.metadata == {
         "trained": "yes",
-        "concept": "ink",
-        "concept_text": "make it an ink drawing",
-        "text_encoder": "test-encoder",
+        "concept": "make it an ink drawing",
+        "concept_name": "ink",
+        "text_encoder": "sentences",
+        "text_encoder_digest": "cd" * 32,
         "base_sha256": weights_digest(base.module),
     }
 
