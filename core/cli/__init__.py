@@ -13,6 +13,7 @@ from pocketgan.cli import (
     baseline,
     bundles,
     compare,
+    concepts,
     devices,
     doctor,
     history,
@@ -45,6 +46,7 @@ app.add_typer(pictures.pairs)
 app.command()(models.cost)
 app.command()(models.search)
 app.command("import-checkpoint")(models.import_checkpoint)
+app.command()(concepts.merge)
 app.command()(pictures.apply)
 app.command()(models_export.export)
 app.command()(measure.verify)
