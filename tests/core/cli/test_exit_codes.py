@@ -37,6 +37,7 @@ WRITING_FILES = (
     ("merge", "gone.safetensors", "gone.safetensors", "--out"),
     ("baseline", "unpruned", "--out"),
     ("bundle", "pack", "gone", "--out"),
+    ("text", "comic ink", "--encoder", "gone", "--out"),
 )
 WRITING_FOLDERS = (
     ("run", "gone.yaml", "--out"),
