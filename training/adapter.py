@@ -19,6 +19,8 @@ from pocketgan.training.generators import skeleton
 from pocketgan.training.generators.e2gan import TEXT_TOKENS
 from pocketgan.training.generators.files import LoadedGenerator
 from pocketgan.training.generators.spec import GeneratorSpec
+from pocketgan.training.text.concept import metadata_of
+from pocketgan.training.text.encoder import TextIdentity
 
 # The five parts (E2GAN, section 3.3) by the modules that they are. Stem and head, 7x7 at full size, belong to none:
 # without them the published ranks train 0.093 M parameters, as printed (0.092 M); the head alone would add 0.025 M.
@@ -76,7 +78,7 @@ class Concept:
     Attributes:
         name: what users call it.
         text: the prompt.
-        encoder, encoder_digest: which text encoder made the tokens, for people and exactly.
+        encoder: what made the tokens.
         tokens: (77, width of the text) states of the encoder. Kept as float16 holds them, from before the first step of
             the training on, so that adapters are small and no file changes what was trained.
     Raises:
@@ -85,8 +87,7 @@ class Concept:
 
     name: str
     text: str
-    encoder: str
-    encoder_digest: str
+    encoder: TextIdentity
     tokens: Tensor
 
     def __post_init__(self) -> None:
@@ -231,10 +232,8 @@ def merge(base: LoadedGenerator, adapter: Adapter) -> LoadedGenerator:
         network.get_buffer(TEXT).copy_(adapter.concept.tokens)
     concept = adapter.concept
     provenance = {
-        "concept": concept.text,
+        **metadata_of(concept.encoder, concept.text),
         "concept_name": concept.name,
-        "text_encoder": concept.encoder,
-        "text_encoder_digest": concept.encoder_digest,
         "base_sha256": adapter.base_digest,
     }
     return replace(base, module=network.eval(), metadata={"trained": base.metadata.get("trained", "no"), **provenance})

@@ -16,6 +16,7 @@ from pocketgan.errors import ModelError
 from pocketgan.files import write_atomic
 from pocketgan.training.adapter import TEXT, Adapter, Concept, Factors, Ranks
 from pocketgan.training.generators.files import METADATA_KEY
+from pocketgan.training.text.encoder import TextIdentity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +62,8 @@ def save_adapter(path: Path, adapter: Adapter) -> None:
         "concept": {
             "name": concept.name,
             "text": concept.text,
-            "encoder": concept.encoder,
-            "encoder_digest": concept.encoder_digest,
+            "encoder": concept.encoder.name,
+            "encoder_digest": concept.encoder.digest,
         },
     }
     tensors = {TEXT: concept.tokens.half()}
@@ -87,7 +88,8 @@ def load_adapter(path: Path) -> Adapter:
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
             raise ModelError(f"{path} holds numbers in {name} that are not finite; the training that wrote it diverged")
     try:
-        concept = Concept(**described.concept.model_dump(), tokens=tokens)
+        told = described.concept
+        concept = Concept(told.name, told.text, TextIdentity(told.encoder, told.encoder_digest), tokens)
         ranks = Ranks.from_json(described.ranks)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error

@@ -31,6 +31,7 @@ from pocketgan.training.processes import join
 from pocketgan.training.programs import Optimiser, Program
 from pocketgan.training.programs.pix2pix import Pix2Pix
 from pocketgan.training.quality.distance import l1_distance
+from pocketgan.training.text.concept import check_encoder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -87,12 +88,8 @@ def adaptation(base: LoadedGenerator, concept: Concept, options: AdaptOptions) -
         ModelError: the base cannot be adapted, or was trained with another text encoder's tokens.
         MissingExtraError: peft is not installed.
     """
-    spec, trained_with = base.spec, base.metadata.get("text_encoder_digest", concept.encoder_digest)
-    if trained_with != concept.encoder_digest:
-        raise ModelError(
-            f"the base was trained with texts of {base.metadata.get('text_encoder')} ({trained_with[:12]}), and that "
-            f"of {concept.name} is of {concept.encoder} ({concept.encoder_digest[:12]}); take the base's encoder"
-        )
+    spec = base.spec
+    check_encoder(base.metadata, concept.encoder, "the base")
     judge = PatchDiscriminator(spec.input_channels + spec.output_channels, options.ndf, seed=options.seed)
     return Adaptation(
         Adapted(base, concept, options.ranks, options.seed),
@@ -229,7 +226,7 @@ def _told(
 ) -> dict[str, Any]:
     """All that the training depends on beside the base, as JSON."""
     hashes = content_hashes([file for pair in pairs for file in pair.files()], data, {})
-    words = [concept.name, concept.text, concept.encoder, concept.encoder_digest]
+    words = [concept.name, concept.text, concept.encoder.digest]
     return {
         "pictures": {name: row[0] for name, row in hashes.items()},
         "direction": direction,

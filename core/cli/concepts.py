@@ -38,7 +38,8 @@ def merge(
         "bytes": out.stat().st_size,
         "concept": told.name,
         "text": told.text,
-        "text_encoder": told.encoder,
+        "text_encoder": told.encoder.name,
+        "text_encoder_digest": told.encoder.digest,
         "base_sha256": concept.base_digest,
         "ranks": concept.ranks.to_json(),
     }

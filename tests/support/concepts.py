@@ -6,6 +6,7 @@ from torch import nn
 from pocketgan.training.adapter import Concept
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.generators.files import LoadedGenerator
+from pocketgan.training.text.encoder import TextIdentity
 
 SPEC = spec_by_name("e2gan", ngf=4, height=32, width=32)
 
@@ -27,5 +28,5 @@ def base_of(spec=SPEC, seed=0):
 
 def concept_of(width=512, seed=1, **named):
     tokens = torch.randn(77, width, generator=torch.Generator().manual_seed(seed))
-    told = {"name": "ink", "text": "make it an ink drawing", "encoder": "sentences", "encoder_digest": "cd" * 32}
+    told = {"name": "ink", "text": "make it an ink drawing", "encoder": TextIdentity("sentences", "cd" * 32)}
     return Concept(**(told | {"tokens": tokens} | named))

@@ -109,7 +109,9 @@ def test_checkpoints_hold_branches_and_discriminator_alone(tmp_path):
 def test_a_text_of_another_encoder_than_the_bases_is_refused():
     own = base_of()
     own.metadata.update(text_encoder="CLIP", text_encoder_digest="ef" * 32)
-    with pytest.raises(ModelError, match=r"texts of CLIP \(efefefefefef\), and that of negative is of sentences"):
+    with pytest.raises(
+        ModelError, match=r"the base was trained with text features of CLIP \(efefefefefef\), not of sentences"
+    ):
         adaptation(own, concept(), OPTIONS)
 
 
