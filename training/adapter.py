@@ -63,6 +63,16 @@ class Ranks:
         return asdict(self)
 
     @staticmethod
+    def parse(text: str) -> Ranks:
+        """`1,4,1,8,8`, in the order of the parts. Raises ModelError where it is no such list."""
+        numbers = text.split(",")
+        if len(numbers) != len(PARTS) or not all(number.strip().isdecimal() for number in numbers):
+            raise ModelError(
+                f"ranks are {len(PARTS)} whole numbers with commas between, such as 1,4,1,8,8, not {text!r}"
+            )
+        return Ranks(*map(int, numbers))
+
+    @staticmethod
     def from_json(value: Mapping[str, int]) -> Ranks:
         """Raises ModelError where parts are missing or unknown, or a rank is none."""
         names = [field.name for field in fields(Ranks)]
