@@ -1,5 +1,7 @@
 """A small E2GAN that looks trained, and concepts for it."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -28,5 +30,5 @@ def base_of(spec=SPEC, seed=0):
 
 def concept_of(width=512, seed=1, **named):
     tokens = torch.randn(77, width, generator=torch.Generator().manual_seed(seed))
-    told = {"name": "ink", "text": "make it an ink drawing", "encoder": TextIdentity("sentences", "cd" * 32)}
-    return Concept(**(told | {"tokens": tokens} | named))
+    concept = Concept("ink", "make it an ink drawing", TextIdentity("sentences", "cd" * 32), tokens)
+    return replace(concept, **named)

@@ -21,8 +21,8 @@ def adapter_of(spec=SPEC, ranks=Ranks()):  # noqa: B008 (frozen)
     """Random factors and tokens, which nothing can make smaller."""
     random = torch.Generator().manual_seed(0)
     factors = {
-        path: tuple(torch.randn(shape, generator=random) for shape in shapes)
-        for path, shapes in factor_shapes(spec, ranks).items()
+        path: (torch.randn(a, generator=random), torch.randn(b, generator=random))
+        for path, (a, b) in factor_shapes(spec, ranks).items()
     }
     tokens = torch.randn(77, 512, generator=random)
     concept = Concept("ink", "make it an ink drawing", TextIdentity("sentences", "cd" * 32), tokens)

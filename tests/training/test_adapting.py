@@ -129,7 +129,7 @@ def given(tmp_path):
 
 def test_a_folder_of_pairs_becomes_an_adapter_of_its_base(given, tmp_path):
     out = tmp_path / "out" / "a.safetensors"
-    found = adapt_folder(*given, concept(), OPTIONS, out)
+    found = adapt_folder(given[0], given[1], concept(), OPTIONS, out)
     assert load_adapter(out).base_digest == found.base_digest == weights_digest(build(SPEC))
     assert (found.concept, found.images, found.bytes) == ("negative", 4, out.stat().st_size)
     assert found.trained_parameters == trained_parameters(SPEC, OPTIONS.ranks)
@@ -138,7 +138,7 @@ def test_a_folder_of_pairs_becomes_an_adapter_of_its_base(given, tmp_path):
 
 def test_fewer_pairs_than_a_step_takes_are_told(given, tmp_path):
     with pytest.raises(DataError, match="holds 4 pairs to train on, fewer than the 5 of a step"):
-        adapt_folder(*given, concept(), replace(OPTIONS, batch_size=5), tmp_path / "a.safetensors")
+        adapt_folder(given[0], given[1], concept(), replace(OPTIONS, batch_size=5), tmp_path / "a.safetensors")
 
 
 class KilledError(Exception):
@@ -159,7 +159,7 @@ def killed(given, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(TrainingState, "step", until_killed)
             with pytest.raises(KilledError):
-                adapt_folder(*given, concept(text), OPTIONS, out)
+                adapt_folder(given[0], given[1], concept(text), OPTIONS, out)
         assert not out.exists()
 
     return kill
@@ -171,7 +171,7 @@ def killed(given, monkeypatch):
 def test_a_killed_adaptation_goes_on_if_it_is_the_same(given, killed, tmp_path, capsys, text, said):
     out, whole = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     killed(out, text)
-    adapt_folder(*given, concept(), OPTIONS, out)
+    adapt_folder(given[0], given[1], concept(), OPTIONS, out)
     assert said in capsys.readouterr().err
-    adapt_folder(*given, concept(), OPTIONS, whole)
+    adapt_folder(given[0], given[1], concept(), OPTIONS, whole)
     assert out.read_bytes() == whole.read_bytes()

@@ -266,7 +266,7 @@ def test_a_file_of_the_earlier_e2gan_says_what_to_do(tmp_path):
     widths = {"transformer" if name == "tb" else name: width for name, width in spec.widths.items()}
     save_generator(tmp_path / "m.safetensors", build(spec), replace(spec, widths=widths), {"trained": "yes"})
     for read in (load_generator, read_spec):
-        with pytest.raises(ModelError, match="the earlier form of e2gan, with transposed convolutions.*train again"):
+        with pytest.raises(ModelError, match=r"the earlier form of e2gan, with transposed convolutions.*train again"):
             read(tmp_path / "m.safetensors")
 
 

@@ -36,8 +36,8 @@ def files(tmp_path):
         save_generator(tmp_path / f"{name}.safetensors", base.module, base.spec, base.metadata)
     base, random = base_of(), torch.Generator().manual_seed(0)
     factors = {
-        path: tuple(0.1 * torch.randn(shape, generator=random) for shape in shapes)
-        for path, shapes in factor_shapes(SPEC, Ranks()).items()
+        path: (0.1 * torch.randn(a, generator=random), 0.1 * torch.randn(b, generator=random))
+        for path, (a, b) in factor_shapes(SPEC, Ranks()).items()
     }
     adapter = Adapter(SPEC.digest, weights_digest(base.module), Ranks(), concept_of(), factors)
     save_adapter(tmp_path / "ink.safetensors", adapter)
