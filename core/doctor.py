@@ -19,6 +19,7 @@ from pocketgan.targets import RUNTIMES, TARGETS, Runtime, TargetFacts
 
 _PARTS = (
     ("train", "train and search", ("torch", "accelerate", "safetensors", "tensorboard", "cv2", "skimage", "sklearn")),
+    ("adapt", "adapt a base to concepts (LoRA)", ("torch", "accelerate", "safetensors", "peft")),
     ("quality", "measure FID, KID, LPIPS and mIoU", ("torch", "torchvision", "cleanfid", "lpips", "scipy")),
     ("text", "read the texts of concepts", ("torch", "transformers", "safetensors")),
     (None, "sign bundles", ("cryptography",)),

@@ -13,6 +13,7 @@ from pocketgan.cli import (
     baseline,
     bundles,
     compare,
+    concepts,
     coreset,
     devices,
     doctor,
@@ -50,6 +51,8 @@ app.command()(models.search)
 app.command("import-checkpoint")(models.import_checkpoint)
 app.command()(text.text)
 app.command()(coreset.coreset)
+app.command()(concepts.adapt)
+app.command()(concepts.merge)
 app.command()(pictures.apply)
 app.command()(models_export.export)
 app.command()(measure.verify)

@@ -100,6 +100,10 @@ def _read(path: Path, with_tensors: bool) -> tuple[GeneratorSpec, dict[str, str]
                 f"{path} holds weights of {metadata['function']}, a generator of your own; pocketgan calls no function "
                 "that a file names"
             )
+        if metadata.get("kind") == "adapter":
+            raise ModelError(
+                f"{path} is the adapter of a base, no whole generator; make one: pocketgan merge BASE {path} --out FILE"
+            )
         stored = metadata.pop("spec")
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(

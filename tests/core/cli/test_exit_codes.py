@@ -34,6 +34,8 @@ WRITING_FILES = (
     ("store", "export", "--store", "gone.db", "--out"),
     ("search", "gone.safetensors", "--budget", "1M", "--out"),
     ("import-checkpoint", "gone.pth", "--family", "resnet9", "--out"),
+    ("adapt", "gone.safetensors", "--data", "gone", "--text", "ink", "--steps", "1", "--out"),
+    ("merge", "gone.safetensors", "gone.safetensors", "--out"),
     ("baseline", "unpruned", "--out"),
     ("bundle", "pack", "gone", "--out"),
     ("coreset", "gone", "--out"),
