@@ -10,6 +10,7 @@ Nothing in it is ever unpickled or executed, whoever wrote it.
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 from collections.abc import Mapping
@@ -185,6 +186,8 @@ def _check_plain(value: object) -> None:
             _check_plain(inner)
     elif value is not None and type(value) not in (str, int, float, bool):
         raise TypeError(f"it holds {type(value).__name__}")
+    elif type(value) is float and not math.isfinite(value):
+        raise ValueError(f"it holds {value}, which is no JSON number")
 
 
 def _refuse(constant: str) -> None:
@@ -200,7 +203,7 @@ def _packed(header: dict[str, Any], files: Mapping[str, bytes]) -> bytes:
 def _header(text: bytes) -> dict[str, Any]:
     header = read_json(text)
     kinds = {"value": dict, "error": str, "trace": str, "files": list}
-    seconds = header.get("seconds") if isinstance(header, dict) else None
+    seconds: Any = header.get("seconds") if isinstance(header, dict) else None
     if (
         not isinstance(header, dict)
         or set(header) != _FIELDS

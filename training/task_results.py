@@ -81,7 +81,7 @@ class ResultsFolder:
         with atomic_folder(folder) as temporary:
             for file, data in product.files.items():
                 (temporary / file).write_bytes(data)
-            record = {
+            record: dict[str, Any] = {
                 "form": _FORM,
                 "task": name,
                 "value": product.value,

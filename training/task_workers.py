@@ -67,6 +67,8 @@ class DaskWorkers:
         self._where = where
         self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._futures: dict[str, Any] = {}
+        self._there: set[str] = set()
+        self._places: dict[str, str] = {}
         self._count = itertools.count()
         self._alone_since: float | None = None
 
@@ -77,7 +79,8 @@ class DaskWorkers:
             PocketganError: there has been none for a minute, or the scheduler is gone.
         """
         with self._scheduler_there():
-            count = len(self._client.nthreads())
+            self._there = set(self._client.nthreads())
+        count = len(self._there)
         now = time.monotonic()
         self._alone_since = None if count else self._alone_since or now
         if self._alone_since is not None and now - self._alone_since > WORKERLESS_S:
@@ -90,8 +93,15 @@ class DaskWorkers:
     def submit(self, name: str, request: Mapping[str, Any]) -> None:
         # A key of its own: Dask gives what it knows of an earlier task where the key is the same.
         key = f"pocketgan-{os.getpid()}-{next(self._count)}-{name}"
+        # To a worker whose last result is here: where the next task kills it, no finished one is lost with it. Another
+        # worker takes the task if this one goes.
+        free = sorted(self._there - set(self._places.values()))[:1]
+        if free:
+            self._places[name] = free[0]
         with self._scheduler_there():
-            future = self._client.submit(answer, dict(request), key=key, pure=False)
+            future = self._client.submit(
+                answer, dict(request), key=key, pure=False, workers=free or None, allow_other_workers=bool(free)
+            )
         ended = self._ended
         self._futures[name] = future
         future.add_done_callback(lambda done: ended.put((name, done)))
@@ -102,6 +112,7 @@ class DaskWorkers:
         except queue.Empty:
             return None
         self._futures.pop(name, None)
+        self._places.pop(name, None)
         if future.status in ("cancelled", "lost"):
             raise self._lost()
         from distributed.scheduler import KilledWorker
@@ -123,6 +134,7 @@ class DaskWorkers:
         # What still comes back lands in the old queue.
         self._ended = queue.SimpleQueue()
         self._futures.clear()
+        self._places.clear()
 
     @contextmanager
     def _scheduler_there(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ SUPPORT = Path(tasks.__file__).parent
 
 @pytest.fixture(scope="module")
 def two_workers():
-    with open_pool(workers=2, threads=1) as pool:
+    with open_pool(workers=2, threads=3) as pool:
         yield pool
 
 
@@ -61,7 +61,7 @@ def test_a_stranger_on_this_machine_is_not_let_in(two_workers):
     from distributed import Client
 
     port = int(two_workers._workers._client.scheduler.address.rpartition(":")[2])
-    with pytest.raises(OSError, match="Timed out"):
+    with pytest.raises(OSError):  # closed, or no answer
         Client(f"tcp://127.0.0.1:{port}", timeout=1, set_as_default=False)
 
 
@@ -78,12 +78,13 @@ def test_no_http_page_is_served(two_workers):
                     assert b"200" not in stream.recv(100).split(b"\r\n")[0]
 
 
-def test_each_worker_has_the_threads_asked_for_before_torch_loads(two_workers, tmp_path):
+def test_each_worker_starts_with_the_threads_asked_for(two_workers, tmp_path):
+    """In its first environment, which is there before any library loads."""
     rows = two_workers.map(tasks.process, {f"t{i}": Task({"i": i}) for i in range(4)}, tmp_path, version="1")
     assert all(row.ok for row in rows.values())
-    assert {row.value["threads"] for row in rows.values()} == {1}
     assert len({row.value["pid"] for row in rows.values()} - {os.getpid()}) == 2
-    assert [row.value["loaded"] for row in rows.values()].count(False) == 2
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    assert [worker.environ()[name] for worker in children() for name in names] == ["3"] * 6
 
 
 # Results
@@ -187,7 +188,7 @@ def test_a_task_that_fails_is_an_error_of_itself_alone(where, request, tmp_path)
         "user": "no such base; make one first",
         "fault": "ZeroDivisionError: division by zero ?[31m",
         "exit": "SystemExit: gone",
-        "nan": "the value is not JSON: Out of range float values are not JSON compliant: nan",
+        "nan": "the value is not JSON: it holds nan, which is no JSON number",
         "object": "the value is not JSON: it holds ndarray",
         "bare": "parallel_tasks:misbehave gave back dict, not a Product",
         "large": "400,074 bytes; at most 100,000 are taken of one task",
@@ -511,8 +512,8 @@ def test_a_whole_reply_is_read():
         (reply(b"{"), "not JSON"),
         (reply(b"[" * 100_000), "not JSON"),
         (reply(b'{"value": {"a": NaN}}'), "not JSON"),
-        (reply(b'{"value": {"a": 1e999}}'), "not JSON"),
-        (reply(b'{"value": {"a": "\\ud800"}}'), "not JSON"),
+        (reply(b'{"value": {"a": 1e999}}'), "the value is not JSON: it holds inf"),
+        (reply(b'{"value": {"a": "\\ud800"}}'), "the value is not JSON"),
         (reply([]), WITHOUT_FIELDS),
         (reply({"value": {}}), WITHOUT_FIELDS),
         (reply(whole(value=[])), WITHOUT_FIELDS),
@@ -526,6 +527,7 @@ def test_a_whole_reply_is_read():
         (reply(whole(value={"a": "x" * (1 << 20)})), "the value has 1,048,584 bytes of JSON"),
         (bytes(2_000_000), "a worker gave back 2,000,000 bytes; at most 10,000 are taken of one task"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_a_reply_that_is_none_is_refused(data, line):
     with pytest.raises(ReplyError) as told:
@@ -608,7 +610,7 @@ def test_twelve_tasks_on_two_workers_take_at_most_six_tenths(tmp_path):
         out = tmp_path / f"{workers}-{threads}"
         with open_pool(workers=workers, threads=threads) as pool:
             # Each has torch loaded.
-            pool.map(tasks.process, {f"w{i}": Task({"i": i}) for i in range(workers * 2)}, out, version="1")
+            pool.map(tasks.matrices, {f"w{i}": Task({"times": 1, "i": i}) for i in range(workers)}, out, version="1")
             started = time.perf_counter()
             pool.map(tasks.matrices, given, out, version="1")
             seconds[workers, threads] = time.perf_counter() - started
