@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PLAIN_INTERVAL_S = 10.0
+_SHOWN_FAILURES = 10
 
 
 @dataclass
@@ -155,3 +156,78 @@ def progress(label: str, total: int, done: int = 0) -> Iterator[Progress]:
         state._task = bar.add_task(label, total=total, completed=done, detail="")
         yield state
         bar.refresh()
+
+
+@dataclass
+class TaskTable:
+    """Which tasks of many run and which failed; made by `task_table`."""
+
+    label: str
+    total: int
+    done: int = 0
+    running: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    _started: float = field(default_factory=time.monotonic)
+    _last_line: float = field(default_factory=time.monotonic)
+    _live: Any = None
+
+    def start(self, name: str) -> None:
+        """A task begins, or waits for the next free worker."""
+        self.running[name] = time.monotonic()
+
+    def end(self, name: str, error: str = "") -> None:
+        """A task is done, or failed for the reason that the line `error` says."""
+        self.running.pop(name, None)
+        if error:
+            self.failures[name] = error
+            if self._live is None:
+                note(f"{self.label}: {name} failed: {error}")
+        else:
+            self.done += 1
+        self.tick()
+
+    def tick(self) -> None:
+        """Show how it stands, if it is time to."""
+        if self._live is None and time.monotonic() - self._last_line >= PLAIN_INTERVAL_S:
+            self._last_line = time.monotonic()
+            note(f"{self.summary()} after {self._last_line - self._started:.0f} s")
+
+    def summary(self) -> str:
+        """How it stands, in one line."""
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"{self.label}: {self.done}/{self.total} done{failed}"
+
+    def __rich__(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        shown = Table(title=Text(self.summary()), title_justify="left", box=None, pad_edge=False)
+        for column in (self.label, "state", "seconds"):
+            shown.add_column(column, justify="right" if column == "seconds" else "left")
+        # Text, never markup: names and errors may hold brackets.
+        hidden = len(self.failures) - _SHOWN_FAILURES
+        for name, error in list(self.failures.items())[-_SHOWN_FAILURES:]:
+            shown.add_row(Text(name), Text(f"failed: {error}"), "")
+        if hidden > 0:
+            shown.add_row(Text(f"and {hidden} before"), "failed", "")
+        for name, since in self.running.items():
+            shown.add_row(Text(name), "runs", f"{time.monotonic() - since:.0f}")
+        return shown
+
+
+@contextmanager
+def task_table(label: str, total: int, done: int = 0) -> Iterator[TaskTable]:
+    """Show `total` tasks, `done` of which were finished earlier; the failures, and a summary, stay on the screen."""
+    state = TaskTable(label, total, done)
+    if _state.quiet or not (sys.stderr.isatty() or _in_notebook()):
+        yield state
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(state, console=Console(stderr=True), refresh_per_second=2, transient=sys.stderr.isatty()) as live:
+        state._live = live
+        yield state
+    for name, error in state.failures.items():
+        note(f"{label}: {name} failed: {error}")
+    note(state.summary())

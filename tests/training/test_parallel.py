@@ -1,0 +1,619 @@
+"""One map over many tasks: the same results wherever they run, none lost, none made twice, none believed unseen."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import parallel_tasks as tasks
+import psutil
+import pytest
+from safetensors.numpy import load_file, save
+
+from pocketgan import console
+from pocketgan.errors import MissingExtraError, PocketganError
+from pocketgan.recipe.recipe import Recipe
+from pocketgan.training.parallel import Product, Task, open_pool, task_seed, trust_warning
+from pocketgan.training.task_replies import ReplyError, pack, unpack
+
+NUMBERS = {f"n{i}": Task({"number": i}) for i in range(4)}
+SUPPORT = Path(tasks.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def two_workers():
+    with open_pool(workers=2, threads=3) as pool:
+        yield pool
+
+
+@pytest.fixture
+def here():
+    with open_pool() as pool:
+        yield pool
+
+
+def children() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+
+
+# Where it listens, and with what
+
+
+def test_nothing_listens_but_on_this_machine_itself(two_workers):
+    processes = [psutil.Process(), *children()]
+    listening = [c.laddr for p in processes for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
+    assert len(children()) == 2
+    assert len(listening) >= 5  # a scheduler, two nannies, two workers
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    assert 8787 not in {address.port for address in listening}
+
+
+def test_a_stranger_on_this_machine_is_not_let_in(two_workers):
+    from distributed import Client
+
+    port = int(two_workers._workers._client.scheduler.address.rpartition(":")[2])
+    with pytest.raises(OSError):  # closed, or no answer
+        Client(f"tcp://127.0.0.1:{port}", timeout=1, set_as_default=False)
+
+
+def test_no_http_page_is_served(two_workers):
+    """Every port is asked as a browser would."""
+    for process in [psutil.Process(), *children()]:
+        for connection in process.net_connections():
+            if connection.status != psutil.CONN_LISTEN:
+                continue
+            with socket.create_connection(connection.laddr, timeout=2) as stream:
+                stream.settimeout(0.3)
+                stream.sendall(b"GET /status HTTP/1.0\r\n\r\n")
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    assert b"200" not in stream.recv(100).split(b"\r\n")[0]
+
+
+def test_each_worker_starts_with_the_threads_asked_for(two_workers, tmp_path):
+    """In its first environment, which is there before any library loads."""
+    rows = two_workers.map(tasks.process, {f"t{i}": Task({"i": i}) for i in range(4)}, tmp_path, version="1")
+    assert all(row.ok for row in rows.values())
+    assert len({row.value["pid"] for row in rows.values()} - {os.getpid()}) == 2
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    assert [worker.environ()[name] for worker in children() for name in names] == ["3"] * 6
+
+
+# Results
+
+
+def test_results_are_the_same_for_any_number_of_workers(two_workers, here, tmp_path):
+    with open_pool(workers=1, threads=1) as one:
+        pools = {"none": here, "one": one, "two": two_workers}
+        found = {
+            name: pool.map(tasks.draw, NUMBERS, tmp_path / name, version="1", seed=7) for name, pool in pools.items()
+        }
+    for other in ("one", "two"):
+        assert list(found[other]) == ["n0", "n1", "n2", "n3"]
+        for name, outcome in found["none"].items():
+            assert found[other][name].value == outcome.value
+            assert found[other][name].files["t.safetensors"].read_bytes() == outcome.files["t.safetensors"].read_bytes()
+
+
+def test_what_a_task_draws_comes_of_the_maps_seed_and_its_arguments(here, tmp_path):
+    rows = here.map(tasks.draw, NUMBERS, tmp_path, version="1", seed=7)
+    expected = np.random.default_rng(task_seed(7, {"number": 2})).standard_normal((3, 2)).astype(np.float32)
+    np.testing.assert_array_equal(load_file(rows["n2"].files["t.safetensors"])["t"], expected)
+    other = here.map(tasks.draw, NUMBERS, tmp_path, version="1", seed=8)
+    assert len({row.value["sum"] for row in [*rows.values(), *other.values()]}) == 8
+
+
+def test_a_finished_task_is_not_run_again_until_something_about_it_changes(here, tmp_path):
+    log = tmp_path / "log"
+
+    def run(name="a", version="1", **more):
+        task = Task({"log": str(log), "name": name, **more})
+        return here.map(tasks.log, {name: task}, tmp_path / "out", version=version)[name]
+
+    assert not run().kept
+    assert run().kept
+    assert run().value == {"name": "a"}
+    assert log.read_text().split() == ["a"]
+    assert not run(seconds=0.001).kept
+    assert not run(version="2").kept
+    assert len(log.read_text().split()) == 3
+
+
+def test_the_content_of_a_path_counts_and_not_its_place(here, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "words").write_text("same")
+
+    def run(folder):
+        return here.map(tasks.read, {"t": Task(paths={"words": folder / "words"})}, tmp_path / "out", version="1")["t"]
+
+    assert (run(first).kept, run(second).kept) == (False, True)
+    (second / "words").write_text("other words")
+    assert run(second).value == {"text": "other words"}
+
+
+def test_equal_tasks_run_once_under_all_their_names(here, tmp_path):
+    task = Task({"log": str(tmp_path / "log"), "name": "x"})
+    rows = here.map(tasks.log, {"b": task, "a": task}, tmp_path / "out", version="1")
+    assert {name: row.name for name, row in rows.items()} == {"a": "a", "b": "b"}
+    assert (tmp_path / "log").read_text().split() == ["x"]
+
+
+def test_a_damaged_result_is_made_again(here, tmp_path):
+    (made,) = here.map(tasks.draw, {"n": Task({"number": 1})}, tmp_path, version="1").values()
+    whole = made.files["t.safetensors"].read_bytes()
+    made.files["t.safetensors"].write_bytes(whole[:-1])
+    (again,) = here.map(tasks.draw, {"n": Task({"number": 1})}, tmp_path, version="1").values()
+    assert not again.kept
+    assert again.files["t.safetensors"].read_bytes() == whole
+
+
+def test_two_processes_do_not_fill_one_folder(here, tmp_path):
+    holder = "import sys, pathlib; from pocketgan.training.task_results import results_folder\n"
+    holder += "with results_folder(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(PocketganError, match=f"another process fills {tmp_path}"):
+            here.map(tasks.nothing, NUMBERS, tmp_path, version="1")
+        process.stdin.close()
+
+
+# Failures
+
+
+@pytest.mark.parametrize("where", ["here", "two_workers"])
+def test_a_task_that_fails_is_an_error_of_itself_alone(where, request, tmp_path):
+    def accept(task, product):
+        if product.files:
+            assert_shape(product)
+
+    ways = ["user", "fault", "exit", "nan", "object", "bare", "large", "escape", "pickle", "shape", "none"]
+    pool = request.getfixturevalue(where)
+    rows = pool.map(
+        tasks.misbehave, {way: Task({"way": way}) for way in ways}, tmp_path / "out", version="1", accept=accept,
+        largest=100_000,
+    )  # fmt: skip
+    assert {name: row.error for name, row in rows.items()} == {
+        "user": "no such base; make one first",
+        "fault": "ZeroDivisionError: division by zero ?[31m",
+        "exit": "SystemExit: gone",
+        "nan": "the value is not JSON: it holds nan, which is no JSON number",
+        "object": "the value is not JSON: it holds ndarray",
+        "bare": "parallel_tasks:misbehave gave back dict, not a Product",
+        "large": "400,074 bytes; at most 100,000 are taken of one task",
+        "escape": "a file may not be called '../t.safetensors'; wanted a plain name.safetensors",
+        "pickle": rows["pickle"].error,
+        "shape": "t has the shape (2, 3); wanted (3, 2)",
+        "none": "",
+    }
+    assert rows["pickle"].error.startswith("t.safetensors is no whole safetensors file")
+    assert rows["none"].value == {"ok": True}
+    kept = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert len(kept) == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def assert_shape(product):
+    shape = product.shapes("t.safetensors")["t"]
+    if shape != tasks.SHAPE:
+        raise ReplyError(f"t has the shape {shape}; wanted {tasks.SHAPE}")
+
+
+def test_why_a_task_failed_is_kept_with_its_traceback_until_it_succeeds(here, tmp_path):
+    task = {"t": Task({"way": "until", "marker": str(tmp_path / "marker")})}
+    assert not here.map(tasks.misbehave, task, tmp_path, version="1")["t"].ok
+    (record,) = tmp_path.glob("*.failed.json")
+    told = json.loads(record.read_text())
+    assert told["task"] == "t"
+    assert told["error"].startswith("FileNotFoundError: ")
+    assert "parallel_tasks.py" in told["trace"]
+    (tmp_path / "marker").touch()
+    assert here.map(tasks.misbehave, task, tmp_path, version="1")["t"].ok
+    assert list(tmp_path.glob("*.failed.json")) == []
+
+
+def test_what_accept_trips_over_ends_that_task_alone(here, tmp_path):
+    def accept(task, product):
+        product.value["lpips"] if task.arguments["number"] == 1 else None
+
+    rows = here.map(tasks.nothing, NUMBERS, tmp_path, version="1", accept=accept)
+    assert [name for name, row in rows.items() if not row.ok] == ["n1"]
+    assert rows["n1"].error == "its result cannot be used: KeyError: 'lpips'"
+
+
+def test_the_task_of_a_killed_worker_is_run_elsewhere_and_none_finishes_twice(two_workers, tmp_path):
+    log = tmp_path / "log"
+    names = ["a", "b", "victim", "x", "y", "z"]
+    rows = two_workers.map(
+        tasks.die_at_first, {n: Task({"name": n, "log": str(log)}) for n in names}, tmp_path / "out", version="1"
+    )
+    assert all(row.ok for row in rows.values())
+    lines = log.read_text().splitlines()
+    assert sorted(line for line in lines if line.startswith("end")) == sorted(f"end {name}" for name in names)
+    assert lines.count("start victim") == 2
+
+
+def test_a_task_that_kills_every_worker_is_an_error_of_itself_alone(tmp_path):
+    log = tmp_path / "log"
+    given = {name: Task({"dies": name == "deadly", "name": name, "log": str(log)}) for name in ("a", "b", "deadly")}
+    with open_pool(workers=1, threads=1, retries=1) as pool:
+        rows = pool.map(tasks.die_always, given, tmp_path / "out", version="1")
+    assert [name for name, row in rows.items() if not row.ok] == ["deadly"]
+    assert rows["deadly"].error == (
+        "its worker died, 2 times in all (killed, or out of memory?); run the same command to try again"
+    )
+    assert log.read_text() == "tried\ntried\n"
+
+
+# Ends of the driver
+
+DRIVER = """
+import sys
+from pathlib import Path
+import parallel_tasks as tasks
+from pocketgan.training.parallel import Task, open_pool
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    with open_pool(workers=2, threads=1) as pool:
+        if sys.argv[2] == "long":
+            given, function = {str(i): Task({"i": i, "pids": str(folder / "pids")}) for i in range(4)}, tasks.wait_long
+        else:
+            given = {f"t{i}": Task({"name": f"t{i}", "log": str(folder / "log"), "seconds": 0.25}) for i in range(8)}
+            function = tasks.log
+        rows = pool.map(function, given, folder / "out", version="1")
+    print(sum(row.kept for row in rows.values()), sum(row.ok for row in rows.values()))
+"""
+
+
+def start_driver(tmp_path: Path, what: str) -> subprocess.Popen[str]:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    return subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path), what],
+        env={**os.environ, "PYTHONPATH": str(SUPPORT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_until(holds, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def finished(out: Path) -> set[str]:
+    return {json.loads(path.read_text())["task"] for path in out.glob("*/result.json")}
+
+
+def test_a_killed_driver_goes_on_where_it_was(tmp_path):
+    out = tmp_path / "out"
+    with start_driver(tmp_path, "short") as driver:
+        wait_until(lambda: len(finished(out)) >= 3)
+        workers = psutil.Process(driver.pid).children(recursive=True)
+        driver.kill()
+    done = finished(out)
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    with start_driver(tmp_path, "short") as driver:
+        told, errors = driver.communicate(timeout=120)
+    assert (told, errors) == (f"{len(done)} 8\n", "")
+    runs = (tmp_path / "log").read_text().split()
+    assert {name: runs.count(name) for name in done} == dict.fromkeys(done, 1)
+    assert finished(out) == {f"t{i}" for i in range(8)}
+
+
+def test_an_interrupt_ends_the_workers_and_leaves_nothing_half_written(tmp_path):
+    with start_driver(tmp_path, "long") as driver:
+        wait_until(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().splitlines()) == 2)
+        workers = psutil.Process(driver.pid).children(recursive=True)
+        started = time.monotonic()
+        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        _, errors = driver.communicate(timeout=120)
+        assert time.monotonic() - started < 10
+    assert psutil.wait_procs(workers, timeout=5)[1] == []
+    # Python's own traceback of the driver, and nothing of the workers.
+    assert errors.count("Traceback") == 1
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+
+
+# Clusters elsewhere
+
+
+def test_an_address_that_does_not_answer_is_one_line_within_seconds(capsys):
+    with socket.socket() as silent:  # takes connections and never speaks
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(PocketganError) as told, open_pool(address=address):
+            pass
+    assert time.monotonic() - started < 10
+    assert str(told.value) == f"the cluster at {address} does not answer within 1 s; start it with: dask scheduler"
+    assert capsys.readouterr().err == f"{trust_warning(address)}\n"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr("pocketgan.training.task_clusters.CONNECT_S", 1.0)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "localhost", "localhost:8786", "http://localhost:8786", "inproc://x:1", "tcp://a b:1", "tcp://h"]
+)
+def test_what_is_no_address_is_told_so(address):
+    with (
+        pytest.raises(PocketganError, match=r"is no address; wanted tcp://HOST:PORT or tls://HOST:PORT"),
+        open_pool(address=address),
+    ):
+        pass
+
+
+def test_an_encrypted_cluster_without_certificates_is_told_how_to_name_them():
+    with (
+        pytest.raises(PocketganError, match="DASK_DISTRIBUTED__COMM__TLS__CA_FILE"),
+        open_pool(address="tls://127.0.0.1:9"),
+    ):
+        pass
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A scheduler and workers that someone else started."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
+        yield cluster
+
+
+def test_a_cluster_that_is_elsewhere_is_warned_of_and_used(cluster, tmp_path, capsys):
+    with (
+        pytest.raises(PocketganError, match=r"has no workers; start some: dask worker tcp://"),
+        open_pool(address=cluster.scheduler_address),
+    ):
+        pass
+    capsys.readouterr()
+    cluster.scale(1)
+    cluster.wait_for_workers(1, timeout=20)
+    with open_pool(address=cluster.scheduler_address, threads=1) as pool:
+        rows = pool.map(tasks.draw, NUMBERS, tmp_path, version="1")
+    assert all(row.ok for row in rows.values())
+    assert capsys.readouterr().err.startswith(f"warning: everything at {cluster.scheduler_address} is trusted in full")
+
+
+def test_the_warning_says_what_encryption_changes():
+    assert "no password and no encryption" in trust_warning("tcp://10.0.0.1:8786")
+    assert "no password" not in trust_warning("tls://10.0.0.1:8786")
+    assert "can run code as you" in trust_warning("tls://10.0.0.1:8786")
+
+
+def test_no_recipe_can_name_a_cluster():
+    def names(schema):
+        if isinstance(schema, dict):
+            yield from schema.get("properties", {})
+            for inner in schema.values():
+                yield from names(inner)
+        elif isinstance(schema, list):
+            for inner in schema:
+                yield from names(inner)
+
+    assert {"workers"} <= set(names(Recipe.model_json_schema()))
+    assert not {"address", "scheduler", "cluster"} & set(names(Recipe.model_json_schema()))
+
+
+# Options
+
+
+def test_without_dask_the_extra_is_named_and_this_process_still_serves(here, tmp_path, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else real(name))
+    with pytest.raises(MissingExtraError, match=r"pip install 'pocketgan\[cluster\]'"), open_pool(workers=2):
+        pass
+    assert here.map(tasks.nothing, NUMBERS, tmp_path, version="1")["n3"].value == {"number": 3}
+
+
+def test_tasks_in_this_process_do_not_load_dask(tmp_path):
+    code = (
+        "import sys, pathlib, parallel_tasks as t; from pocketgan.training.parallel import *\n"
+        "with open_pool() as pool:\n"
+        "    pool.map(t.nothing, {'a': Task({'number': 1})}, pathlib.Path(sys.argv[1]), version='1')\n"
+        "print([m for m in ('dask', 'distributed', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(SUPPORT)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"workers": -1}, "--workers -1: wanted 0 (this process) or more"),
+        ({"workers": 1, "threads": 0}, "--threads 0: wanted 1 or more"),
+        ({"workers": 1, "address": "tcp://h:1"}, "--address and --workers exclude each other"),
+    ],
+)
+def test_options_that_cannot_be_are_one_line(options, line):
+    with pytest.raises(PocketganError) as told, open_pool(**options):
+        pass
+    assert str(told.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"": Task()}, "'' is no name of a task"),
+        ({"a\x1bb": Task()}, "'a?b' is no name of a task"),
+        ({"a": Task({"x": (1, 2)})}, "the arguments of a cannot be sent: the value is not JSON: it holds tuple"),
+        (
+            {"a": Task({"x": {1: 2}})},
+            "the arguments of a cannot be sent: the value is not JSON: a key is int, not text",
+        ),
+        ({"a": Task(paths={"base": Path("missing.safetensors")})}, "missing.safetensors cannot be read"),
+    ],
+)
+def test_a_task_that_cannot_be_sent_is_one_line(given, line, here, tmp_path):
+    with pytest.raises(PocketganError) as told:
+        here.map(tasks.nothing, given, tmp_path, version="1")
+    assert str(told.value).startswith(line)
+
+
+def test_a_function_that_workers_cannot_import_is_a_fault_of_the_program(here, tmp_path):
+    with pytest.raises(TypeError, match="not at the top of a module"):
+        here.map(lambda task, seed: Product({}), NUMBERS, tmp_path, version="1")
+
+
+# Replies, as someone hostile would write them
+
+TENSOR = save({"t": np.zeros((3, 2), np.float32)})
+
+
+def reply(header: object, rest: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + rest
+
+
+WITHOUT_FIELDS = "a worker gave back a reply without the fields that it must have"
+NO_LIST = "a worker gave back a list of files that is none"
+
+
+def whole(**changes: object) -> dict[str, object]:
+    return {"value": {}, "error": "", "trace": "", "seconds": 1.0, "files": [], **changes}
+
+
+def test_a_whole_reply_is_read():
+    read = unpack(pack(Product({"a": [1, 2.5, None]}, {"t.safetensors": TENSOR}), 2.0), 10_000)
+    assert read.product.value == {"a": [1, 2.5, None]}
+    assert read.product.shapes("t.safetensors") == {"t": (3, 2)}
+    assert read.seconds == 2.0
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (None, "a worker gave back no bytes but NoneType"),
+        ({"value": {}}, "a worker gave back no bytes but dict"),
+        (b"", "a worker gave back no reply"),
+        (reply(whole(), length=1 << 62), "a worker gave back a reply that ends early"),
+        (b"\x80\x04" + bytes(20), "a worker gave back a reply that ends early"),
+        (reply(b"{"), "not JSON"),
+        (reply(b"[" * 100_000), "not JSON"),
+        (reply(b'{"value": {"a": NaN}}'), "not JSON"),
+        (reply(b'{"value": {"a": 1e999}}'), "the value is not JSON: it holds inf"),
+        (reply(b'{"value": {"a": "\\ud800"}}'), "the value is not JSON"),
+        (reply([]), WITHOUT_FIELDS),
+        (reply({"value": {}}), WITHOUT_FIELDS),
+        (reply(whole(value=[])), WITHOUT_FIELDS),
+        (reply(whole(seconds=-1)), WITHOUT_FIELDS),
+        (reply(whole(seconds=True)), WITHOUT_FIELDS),
+        (reply(whole(more=1)), WITHOUT_FIELDS),
+        (reply(whole(files=[1])), NO_LIST),
+        (reply(whole(files=[{"name": "t.safetensors", "bytes": -1}])), NO_LIST),
+        (reply(whole(files=[{"name": "t.safetensors", "bytes": 9}])), "a worker gave back 0 bytes of files and said 9"),
+        (reply(whole(), b"more"), "a worker gave back 4 bytes of files and said 0"),
+        (reply(whole(value={"a": "x" * (1 << 20)})), "the value has 1,048,584 bytes of JSON"),
+        (bytes(2_000_000), "a worker gave back 2,000,000 bytes; at most 10,000 are taken of one task"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_reply_that_is_none_is_refused(data, line):
+    with pytest.raises(ReplyError) as told:
+        unpack(data, 10_000)
+    assert str(told.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../t.safetensors", "/etc/t.safetensors", "a/b.safetensors", "a\\b.safetensors", ".t.safetensors", "t.pkl",
+     "result.json", "", "t.safetensors\n", "..safetensors", "ä.safetensors", "x" * 200 + ".safetensors"],
+)  # fmt: skip
+def test_a_file_name_that_is_not_plain_is_refused(name):
+    data = reply(whole(files=[{"name": name, "bytes": len(TENSOR)}]), TENSOR)
+    with pytest.raises(ReplyError, match="a file may not be called"):
+        unpack(data, 10_000)
+
+
+def test_names_that_a_mac_takes_for_one_are_refused():
+    rows = [{"name": name, "bytes": len(TENSOR)} for name in ("t.safetensors", "T.safetensors")]
+    with pytest.raises(ReplyError, match="two files have one name"):
+        unpack(reply(whole(files=rows), TENSOR * 2), 10_000)
+
+
+def test_an_error_line_cannot_steer_the_terminal():
+    data = reply(whole(error="bad\x1b[2J\nnews" + "x" * 1000))
+    assert unpack(data, 10_000).error.startswith("bad?[2J news")
+    assert len(unpack(data, 10_000).error) == 500
+
+
+# What the user sees
+
+
+def test_failures_are_plain_lines_where_there_is_no_terminal(here, tmp_path, capsys):
+    given = {way: Task({"way": way}) for way in ("user", "none")}
+    here.map(tasks.misbehave, given, tmp_path, version="1", label="concept")
+    assert capsys.readouterr().err == "concept: user failed: no such base; make one first\n"
+
+
+def test_the_table_shows_what_runs_and_what_failed():
+    from rich.console import Console
+
+    table = console.TaskTable("concept", 260, done=12)
+    table._live = object()
+    for i in range(12):
+        table.end(f"f{i}", f"[b]line {i}[/b]")
+    table.start("comic")
+    table.end("oil")
+    screen = Console(width=60, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    screen.print(table)
+    lines = screen.export_text().splitlines()
+    assert lines[0].strip() == "concept: 13/260 done, 12 failed"
+    assert lines[1].split() == ["concept", "state", "seconds"]
+    assert [line.split()[0] for line in lines[2:]] == [*(f"f{i}" for i in range(2, 12)), "and", "comic"]
+    assert "[b]line 11[/b]" in lines[11]
+    assert lines[-1].split()[1:] == ["runs", "0"]
+
+
+# Scale, by `make bench`
+
+
+@pytest.mark.heavy
+def test_260_tiny_tasks(tmp_path):
+    given = {f"t{i:03}": Task({"number": i}) for i in range(260)}
+    for workers in (0, 2):
+        with open_pool(workers=workers, threads=1) as pool:
+            pool.map(tasks.nothing, {"first": Task({"number": -1})}, tmp_path / f"{workers}", version="1")
+            started = time.perf_counter()
+            rows = pool.map(tasks.nothing, given, tmp_path / f"{workers}", version="1")
+            seconds = time.perf_counter() - started
+        assert [row.value["number"] for row in rows.values()] == list(range(260))
+        print(f"\n260 tasks on {workers} workers: {seconds:.2f} s, {seconds / 260 * 1e3:.1f} ms a task")
+
+
+@pytest.mark.heavy
+def test_twelve_tasks_on_two_workers_take_at_most_six_tenths(tmp_path):
+    given = {f"t{i:02}": Task({"times": 150, "number": i}) for i in range(12)}
+    seconds = {}
+    for workers, threads in ((1, 1), (2, 1), (1, 2)):
+        out = tmp_path / f"{workers}-{threads}"
+        with open_pool(workers=workers, threads=threads) as pool:
+            # Each has torch loaded.
+            pool.map(tasks.matrices, {f"w{i}": Task({"times": 1, "i": i}) for i in range(workers)}, out, version="1")
+            started = time.perf_counter()
+            pool.map(tasks.matrices, given, out, version="1")
+            seconds[workers, threads] = time.perf_counter() - started
+        print(f"\n12 tasks, {workers} workers of {threads} threads: {seconds[workers, threads]:.1f} s", end="")
+    print(f"\ntwo workers take {seconds[2, 1] / seconds[1, 1]:.2f} of one worker's time")
+    assert seconds[2, 1] <= 0.6 * seconds[1, 1]
