@@ -20,7 +20,7 @@ from pocketgan.training.generators.e2gan import TEXT_TOKENS
 from pocketgan.training.generators.files import LoadedGenerator
 from pocketgan.training.generators.spec import GeneratorSpec
 from pocketgan.training.text.concept import metadata_of
-from pocketgan.training.text.encoder import TextIdentity
+from pocketgan.training.text.encoder import EncoderIdentity
 
 # The five parts (E2GAN, section 3.3) by the modules that they are. Stem and head, 7x7 at full size, belong to none:
 # without them the published ranks train 0.093 M parameters, as printed (0.092 M); the head alone would add 0.025 M.
@@ -97,7 +97,7 @@ class Concept:
 
     name: str
     text: str
-    encoder: TextIdentity
+    encoder: EncoderIdentity
     tokens: Tensor
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from pocketgan.errors import ModelError
 from pocketgan.files import write_atomic
 from pocketgan.training.adapter import TEXT, Adapter, Concept, Factors, Ranks
 from pocketgan.training.generators.files import METADATA_KEY
-from pocketgan.training.text.encoder import TextIdentity
+from pocketgan.training.text.encoder import EncoderIdentity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,7 @@ def load_adapter(path: Path) -> Adapter:
             raise ModelError(f"{path} holds numbers in {name} that are not finite; the training that wrote it diverged")
     try:
         told = described.concept
-        concept = Concept(told.name, told.text, TextIdentity(told.encoder, told.encoder_digest), tokens)
+        concept = Concept(told.name, told.text, EncoderIdentity(told.encoder, told.encoder_digest), tokens)
         ranks = Ranks.from_json(described.ranks)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error

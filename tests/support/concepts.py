@@ -8,7 +8,7 @@ from torch import nn
 from pocketgan.training.adapter import Concept
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.generators.files import LoadedGenerator
-from pocketgan.training.text.encoder import TextIdentity
+from pocketgan.training.text.encoder import EncoderIdentity
 
 SPEC = spec_by_name("e2gan", ngf=4, height=32, width=32)
 
@@ -30,5 +30,5 @@ def base_of(spec=SPEC, seed=0):
 
 def concept_of(width=512, seed=1, **named):
     tokens = torch.randn(77, width, generator=torch.Generator().manual_seed(seed))
-    concept = Concept("ink", "make it an ink drawing", TextIdentity("sentences", "cd" * 32), tokens)
+    concept = Concept("ink", "make it an ink drawing", EncoderIdentity("sentences", "cd" * 32), tokens)
     return replace(concept, **named)

@@ -12,7 +12,7 @@ from pocketgan.training.adapter import Adapter, Concept, Ranks, factor_shapes
 from pocketgan.training.adapter_files import load_adapter, save_adapter
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.generators.files import load_generator, save_generator
-from pocketgan.training.text.encoder import TextIdentity
+from pocketgan.training.text.encoder import EncoderIdentity
 
 SPEC = spec_by_name("e2gan", ngf=4, height=32, width=32)
 
@@ -25,7 +25,7 @@ def adapter_of(spec=SPEC, ranks=Ranks()):  # noqa: B008 (frozen)
         for path, (a, b) in factor_shapes(spec, ranks).items()
     }
     tokens = torch.randn(77, 512, generator=random)
-    concept = Concept("ink", "make it an ink drawing", TextIdentity("sentences", "cd" * 32), tokens)
+    concept = Concept("ink", "make it an ink drawing", EncoderIdentity("sentences", "cd" * 32), tokens)
     return Adapter(spec.digest, "ab" * 32, ranks, concept, factors)
 
 
@@ -35,7 +35,7 @@ def test_an_adapter_is_read_as_it_was_written(tmp_path):
     found = load_adapter(tmp_path / "a.safetensors")
     assert (found.spec_digest, found.base_digest, found.ranks) == (told.spec_digest, told.base_digest, told.ranks)
     assert (found.concept.name, found.concept.text) == ("ink", "make it an ink drawing")
-    assert found.concept.encoder == TextIdentity("sentences", "cd" * 32)
+    assert found.concept.encoder == EncoderIdentity("sentences", "cd" * 32)
     assert torch.equal(found.concept.tokens, told.concept.tokens)
     assert found.factors.keys() == told.factors.keys()
     for path, factors in told.factors.items():

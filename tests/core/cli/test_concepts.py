@@ -13,7 +13,7 @@ from pocketgan.pictures import write_image
 from pocketgan.training.adapter import Adapter, Ranks, factor_shapes, merge, weights_digest
 from pocketgan.training.adapter_files import save_adapter
 from pocketgan.training.generators.files import load_generator, save_generator
-from pocketgan.training.text.encoder import TextIdentity
+from pocketgan.training.text.encoder import EncoderIdentity
 from pocketgan.training.text.precomputed import write_features
 
 
@@ -69,7 +69,7 @@ def pairs(tmp_path):
             picture = random.integers(0, 256, (32, 32, 3)).astype(np.uint8)
             write_image(tmp_path / "pairs" / split / f"{index}.png", np.concatenate([picture, 255 - picture], 1))
     tokens = torch.randn(1, 77, 512, generator=torch.Generator().manual_seed(0))
-    write_features(tmp_path / "text.safetensors", ["a negative"], tokens, TextIdentity("sentences", "cd" * 32))
+    write_features(tmp_path / "text.safetensors", ["a negative"], tokens, EncoderIdentity("sentences", "cd" * 32))
     return ["--data", tmp_path / "pairs", "--text", "a negative", "--encoder", tmp_path / "text.safetensors"]
 
 
