@@ -96,6 +96,9 @@ class DaskWorkers:
         # To a worker whose last result is here: where the next task kills it, no finished one is lost with it. Another
         # worker takes the task if this one goes.
         free = sorted(self._there - set(self._places.values()))[:1]
+        # Dask forgets to run what was meant for a worker that was the last to die.
+        if len(self._there) < 2:
+            free = []
         if free:
             self._places[name] = free[0]
         with self._scheduler_there():
