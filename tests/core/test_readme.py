@@ -139,6 +139,6 @@ def test_the_readme_says_where_its_frame_rates_are_from():
 
 
 def test_the_methods_that_the_readme_claims_are_there():
-    closing = README[README.index("Apache-2.0.") :]
+    closing = " ".join(README[README.index("Apache-2.0.") :].split())
     assert ("of UGC" in closing and "nothing yet" in closing) == ("ugc" not in TEACHER_PROGRAMS)
     assert ("Of E2GAN" in closing and "the generator alone" in closing) == ("e2gan" not in TEACHER_PROGRAMS)
