@@ -14,7 +14,6 @@ from pocketgan.cli.options import Json, OutFile, output_folder
 from pocketgan.cli.quality import Inception
 from pocketgan.errors import DataError, require
 from pocketgan.files import atomic_folder, write_atomic
-from pocketgan.picture_files import find_pictures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +81,7 @@ def _texts(source: Path) -> tuple[list[str], np.ndarray, EncoderIdentity]:
 
 def _images(source: Path, k: int, clip: str | None, inception: str) -> tuple[list[str], np.ndarray, EncoderIdentity]:
     require("quality", "cleanfid")
+    from pocketgan.picture_files import find_pictures
     from pocketgan.training.coreset import check_enough
     from pocketgan.training.image_features import ClipFeatures, ImageFeatures, InceptionFeatures, features_of
 

@@ -258,13 +258,15 @@ def test_a_task_that_kills_every_worker_is_an_error_of_itself_alone(tmp_path):
 
 # Ends of the driver
 
+# Ctrl-C works whoever started the tests: a shell's background jobs ignore it, and so does what they start.
 DRIVER = """
-import sys
+import signal, sys
 from pathlib import Path
 import parallel_tasks as tasks
 from pocketgan.training.parallel import Task, open_pool
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(sys.argv[1])
     with open_pool(workers=2, threads=1) as pool:
         if sys.argv[2] == "long":
