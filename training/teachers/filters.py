@@ -50,8 +50,8 @@ def check_effect(effect: str) -> None:
     """Raises DataError where no effect has that name."""
     if effect not in EFFECTS:
         near = difflib.get_close_matches(effect, EFFECTS, n=2, cutoff=0.6)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise DataError(f"no filter effect is called {effect!r}{hint} There are {', '.join(EFFECTS)}")
+        hint = f"did you mean {' or '.join(near)}? There" if near else "there"
+        raise DataError(f"no filter effect is called {effect!r}; {hint} are {', '.join(EFFECTS)}")
 
 
 def stylization(pixels: Pixels) -> Pixels:

@@ -115,7 +115,7 @@ def test_an_impossible_budget_is_found_before_the_training(tmp_path, budget, mes
 
 
 def test_an_unknown_effect_and_generator_are_found_before_the_training(tmp_path):
-    for setting in ("data.effect=sepja", "teacher.generator=resnet8"):
+    for setting in ("data.effect=hologram", "teacher.generator=resnet8"):
         recipe = load_recipe(write(tmp_path, GOOD), [setting, "compress.budget=20M"])
         with pytest.raises(PocketganError, match="there are"):
             check_before(recipe)
