@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pocketgan.outcomes import ExportedBundle, GateDecision, Verification
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from pocketgan.bench.measured import Measured
     from pocketgan.bench.schema.job import CoolDown, Via, Warmup
     from pocketgan.bench.schema.words import ClockRegime, JobMode, Provider
-    from pocketgan.bench.verdict import Pair, Verdict
-    from pocketgan.bundle.manifest import Manifest, Role
+    from pocketgan.bundle.manifest import Role
     from pocketgan.bundle.reader import Bundle
     from pocketgan.latency.search import SearchedStudent
     from pocketgan.models import Model, ModelCost
@@ -37,54 +37,6 @@ FilePath = str | PathLike[str]
 # Of the bundle that `export` makes, by where the model came from.
 _ROLES: dict[str, Role] = {"file": "student", "spec": "unpruned", "function": "foreign", "module": "foreign"}
 Shape = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class ExportedBundle:
-    """What `export` wrote.
-
-    Attributes:
-        path: the `.pgb` file, or the folder of the unpacked bundle.
-        manifest: what it says of itself: entries with bytes, parity and delegation.
-        failed: entries that were asked and could not be written, by id, with the reason.
-    """
-
-    path: Path
-    manifest: Manifest
-    failed: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Whether a bundle's entries compute what their golden outputs say.
-
-    Attributes:
-        problems: each beginning with its entry's id; empty where all agree.
-        skipped: entries that the device cannot run, by id, with the reason.
-        unproven: entries whose agreement proves less than it seems, by id, with the reason: models of others whose
-            golden outputs come from the runtime itself, and files that were not checked where they were exported.
-    """
-
-    problems: tuple[str, ...]
-    skipped: Mapping[str, str]
-    unproven: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-
-@dataclass(frozen=True)
-class GateDecision:
-    """What `compare` says.
-
-    Attributes:
-        verdict: PASS, REGRESSION, TOO SLOW, NOISY or INCOMPARABLE; the worst of the pairs.
-        pairs: one for each entry that both sides have, with its metrics.
-    """
-
-    verdict: Verdict
-    pairs: tuple[Pair, ...]
 
 
 def cost(model: Model, *, input: Shape | None = None, ngf: int | None = None, norm: str | None = None) -> ModelCost:

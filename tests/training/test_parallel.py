@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,16 +16,14 @@ import numpy as np
 import parallel_tasks as tasks
 import psutil
 import pytest
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from pocketgan import console
 from pocketgan.errors import MissingExtraError, PocketganError
-from pocketgan.recipe.recipe import Recipe
-from pocketgan.training.parallel import Product, Task, open_pool, task_seed, trust_warning
-from pocketgan.training.task_replies import ReplyError, pack, unpack
+from pocketgan.training.parallel import Product, Task, open_pool, task_seed
+from pocketgan.training.task_replies import ReplyError
 
 NUMBERS = {f"n{i}": Task({"number": i}) for i in range(4)}
-SUPPORT = Path(tasks.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -256,165 +253,6 @@ def test_a_task_that_kills_every_worker_is_an_error_of_itself_alone(tmp_path):
     assert log.read_text() == "tried\ntried\n"
 
 
-# Ends of the driver
-
-# Ctrl-C works whoever started the tests: a shell's background jobs ignore it, and so does what they start.
-DRIVER = """
-import signal, sys
-from pathlib import Path
-import parallel_tasks as tasks
-from pocketgan.training.parallel import Task, open_pool
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    folder = Path(sys.argv[1])
-    with open_pool(workers=2, threads=1) as pool:
-        if sys.argv[2] == "long":
-            given, function = {str(i): Task({"i": i, "pids": str(folder / "pids")}) for i in range(4)}, tasks.wait_long
-        else:
-            given = {f"t{i}": Task({"name": f"t{i}", "log": str(folder / "log"), "seconds": 0.25}) for i in range(8)}
-            function = tasks.log
-        rows = pool.map(function, given, folder / "out", version="1")
-    print(sum(row.kept for row in rows.values()), sum(row.ok for row in rows.values()))
-"""
-
-
-def start_driver(tmp_path: Path, what: str) -> subprocess.Popen[str]:
-    script = tmp_path / "driver.py"
-    script.write_text(DRIVER)
-    return subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path), what],
-        env={**os.environ, "PYTHONPATH": str(SUPPORT)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def wait_until(holds, seconds=120.0):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
-def finished(out: Path) -> set[str]:
-    return {json.loads(path.read_text())["task"] for path in out.glob("*/result.json")}
-
-
-def test_a_killed_driver_goes_on_where_it_was(tmp_path):
-    out = tmp_path / "out"
-    with start_driver(tmp_path, "short") as driver:
-        wait_until(lambda: len(finished(out)) >= 3)
-        workers = psutil.Process(driver.pid).children(recursive=True)
-        driver.kill()
-    done = finished(out)
-    assert psutil.wait_procs(workers, timeout=10)[1] == []
-    with start_driver(tmp_path, "short") as driver:
-        told, errors = driver.communicate(timeout=120)
-    assert (told, errors) == (f"{len(done)} 8\n", "")
-    runs = (tmp_path / "log").read_text().split()
-    assert {name: runs.count(name) for name in done} == dict.fromkeys(done, 1)
-    assert finished(out) == {f"t{i}" for i in range(8)}
-
-
-def test_an_interrupt_ends_the_workers_and_leaves_nothing_half_written(tmp_path):
-    with start_driver(tmp_path, "long") as driver:
-        wait_until(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().splitlines()) == 2)
-        workers = psutil.Process(driver.pid).children(recursive=True)
-        started = time.monotonic()
-        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to the workers too
-        _, errors = driver.communicate(timeout=120)
-        assert time.monotonic() - started < 10
-    assert psutil.wait_procs(workers, timeout=5)[1] == []
-    # Python's own traceback of the driver, and nothing of the workers.
-    assert errors.count("Traceback") == 1
-    assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
-
-
-# Clusters elsewhere
-
-
-def test_an_address_that_does_not_answer_is_one_line_within_seconds(capsys):
-    with socket.socket() as silent:  # takes connections and never speaks
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        started = time.monotonic()
-        with pytest.raises(PocketganError) as told, open_pool(address=address):
-            pass
-    assert time.monotonic() - started < 10
-    assert str(told.value) == f"the cluster at {address} does not answer within 1 s; start it with: dask scheduler"
-    assert capsys.readouterr().err == f"{trust_warning(address)}\n"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr("pocketgan.training.task_clusters.CONNECT_S", 1.0)
-
-
-@pytest.mark.parametrize(
-    "address", ["", "localhost", "localhost:8786", "http://localhost:8786", "inproc://x:1", "tcp://a b:1", "tcp://h"]
-)
-def test_what_is_no_address_is_told_so(address):
-    with (
-        pytest.raises(PocketganError, match=r"is no address; wanted tcp://HOST:PORT or tls://HOST:PORT"),
-        open_pool(address=address),
-    ):
-        pass
-
-
-def test_an_encrypted_cluster_without_certificates_is_told_how_to_name_them():
-    with (
-        pytest.raises(PocketganError, match="DASK_DISTRIBUTED__COMM__TLS__CA_FILE"),
-        open_pool(address="tls://127.0.0.1:9"),
-    ):
-        pass
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A scheduler and workers that someone else started."""
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
-        yield cluster
-
-
-def test_a_cluster_that_is_elsewhere_is_warned_of_and_used(cluster, tmp_path, capsys):
-    with (
-        pytest.raises(PocketganError, match=r"has no workers; start some: dask worker tcp://"),
-        open_pool(address=cluster.scheduler_address),
-    ):
-        pass
-    capsys.readouterr()
-    cluster.scale(1)
-    cluster.wait_for_workers(1, timeout=20)
-    with open_pool(address=cluster.scheduler_address, threads=1) as pool:
-        rows = pool.map(tasks.draw, NUMBERS, tmp_path, version="1")
-    assert all(row.ok for row in rows.values())
-    assert capsys.readouterr().err.startswith(f"warning: everything at {cluster.scheduler_address} is trusted in full")
-
-
-def test_the_warning_says_what_encryption_changes():
-    assert "no password and no encryption" in trust_warning("tcp://10.0.0.1:8786")
-    assert "no password" not in trust_warning("tls://10.0.0.1:8786")
-    assert "can run code as you" in trust_warning("tls://10.0.0.1:8786")
-
-
-def test_no_recipe_can_name_a_cluster():
-    def names(schema):
-        if isinstance(schema, dict):
-            yield from schema.get("properties", {})
-            for inner in schema.values():
-                yield from names(inner)
-        elif isinstance(schema, list):
-            for inner in schema:
-                yield from names(inner)
-
-    assert {"workers"} <= set(names(Recipe.model_json_schema()))
-    assert not {"address", "scheduler", "cluster"} & set(names(Recipe.model_json_schema()))
-
-
 # Options
 
 
@@ -476,88 +314,6 @@ def test_a_task_that_cannot_be_sent_is_one_line(given, line, here, tmp_path):
 def test_a_function_that_workers_cannot_import_is_a_fault_of_the_program(here, tmp_path):
     with pytest.raises(TypeError, match="not at the top of a module"):
         here.map(lambda task, seed: Product({}), NUMBERS, tmp_path, version="1")
-
-
-# Replies, as someone hostile would write them
-
-TENSOR = save({"t": np.zeros((3, 2), np.float32)})
-
-
-def reply(header: object, rest: bytes = b"", length: int | None = None) -> bytes:
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return (len(text) if length is None else length).to_bytes(8, "little") + text + rest
-
-
-WITHOUT_FIELDS = "a worker gave back a reply without the fields that it must have"
-NO_LIST = "a worker gave back a list of files that is none"
-
-
-def whole(**changes: object) -> dict[str, object]:
-    return {"value": {}, "error": "", "trace": "", "seconds": 1.0, "files": [], **changes}
-
-
-def test_a_whole_reply_is_read():
-    read = unpack(pack(Product({"a": [1, 2.5, None]}, {"t.safetensors": TENSOR}), 2.0), 10_000)
-    assert read.product.value == {"a": [1, 2.5, None]}
-    assert read.product.shapes("t.safetensors") == {"t": (3, 2)}
-    assert read.seconds == 2.0
-
-
-@pytest.mark.parametrize(
-    ("data", "line"),
-    [
-        (None, "a worker gave back no bytes but NoneType"),
-        ({"value": {}}, "a worker gave back no bytes but dict"),
-        (b"", "a worker gave back no reply"),
-        (reply(whole(), length=1 << 62), "a worker gave back a reply that ends early"),
-        (b"\x80\x04" + bytes(20), "a worker gave back a reply that ends early"),
-        (reply(b"{"), "not JSON"),
-        (reply(b"[" * 100_000), "not JSON"),
-        (reply(b'{"value": {"a": NaN}}'), "not JSON"),
-        (reply(b'{"value": {"a": 1e999}}'), "the value is not JSON: it holds inf"),
-        (reply(b'{"value": {"a": "\\ud800"}}'), "the value is not JSON"),
-        (reply([]), WITHOUT_FIELDS),
-        (reply({"value": {}}), WITHOUT_FIELDS),
-        (reply(whole(value=[])), WITHOUT_FIELDS),
-        (reply(whole(seconds=-1)), WITHOUT_FIELDS),
-        (reply(whole(seconds=True)), WITHOUT_FIELDS),
-        (reply(whole(more=1)), WITHOUT_FIELDS),
-        (reply(whole(files=[1])), NO_LIST),
-        (reply(whole(files=[{"name": "t.safetensors", "bytes": -1}])), NO_LIST),
-        (reply(whole(files=[{"name": "t.safetensors", "bytes": 9}])), "a worker gave back 0 bytes of files and said 9"),
-        (reply(whole(), b"more"), "a worker gave back 4 bytes of files and said 0"),
-        (reply(whole(value={"a": "x" * (1 << 20)})), "the value has 1,048,584 bytes of JSON"),
-        (bytes(2_000_000), "a worker gave back 2,000,000 bytes; at most 10,000 are taken of one task"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_a_reply_that_is_none_is_refused(data, line):
-    with pytest.raises(ReplyError) as told:
-        unpack(data, 10_000)
-    assert str(told.value).startswith(line)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["../t.safetensors", "/etc/t.safetensors", "a/b.safetensors", "a\\b.safetensors", ".t.safetensors", "t.pkl",
-     "result.json", "", "t.safetensors\n", "..safetensors", "ä.safetensors", "x" * 200 + ".safetensors"],
-)  # fmt: skip
-def test_a_file_name_that_is_not_plain_is_refused(name):
-    data = reply(whole(files=[{"name": name, "bytes": len(TENSOR)}]), TENSOR)
-    with pytest.raises(ReplyError, match="a file may not be called"):
-        unpack(data, 10_000)
-
-
-def test_names_that_a_mac_takes_for_one_are_refused():
-    rows = [{"name": name, "bytes": len(TENSOR)} for name in ("t.safetensors", "T.safetensors")]
-    with pytest.raises(ReplyError, match="two files have one name"):
-        unpack(reply(whole(files=rows), TENSOR * 2), 10_000)
-
-
-def test_an_error_line_cannot_steer_the_terminal():
-    data = reply(whole(error="bad\x1b[2J\nnews" + "x" * 1000))
-    assert unpack(data, 10_000).error.startswith("bad?[2J news")
-    assert len(unpack(data, 10_000).error) == 500
 
 
 # What the user sees
