@@ -272,7 +272,7 @@ def test_tasks_in_this_process_do_not_load_dask(tmp_path):
         "print([m for m in ('dask', 'distributed', 'torch') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(SUPPORT)},
+        [sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(Path(tasks.__file__).parent)},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
