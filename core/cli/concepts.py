@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import Json, OutFile
+from pocketgan.cli.options import Json, OutFile, parse_size
 from pocketgan.cli.text import Encoder
-from pocketgan.errors import ModelError, require
+from pocketgan.errors import require
 
 Base = Annotated[Path, typer.Argument(metavar="BASE", help="The model file of an e2gan.")]
 
@@ -48,7 +47,7 @@ def adapt(
     from pocketgan.training.adapting import AdaptOptions, adapt_folder
     from pocketgan.training.text.sources import open_encoder
 
-    chosen, pixels = Ranks.parse(ranks), _pixels(size)
+    chosen, pixels = Ranks.parse(ranks), None if size is None else parse_size(size, "--size")
     opened = open_encoder(encoder)
     tokens = opened.encode([text])[0]
     concept = Concept(out.stem if name is None else name, text.strip(), opened.identity, tokens)
@@ -60,16 +59,6 @@ def adapt(
         f"{found.bytes / 1e3:.0f} kB, learnt from {found.images} pairs; L1 {found.l1:.3f} on those for validation, "
         f"{found.identity_l1:.3f} of the inputs themselves; written to {out}",
     )
-
-
-def _pixels(text: str | None) -> tuple[int, int] | None:
-    """`128x96` -> (128, 96)."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
-    if match is None:
-        raise ModelError(f"--size is height and width in pixels, such as 128x128, not {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def merge(

@@ -110,6 +110,20 @@ def parse_share(text: str, option: str) -> float:
     return float(match[1]) / 100
 
 
+def parse_size(text: str, option: str) -> tuple[int, int]:
+    """`256x512` -> (height, width), in pixels.
+
+    Raises:
+        ModelError: it is no size; names the option.
+    """
+    from pocketgan.errors import ModelError
+
+    match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text.strip().lower())
+    if match is None:
+        raise ModelError(f"{option} takes height x width such as 256x512, not {text!r}")
+    return int(match[1]), int(match[2])
+
+
 def parse_range(text: str) -> tuple[float, float]:
     """`0,255` -> (0.0, 255.0): what black and white are to a network.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import Json
-from pocketgan.errors import DataError, ModelError, require
+from pocketgan.cli.options import Json, parse_size
+from pocketgan.errors import DataError, require
 
 if TYPE_CHECKING:
     from pocketgan.training.quality.evaluate import Quality
@@ -85,7 +85,7 @@ def quality(
         labels=labels,
         judging=Judging(
             segmentation_scale,  # type: ignore[arg-type]  # checked where it is used
-            _size(segmentation_size),
+            None if segmentation_size is None else parse_size(segmentation_size, "--segmentation-size"),
             classes,
             ignore_index,
         ),
@@ -114,15 +114,6 @@ def _metrics(names: str | None, reference: Path | None, segmentation: Path | Non
     if not defaults:
         raise DataError("name a folder of reference images, or a network with --segmentation and --labels")
     return defaults
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
-        raise ModelError(f"--segmentation-size takes height x width such as 256x512, not {text!r}")
-    return int(parts[0]), int(parts[1])
 
 
 def _text(answer: Quality) -> str:

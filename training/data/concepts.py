@@ -208,4 +208,5 @@ def _read(path: Path, folder: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in _read(path, path.parent).splitlines() if line]
+    # Not splitlines: a text may hold what that takes for an end of line, U+2028 for one.
+    return [line for line in _read(path, path.parent).split("\n") if line]

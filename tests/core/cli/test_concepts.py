@@ -90,7 +90,7 @@ def test_adapt_learns_from_pairs_and_merge_takes_what_it_wrote(said, files, pair
     [
         ("--ranks", "1,2,3", "ranks are 5 whole numbers with commas between"),
         ("--ranks", "1,2,0,4,5", "the rank of tb is a whole number from 1 to 512"),
-        ("--size", "big", "--size is height and width"),
+        ("--size", "big", "--size takes height x width"),
         ("--size", "33x33", "multiples of 8"),
         ("--batch-size", "6", "holds 5 pairs to train on, fewer than the 6 of a step"),
         ("--text", "an ink drawing", "has no features of 'an ink drawing'"),

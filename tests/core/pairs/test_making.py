@@ -224,6 +224,13 @@ def test_readers_name_what_is_not_there_or_damaged(photos, tmp_path):
         read_concepts(tmp_path / "out")
 
 
+def test_a_photo_may_have_any_name(photos, tmp_path):
+    (photos / "00.png").rename(photos / "line\u2028line.png")
+    (made,) = make_filtered(photos, tmp_path / "out", ["sepia"], SIDE)
+    assert len(made.pairs()) == 12
+    assert "line\u2028line" in [pair.name for pair in made.pairs()]
+
+
 def test_fields_of_later_versions_are_left_out(photos, tmp_path):
     (made,) = make_filtered(photos, tmp_path / "out", ["sepia"], SIDE)
     path = tmp_path / "out/sepia/concept.json"
