@@ -42,6 +42,7 @@ def tests_of(*names: str, **given: Path) -> list[str]:
     return [
         "java",
         "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
         *options,
         "-cp",
         class_path,
