@@ -27,8 +27,9 @@ def run_tests(name: str, **properties: Path) -> subprocess.CompletedProcess[str]
     paths = {**properties, "robolectric.dependency.dir": TARGET / "robolectric"}
     options = ["-Drobolectric.offline=true", *(f"-D{key}={value}" for key, value in paths.items())]
     # ONNX Runtime reads the command line by recursion: a long class path there would need a deep stack.
+    java = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     return subprocess.run(
-        ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *options, "org.junit.runner.JUnitCore", f"pocketgan.effects.{name}"],
+        [*java, *options, "org.junit.runner.JUnitCore", f"pocketgan.effects.{name}"],
         env={**os.environ, "CLASSPATH": class_path},
         capture_output=True,
         text=True,
