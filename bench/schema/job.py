@@ -1,6 +1,6 @@
 """A Job: what a device is asked to measure.
 
-1.1 adds `via`, `provider`, `clock` and mode `camera`; 1.2 adds `energy`.
+1.1 adds `via`, `provider`, `clock` and mode `camera`; 1.2 adds `energy`; 1.3 adds `concept`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pocketgan.bench.schema.words import Provider as Provider
 from pocketgan.bench.schema.words import Via as Via
 from pocketgan.bundle.manifest import Name, Sha256, Strict
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 # Of the same major version; a reader leaves out what a later minor one added.
 Version = Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
 
@@ -53,6 +53,7 @@ class Job(Strict):
     `rounds` splits the iterations so that compared models take turns. A session splits a measurement into several
     jobs, each in a process of its own and numbered by `run`. Of an entry with several components each is a job on its
     own, run once a frame whatever its `repeat`: the host composes whole edits of them.
+    `concept` is one of the bundle's, where it is a pack; its default where null.
     `energy` asks for the battery's current and voltage about once a second, of a phone that no charger is on; modes
     sustained and camera alone last long enough for it.
     """
@@ -61,6 +62,7 @@ class Job(Strict):
     bundle: Sha256
     entry: Name
     component: Name | None = None
+    concept: Name | None = None
     mode: JobMode = "latency"
     via: Via = "process"
     provider: Provider = "default"

@@ -1,6 +1,7 @@
 """The manifest of a bundle: what a file set computes, how well, and every byte of it (format version 1).
 
-1.1 adds `Entry.unchecked` and `GoldenSet.reference`, 1.2 `Manifest.teacher`.
+1.1 adds `Entry.unchecked` and `GoldenSet.reference`, 1.2 `Manifest.teacher`, 1.3 `Manifest.concepts`,
+`Manifest.default_concept` and `GoldenSet.inputs_of`.
 
 The JSON Schema of the same shape is `bench/schema/manifest.schema.json`; the phone harnesses are tested against it.
 """
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FORMAT_VERSION = "1.2"
+FORMAT_VERSION = "1.3"
 
 Role = Literal["student", "teacher", "unpruned", "diffusion", "foreign"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -149,12 +150,53 @@ class GoldenSet(Strict):
 
     `reference` says of a foreign model what computed them, independent of the runtime that is checked against them;
     null where nothing could but that runtime. It is null for models that pocketgan exports, too.
+    `inputs_of` names the set whose inputs these outputs come of: a pack stores them once. `inputs` then holds no input
+    but one tensor `sha256`, 32 bytes (uint8): the SHA-256 of that set's first input file, for readers of earlier minors
+    want one.
     """
 
     id: Name
     reference: str | None = None
+    inputs_of: Name | None = None
     inputs: list[GoldenTensor] = Field(min_length=1)
     outputs: list[GoldenTensor] = Field(min_length=1)
+
+
+class ConceptForm(Strict):
+    """How an entry of a pack draws one concept.
+
+    Attributes:
+        entry: the entry's id.
+        way: "model": the runtime loads another file in place of the component's entry point, which names the weights
+            that all concepts share. "patch": the entry point's file is copied and low-rank products are added to the
+            weights in it (docs/bundle.md, "Patches"). "function": the runtime calls another function of the same file.
+        name: a file's path inside the bundle, listed with the component's files; the function's name.
+        golden: the golden set that holds what it should draw.
+        parity, unchecked: as the entry's.
+    """
+
+    entry: Name
+    way: Literal["model", "patch", "function"]
+    name: Annotated[str, Field(min_length=1, max_length=512)]
+    golden: Name
+    parity: Parity | None = None
+    unchecked: str | None = None
+
+
+class Concept(Strict):
+    """An effect of a pack: a base that was adapted by LoRA.
+
+    Attributes:
+        name: what `--concept` takes, within the pack.
+        text: what one would say to get it; the network has it built in.
+        adapter: SHA-256 of the adapter's file; null of a base without one.
+        forms: by entry; none for the default concept, which the entries draw as they stand.
+    """
+
+    name: Name
+    text: str
+    adapter: Sha256 | None = None
+    forms: list[ConceptForm] = []
 
 
 class Cost(Strict):
@@ -198,6 +240,8 @@ class Manifest(Strict):
 
     `teacher` says which model the student learned from, or of a teacher's own bundle which model that is, where it was
     not trained in the run.
+    `concepts` are what a pack's entries can draw, `default_concept` among them, which they draw where none is asked for.
+    Readers of earlier minors verify all files and know the default alone.
     """
 
     format_version: str = Field(default=FORMAT_VERSION, pattern=r"^1\.[0-9]{1,4}$")
@@ -212,6 +256,8 @@ class Manifest(Strict):
     teacher: Origin | None = None
     entries: list[Entry] = Field(min_length=1)
     golden: list[GoldenSet] = []
+    concepts: list[Concept] = []
+    default_concept: Name | None = None
     licenses: list[FileRecord] = []
     created_with: dict[str, str] = {}
 
@@ -237,6 +283,36 @@ class Manifest(Strict):
         _must_lie_under("LICENSES/", self.licenses)
         _must_not_collide([file.path for file in self.files()])
         return self
+
+    @model_validator(mode="after")
+    def _concepts_are_what_the_entries_can_draw(self) -> Manifest:
+        names = [concept.name for concept in self.concepts]
+        if len({name.lower() for name in names}) != len(names):
+            raise ValueError("two concepts have the same name (upper and lower case count as equal)")
+        if (self.default_concept is None) != (not names):
+            raise ValueError("concepts and default_concept go together")
+        if names and self.default_concept not in names:
+            raise ValueError(f"default_concept {self.default_concept} is not among the concepts")
+        for concept in self.concepts:
+            if bool(concept.forms) == (concept.name == self.default_concept):
+                raise ValueError(f"concept {concept.name}: all but the default have forms, and it has none")
+            self._check_forms(concept)
+        golden = {one.id: one for one in self.golden}
+        for one in self.golden:
+            if one.inputs_of is not None and (one.inputs_of not in golden or golden[one.inputs_of].inputs_of):
+                raise ValueError(f"golden set {one.id} takes its inputs of {one.inputs_of}, which has none of its own")
+        return self
+
+    def _check_forms(self, concept: Concept) -> None:
+        entries, golden = {entry.id: entry for entry in self.entries}, {one.id for one in self.golden}
+        if len({form.entry for form in concept.forms}) != len(concept.forms):
+            raise ValueError(f"concept {concept.name} has two forms of one entry")
+        for form in concept.forms:
+            if form.entry not in entries or form.golden not in golden:
+                raise ValueError(f"concept {concept.name} names entry {form.entry} or golden set {form.golden}, no such")
+            files = {file.path for component in entries[form.entry].components for file in component.files}
+            if form.way != "function" and form.name not in files:
+                raise ValueError(f"concept {concept.name} names {form.name}, which is no file of entry {form.entry}")
 
     def files(self) -> list[FileRecord]:
         """Every file of the bundle but manifest.json and signature.json."""
