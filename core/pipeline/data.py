@@ -43,8 +43,17 @@ def _outside(recipe: Recipe, run: Path) -> Any:
     root = Path(stage.folder).resolve()
     if not root.is_dir():
         raise DataError(f"there is no data folder {stage.folder}")
-    files = sorted(path for path in root.rglob("*") if is_image(path) and path.is_file())
-    return {name: values[0] for name, values in content_hashes(files, root, _known_hashes(run, root)).items()}
+    more = {}
+    if stage.kind == "concepts":
+        from pocketgan.pipeline import prompts
+
+        pairs = prompts.find_files(prompts.candidates(stage, root))
+        files = sorted({root / name for split in pairs.values() for pair in split for name in pair})
+        more = prompts.outside(stage, root)
+    else:
+        files = sorted(path for path in root.rglob("*") if is_image(path) and path.is_file())
+    hashes = content_hashes(files, root, _known_hashes(run, root))
+    return {name: values[0] for name, values in hashes.items()} | more
 
 
 def _known_hashes(run: Path, root: Path) -> dict[str, list[Any]]:
@@ -61,19 +70,33 @@ def _make_data(context: Context) -> dict[str, Any]:
     stage = context.recipe.data
     assert stage is not None
     if stage.source == "builtin":
-        index = ImageIndex(_make_builtin(context))
+        index, more = ImageIndex(_make_builtin(context)), {}
     else:
         from pocketgan.picture_files import left_out
         from pocketgan.training.data.folders import content_hashes
 
         root = Path(str(stage.folder)).resolve()
-        splits = find_splits(stage, root)
+        splits, more = _found(context, root)
         files = sorted({root / name for split in splits.values() for name in split.files()})
-        if text := left_out(sorted({path.parent for path in files}), files):
+        if stage.kind != "concepts" and (text := left_out(sorted({path.parent for path in files}), files)):
             console.note(text)
         index = ImageIndex(splits, str(root), content_hashes(files, root, {}))
     write_atomic(context.folder / INDEX, index.to_json())
-    return {name: split.count() for name, split in index.splits.items()}
+    return {**{name: split.count() for name, split in index.splits.items()}, **more}
+
+
+def _found(context: Context, root: Path) -> tuple[dict[str, Split], dict[str, Any]]:
+    """The user's images by split; of several concepts their texts are left, and facts say which they are."""
+    recipe, stage = context.recipe, context.recipe.data
+    assert stage is not None
+    if stage.kind != "concepts":
+        return find_splits(stage, root, recipe.seed), {}
+    from pocketgan.pipeline import prompts
+
+    concepts, choice = prompts.learnt(stage, root, recipe.seed)
+    prompts.write_texts(stage, concepts, context.folder / prompts.TEXTS)
+    splits = {split: Split(pairs) for split, pairs in prompts.find_pairs_of(concepts, root).items()}
+    return splits, {"concepts": {one.record.name: one.record.text for one in concepts}, **choice}
 
 
 def _make_builtin(context: Context) -> dict[str, Split]:

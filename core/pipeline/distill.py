@@ -54,7 +54,7 @@ def _distill_student(context: Context) -> dict[str, Any]:
     if stage.dropout:
         use_dropout(student.module, student.spec)
     task = _method(recipe).task(
-        teacher_setting(recipe),
+        teacher_setting(recipe, context.run),
         teacher_method(recipe),
         stage,
         student=student.module,

@@ -13,6 +13,7 @@ from pocketgan.foreign.output_range import ASSUMED, OutputRange, Range
 from pocketgan.pipeline.drawn import draw_pictures, drawn_pairs, input_count
 from pocketgan.pipeline.images import load_images, whole_photos
 from pocketgan.pipeline.networks import GENERATOR, fresh_generator, input_channels, input_multiple, named_generator
+from pocketgan.pipeline.prompts import has_concepts, prompted, read_texts
 from pocketgan.pipeline.samples import write_samples
 from pocketgan.pipeline.stage import Context
 from pocketgan.pipeline.training import teacher_file
@@ -86,13 +87,26 @@ def take_teacher(context: Context) -> dict[str, Any]:
         write_samples(folder, drawn, [], {}, target="output")
         return {"origin": origin, **({"l1": l1_of_targets(drawn, val)} if val.paired else {})}
     device = choose_device("auto")
-    network = given_network(recipe).to(device)
+    taken = given_network(recipe)
+    _check_texts(recipe, context.run)
+    network = prompted(recipe, context.run, taken).to(device)
     called = stage.generator if stage.is_own else str(stage.weights)
     _look_at_outputs(called, network, load_images(recipe, context.run, "train"), device)
     write_samples(folder, val, whole_photos(context.run, input_multiple(recipe)), {"output": network})
     facts = {"origin": _origin(stage), **({"l1": l1_distance(network, val, device)} if val.paired else {})}
-    teacher_file(recipe, network).save(folder / GENERATOR, {"trained": "yes"})
+    teacher_file(recipe, context.run, taken).save(folder / GENERATOR, {"trained": "yes"})
     return facts
+
+
+def _check_texts(recipe: Recipe, run: Path) -> None:
+    """Raises ModelError where a base was trained with other features of texts than the data stage left."""
+    from pocketgan.training.generators.files import load_generator
+    from pocketgan.training.text.concept import check_encoder
+
+    if has_concepts(recipe):
+        assert recipe.teacher is not None
+        base = str(recipe.teacher.weights)
+        check_encoder(load_generator(Path(base)).metadata, read_texts(run).identity, base)
 
 
 def _look_at_outputs(called: str, network: nn.Module, images: Pictures, device: torch.device) -> None:

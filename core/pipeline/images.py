@@ -78,9 +78,11 @@ class ImageIndex:
         return ImageIndex(splits, value["root"], value["files"])
 
 
-def find_splits(stage: DataStage, root: Path) -> dict[str, Split]:
+def find_splits(stage: DataStage, root: Path, seed: int) -> dict[str, Split]:
     """The images of a user's folder by split, each looked at once.
 
+    Args:
+        seed: of the recipe; some concepts may be chosen with it.
     Raises:
         DataError: the folder or its images cannot be used.
     """
@@ -101,6 +103,11 @@ def find_splits(stage: DataStage, root: Path) -> dict[str, Split]:
             )
             for split, sides in find_domains(root).items()
         }
+    if stage.kind == "concepts":
+        from pocketgan.pipeline.prompts import find_pairs_of, learnt
+
+        concepts, _ = learnt(stage, root, seed)
+        return {split: Split(pairs) for split, pairs in find_pairs_of(concepts, root).items()}
     if stage.kind == "photos":
         return {split: Split([relative([photo]) for photo in photos]) for split, photos in find_photos(root).items()}
     items: Mapping[str, Any] = find_pairs(root) if stage.kind == "paired" else find_scenes(root, label_format(stage))
@@ -133,7 +140,8 @@ def load_images(
     index = ImageIndex.read(run)
     # The recipe's folder, not the index's: the same images may have moved since.
     root = run / "data" if index.root is None else Path(recipe.data.folder or index.root).resolve()
-    return _pictures(recipe.data, root, only or index.splits[split], size or recipe.size, augmented)
+    concepts = _numbers(recipe.data, index.splits)
+    return _pictures(recipe.data, root, only or index.splits[split], size or recipe.size, concepts, augmented)
 
 
 def whole_photos(run: Path, multiple: tuple[int, int]) -> list[dict[str, Tensor]]:
@@ -165,13 +173,25 @@ def validation_images(recipe: Recipe, root: Path) -> Pictures:
     stage = recipe.data
     if stage is None or stage.source != "folder":
         raise DataError(f"the recipe {recipe.name} reads no folder of images; name one that does, such as facades")
-    return _pictures(stage, root, find_splits(stage, root)["val"], recipe.size)
+    splits = find_splits(stage, root, recipe.seed)
+    return _pictures(stage, root, splits["val"], recipe.size, _numbers(stage, splits))
+
+
+def _numbers(stage: DataStage, splits: Mapping[str, Split]) -> dict[str, int]:
+    from pocketgan.pipeline.prompts import numbers_of
+
+    return numbers_of(pair for split in splits.values() for pair in split.items) if stage.kind == "concepts" else {}
 
 
 def _pictures(
-    stage: DataStage, root: Path, split: Split, size: tuple[int, int], augmented: Training | None = None
+    stage: DataStage,
+    root: Path,
+    split: Split,
+    size: tuple[int, int],
+    concepts: Mapping[str, int],
+    augmented: Training | None = None,
 ) -> Pictures:
-    """The images of one split, whose names are relative to `root`."""
+    """The images of one split, whose names are relative to `root`; `concepts` are their numbers by name."""
     from pocketgan.training.data.labels import LabelMaps, Scene
     from pocketgan.training.data.paired import Pair, PairedImages
     from pocketgan.training.data.unlabelled import UnlabelledImages
@@ -180,6 +200,12 @@ def _pictures(
     changes: dict[str, Any] = {"fit": stage.fit}
     if augmented is not None:
         changes |= {"load_scale": augmented.load_scale, "flip": augmented.flip, "part": augmented.crop_size}
+    if stage.kind == "concepts":
+        from pocketgan.pipeline.prompts import concept_of
+        from pocketgan.training.data.prompted import PromptedImages
+
+        pairs = [Pair(*(root / name for name in names)) for names in split.items]
+        return PromptedImages(pairs, [concepts[concept_of(names)] for names in split.items], size, **changes)
     if stage.kind == "unpaired":
         domains = {
             side: [Image(root / name, half) for name, half in images]  # type: ignore[arg-type]  # as it was written

@@ -13,6 +13,7 @@ from pocketgan.files import sha256_file
 from pocketgan.pipeline.choosing import check_judges, content_of_judge
 from pocketgan.pipeline.given import check_channels, check_foreign, given_network, take_teacher
 from pocketgan.pipeline.networks import fresh_generator, input_channels, input_shape, teacher_spec
+from pocketgan.pipeline.prompts import features_of
 from pocketgan.pipeline.stage import Context, Stage
 from pocketgan.pipeline.training import check_trainable, teacher_file, train
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
@@ -30,8 +31,8 @@ def teacher_method(recipe: Recipe) -> TeacherMethod:
     return import_module(TEACHER_PROGRAMS[recipe.teacher.program].module).METHOD
 
 
-def teacher_setting(recipe: Recipe) -> Setting:
-    """What the teacher is trained for."""
+def teacher_setting(recipe: Recipe, run: Path) -> Setting:
+    """What the teacher is trained for, with what the data stage left."""
     from pocketgan.training.programs.method import Setting
 
     assert recipe.teacher is not None
@@ -43,6 +44,7 @@ def teacher_setting(recipe: Recipe) -> Setting:
         seed=recipe.seed,
         data="paired" if recipe.data is None else recipe.data.kind,
         fresh_generator=fresh,
+        texts=features_of(recipe, run),
     )
 
 
@@ -116,8 +118,8 @@ def _make_teacher(context: Context) -> dict[str, Any]:
     if recipe.teacher.is_given:
         return take_teacher(context) if context.processes.first else {}
     generator = fresh_generator(recipe, recipe.seed)
-    task = teacher_method(recipe).teacher(teacher_setting(recipe), generator)
-    return train(context, recipe.teacher, task, teacher_file(recipe, generator))
+    task = teacher_method(recipe).teacher(teacher_setting(recipe, context.run), generator)
+    return train(context, recipe.teacher, task, teacher_file(recipe, context.run, generator))
 
 
 def _version(recipe: Recipe) -> int:

@@ -17,6 +17,7 @@ from pocketgan.pipeline.images import load_images, whole_photos
 from pocketgan.pipeline.kept import MORE_STEPS
 from pocketgan.pipeline.networks import GENERATOR, fresh_generator, input_multiple, input_shape, teacher_spec
 from pocketgan.pipeline.processes import world_size
+from pocketgan.pipeline.prompts import has_concepts, prompted, read_texts
 from pocketgan.pipeline.samples import overview, write_samples
 from pocketgan.pipeline.stage import Context, facts_of
 from pocketgan.recipe.recipe import Recipe
@@ -48,10 +49,12 @@ def file_of_spec(generator: nn.Module, spec: Any) -> GeneratorFile:
     )
 
 
-def teacher_file(recipe: Recipe, generator: nn.Module) -> GeneratorFile:
+def teacher_file(recipe: Recipe, run: Path, generator: nn.Module) -> GeneratorFile:
     """The teacher's file: a model file, or the weights alone where the network is the user's own."""
     stage = recipe.teacher
     assert stage is not None
+    if has_concepts(recipe):
+        return _base_file(recipe, run, generator)
     if not stage.is_own:
         return file_of_spec(generator, teacher_spec(recipe))
     from pocketgan.training.generators.own import load_weights, save_own
@@ -61,6 +64,21 @@ def teacher_file(recipe: Recipe, generator: nn.Module) -> GeneratorFile:
         lambda path, facts: save_own(path, generator, function, shape, facts),
         lambda path: load_weights(fresh_generator(recipe, recipe.seed), path, function),
     )
+
+
+def _base_file(recipe: Recipe, run: Path, generator: nn.Module) -> GeneratorFile:
+    """The model file of a base of concepts, which holds the text of the first one; read again, it is told by its inputs
+    which concept is meant.
+    """
+    from pocketgan.training.text.concept import metadata_of, with_concept
+
+    texts, plain = read_texts(run), file_of_spec(generator, teacher_spec(recipe))
+
+    def save(path: Path, facts: Mapping[str, str]) -> None:
+        prompted = file_of_spec(with_concept(generator, texts.features[0]), teacher_spec(recipe))
+        prompted.save(path, {**facts, **metadata_of(texts.identity, texts.texts[0])})
+
+    return GeneratorFile(save, lambda path: prompted(recipe, run, plain.load(path)))
 
 
 def trained_teacher(recipe: Recipe, run: Path) -> nn.Module | None:
@@ -168,7 +186,7 @@ def _distances(context: Context, task: Task, trained: nn.Module, val: Pictures, 
         distances["l1"] = l1_distance(trained, whole, device)
         if "l1" in facts_of(context.run, "teacher"):
             distances["teacher_l1"] = facts_of(context.run, "teacher")["l1"]
-        if recipe.data.kind == "paired":
+        if recipe.data.kind in ("paired", "concepts"):
             distances["identity_l1"] = l1_distance(_itself, whole, device)
     if learns_from_pictures(recipe):
         distances["to_teacher_l1"] = l1_distance(trained, val, device)
@@ -184,4 +202,5 @@ def _distances(context: Context, task: Task, trained: nn.Module, val: Pictures, 
 
 
 def _itself(images: Tensor) -> Tensor:
-    return images
+    """The photo, without the number of its concept where there is one."""
+    return images[:, :3]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-# How images lie in a data folder: pairs, two domains without pairs, label maps with their photos, or photos alone.
-DataKind = Literal["paired", "unpaired", "label", "photos"]
+# How images lie in a data folder: pairs, two domains without pairs, label maps with their photos, photos alone, or the
+# same photos with what each of several concepts makes of them.
+DataKind = Literal["paired", "unpaired", "label", "photos", "concepts"]
+# How some concepts stand for all: those nearest to the k-means centres of their texts' features, or any.
+ChosenBy = Literal["clusters", "random"]
 # What a student's pictures are held against: the data's own targets, or the teacher's pictures.
 DistillTarget = Literal["data", "teacher"]
 # AtoB maps A (left half) to B (right half).

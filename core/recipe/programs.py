@@ -30,6 +30,7 @@ class TeacherProgram:
         weighs_discriminator: whether it has `lambda_gan`, and trains without a discriminator at 0.
         unpruned: the generator that users would ship otherwise.
         unpruned_takes_ngf: whether that one is as wide as the teacher; the paper's width otherwise.
+        prunable: whether `compress` and `distill` take what it trains; a base of concepts is adapted instead.
     """
 
     module: str
@@ -39,6 +40,7 @@ class TeacherProgram:
     weighs_discriminator: bool = False
     unpruned: str = "resnet9"
     unpruned_takes_ngf: bool = False
+    prunable: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ TEACHER_PROGRAMS: dict[str, TeacherProgram] = {
         defaults={"teacher": _TTUR, "distill": _TTUR},
         unpruned="gaugan",
         unpruned_takes_ngf=True,
+    ),
+    "e2gan": TeacherProgram(
+        f"{_PROGRAMS}.e2gan", data=("concepts",), weighs_discriminator=True, unpruned="unet256", prunable=False
     ),
 }
 STUDENT_PROGRAMS: dict[str, StudentProgram] = {"distill": StudentProgram(f"{_PROGRAMS}.distill")}

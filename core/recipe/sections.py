@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pocketgan.bundle.manifest import Name
 from pocketgan.recipe.choices import (
     BudgetBy,
+    ChosenBy,
     DataKind,
     Direction,
     DistillTarget,
@@ -59,8 +61,8 @@ class DataStage(Section):
     )
     kind: DataKind = Field(
         "paired",
-        description="folder: pairs, two domains without pairs, label maps with their photos, or photos alone, for a "
-        "trained teacher",
+        description="folder: pairs, two domains without pairs, label maps with their photos, photos alone, for a "
+        "trained teacher, or concepts, a folder of `pocketgan pairs make`, for a base (e2gan)",
     )
     folder: str | None = Field(None, description="the data folder; --data overrides it")
     direction: Direction = Field("AtoB", description="AtoB maps A (left half) to B (right half)")
@@ -76,6 +78,20 @@ class DataStage(Section):
         "channel", description="label: an unknown pixel has a channel of its own, or is zero in all"
     )
     instance: bool = Field(False, description="label: instance/ holds instance PNGs, whose edges are one more channel")
+    concepts: list[Name] | None = Field(
+        None, min_length=1, description="concepts: those of the folder that the base is trained on; all where absent"
+    )
+    choose: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="concepts: train on this many of them only, chosen by their texts"
+    )
+    choose_by: ChosenBy = Field(
+        "clusters", description="concepts: those nearest to the k-means centres of the texts' features, or at random"
+    )
+    text: str = Field(
+        "sentence",
+        description="concepts: what reads their texts: sentence (offline), the folder or hub id of a CLIP model, or a "
+        ".safetensors file of `pocketgan text`",
+    )
     effect: str = Field("stylization", description="builtin: the filter that makes the targets")
     train_crops: Steps = Field(400, description="builtin: number of training pairs")
     val_crops: Steps = Field(32, description="builtin: number of validation pairs")
@@ -88,6 +104,14 @@ class DataStage(Section):
             raise ValueError(f"built-in photos are cut to the resolution already; fit: {self.fit} needs source: folder")
         if (self.classes is not None) != (self.kind == "label"):
             raise ValueError("kind: label and classes, the number of classes, go together")
+        if self.kind == "concepts" and self.direction != "AtoB":
+            raise ValueError("concepts are made from their photos, direction AtoB")
+        if self.kind != "concepts":
+            for name in ("concepts", "choose", "choose_by", "text"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} is of kind: concepts, a folder of `pocketgan pairs make`")
+        if self.concepts is not None and len(set(self.concepts)) < len(self.concepts):
+            raise ValueError(f"concepts names one twice: {', '.join(self.concepts)}")
         return self
 
     @property
@@ -120,7 +144,7 @@ class Training(Section):
         description="pixels: train on square parts of this side, at random; on the whole resolution where absent",
     )
     lambda_gan: NotNegative = Field(
-        1.0, description="pix2pix: weight of the discriminator's verdict; 0 trains without one"
+        1.0, description="pix2pix, e2gan: weight of the discriminator's verdict; 0 trains without one"
     )
     flip: bool = True
     dropout: bool = Field(
@@ -198,8 +222,10 @@ class TeacherStage(Training):
         None, description="channels of the first layer; the paper's where absent"
     )
     norm: Norm | None = Field(None, description="the generator's own where absent")
-    program: TeacherProgramName = Field("pix2pix", description="cyclegan: unpaired images; gaugan: label maps")
-    lambda_l1: NotNegative = Field(100.0, description="pix2pix: weight of the distance to the target")
+    program: TeacherProgramName = Field(
+        "pix2pix", description="cyclegan: unpaired images; gaugan: label maps; e2gan: a base of several concepts"
+    )
+    lambda_l1: NotNegative = Field(100.0, description="pix2pix, e2gan: weight of the distance to the target")
     lambda_cycle: NotNegative = Field(10.0, description="cyclegan: weight of going there and back")
     lambda_identity: NotNegative = Field(0.5, description="cyclegan: weight of the identity loss, times lambda_cycle")
     pool_size: Annotated[int, Field(ge=0, le=10000)] = Field(50, description="cyclegan: images in each pool")

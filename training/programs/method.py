@@ -16,7 +16,7 @@ from pocketgan.recipe.sections import DistillStage, TeacherStage, Training
 from pocketgan.training.programs import Optimiser, Program
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from pocketgan.training.programs.adversarial import Adversarial
 
@@ -35,6 +35,7 @@ class Setting:
         size: (height, width) in pixels of what it is trained on.
         seed: of the recipe.
         data: the kind of the data.
+        texts: (concepts, 77, 512), the features of the concepts' texts, where the data are of several.
         fresh_generator: makes another generator of the teacher's architecture from a seed.
     """
 
@@ -44,6 +45,7 @@ class Setting:
     seed: int
     data: DataKind
     fresh_generator: Callable[[int], nn.Module]
+    texts: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""Data of several concepts: which of them are learnt, their pairs, and the features of their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketgan.files import sha256_file
+from pocketgan.recipe.recipe import Recipe
+from pocketgan.recipe.sections import DataStage
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pocketgan.training.data.concepts import Concept
+    from pocketgan.training.text.precomputed import PrecomputedText
+
+# Of the data stage: the texts, in the order of the concepts' numbers, and their features.
+TEXTS = "texts.safetensors"
+
+
+def candidates(stage: DataStage, root: Path) -> list[Concept]:
+    """The concepts that the recipe names, or all of the folder, by name.
+
+    Raises:
+        DataError: the folder holds no concepts, or not those.
+    """
+    from pocketgan.training.data.concepts import read_concepts
+
+    return sorted(read_concepts(root, stage.concepts), key=lambda concept: concept.record.name)
+
+
+def learnt(stage: DataStage, root: Path, seed: int) -> tuple[list[Concept], dict[str, Any]]:
+    """Those of the candidates that are trained on, by name, and how they were chosen.
+
+    Raises:
+        PocketganError: there are too few, or their texts cannot be read.
+    """
+    from pocketgan.training.coreset import at_random, check_enough, concept_vectors, coreset
+    from pocketgan.training.text.sources import open_encoder
+
+    concepts = candidates(stage, root)
+    if stage.choose is None:
+        return concepts, {}
+    check_enough(len(concepts), stage.choose, "concepts")
+    if stage.choose_by == "random":
+        return [concepts[index] for index in at_random(len(concepts), stage.choose, seed)], {}
+    encoder = open_encoder(stage.text)
+    found = coreset(concept_vectors(encoder.encode(texts_of(concepts))), stage.choose, seed, "concepts")
+    report = found.report("texts", [concept.record.name for concept in concepts], encoder.identity)
+    return [concepts[index] for index in found.chosen], {"choice": report}
+
+
+def texts_of(concepts: Sequence[Concept]) -> list[str]:
+    return [concept.record.text for concept in concepts]
+
+
+def write_texts(stage: DataStage, concepts: Sequence[Concept], path: Path) -> None:
+    """The features of the concepts' texts, a row a concept.
+
+    Raises:
+        PocketganError: two have one text, or the texts cannot be read.
+    """
+    from pocketgan.training.text.precomputed import write_features
+    from pocketgan.training.text.sources import open_encoder
+
+    encoder, texts = open_encoder(stage.text), texts_of(concepts)
+    write_features(path, texts, encoder.encode(texts), encoder.identity)
+
+
+def read_texts(run: Path) -> PrecomputedText:
+    """What the data stage left of the texts."""
+    from pocketgan.training.text.precomputed import PrecomputedText
+
+    return PrecomputedText(run / "data" / TEXTS)
+
+
+def features_of(recipe: Recipe, run: Path) -> Tensor | None:
+    """(concepts, 77, 512) float32 by the concepts' numbers; None of other data."""
+    return read_texts(run).features if has_concepts(recipe) else None
+
+
+def prompted(recipe: Recipe, run: Path, network: nn.Module) -> nn.Module:
+    """The network as the recipe's images drive it: told by its input which concept is meant, where there are several."""
+    if not has_concepts(recipe):
+        return network
+    from pocketgan.training.programs.e2gan import Prompted
+
+    return Prompted(network, read_texts(run).features).eval()
+
+
+def has_concepts(recipe: Recipe) -> bool:
+    """Whether its data are pairs of several concepts."""
+    return recipe.data is not None and recipe.data.kind == "concepts"
+
+
+def find_pairs_of(concepts: Sequence[Concept], root: Path) -> dict[str, list[list[str]]]:
+    """Every concept's pairs by split, names relative to `root`: a photo, which all concepts share, and what becomes of
+    it.
+
+    Raises:
+        DataError: a picture is missing, unreadable, or of another size than its photo.
+    """
+    from pocketgan.training.data.folders import check_equal_sizes, check_readable
+
+    splits = find_files(concepts)
+    files = [tuple(root / name for name in pair) for pairs in splits.values() for pair in pairs]
+    check_equal_sizes(files, check_readable(sorted({path for pair in files for path in pair})))
+    return splits
+
+
+def find_files(concepts: Sequence[Concept]) -> dict[str, list[list[str]]]:
+    """The same, with no look at the pictures.
+
+    Raises:
+        DataError: a concept's record is damaged.
+    """
+    from pocketgan.training.data.concepts import PHOTOS
+    from pocketgan.training.data.folders import SPLITS
+
+    splits: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
+    for concept in concepts:
+        for pair in concept.pairs():
+            if pair.kept:
+                made = f"{concept.record.name}/{pair.split}/B/{pair.name}.png"
+                splits[pair.split].append([f"{PHOTOS}/{pair.name}.png", made])
+    return splits
+
+
+def numbers_of(pairs: Iterable[Sequence[str]]) -> dict[str, int]:
+    """The concepts' numbers, by name: their order."""
+    return {name: number for number, name in enumerate(sorted({concept_of(pair) for pair in pairs}))}
+
+
+def concept_of(pair: Sequence[str]) -> str:
+    """The concept that a pair of the index belongs to."""
+    return pair[1].split("/", 1)[0]
+
+
+def outside(stage: DataStage, root: Path) -> dict[str, Any]:
+    """What the texts and their features depend on beside the recipe."""
+    file = Path(stage.text) if stage.text.endswith(".safetensors") else None
+    said = {concept.record.name: concept.record.text for concept in candidates(stage, root)}
+    return {"texts": said, "features": sha256_file(file) if file is not None and file.is_file() else None}
