@@ -47,9 +47,8 @@ def _outside(recipe: Recipe, run: Path) -> Any:
     if stage.kind == "concepts":
         from pocketgan.pipeline import prompts
 
-        pairs = prompts.find_files(prompts.candidates(stage, root))
-        files = sorted({root / name for split in pairs.values() for pair in split for name in pair})
-        more = prompts.outside(stage, root)
+        concepts = prompts.candidates(root, stage.concepts)
+        files, more = prompts.files_of(concepts, root), prompts.outside(concepts, stage.text)
     else:
         files = sorted(path for path in root.rglob("*") if is_image(path) and path.is_file())
     hashes = content_hashes(files, root, _known_hashes(run, root))

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 TEXTS = "texts.safetensors"
 
 
-def candidates(stage: DataStage, root: Path) -> list[Concept]:
-    """The concepts that the recipe names, or all of the folder, by name.
+def candidates(root: Path, names: Sequence[str] | None) -> list[Concept]:
+    """The named concepts of a folder, or all, by name.
 
     Raises:
         DataError: the folder holds no concepts, or not those.
     """
     from pocketgan.training.data.concepts import read_concepts
 
-    return sorted(read_concepts(root, stage.concepts), key=lambda concept: concept.record.name)
+    return sorted(read_concepts(root, names), key=lambda concept: concept.record.name)
 
 
 def learnt(stage: DataStage, root: Path, seed: int) -> tuple[list[Concept], dict[str, Any]]:
@@ -40,7 +40,7 @@ def learnt(stage: DataStage, root: Path, seed: int) -> tuple[list[Concept], dict
     from pocketgan.training.coreset import at_random, check_enough, concept_vectors, coreset
     from pocketgan.training.text.sources import open_encoder
 
-    concepts = candidates(stage, root)
+    concepts = candidates(root, stage.concepts)
     if stage.choose is None:
         return concepts, {}
     check_enough(len(concepts), stage.choose, "concepts")
@@ -138,8 +138,13 @@ def concept_of(pair: Sequence[str]) -> str:
     return pair[1].split("/", 1)[0]
 
 
-def outside(stage: DataStage, root: Path) -> dict[str, Any]:
-    """What the texts and their features depend on beside the recipe."""
-    file = Path(stage.text) if stage.text.endswith(".safetensors") else None
-    said = {concept.record.name: concept.record.text for concept in candidates(stage, root)}
+def outside(concepts: Sequence[Concept], text: str) -> dict[str, Any]:
+    """What the texts of concepts and their features depend on beside the recipe; `text`: what reads them."""
+    file = Path(text) if text.endswith(".safetensors") else None
+    said = {concept.record.name: concept.record.text for concept in concepts}
     return {"texts": said, "features": sha256_file(file) if file is not None and file.is_file() else None}
+
+
+def files_of(concepts: Sequence[Concept], root: Path) -> list[Path]:
+    """All their photos and pictures, each once."""
+    return sorted({root / name for split in find_files(concepts).values() for pair in split for name in pair})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketgan.errors import RecipeError
-from pocketgan.pipeline import bench, bundle, compress, data, distill, export, report, teacher
+from pocketgan.pipeline import adapt, bench, bundle, compress, data, distill, export, report, teacher
 from pocketgan.pipeline.processes import Processes, join_processes
 from pocketgan.pipeline.resume import StageReport, run_stages
 from pocketgan.pipeline.roles import bundle_name
@@ -17,7 +17,8 @@ from pocketgan.recipe.recipe import Recipe
 
 # In the order in which they run; a recipe's keys are their names.
 STAGES = (
-    data.STAGE, teacher.STAGE, compress.STAGE, distill.STAGE, export.STAGE, bundle.STAGE, bench.STAGE, report.STAGE,
+    data.STAGE, teacher.STAGE, compress.STAGE, distill.STAGE, adapt.STAGE, export.STAGE, bundle.STAGE, bench.STAGE,
+    report.STAGE,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from pocketgan.bundle.manifest import Name
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
 from pocketgan.recipe.sections import (
+    AdaptStage,
     BenchStage,
     BundleStage,
     CompressStage,
@@ -24,7 +25,7 @@ from pocketgan.recipe.sections import (
 )
 from pocketgan.recipe.units import Resolution
 
-STAGES = ("data", "teacher", "compress", "distill", "export", "bundle", "bench", "report")
+STAGES = ("data", "teacher", "compress", "distill", "adapt", "export", "bundle", "bench", "report")
 
 
 class Recipe(Section):
@@ -37,6 +38,7 @@ class Recipe(Section):
     teacher: TeacherStage | None = None
     compress: CompressStage | None = None
     distill: DistillStage | None = None
+    adapt: AdaptStage | None = None
     export: ExportStage | None = None
     bundle: BundleStage | None = None
     bench: BenchStage | None = None
@@ -121,6 +123,20 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_base_is_adapted(self) -> Self:
+        if self.teacher is None:
+            return self
+        prunable = TEACHER_PROGRAMS[self.teacher.program].prunable
+        if not prunable and (self.compress is not None or self.distill is not None):
+            raise ValueError(
+                f"what teacher.program {self.teacher.program} trains is a base for concepts, not for a student: remove "
+                "compress and distill, add adapt"
+            )
+        if prunable and self.adapt is not None:
+            raise ValueError("adapt needs a base of concepts: teacher.program: e2gan, with data.kind: concepts")
+        return self
+
+    @model_validator(mode="after")
     def _the_target_is_there(self) -> Self:
         if self.distill is None or self.teacher is None or self.data is None or self.distill.target is None:
             return self
@@ -133,7 +149,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _stages_follow_each_other(self) -> Self:
-        needs = dict(zip(STAGES[1:], STAGES, strict=False)) | {"export": "teacher"}
+        needs = dict(zip(STAGES[1:], STAGES, strict=False)) | {"adapt": "teacher", "export": "teacher"}
         for stage, before in needs.items():
             if getattr(self, stage) is not None and getattr(self, before) is None:
                 raise ValueError(f"the stage {stage} needs the stage {before}; add `{before}:`")

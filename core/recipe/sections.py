@@ -317,6 +317,35 @@ class DistillStage(Training):
     )
 
 
+class AdaptStage(Section):
+    """LoRA's concepts on a base, one after the other; rates and betas are E2GAN's."""
+
+    folder: str | None = Field(None, description="a folder of `pocketgan pairs make`; the data's where absent")
+    concepts: list[Name] = Field(min_length=1, description="those of the folder that the base learns")
+    steps: Steps = Field(description="optimiser steps, for each concept")
+    ranks: tuple[Steps, Steps, Steps, Steps, Steps] | None = Field(
+        None, description="LoRA's, of Downsample, DS, TB, US and Upsample; those of the base's size where absent"
+    )
+    batch_size: Steps = 4
+    learning_rate: Positive = 2e-4
+    adam_betas: tuple[Beta, Beta] = (0.5, 0.999)
+    decay: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="last share of the steps, with rates falling to 0"
+    )
+    gan_mode: GanMode = "hinge"
+    lambda_l1: NotNegative = Field(100.0, description="weight of the distance to the target")
+    lambda_gan: NotNegative = Field(1.0, description="weight of the discriminator's verdict; 0 trains without one")
+    ndf: Annotated[int, Field(ge=1)] = Field(64, description="channels of the discriminator's first layer")
+    flip: bool = True
+    checkpoint_every: Steps = Field(200, description="steps that a kill can cost at most")
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        if len(set(self.concepts)) < len(self.concepts):
+            raise ValueError(f"concepts names one twice: {', '.join(self.concepts)}")
+        return self
+
+
 class ExportStage(Section):
     """Runtime files of the student, the teacher and, beside a teacher that is trained here, the unpruned ResNet-9."""
 
