@@ -309,7 +309,9 @@ class Manifest(Strict):
             raise ValueError(f"concept {concept.name} has two forms of one entry")
         for form in concept.forms:
             if form.entry not in entries or form.golden not in golden:
-                raise ValueError(f"concept {concept.name} names entry {form.entry} or golden set {form.golden}, no such")
+                raise ValueError(
+                    f"concept {concept.name} names entry {form.entry} or golden set {form.golden}, no such"
+                )
             files = {file.path for component in entries[form.entry].components for file in component.files}
             if form.way != "function" and form.name not in files:
                 raise ValueError(f"concept {concept.name} names {form.name}, which is no file of entry {form.entry}")

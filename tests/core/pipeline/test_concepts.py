@@ -1,0 +1,163 @@
+"""Recipes of a base and its concepts: which are learnt, what is left, and what is refused before hours are spent."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pocketgan.errors import DataError, RecipeError
+from pocketgan.pairs.making import make_filtered
+from pocketgan.pipeline.stage import facts_of
+from pocketgan.pipeline.way import run_recipe, with_folder
+from pocketgan.recipe.reading import load_recipe
+from pocketgan.training.adapter import weights_digest
+from pocketgan.training.adapter_files import load_adapter
+from pocketgan.training.generators.files import load_generator
+from pocketgan.training.text.encoder import EncoderIdentity
+from pocketgan.training.text.precomputed import write_features
+
+BASE = """
+name: effects
+resolution: 32
+data: {kind: concepts, text: TEXTS, concepts: [sepia, noir]}
+teacher: {program: e2gan, generator: e2gan, ngf: 4, ndf: 4, steps: 2, batch_size: 2}
+"""
+ADAPT = "adapt: {concepts: [thermal, vintage], steps: 2, batch_size: 2, ndf: 4}\n"
+EFFECTS = ["sepia", "noir", "thermal", "vintage"]
+
+
+@pytest.fixture(scope="module")
+def effects(tmp_path_factory):
+    """Four concepts of twelve photos."""
+    folder = tmp_path_factory.mktemp("effects")
+    (folder / "photos").mkdir()
+    for seed in range(12):
+        pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((48, 40)).save(folder / "photos" / f"{seed:02}.png")
+    made = make_filtered(folder / "photos", folder / "pairs", EFFECTS, 32)
+    texts = [concept.record.text for concept in made]
+    features = torch.randn(len(texts), 77, 512, generator=torch.Generator().manual_seed(0))
+    write_features(folder / "texts.safetensors", texts, features, EncoderIdentity("random", "ab" * 32))
+    return folder
+
+
+@pytest.fixture
+def recipe(effects, tmp_path):
+    def read(text):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text.replace("TEXTS", str(effects / "texts.safetensors")))
+        return with_folder(load_recipe(str(path)), effects / "pairs")
+
+    return read
+
+
+def test_from_concepts_to_a_base_and_adapters_of_it(recipe, tmp_path):
+    told = recipe(BASE + ADAPT)
+    done = run_recipe(told, tmp_path / "run")
+    base = load_generator(tmp_path / "run/teacher/generator.safetensors")
+    first, _ = facts_of(tmp_path / "run", "data")["concepts"].items()
+    assert first[0] == "noir"
+    assert base.metadata["concept"] == first[1]
+    assert done.facts("data")["train"] == 22
+    for name in ("thermal", "vintage"):
+        adapter = load_adapter(tmp_path / f"run/adapt/{name}.safetensors")
+        assert (adapter.concept.name, adapter.base_digest) == (name, weights_digest(base.module))
+    again = run_recipe(told, tmp_path / "run")
+    assert all(stage.skipped for stage in again.stages)
+
+
+def test_a_finished_concept_is_not_adapted_again(recipe, tmp_path, monkeypatch):
+    run_recipe(recipe(BASE), tmp_path / "run")
+    from pocketgan.training import adapting
+
+    learnt, whole = [], adapting.adapt_folder
+
+    def dying(base, data, concept, *more, **named):
+        learnt.append(concept.name)
+        if len(learnt) == 2:
+            raise KeyboardInterrupt
+        return whole(base, data, concept, *more, **named)
+
+    monkeypatch.setattr(adapting, "adapt_folder", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe(BASE + ADAPT), tmp_path / "run")
+    run_recipe(recipe(BASE + ADAPT), tmp_path / "run")
+    assert learnt == ["thermal", "vintage", "vintage"]
+
+
+def test_another_text_of_a_concept_is_learnt_again(recipe, effects, tmp_path):
+    run_recipe(recipe(BASE), tmp_path / "run", until="data")
+    file = effects / "pairs/sepia/concept.json"
+    before = file.read_text()
+    record = json.loads(before)
+    record["text"] = next(concept for concept in _texts(effects) if concept != record["text"])
+    file.write_text(json.dumps(record))
+    try:
+        (stage,) = run_recipe(recipe(BASE), tmp_path / "run", until="data").stages
+    finally:
+        file.write_text(before)
+    assert not stage.skipped
+
+
+def _texts(effects):
+    return [json.loads((effects / f"pairs/{name}/concept.json").read_text())["text"] for name in EFFECTS[2:]]
+
+
+@pytest.mark.parametrize("by", ["clusters", "random"])
+def test_some_concepts_stand_for_all(recipe, tmp_path, by):
+    told = recipe(BASE.replace("concepts: [sepia, noir]", f"choose: 3, choose_by: {by}"))
+    run_recipe(told, tmp_path / "run", until="data")
+    facts = facts_of(tmp_path / "run", "data")
+    assert len(facts["concepts"]) == 3
+    assert set(facts["concepts"]) < set(EFFECTS)
+    assert facts["train"] == 33
+    if by == "clusters":
+        assert sorted(facts["choice"]["chosen"]) == sorted(facts["concepts"])
+
+
+def test_a_trained_base_is_taken_as_it_is(recipe, tmp_path):
+    run_recipe(recipe(BASE), tmp_path / "first")
+    weights = tmp_path / "first/teacher/generator.safetensors"
+    given = BASE.split("teacher:")[0] + f"teacher: {{program: e2gan, weights: {weights}}}\n"
+    run_recipe(recipe(given), tmp_path / "second")
+    first, second = (load_generator(tmp_path / f"{run}/teacher/generator.safetensors") for run in ("first", "second"))
+    assert weights_digest(first.module) == weights_digest(second.module)
+    assert facts_of(tmp_path / "second", "teacher")["l1"] == pytest.approx(
+        facts_of(tmp_path / "first", "teacher")["l1"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        (BASE.replace("noir]", "sunset]"), "has no concept sunset; it holds noir, sepia, thermal, vintage"),
+        (BASE.replace("concepts: [sepia, noir]", "choose: 9"), "4 concepts are fewer than k = 9"),
+    ],
+)
+def test_concepts_that_are_not_there(recipe, tmp_path, changed, line):
+    with pytest.raises(DataError, match=line):
+        run_recipe(recipe(changed), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        (BASE.replace("noir]", "sepia]"), "concepts names one twice: sepia, sepia"),
+        (BASE.replace("kind: concepts", "kind: paired"), "concepts is of kind: concepts"),
+        (BASE.replace("kind: concepts,", "kind: concepts, direction: BtoA,"), "direction AtoB"),
+        (BASE.replace("program: e2gan", "program: pix2pix"), "learns from data.kind paired or label, not concepts"),
+        (
+            BASE + "compress: {budget: 1M}\ndistill: {steps: 1}\n",
+            "trains is a base for concepts, not for a student: remove compress and distill, add adapt",
+        ),
+        (
+            ADAPT + "name: x\ndata: {}\nteacher: {steps: 1}\n",
+            "adapt needs a base of concepts: teacher.program: e2gan",
+        ),
+    ],
+)
+def test_recipes_that_cannot_be(recipe, changed, line):
+    with pytest.raises(RecipeError, match=line):
+        recipe(changed)
