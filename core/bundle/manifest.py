@@ -240,7 +240,7 @@ class Manifest(Strict):
 
     `teacher` says which model the student learned from, or of a teacher's own bundle which model that is, where it was
     not trained in the run.
-    `concepts` are what a pack's entries can draw, `default_concept` among them, which they draw where none is asked for.
+    `concepts` are what a pack's entries can draw; where none is asked for they draw `default_concept`, one of them.
     Readers of earlier minors verify all files and know the default alone.
     """
 

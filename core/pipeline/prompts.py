@@ -82,7 +82,7 @@ def features_of(recipe: Recipe, run: Path) -> Tensor | None:
 
 
 def prompted(recipe: Recipe, run: Path, network: nn.Module) -> nn.Module:
-    """The network as the recipe's images drive it: told by its input which concept is meant, where there are several."""
+    """The network as the recipe's images drive it: where they are of several concepts, its input says which."""
     if not has_concepts(recipe):
         return network
     from pocketgan.training.programs.e2gan import Prompted

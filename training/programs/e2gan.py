@@ -1,8 +1,8 @@
 """E2GAN's base (Gong et al. 2024, section 3.3): one text-conditioned generator for a mixed set of concepts.
 
-The losses are pix2pix's, as the paper's: a conditional PatchGAN and L1. The paper does not say whether its discriminator
-knows the concept. Here it does: it sees the concept's text beside input and output, for else a picture in the style of
-another concept would pass for a good one.
+The losses are pix2pix's, as the paper's: a conditional PatchGAN and L1. The paper does not say whether its
+discriminator knows the concept. Here it does: it sees the concept's text beside input and output, for else a picture in
+the style of another concept would pass for a good one.
 """
 
 from __future__ import annotations
