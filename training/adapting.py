@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,16 @@ from pocketgan import console
 from pocketgan.errors import DataError, ModelError, require
 from pocketgan.files import sha256_json, write_atomic
 from pocketgan.recipe.choices import Direction, GanMode
-from pocketgan.training.adapter import Adapter, Concept, Ranks, merge, trained_parameters, trained_share, weights_digest
+from pocketgan.training.adapter import (
+    Adapter,
+    Concept,
+    Ranks,
+    default_ranks,
+    merge,
+    trained_parameters,
+    trained_share,
+    weights_digest,
+)
 from pocketgan.training.adapter_files import save_adapter
 from pocketgan.training.data.folders import content_hashes
 from pocketgan.training.data.paired import Pair, PairedImages, find_pairs
@@ -45,7 +54,7 @@ class AdaptOptions:
 
     Attributes:
         steps: optimiser steps.
-        ranks: of the five parts.
+        ranks: of the five parts; `default_ranks` of the base's spec where None.
         batch_size: images a step (paper: 32).
         learning_rate: of branches and discriminator alike.
         decay: last share of the steps, with rates falling to 0.
@@ -58,7 +67,7 @@ class AdaptOptions:
     """
 
     steps: int
-    ranks: Ranks = field(default_factory=Ranks)
+    ranks: Ranks | None = None
     batch_size: int = 4
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
@@ -70,6 +79,10 @@ class AdaptOptions:
     flip: bool = True
     seed: int = 0
     checkpoint_every: int = 200
+
+    def ranks_for(self, spec: GeneratorSpec) -> Ranks:
+        """Those that a base of this spec is adapted with."""
+        return default_ranks(spec) if self.ranks is None else self.ranks
 
 
 class Adaptation(Pix2Pix):
@@ -92,7 +105,7 @@ def adaptation(base: LoadedGenerator, concept: Concept, options: AdaptOptions) -
     check_encoder(base.metadata, concept.encoder, "the base")
     judge = PatchDiscriminator(spec.input_channels + spec.output_channels, options.ndf, seed=options.seed)
     return Adaptation(
-        Adapted(base, concept, options.ranks, options.seed),
+        Adapted(base, concept, options.ranks_for(spec), options.seed),
         judge,
         gan_mode=options.gan_mode,
         lambda_l1=options.lambda_l1,
@@ -180,6 +193,7 @@ def adapt_folder(
     require("adapt", "peft")
     loaded = load_generator(base)
     spec = _at(loaded.spec, size, base)
+    options = replace(options, ranks=options.ranks_for(spec))
     splits = find_pairs(data)
     pairs = splits["train"]
     if len(pairs) < options.batch_size:
@@ -203,8 +217,8 @@ def adapt_folder(
         str(out),
         out.stat().st_size,
         digest,
-        trained_parameters(spec, options.ranks),
-        trained_share(spec, options.ranks),
+        trained_parameters(spec, adapter.ranks),
+        trained_share(spec, adapter.ranks),
         len(pairs),
         l1_distance(network, val, accelerator.device),
         l1_distance(lambda images: images, val, accelerator.device),

@@ -26,9 +26,14 @@ def adapt(
     ] = None,
     encoder: Encoder = "sentence",
     ranks: Annotated[
-        str,
-        typer.Option("--ranks", metavar="D,DS,TB,US,U", help="LoRA's, of Downsample, DS, TB, US and Upsample."),
-    ] = "1,4,1,8,8",
+        str | None,
+        typer.Option(
+            "--ranks",
+            metavar="D,DS,TB,US,U",
+            help="LoRA's, of Downsample, DS, TB, US and Upsample.",
+            show_default="1,4,1,8,8, or as much less as trains at most 1.2 % of the base",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a step.")] = 4,
     learning_rate: Annotated[float, typer.Option("--learning-rate", min=1e-9, help="Of Adam.")] = 2e-4,
     size: Annotated[
@@ -47,7 +52,8 @@ def adapt(
     from pocketgan.training.adapting import AdaptOptions, adapt_folder
     from pocketgan.training.text.sources import open_encoder
 
-    chosen, pixels = Ranks.parse(ranks), None if size is None else parse_size(size, "--size")
+    chosen = None if ranks is None else Ranks.parse(ranks)
+    pixels = None if size is None else parse_size(size, "--size")
     opened = open_encoder(encoder)
     tokens = opened.encode([text])[0]
     concept = Concept(out.stem if name is None else name, text.strip(), opened.identity, tokens)

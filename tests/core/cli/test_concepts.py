@@ -11,7 +11,7 @@ from concepts import SPEC, base_of, concept_of
 from pocketgan.cli import main
 from pocketgan.pictures import write_image
 from pocketgan.training.adapter import Adapter, Ranks, factor_shapes, merge, weights_digest
-from pocketgan.training.adapter_files import save_adapter
+from pocketgan.training.adapter_files import load_adapter, save_adapter
 from pocketgan.training.generators.files import load_generator, save_generator
 from pocketgan.training.text.encoder import EncoderIdentity
 from pocketgan.training.text.precomputed import write_features
@@ -83,6 +83,12 @@ def test_adapt_learns_from_pairs_and_merge_takes_what_it_wrote(said, files, pair
     assert told["bytes"] == negative.stat().st_size
     assert said("merge", base, negative, "--out", whole)[0] == 0
     assert load_generator(whole).metadata["concept"] == "a negative"
+
+
+def test_adapt_without_ranks_takes_those_of_the_base(said, files, pairs, tmp_path):
+    negative = tmp_path / "negative.safetensors"
+    assert said("adapt", files[0], *pairs, "--steps", 1, "--out", negative)[0] == 0
+    assert load_adapter(negative).ranks == Ranks(1, 1, 1, 1, 1)  # 1.2 % of so narrow a base is less than they train
 
 
 @pytest.mark.parametrize(
