@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from pocketgan import console
+from pocketgan.cli.learning import Coreset, chosen_pictures
 from pocketgan.cli.options import Json, OutFile, parse_size
 from pocketgan.cli.text import Encoder
-from pocketgan.errors import require
+from pocketgan.errors import ModelError, require
 
 Base = Annotated[Path, typer.Argument(metavar="BASE", help="The model file of an e2gan.")]
 
@@ -40,6 +41,10 @@ def adapt(
         str | None,
         typer.Option("--size", metavar="HxW", help="Pixels to train at.", show_default="the base's own"),
     ] = None,
+    coreset: Coreset = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train all of the base's weights instead, and write a whole model file.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     json: Json = False,
 ) -> None:
@@ -47,22 +52,27 @@ def adapt(
 
     The base stays as it is. A training that was stopped goes on with the same command.
     """
-    require("adapt", "peft")
+    if full and ranks is not None:
+        raise ModelError("--ranks are LoRA's, and --full trains all weights without it; leave one of them out")
+    require("train", "torch") if full else require("adapt", "peft")
     from pocketgan.training.adapter import Concept, Ranks
     from pocketgan.training.adapting import AdaptOptions, adapt_folder
+    from pocketgan.training.fine_tuning import fine_tune_folder
     from pocketgan.training.text.sources import open_encoder
 
+    only = chosen_pictures(coreset)
     chosen = None if ranks is None else Ranks.parse(ranks)
     pixels = None if size is None else parse_size(size, "--size")
     opened = open_encoder(encoder)
     tokens = opened.encode([text])[0]
     concept = Concept(out.stem if name is None else name, text.strip(), opened.identity, tokens)
     options = AdaptOptions(steps, chosen, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    found = adapt_folder(base, data, concept, options, out, size=pixels)
+    learn = fine_tune_folder if full else adapt_folder
+    found = learn(base, data, concept, options, out, size=pixels, only=only)
     console.result(
         found.to_json(),
         f"{found.concept}: {found.trained_parameters:,} parameters ({found.trained_share:.2%} of the base), "
-        f"{found.bytes / 1e3:.0f} kB, learnt from {found.images} pairs; L1 {found.l1:.3f} on those for validation, "
+        f"{found.bytes / 1e3:,.0f} kB, learnt from {found.images} pairs; L1 {found.l1:.3f} on those for validation, "
         f"{found.identity_l1:.3f} of the inputs themselves; written to {out}",
     )
 
