@@ -61,6 +61,10 @@ class Ranks:
             if type(rank) is not int or not 1 <= rank <= MOST_RANK:
                 raise ModelError(f"the rank of {part} is a whole number from 1 to {MOST_RANK}, not {rank!r}")
 
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        return ",".join(map(str, self.to_json().values()))
+
     def to_json(self) -> dict[str, int]:
         return asdict(self)
 

@@ -18,6 +18,7 @@ from pocketgan.files import sha256_json, write_atomic
 from pocketgan.recipe.choices import Direction
 from pocketgan.training.adapter import Concept, weights_digest
 from pocketgan.training.data.folders import content_hashes, some
+from pocketgan.training.data.kept import kept_for_choosing
 from pocketgan.training.data.paired import Pair, PairedImages, find_pairs
 from pocketgan.training.generators import GeneratorSpec, check
 from pocketgan.training.generators.files import LoadedGenerator, load_generator
@@ -47,7 +48,7 @@ class BaseAndPairs:
 
     @staticmethod
     def read(
-        base: Path,
+        base: Path | LoadedGenerator,
         data: Path,
         *,
         size: tuple[int, int] | None = None,
@@ -56,18 +57,19 @@ class BaseAndPairs:
     ) -> BaseAndPairs:
         """
         Args:
-            base: a model file.
+            base: a model file, or what is loaded or built already.
             data: pairs as `training.data.paired` finds them.
             size: (height, width) in pixels; the base's own where None.
             only: names of the pictures, with or without suffix, whose pairs are trained on; all where None.
         Raises:
             PocketganError: base or data cannot be used, or `only` names pictures that are not there to train on.
         """
-        loaded = load_generator(base)
+        loaded = load_generator(base) if isinstance(base, Path) else base
         spec = loaded.spec if size is None else loaded.spec.at(*size)
         if (spec.input_channels, spec.output_channels) != (3, 3):
+            what = base if isinstance(base, Path) else f"a generator of the family {spec.family}"
             raise ModelError(
-                f"{base} takes {spec.input_channels} channels and gives {spec.output_channels}; pictures have 3"
+                f"{what} takes {spec.input_channels} channels and gives {spec.output_channels}; pictures have 3"
             )
         check(spec)
         splits = find_pairs(data)
@@ -79,14 +81,27 @@ class BaseAndPairs:
         """(height, width) in pixels that is trained at."""
         return self.spec.height, self.spec.width
 
+    def apart(self, seed: int) -> tuple[list[Pair], list[Pair]]:
+        """Those that are trained on, and those that are kept for choosing, where something is chosen by a training.
+
+        Raises:
+            DataError: there is only one.
+        """
+        names = {pair.a.relative_to(self.data).as_posix(): pair for pair in self.train}
+        if len(names) < 2:
+            raise DataError(f"{self.data} holds 1 pair to train on, and choosing keeps one back; add pairs")
+        kept = kept_for_choosing([*names], seed)
+        return [names[name] for name in names if name not in kept], [names[name] for name in names if name in kept]
+
     def images(self, pairs: Sequence[Pair], flip: bool = False) -> PairedImages:
         return PairedImages(pairs, self.direction, self.size, flip=flip)
 
-    def check_batch(self, batch_size: int) -> None:
-        """Raises DataError where there are fewer pairs to train on than a step takes."""
-        if len(self.train) < batch_size:
+    def check_batch(self, batch_size: int, pairs: Sequence[Pair] | None = None) -> None:
+        """Raises DataError where there are fewer pairs to train on (all, or those given) than a step takes."""
+        count = len(self.train if pairs is None else pairs)
+        if count < batch_size:
             raise DataError(
-                f"{self.data} holds {len(self.train)} pairs to train on, fewer than the {batch_size} of a step; add "
+                f"{self.data} holds {count} pairs to train on, fewer than the {batch_size} of a step; add "
                 "pairs or lower the batch size"
             )
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pocketgan import console
-from pocketgan.cli.learning import Coreset, chosen_pictures
+from pocketgan.cli.learning import Coreset, chosen_pictures, chosen_ranks
 from pocketgan.cli.options import Json, OutFile, parse_size
 from pocketgan.cli.text import Encoder
 from pocketgan.errors import ModelError, require
@@ -31,7 +31,7 @@ def adapt(
         typer.Option(
             "--ranks",
             metavar="D,DS,TB,US,U",
-            help="LoRA's, of Downsample, DS, TB, US and Upsample.",
+            help="LoRA's, of Downsample, DS, TB, US and Upsample; or a file of `pocketgan ranks`.",
             show_default="1,4,1,8,8, or as much less as trains at most 1.2 % of the base",
         ),
     ] = None,
@@ -55,13 +55,13 @@ def adapt(
     if full and ranks is not None:
         raise ModelError("--ranks are LoRA's, and --full trains all weights without it; leave one of them out")
     require("train", "torch") if full else require("adapt", "peft")
-    from pocketgan.training.adapter import Concept, Ranks
+    from pocketgan.training.adapter import Concept
     from pocketgan.training.adapting import AdaptOptions, adapt_folder
     from pocketgan.training.fine_tuning import fine_tune_folder
     from pocketgan.training.text.sources import open_encoder
 
     only = chosen_pictures(coreset)
-    chosen = None if ranks is None else Ranks.parse(ranks)
+    chosen = None if ranks is None else chosen_ranks(ranks)
     pixels = None if size is None else parse_size(size, "--size")
     opened = open_encoder(encoder)
     tokens = opened.encode([text])[0]
