@@ -34,6 +34,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 # The concept's text is the adapter's own, whatever text the base's file holds.
 TEXT = "concept"
 MOST_RANK = 512
+# "About 1 %" of the base is what a concept may train; the published ranks train 0.95 % of the published width.
+MOST_SHARE = 0.012
 _LONGEST_NAME = 100
 
 Factors = tuple[Tensor, Tensor]
@@ -42,7 +44,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Ranks:
-    """Rank of the layers of each part; the defaults are those of E2GAN's reproduction.
+    """Rank of the layers of each part; those of E2GAN's reproduction where none are given.
 
     Raises:
         ModelError: a rank is no whole number from 1 to 512, which is the transformer's width.
@@ -58,6 +60,10 @@ class Ranks:
         for part, rank in asdict(self).items():
             if type(rank) is not int or not 1 <= rank <= MOST_RANK:
                 raise ModelError(f"the rank of {part} is a whole number from 1 to {MOST_RANK}, not {rank!r}")
+
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        return ",".join(map(str, self.to_json().values()))
 
     def to_json(self) -> dict[str, int]:
         return asdict(self)
@@ -181,6 +187,21 @@ def trained_parameters(spec: GeneratorSpec, ranks: Ranks) -> int:
 def trained_share(spec: GeneratorSpec, ranks: Ranks) -> float:
     """What the ranks train, as a share of the base's parameters."""
     return trained_parameters(spec, ranks) / sum(weight.numel() for weight in skeleton(spec).parameters())
+
+
+def default_ranks(spec: GeneratorSpec) -> Ranks:
+    """The published ranks where they train at most 1.2 % of the base, as they do at full width; less in narrower ones.
+
+    There all five shrink by one factor, to the nearest whole numbers and to 1 at least, as little as keeps them within
+    1.2 %: what the paper's rank search found is the proportion of the parts. Where ranks of 1 are above, these.
+    """
+    published = Ranks().to_json()
+    halves = 2 * max(published.values())  # at its multiples a rank is rounded to another number
+    for parts in range(halves, 0, -1):
+        ranks = Ranks(**{part: max(1, (2 * rank * parts + halves) // (2 * halves)) for part, rank in published.items()})
+        if trained_share(spec, ranks) <= MOST_SHARE:
+            return ranks
+    return Ranks(1, 1, 1, 1, 1)
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from torch import nn
 
-from pocketgan import console
-from pocketgan.errors import DataError, ModelError, require
-from pocketgan.files import sha256_json, write_atomic
+from pocketgan.errors import require
 from pocketgan.recipe.choices import Direction, GanMode
-from pocketgan.training.adapter import Adapter, Concept, Ranks, merge, trained_parameters, trained_share, weights_digest
+from pocketgan.training.adapter import (
+    Adapter,
+    Concept,
+    Ranks,
+    default_ranks,
+    merge,
+    trained_parameters,
+    trained_share,
+)
 from pocketgan.training.adapter_files import save_adapter
-from pocketgan.training.data.folders import content_hashes
-from pocketgan.training.data.paired import Pair, PairedImages, find_pairs
+from pocketgan.training.base_and_pairs import BaseAndPairs, checkpoints_beside
 from pocketgan.training.data.samples import Samples
 from pocketgan.training.discriminators import PatchDiscriminator
 from pocketgan.training.fit import FitOptions, fit
-from pocketgan.training.generators import GeneratorSpec, check
-from pocketgan.training.generators.files import LoadedGenerator, load_generator
+from pocketgan.training.generators import GeneratorSpec
+from pocketgan.training.generators.files import LoadedGenerator
 from pocketgan.training.lora import Adapted
 from pocketgan.training.measuring import Measuring
 from pocketgan.training.processes import join
 from pocketgan.training.programs import Optimiser, Program
 from pocketgan.training.programs.pix2pix import Pix2Pix
-from pocketgan.training.quality.distance import l1_distance
 from pocketgan.training.text.concept import check_encoder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_WHAT = "what.json"
+Learning = TypeVar("Learning", bound=Pix2Pix)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class AdaptOptions:
 
     Attributes:
         steps: optimiser steps.
-        ranks: of the five parts.
+        ranks: of the five parts; `default_ranks` of the base's spec where None.
         batch_size: images a step (paper: 32).
         learning_rate: of branches and discriminator alike.
         decay: last share of the steps, with rates falling to 0.
@@ -58,7 +61,7 @@ class AdaptOptions:
     """
 
     steps: int
-    ranks: Ranks = field(default_factory=Ranks)
+    ranks: Ranks | None = None
     batch_size: int = 4
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
@@ -71,6 +74,18 @@ class AdaptOptions:
     seed: int = 0
     checkpoint_every: int = 200
 
+    def ranks_for(self, spec: GeneratorSpec) -> Ranks:
+        """Those that a base of this spec is adapted with."""
+        return default_ranks(spec) if self.ranks is None else self.ranks
+
+    @property
+    def lengths(self) -> FitOptions:
+        return FitOptions(self.steps, self.batch_size, self.seed, self.checkpoint_every)
+
+    def to_json(self) -> dict[str, Any]:
+        """All that decides what is learnt."""
+        return {**asdict(self), "checkpoint_every": None}
+
 
 class Adaptation(Pix2Pix):
     """pix2pix whose generator is a base with branches: these alone are optimised, averaged and in checkpoints."""
@@ -81,6 +96,19 @@ class Adaptation(Pix2Pix):
         return {**super().networks(), "generator": self.generator.branches, "adapted": self.generator}
 
 
+def concept_program(kind: type[Learning], generator: nn.Module, spec: GeneratorSpec, options: AdaptOptions) -> Learning:
+    """pix2pix as a concept is learnt, around what is trained of a base: a fresh discriminator, the options' losses."""
+    judge = PatchDiscriminator(spec.input_channels + spec.output_channels, options.ndf, seed=options.seed)
+    return kind(
+        generator,
+        judge,
+        gan_mode=options.gan_mode,
+        lambda_l1=options.lambda_l1,
+        lambda_gan=options.lambda_gan,
+        optimiser=Optimiser((), options.learning_rate, options.betas, options.decay),
+    )
+
+
 def adaptation(base: LoadedGenerator, concept: Concept, options: AdaptOptions) -> Adaptation:
     """The program around a fresh adapter, for `fit` as any other.
 
@@ -88,17 +116,9 @@ def adaptation(base: LoadedGenerator, concept: Concept, options: AdaptOptions) -
         ModelError: the base cannot be adapted, or was trained with another text encoder's tokens.
         MissingExtraError: peft is not installed.
     """
-    spec = base.spec
     check_encoder(base.metadata, concept.encoder, "the base")
-    judge = PatchDiscriminator(spec.input_channels + spec.output_channels, options.ndf, seed=options.seed)
-    return Adaptation(
-        Adapted(base, concept, options.ranks, options.seed),
-        judge,
-        gan_mode=options.gan_mode,
-        lambda_l1=options.lambda_l1,
-        lambda_gan=options.lambda_gan,
-        optimiser=Optimiser((), options.learning_rate, options.betas, options.decay),
-    )
+    branches = Adapted(base, concept, options.ranks_for(base.spec), options.seed)
+    return concept_program(Adaptation, branches, base.spec, options)
 
 
 def adapt(
@@ -121,23 +141,22 @@ def adapt(
         PocketganError: the base cannot be adapted, or the training diverges or cannot be written.
     """
     program = adaptation(base, concept, options)
-    lengths = FitOptions(options.steps, options.batch_size, options.seed, options.checkpoint_every)
-    fit(program, data, lengths, folder, f"adapt {concept.name}", accelerator, picture, measuring)
+    fit(program, data, options.lengths, folder, f"adapt {concept.name}", accelerator, picture, measuring)
     return program.generator.cpu().adapter()
 
 
 @dataclass(frozen=True)
 class AdaptedConcept:
-    """What `adapt_folder` found out.
+    """What `adapt_folder`, or `fine_tuning.fine_tune_folder`, found out.
 
     Attributes:
         concept: its name.
-        path: the adapter's file.
+        path: the adapter's file, or the whole generator's.
         bytes: of it.
         base_digest: of the base's weights.
-        trained_parameters, trained_share: of the branches; as a share of the base's parameters.
+        trained_parameters, trained_share: how many were trained; as a share of the base's parameters.
         images: pairs that were trained on.
-        l1, identity_l1: mean absolute difference to the targets of the validation pairs, of the adapted base's pictures
+        l1, identity_l1: mean absolute difference to the targets of the validation pairs, of what was learnt
             and of the inputs themselves; in [-1, 1].
     """
 
@@ -164,6 +183,7 @@ def adapt_folder(
     *,
     size: tuple[int, int] | None = None,
     direction: Direction = "AtoB",
+    only: Collection[str] | None = None,
 ) -> AdaptedConcept:
     """Adapt a base to the pairs of a folder and write the adapter's file: paths and numbers in, a file and numbers out.
 
@@ -174,77 +194,28 @@ def adapt_folder(
         base: a model file.
         data: pairs as `training.data.paired` finds them; those for validation are looked at once, when all is trained.
         size: (height, width) in pixels that is trained at; the base's own where None.
+        only: names of the pictures that are trained on, such as a coreset's; all where None.
     Raises:
         PocketganError: something that is given cannot be used, or the training diverges or cannot be written.
     """
     require("adapt", "peft")
-    loaded = load_generator(base)
-    spec = _at(loaded.spec, size, base)
-    splits = find_pairs(data)
-    pairs = splits["train"]
-    if len(pairs) < options.batch_size:
-        raise DataError(
-            f"{data} holds {len(pairs)} pairs to train on, fewer than the {options.batch_size} of a step; add pairs or "
-            "lower the batch size"
-        )
-    digest = weights_digest(loaded.module)
-    folder = out.with_name(f"{out.name}.partial")
-    framed = (spec.height, spec.width)
-    _take_up(folder, {"base": digest, "size": framed, **_told(data, pairs, direction, concept, options)})
+    given = BaseAndPairs.read(base, data, size=size, direction=direction, only=only)
+    given.check_batch(options.batch_size)
+    options = replace(options, ranks=options.ranks_for(given.spec))
+    folder = checkpoints_beside(out, {**given.told(concept), "options": options.to_json()})
     accelerator = join()
-    images = PairedImages(pairs, direction, framed, flip=options.flip)
-    adapter = adapt(loaded, images, concept, options, folder, accelerator)
+    images = given.images(given.train, flip=options.flip)
+    adapter = adapt(given.base, images, concept, options, folder, accelerator)
     save_adapter(out, adapter)
     shutil.rmtree(folder, ignore_errors=True)
-    val = PairedImages(splits["val"], direction, framed)
-    network = merge(loaded, adapter).module.to(accelerator.device)
+    network = merge(given.base, adapter).module.to(accelerator.device)
     return AdaptedConcept(
         concept.name,
         str(out),
         out.stat().st_size,
-        digest,
-        trained_parameters(spec, options.ranks),
-        trained_share(spec, options.ranks),
-        len(pairs),
-        l1_distance(network, val, accelerator.device),
-        l1_distance(lambda images: images, val, accelerator.device),
+        given.digest,
+        trained_parameters(given.spec, adapter.ranks),
+        trained_share(given.spec, adapter.ranks),
+        len(given.train),
+        *given.l1(network, accelerator.device),
     )
-
-
-def _at(spec: GeneratorSpec, size: tuple[int, int] | None, base: Path) -> GeneratorSpec:
-    spec = spec if size is None else spec.at(*size)
-    if (spec.input_channels, spec.output_channels) != (3, 3):
-        raise ModelError(
-            f"{base} takes {spec.input_channels} channels and gives {spec.output_channels}; pictures have 3"
-        )
-    check(spec)
-    return spec
-
-
-def _told(
-    data: Path, pairs: list[Pair], direction: Direction, concept: Concept, options: AdaptOptions
-) -> dict[str, Any]:
-    """All that the training depends on beside the base, as JSON."""
-    hashes = content_hashes([file for pair in pairs for file in pair.files()], data, {})
-    words = [concept.name, concept.text, concept.encoder.digest]
-    return {
-        "pictures": {name: row[0] for name, row in hashes.items()},
-        "direction": direction,
-        "concept": sha256_json([words, concept.tokens.tolist()]),
-        "options": {**asdict(options), "checkpoint_every": None},
-    }
-
-
-def _take_up(folder: Path, told: dict[str, Any]) -> None:
-    """Keep the folder's checkpoints where they are of the same training; else begin with an empty one."""
-    digest = sha256_json(told)
-    try:
-        found = json.loads((folder / _WHAT).read_text())["digest"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = None
-    if found == digest:
-        return
-    if folder.exists():
-        console.note(f"{folder} is of another training (base, data, text or options); starting again")
-        shutil.rmtree(folder)
-    write_atomic(folder / _WHAT, json.dumps({"digest": digest}))

@@ -5,9 +5,11 @@ Of images the k that a concept is trained on, of concepts those that a base is t
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +88,40 @@ def coreset(features: np.ndarray, k: int, seed: int = 0, what: str = "images") -
         random = [coverage(features, at_random(len(features), k, seed + draw)) for draw in range(RANDOM_DRAWS)]
         by_chance = Coverage(*(float(np.mean([getattr(one, key) for one in random])) for key in ("mean", "p95")))
         return Coreset(chosen, seed, coverage(features, chosen), by_chance)
+
+
+def read_chosen(path: Path) -> list[str]:
+    """Names of the chosen pictures: what `pocketgan coreset` wrote, or a text file with one name a line.
+
+    Raises:
+        DataError: there is no such file, it is of texts, or it names nothing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} is no readable file of chosen pictures, as `pocketgan coreset` writes one, or of one name a line"
+        ) from error
+    if not text.lstrip().startswith("{"):
+        names = [line.strip() for line in text.splitlines() if line.strip()]
+    else:
+        names = _names_of_report(text, path)
+    if not names:
+        raise DataError(f"{path} names no picture")
+    return names
+
+
+def _names_of_report(text: str, path: Path) -> list[str]:
+    try:
+        report = json.loads(text)
+        what, names = report["what"], report["chosen"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError("the chosen ones are no names")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no file of `pocketgan coreset`, or damaged ({error}); choose again") from error
+    if what != "images":
+        raise DataError(f"{path} is a choice of {what}; a concept is trained on chosen images")
+    return names
 
 
 def check_enough(count: int, k: int, what: str) -> None:

@@ -69,7 +69,7 @@ def search_ranks(
     if parameters(start) > budget:
         raise BudgetError(
             f"the ranks that the search starts from train {parameters(start):,} parameters, above the budget of "
-            f"{budget:,}; start from smaller ones"
+            f"{budget:,}; start from smaller ones, or raise the budget"
         )
     judged = {} if state is None else _read(state, identity)
     evaluations: dict[Ranks, float] = {}
@@ -78,8 +78,7 @@ def search_ranks(
         if ranks not in judged:
             judged[ranks] = value = float(evaluate(ranks))
             if not math.isfinite(value):
-                tried = ", ".join(map(str, ranks.to_json().values()))
-                raise ModelError(f"the judge of the ranks {tried} is {value}, no finite number")
+                raise ModelError(f"the judge of the ranks {ranks} is {value}, no finite number")
             if state is not None:
                 _write(state, identity, judged)
         return evaluations.setdefault(ranks, judged[ranks])

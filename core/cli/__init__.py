@@ -24,6 +24,7 @@ from pocketgan.cli import (
     pairs,
     pictures,
     quality,
+    ranks,
     recipes,
     text,
 )
@@ -53,6 +54,7 @@ app.command()(text.text)
 app.command()(coreset.coreset)
 app.command()(concepts.adapt)
 app.command()(concepts.merge)
+app.command()(ranks.ranks)
 app.command()(pictures.apply)
 app.command()(models_export.export)
 app.command()(measure.verify)

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from pocketgan import console
+from pocketgan.cli.learning import Coreset, chosen_pictures, chosen_ranks
 from pocketgan.cli.options import Json, OutFile, parse_size
 from pocketgan.cli.text import Encoder
-from pocketgan.errors import require
+from pocketgan.errors import ModelError, require
 
 Base = Annotated[Path, typer.Argument(metavar="BASE", help="The model file of an e2gan.")]
 
@@ -26,15 +27,24 @@ def adapt(
     ] = None,
     encoder: Encoder = "sentence",
     ranks: Annotated[
-        str,
-        typer.Option("--ranks", metavar="D,DS,TB,US,U", help="LoRA's, of Downsample, DS, TB, US and Upsample."),
-    ] = "1,4,1,8,8",
+        str | None,
+        typer.Option(
+            "--ranks",
+            metavar="D,DS,TB,US,U",
+            help="LoRA's, of Downsample, DS, TB, US and Upsample; or a file of `pocketgan ranks`.",
+            show_default="1,4,1,8,8, or as much less as trains at most 1.2 % of the base",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a step.")] = 4,
     learning_rate: Annotated[float, typer.Option("--learning-rate", min=1e-9, help="Of Adam.")] = 2e-4,
     size: Annotated[
         str | None,
         typer.Option("--size", metavar="HxW", help="Pixels to train at.", show_default="the base's own"),
     ] = None,
+    coreset: Coreset = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train all of the base's weights instead, and write a whole model file.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     json: Json = False,
 ) -> None:
@@ -42,21 +52,27 @@ def adapt(
 
     The base stays as it is. A training that was stopped goes on with the same command.
     """
-    require("adapt", "peft")
-    from pocketgan.training.adapter import Concept, Ranks
+    if full and ranks is not None:
+        raise ModelError("--ranks are LoRA's, and --full trains all weights without it; leave one of them out")
+    require("train", "torch") if full else require("adapt", "peft")
+    from pocketgan.training.adapter import Concept
     from pocketgan.training.adapting import AdaptOptions, adapt_folder
+    from pocketgan.training.fine_tuning import fine_tune_folder
     from pocketgan.training.text.sources import open_encoder
 
-    chosen, pixels = Ranks.parse(ranks), None if size is None else parse_size(size, "--size")
+    only = chosen_pictures(coreset)
+    chosen = None if ranks is None else chosen_ranks(ranks)
+    pixels = None if size is None else parse_size(size, "--size")
     opened = open_encoder(encoder)
     tokens = opened.encode([text])[0]
     concept = Concept(out.stem if name is None else name, text.strip(), opened.identity, tokens)
     options = AdaptOptions(steps, chosen, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    found = adapt_folder(base, data, concept, options, out, size=pixels)
+    learn = fine_tune_folder if full else adapt_folder
+    found = learn(base, data, concept, options, out, size=pixels, only=only)
     console.result(
         found.to_json(),
         f"{found.concept}: {found.trained_parameters:,} parameters ({found.trained_share:.2%} of the base), "
-        f"{found.bytes / 1e3:.0f} kB, learnt from {found.images} pairs; L1 {found.l1:.3f} on those for validation, "
+        f"{found.bytes / 1e3:,.0f} kB, learnt from {found.images} pairs; L1 {found.l1:.3f} on those for validation, "
         f"{found.identity_l1:.3f} of the inputs themselves; written to {out}",
     )
 

@@ -6,7 +6,6 @@ most stay the same when images are added. Validation images choose nothing; they
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from pocketgan.training.measuring import Measuring
     from pocketgan.training.programs.method import Task
 
-SHARE = 0.15
 _JUDGES = {"fid": "inception", "kid": "inception", "lpips": "lpips_weights", "miou": "judge"}
 
 Item = Sequence[str]
@@ -46,8 +44,9 @@ def apart(split: Split, seed: int) -> tuple[Split, Split]:
 
 
 def _part(items: Sequence[Item], seed: int) -> tuple[list[Item], list[Item]]:
-    drawn = sorted(items, key=lambda item: hashlib.sha256(f"{seed} {item[0]}".encode()).digest())
-    kept = {item[0] for item in drawn[: max(1, round(SHARE * len(items)))]}
+    from pocketgan.training.data.kept import kept_for_choosing
+
+    kept = kept_for_choosing([item[0] for item in items], seed)
     return [item for item in items if item[0] not in kept], [item for item in items if item[0] in kept]
 
 

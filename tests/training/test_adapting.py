@@ -21,7 +21,8 @@ from pocketgan.training.lora import attach
 from pocketgan.training.processes import join
 from pocketgan.training.state import TrainingState
 
-OPTIONS = AdaptOptions(6, Ranks(1, 2, 1, 2, 2), batch_size=2, learning_rate=1e-2, ndf=4, seed=3, checkpoint_every=2)
+RANKS = Ranks(1, 2, 1, 2, 2)
+OPTIONS = AdaptOptions(6, RANKS, batch_size=2, learning_rate=1e-2, ndf=4, seed=3, checkpoint_every=2)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +104,7 @@ def test_checkpoints_hold_branches_and_discriminator_alone(tmp_path):
     with safe_open(tmp_path / CHECKPOINT, "pt") as file:
         names = [name for name in file.keys() if name.startswith("network/generator/")]  # noqa: SIM118
         held = sum(file.get_tensor(name).numel() for name in names)
-    assert held == trained_parameters(SPEC, OPTIONS.ranks)
+    assert held == trained_parameters(SPEC, RANKS)
 
 
 def test_a_text_of_another_encoder_than_the_bases_is_refused():
@@ -132,7 +133,7 @@ def test_a_folder_of_pairs_becomes_an_adapter_of_its_base(given, tmp_path):
     found = adapt_folder(given[0], given[1], concept(), OPTIONS, out)
     assert load_adapter(out).base_digest == found.base_digest == weights_digest(build(SPEC))
     assert (found.concept, found.images, found.bytes) == ("negative", 4, out.stat().st_size)
-    assert found.trained_parameters == trained_parameters(SPEC, OPTIONS.ranks)
+    assert found.trained_parameters == trained_parameters(SPEC, RANKS)
     assert [path.name for path in out.parent.iterdir()] == ["a.safetensors"]
 
 

@@ -12,6 +12,7 @@ from pocketgan.errors import ModelError
 from pocketgan.training.adapter import (
     Ranks,
     adapted_layers,
+    default_ranks,
     factor_shapes,
     merge,
     trained_parameters,
@@ -50,6 +51,29 @@ def test_the_published_ranks_train_about_one_percent_at_full_width():
     # The other two rows of the paper's table, 0.056 M and 0.164 M: its up-sampling ranks halved and doubled.
     assert trained_parameters(spec, Ranks(us=4, upsample=4)) == pytest.approx(56e3, rel=0.05)
     assert trained_parameters(spec, Ranks(us=16, upsample=16)) == pytest.approx(164e3, rel=0.05)
+
+
+def test_a_full_width_base_is_adapted_with_the_published_ranks():
+    assert default_ranks(spec_by_name("e2gan")) == Ranks(1, 4, 1, 8, 8)
+
+
+def test_the_mobile_base_gets_ranks_that_train_at_most_the_share_that_a_concept_may():
+    spec = spec_by_name("e2gan-mobile")
+    # By hand, for a rank of 1: rank x (inputs x kernel + outputs) of each layer.
+    downsample = (16 * 9 + 32) + (32 * 9 + 96)
+    ds, us = 96 * 9 + 192, 192 * 9 + 96
+    tb = 4 * (192 + 192) + 2 * (192 + 192) + 2 * (512 + 192) + 2 * (192 + 384)
+    upsample = (96 * 9 + 32) + (32 * 9 + 16)
+    ranks = default_ranks(spec)
+    # The published 1, 4, 1, 8, 8 times 3/8; times 7/16, the next that rounding tells apart, they are 1, 2, 1, 4, 4.
+    assert ranks == Ranks(1, 2, 1, 3, 3)
+    trained = downsample + 2 * ds + tb + 3 * us + 3 * upsample
+    assert trained_parameters(spec, ranks) == trained == 16_608
+    assert 0.01 < trained_share(spec, ranks) <= 0.012 < trained_share(spec, Ranks(1, 2, 1, 4, 4))
+
+
+def test_a_base_so_narrow_that_ranks_of_one_are_above_the_share_gets_these():
+    assert default_ranks(spec_by_name("e2gan", ngf=2)) == Ranks(1, 1, 1, 1, 1)
 
 
 def test_exactly_the_five_parts_are_adapted():

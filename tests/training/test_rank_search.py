@@ -109,7 +109,7 @@ def test_ranks_above_the_budget_are_no_start():
 
 def test_a_judge_that_is_no_number_is_refused_and_not_kept(tmp_path):
     state = tmp_path / "state.json"
-    with pytest.raises(ModelError, match="the judge of the ranks 1, 4, 1, 8, 8 is nan"):
+    with pytest.raises(ModelError, match="the judge of the ranks 1,4,1,8,8 is nan"):
         search_ranks(START, parameters, 1000, lambda ranks: float("nan"), state)
     assert not state.exists()
 

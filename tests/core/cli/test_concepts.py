@@ -11,7 +11,7 @@ from concepts import SPEC, base_of, concept_of
 from pocketgan.cli import main
 from pocketgan.pictures import write_image
 from pocketgan.training.adapter import Adapter, Ranks, factor_shapes, merge, weights_digest
-from pocketgan.training.adapter_files import save_adapter
+from pocketgan.training.adapter_files import load_adapter, save_adapter
 from pocketgan.training.generators.files import load_generator, save_generator
 from pocketgan.training.text.encoder import EncoderIdentity
 from pocketgan.training.text.precomputed import write_features
@@ -83,6 +83,62 @@ def test_adapt_learns_from_pairs_and_merge_takes_what_it_wrote(said, files, pair
     assert told["bytes"] == negative.stat().st_size
     assert said("merge", base, negative, "--out", whole)[0] == 0
     assert load_generator(whole).metadata["concept"] == "a negative"
+
+
+def test_adapt_without_ranks_takes_those_of_the_base(said, files, pairs, tmp_path):
+    negative = tmp_path / "negative.safetensors"
+    assert said("adapt", files[0], *pairs, "--steps", 1, "--out", negative)[0] == 0
+    assert load_adapter(negative).ranks == Ranks(1, 1, 1, 1, 1)  # 1.2 % of so narrow a base is less than they train
+
+
+def test_adapt_full_writes_a_whole_model_of_the_concept(said, files, pairs, tmp_path):
+    out = tmp_path / "whole.safetensors"
+    code, printed, _ = said("adapt", files[0], *pairs, "--steps", 1, "--out", out, "--full", "--json")
+    assert code == 0
+    assert json.loads(printed)["trained_share"] == 1
+    assert load_generator(out).metadata["concept"] == "a negative"
+
+
+@pytest.mark.parametrize(
+    "text", [json.dumps({"what": "images", "chosen": ["0.png", "4.png", "1.png", "2.png"]}), "0\n\n 4 \n1.png\n2.jpg\n"]
+)
+def test_adapt_trains_on_the_pictures_of_a_coreset(said, files, pairs, tmp_path, text):
+    (tmp_path / "chosen").write_text(text)
+    told = ["--coreset", tmp_path / "chosen", "--out", tmp_path / "n.safetensors", "--json"]
+    code, printed, _ = said("adapt", files[0], *pairs, "--steps", 1, *told)
+    assert code == 0
+    assert json.loads(printed)["images"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (json.dumps({"what": "texts", "chosen": ["ink"]}), "is a choice of texts; a concept is trained on"),
+        (json.dumps({"what": "images", "chosen": ["0.png", "7.png"]}), "1 chosen picture has no pair in"),
+        (json.dumps({"what": "images", "chosen": [1]}), "or damaged (the chosen ones are no names); choose again"),
+        ("{", "is no file of `pocketgan coreset`, or damaged"),
+        ("\n", "names no picture"),
+        ("0\n1\n2\n", "holds 3 pairs to train on, fewer than the 4 of a step"),
+        (None, "is no readable file of chosen pictures"),
+    ],
+)
+def test_a_coreset_that_cannot_be_trained_on_is_told_in_one_line(said, files, pairs, tmp_path, text, words):
+    out, chosen = tmp_path / "n.safetensors", tmp_path / "chosen"
+    if text is not None:
+        chosen.write_text(text)
+    code, _, err = said("adapt", files[0], *pairs, "--steps", 1, "--out", out, "--coreset", chosen)
+    assert code == 2
+    assert words in err
+    assert err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_ranks_of_a_training_without_lora_are_told(said, files, pairs, tmp_path):
+    code, _, err = said(
+        "adapt", files[0], *pairs, "--steps", 1, "--out", tmp_path / "w.safetensors", "--full", "--ranks", "1,1,1,1,1"
+    )
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--ranks are LoRA's, and --full trains all weights without it" in err
 
 
 @pytest.mark.parametrize(
