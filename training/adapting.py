@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from pocketgan.errors import require
-from pocketgan.recipe.choices import Direction, GanMode
+from pocketgan.recipe.choices import Direction, GanMode, TrainingPrecision
 from pocketgan.training.adapter import (
     Adapter,
     Concept,
@@ -58,6 +58,7 @@ class AdaptOptions:
         flip: mirror half of the images.
         seed: of branches, discriminator, order and mirroring.
         checkpoint_every: steps that a kill can cost at most.
+        precision: of the networks; losses stay float32.
     """
 
     steps: int
@@ -73,6 +74,7 @@ class AdaptOptions:
     flip: bool = True
     seed: int = 0
     checkpoint_every: int = 200
+    precision: TrainingPrecision = "fp32"
 
     def ranks_for(self, spec: GeneratorSpec) -> Ranks:
         """Those that a base of this spec is adapted with."""
@@ -203,7 +205,7 @@ def adapt_folder(
     given.check_batch(options.batch_size)
     options = replace(options, ranks=options.ranks_for(given.spec))
     folder = checkpoints_beside(out, {**given.told(concept), "options": options.to_json()})
-    accelerator = join()
+    accelerator = join(options.precision)
     images = given.images(given.train, flip=options.flip)
     adapter = adapt(given.base, images, concept, options, folder, accelerator)
     save_adapter(out, adapter)

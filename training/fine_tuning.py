@@ -175,7 +175,7 @@ def fine_tune_folder(
     given.check_batch(options.batch_size)
     trained = unfrozen_parameters(given.spec, frozen)
     told = {**given.told(concept), "options": {**options.to_json(), "ranks": None}, "frozen": sorted(set(frozen))}
-    folder, accelerator = checkpoints_beside(out, told), join()
+    folder, accelerator = checkpoints_beside(out, told), join(options.precision)
     images = given.images(given.train, flip=options.flip)
     made = fine_tune(given.base, images, concept, options, folder, accelerator, frozen=frozen)
     save_generator(out, made.module, made.spec, made.metadata)

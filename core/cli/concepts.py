@@ -12,6 +12,7 @@ from pocketgan.cli.learning import Coreset, chosen_pictures, chosen_ranks
 from pocketgan.cli.options import Json, OutFile, parse_size
 from pocketgan.cli.text import Encoder
 from pocketgan.errors import ModelError, require
+from pocketgan.recipe.choices import TrainingPrecision
 
 Base = Annotated[Path, typer.Argument(metavar="BASE", help="The model file of an e2gan.")]
 
@@ -37,6 +38,9 @@ def adapt(
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a step.")] = 4,
     learning_rate: Annotated[float, typer.Option("--learning-rate", min=1e-9, help="Of Adam.")] = 2e-4,
+    precision: Annotated[
+        TrainingPrecision, typer.Option("--precision", help="bf16 pays where `pocketgan doctor` says so.")
+    ] = "fp32",
     size: Annotated[
         str | None,
         typer.Option("--size", metavar="HxW", help="Pixels to train at.", show_default="the base's own"),
@@ -66,7 +70,9 @@ def adapt(
     opened = open_encoder(encoder)
     tokens = opened.encode([text])[0]
     concept = Concept(out.stem if name is None else name, text.strip(), opened.identity, tokens)
-    options = AdaptOptions(steps, chosen, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+    options = AdaptOptions(
+        steps, chosen, batch_size=batch_size, learning_rate=learning_rate, seed=seed, precision=precision
+    )
     learn = fine_tune_folder if full else adapt_folder
     found = learn(base, data, concept, options, out, size=pixels, only=only)
     console.result(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def _check(recipe: Recipe) -> None:
     require("adapt", "peft")
     require("train", "torch", "safetensors")
+    _photos(recipe)
 
 
 def _root(recipe: Recipe) -> Path:
@@ -42,7 +43,19 @@ def _outside(recipe: Recipe, run: Path) -> Any:
     root = _root(recipe)
     concepts = prompts.candidates(root, recipe.adapt.concepts)
     hashes = content_hashes(prompts.files_of(concepts, root), root, {})
-    return {name: row[0] for name, row in hashes.items()} | prompts.outside(concepts, recipe.data.text)
+    return {
+        "pictures": {name: row[0] for name, row in hashes.items()},
+        "coreset": _photos(recipe),
+        **prompts.outside(concepts, recipe.data.text),
+    }
+
+
+def _photos(recipe: Recipe) -> list[str] | None:
+    """Names of those that are learnt from; None where all are."""
+    from pocketgan.training.coreset import read_chosen
+
+    assert recipe.adapt is not None
+    return None if recipe.adapt.coreset is None else read_chosen(Path(recipe.adapt.coreset))
 
 
 def _adapt_concepts(context: Context) -> dict[str, Any]:
@@ -72,6 +85,7 @@ def _adapted(context: Context, concept: Concept) -> dict[str, Any]:
         _options(recipe),
         context.folder / f"{record.name}.safetensors",
         size=recipe.size,
+        only=_photos(recipe),
     ).to_json()
     told = {**found, "text": record.text, "path": f"{record.name}.safetensors"}
     write_atomic(finished, json.dumps(told))
@@ -86,7 +100,7 @@ def _options(recipe: Recipe) -> AdaptOptions:
     assert stage is not None
     return AdaptOptions(
         stage.steps,
-        Ranks() if stage.ranks is None else Ranks(*stage.ranks),
+        None if stage.ranks is None else Ranks(*stage.ranks),
         batch_size=stage.batch_size,
         learning_rate=stage.learning_rate,
         betas=stage.adam_betas,
@@ -98,6 +112,7 @@ def _options(recipe: Recipe) -> AdaptOptions:
         flip=stage.flip,
         seed=recipe.seed,
         checkpoint_every=stage.checkpoint_every,
+        precision=stage.precision,
     )
 
 

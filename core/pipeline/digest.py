@@ -46,6 +46,7 @@ _WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "data": ("folder",),
     "teacher": (*_SHOWN, "vgg_weights", "weights"),
     "distill": _SHOWN,
+    "adapt": ("folder", "checkpoint_every", "coreset"),
     "export": ("workers",),
     "bundle": ("sign_with",),
 }

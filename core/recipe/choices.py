@@ -32,6 +32,8 @@ Widths = Literal[1, 4, 8, 16, "auto"]
 Metric = Literal["l1", "lpips", "fid", "kid", "miou"]
 # How pixels are scaled for a segmentation network: ImageNet's mean and deviation, [0, 1], [-1, 1] or [0, 255].
 Scale = Literal["imagenet", "unit", "signed", "bytes"]
+# bf16: networks compute in it under autocast; weights and losses stay float32.
+TrainingPrecision = Literal["fp32", "bf16"]
 # Which state of a training is its outcome.
 Ship = Literal["last", "best"]
 # How frames are measured: one after the other, overlapping, or without a pause for a time.

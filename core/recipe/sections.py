@@ -21,6 +21,7 @@ from pocketgan.recipe.choices import (
     Scale,
     Ship,
     Similarity,
+    TrainingPrecision,
     Unknown,
     Widths,
 )
@@ -150,7 +151,7 @@ class Training(Section):
     dropout: bool = Field(
         False, description="unet128, unet256: train with pix2pix's dropout in the first three maps on the way up"
     )
-    precision: Literal["fp32", "bf16"] = Field(
+    precision: TrainingPrecision = Field(
         "fp32", description="bf16 pays on GPUs and processors with AMX, see `pocketgan doctor`; losses stay float32"
     )
     checkpoint_every: Steps = Field(200, description="steps that a kill can cost at most")
@@ -322,6 +323,9 @@ class AdaptStage(Section):
 
     folder: str | None = Field(None, description="a folder of `pocketgan pairs make`; the data's where absent")
     concepts: list[Name] = Field(min_length=1, description="those of the folder that the base learns")
+    coreset: str | None = Field(
+        None, description="the photos that are learnt from: a file of `pocketgan coreset`, or one name a line"
+    )
     steps: Steps = Field(description="optimiser steps, for each concept")
     ranks: tuple[Steps, Steps, Steps, Steps, Steps] | None = Field(
         None, description="LoRA's, of Downsample, DS, TB, US and Upsample; those of the base's size where absent"
@@ -337,6 +341,7 @@ class AdaptStage(Section):
     lambda_gan: NotNegative = Field(1.0, description="weight of the discriminator's verdict; 0 trains without one")
     ndf: Annotated[int, Field(ge=1)] = Field(64, description="channels of the discriminator's first layer")
     flip: bool = True
+    precision: TrainingPrecision = "fp32"
     checkpoint_every: Steps = Field(200, description="steps that a kill can cost at most")
 
     @model_validator(mode="after")
