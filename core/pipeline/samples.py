@@ -19,11 +19,11 @@ SAMPLE_ROWS = 4
 
 
 def overview(program: Program, val: Pictures, device: torch.device) -> np.ndarray:
-    """input | target | output of the first validation images."""
+    """input | target | output of a few validation images."""
     from pocketgan.training.data.images import grid
 
     rows = []
-    for index in range(min(SAMPLE_ROWS, len(val))):
+    for index in _spread(min(SAMPLE_ROWS, len(val)), len(val)):
         pair = val.whole(index)
         rows.append([*_columns(val, {**pair, "output": program.output(pair["input"][None].to(device))[0]}).values()])
     return grid(rows)
@@ -58,14 +58,18 @@ def write_samples(
 
     rows = [*whole[: SAMPLE_ROWS // 2]]
     count = min(SAMPLE_ROWS - len(rows), len(val))
-    # Spread over the validation set, one further each time: built-in crops go round the photos.
-    rows += [val.whole((row * len(val) // count + row) % len(val)) for row in range(count)]
+    rows += [val.whole(index) for index in _spread(count, len(val))]
     for row, images in enumerate(rows):
         with torch.no_grad():
             for name, network in networks.items():
                 images[name] = network(images["input"][None].to(device_of(network)))[0]
         for name, pixels in _columns(val, images, target).items():
             write_image(folder / "rows" / str(row) / f"{name}.png", pixels)
+
+
+def _spread(count: int, images: int) -> list[int]:
+    """Numbers of images all over a set, one further each time: built-in crops go round the photos."""
+    return [(row * images // count + row) % images for row in range(count)]
 
 
 def device_of(network: nn.Module) -> torch.device:
