@@ -47,7 +47,7 @@ def _outside(recipe: Recipe, run: Path) -> Any:
     if stage.kind == "concepts":
         from pocketgan.pipeline import prompts
 
-        concepts = prompts.candidates(root, stage.concepts)
+        concepts = prompts.offered(recipe, root)
         files, more = prompts.files_of(concepts, root), prompts.outside(concepts, stage.text)
     else:
         files = sorted(path for path in root.rglob("*") if is_image(path) and path.is_file())
@@ -89,10 +89,10 @@ def _found(context: Context, root: Path) -> tuple[dict[str, Split], dict[str, An
     recipe, stage = context.recipe, context.recipe.data
     assert stage is not None
     if stage.kind != "concepts":
-        return find_splits(stage, root, recipe.seed), {}
+        return find_splits(recipe, root), {}
     from pocketgan.pipeline import prompts
 
-    concepts, choice = prompts.learnt(stage, root, recipe.seed)
+    concepts, choice = prompts.learnt(recipe, root)
     prompts.write_texts(stage, concepts, context.folder / prompts.TEXTS)
     splits = {split: Split(pairs) for split, pairs in prompts.find_pairs_of(concepts, root).items()}
     return splits, {"concepts": {one.record.name: one.record.text for one in concepts}, **choice}

@@ -78,11 +78,9 @@ class ImageIndex:
         return ImageIndex(splits, value["root"], value["files"])
 
 
-def find_splits(stage: DataStage, root: Path, seed: int) -> dict[str, Split]:
+def find_splits(recipe: Recipe, root: Path) -> dict[str, Split]:
     """The images of a user's folder by split, each looked at once.
 
-    Args:
-        seed: of the recipe; some concepts may be chosen with it.
     Raises:
         DataError: the folder or its images cannot be used.
     """
@@ -94,6 +92,8 @@ def find_splits(stage: DataStage, root: Path, seed: int) -> dict[str, Split]:
     def relative(paths: Iterable[Path]) -> list[str]:
         return [path.relative_to(root).as_posix() for path in paths]
 
+    stage = recipe.data
+    assert stage is not None
     if stage.kind == "unpaired":
         return {
             split: Split(
@@ -106,7 +106,7 @@ def find_splits(stage: DataStage, root: Path, seed: int) -> dict[str, Split]:
     if stage.kind == "concepts":
         from pocketgan.pipeline.prompts import find_pairs_of, learnt
 
-        concepts, _ = learnt(stage, root, seed)
+        concepts, _ = learnt(recipe, root)
         return {split: Split(pairs) for split, pairs in find_pairs_of(concepts, root).items()}
     if stage.kind == "photos":
         return {split: Split([relative([photo]) for photo in photos]) for split, photos in find_photos(root).items()}
@@ -173,7 +173,7 @@ def validation_images(recipe: Recipe, root: Path) -> Pictures:
     stage = recipe.data
     if stage is None or stage.source != "folder":
         raise DataError(f"the recipe {recipe.name} reads no folder of images; name one that does, such as facades")
-    splits = find_splits(stage, root, recipe.seed)
+    splits = find_splits(recipe, root)
     return _pictures(stage, root, splits["val"], recipe.size, _numbers(stage, splits))
 
 

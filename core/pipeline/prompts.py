@@ -31,8 +31,26 @@ def candidates(root: Path, names: Sequence[str] | None) -> list[Concept]:
     return sorted(read_concepts(root, names), key=lambda concept: concept.record.name)
 
 
-def learnt(stage: DataStage, root: Path, seed: int) -> tuple[list[Concept], dict[str, Any]]:
-    """Those of the candidates that are trained on, by name, and how they were chosen.
+def offered(recipe: Recipe, root: Path) -> list[Concept]:
+    """The concepts of the data's folder that a base may be trained on: those that the recipe names, or all of the folder
+    but those that it is to be adapted to.
+
+    Raises:
+        DataError: the folder holds no concepts, or not those.
+    """
+    stage, adapt = recipe.data, recipe.adapt
+    assert stage is not None
+    concepts = candidates(root, stage.concepts)
+    if stage.concepts is not None or adapt is None or adapt.folder is not None:
+        return concepts
+    kept = [concept for concept in concepts if concept.record.name not in adapt.concepts]
+    if not kept:
+        raise DataError(f"{root} holds no concept but those of adapt; make others that the base learns first")
+    return kept
+
+
+def learnt(recipe: Recipe, root: Path) -> tuple[list[Concept], dict[str, Any]]:
+    """Those of the offered ones that are trained on, by name, and how they were chosen.
 
     Raises:
         PocketganError: there are too few, or their texts cannot be read.
@@ -40,7 +58,9 @@ def learnt(stage: DataStage, root: Path, seed: int) -> tuple[list[Concept], dict
     from pocketgan.training.coreset import at_random, check_enough, concept_vectors, coreset
     from pocketgan.training.text.sources import open_encoder
 
-    concepts = candidates(root, stage.concepts)
+    stage, seed = recipe.data, recipe.seed
+    assert stage is not None
+    concepts = offered(recipe, root)
     if stage.choose is None:
         return concepts, {}
     check_enough(len(concepts), stage.choose, "concepts")

@@ -117,6 +117,15 @@ def test_some_concepts_stand_for_all(recipe, tmp_path, by):
         assert sorted(facts["choice"]["chosen"]) == sorted(facts["concepts"])
 
 
+def test_a_base_learns_the_folders_concepts_but_those_that_it_is_adapted_to(recipe, tmp_path):
+    told = recipe(BASE.replace(", concepts: [sepia, noir]", "") + ADAPT)
+    run_recipe(told, tmp_path / "run", until="data")
+    assert set(facts_of(tmp_path / "run", "data")["concepts"]) == {"sepia", "noir"}
+    everything = ADAPT.replace("[thermal, vintage]", "[sepia, noir, thermal, vintage]")
+    with pytest.raises(DataError, match="holds no concept but those of adapt"):
+        run_recipe(recipe(BASE.replace(", concepts: [sepia, noir]", "") + everything), tmp_path / "none")
+
+
 def test_a_trained_base_is_taken_as_it_is(recipe, tmp_path):
     run_recipe(recipe(BASE), tmp_path / "first")
     weights = tmp_path / "first/teacher/generator.safetensors"

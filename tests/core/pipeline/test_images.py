@@ -30,7 +30,7 @@ def test_training_and_validation_are_cut_as_the_recipe_says(tmp_path):
     cut = recipe(root, fit="crop")
     assert cut.data is not None
     (run / "data").mkdir(parents=True)
-    (run / "data" / INDEX).write_text(ImageIndex(find_splits(cut.data, root), str(root)).to_json())
+    (run / "data" / INDEX).write_text(ImageIndex(find_splits(cut, root), str(root)).to_json())
 
     def row(of, split, augmented=None):
         samples = load_images(of, run, split, augmented=augmented)

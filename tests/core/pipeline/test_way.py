@@ -135,7 +135,7 @@ def test_two_processes_train_together_and_leave_one_checkpoint(undisturbed):
             "on a Mac or a phone",
         ),
         (["apply", "none.pgb", ".", "--out", "o"], "no model or bundle"),
-        (["recipe", "show", "dmeo"], "there are cyclegan_cat, demo, facades"),
+        (["recipe", "show", "dmeo"], "there are cyclegan_cat, demo, e2gan_base, facades"),
         (["pairs", "make", ".", "--concept", "sepiia", "--out", "o"], "did you mean sepia?"),
     ],
 )

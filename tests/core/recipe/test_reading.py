@@ -26,7 +26,7 @@ def write(tmp_path, text):
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["demo", "facades", "pix2pix_cat", "cyclegan_cat", "gaugan_cat"])
+@pytest.mark.parametrize("name", ["demo", "facades", "pix2pix_cat", "cyclegan_cat", "gaugan_cat", "e2gan_base"])
 def test_shipped_recipes_are_good_and_agree_with_the_schema(name):
     recipe = load_recipe(name, ["teacher.lambda_vgg=0"])  # VGG weights are a download
     check_before(recipe)
@@ -76,7 +76,7 @@ def test_the_small_variant_that_a_recipe_documents_is_good(name):
 
 
 def test_a_missing_recipe_names_the_shipped_ones():
-    with pytest.raises(RecipeError, match="shipped: cyclegan_cat, demo, facades"):
+    with pytest.raises(RecipeError, match="shipped: cyclegan_cat, demo, e2gan_base, facades"):
         load_recipe("dmeo")
 
 
