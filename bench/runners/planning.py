@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
-from pocketgan.bundle.manifest import Component, Entry, GoldenTensor, TensorSpec
+from pocketgan.bundle.manifest import Component, DrawnEntry, Entry, GoldenTensor, TensorSpec
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import BundleError
 from pocketgan.targets import place_of
@@ -15,6 +15,8 @@ from pocketgan.targets import place_of
 DEFAULT_FLOOR_DB = 30.0
 # Rounding differs between processors; a model that was exported below its floor is held to what it had, less this.
 BELOW_FLOOR_MARGIN_DB = 3.0
+# The runtime whose files hold several functions.
+_CALLS_FUNCTIONS = "coreml"
 _BYTES = {"float32": 4, "float16": 2, "uint8": 1, "int32": 4, "int64": 8}
 
 
@@ -47,7 +49,10 @@ def plan_model(bundle: Bundle, entry: Entry, folder: Path, component_name: str |
     if component is None or (component_name is None and len(entry.components) > 1):
         there = ", ".join(one.name for one in entry.components)
         raise BundleError(f"{bundle.path}: entry {entry.id} has the components {there}, name one of them")
-    golden = next(golden for golden in bundle.manifest.golden if golden.id == entry.golden)
+    golden = bundle.manifest.golden_set(entry.golden)
+    drawn = entry if isinstance(entry, DrawnEntry) else None
+    if drawn is not None and drawn.function is not None and entry.runtime != _CALLS_FUNCTIONS:
+        raise BundleError(f"{bundle.path}: {entry.id} draws {drawn.concept} by a function, which {entry.runtime} has not")
     return ModelPlan(
         file=str(folder / model_path(component)),
         inputs=_tensors(bundle, component.inputs, golden.inputs, folder),
@@ -55,6 +60,8 @@ def plan_model(bundle: Bundle, entry: Entry, folder: Path, component_name: str |
         floor_db=floor_db(entry),
         # A component of several is sampled alone; the host knows how often an edit runs it.
         repeat=component.repeat if component_name is None else 1,
+        patch=None if drawn is None or drawn.patch is None else str(folder / drawn.patch),
+        function=None if drawn is None else drawn.function,
     )
 
 

@@ -50,13 +50,19 @@ class TensorPlan:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """A model to run: the file that its runtime opens, its contract, and the parity (dB) below which it is wrong."""
+    """A model to run: the file that its runtime opens, its contract, and the parity (dB) below which it is wrong.
+
+    `patch` is a file whose products are added to the model's weights before it is loaded, `function` what the runtime
+    calls in it; None where neither is needed.
+    """
 
     file: str
     inputs: tuple[TensorPlan, ...]
     outputs: tuple[TensorPlan, ...]
     floor_db: float
     repeat: int = 1
+    patch: str | None = None
+    function: str | None = None
 
 
 @dataclass(frozen=True)
