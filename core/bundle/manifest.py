@@ -257,8 +257,8 @@ class Manifest(Strict):
 
     `teacher` says which model the student learned from, or of a teacher's own bundle which model that is, where it was
     not trained in the run.
-    `concepts` are what a pack's entries can draw, `default_concept` among them, which they draw where none is asked for.
-    Readers of earlier minors verify all files and know the default alone.
+    `concepts` are what a pack's entries can draw, `default_concept` among them, which they draw where none is asked
+    for. Readers of earlier minors verify all files and know the default alone.
     """
 
     format_version: str = Field(default=FORMAT_VERSION, pattern=r"^1\.[0-9]{1,4}$")
@@ -326,7 +326,9 @@ class Manifest(Strict):
             raise ValueError(f"concept {concept.name} has two forms of one entry")
         for form in concept.forms:
             if form.entry not in entries or form.golden not in golden:
-                raise ValueError(f"concept {concept.name} names entry {form.entry} or golden set {form.golden}, no such")
+                raise ValueError(
+                    f"concept {concept.name} names entry {form.entry} or golden set {form.golden}, no such"
+                )
             files = {file.path for component in entries[form.entry].components for file in component.files}
             if form.way != "function" and form.name not in files:
                 raise ValueError(f"concept {concept.name} names {form.name}, which is no file of entry {form.entry}")
