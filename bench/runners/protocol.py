@@ -52,8 +52,7 @@ class TensorPlan:
 class ModelPlan:
     """A model to run: the file that its runtime opens, its contract, and the parity (dB) below which it is wrong.
 
-    `patch` is a file whose products are added to the model's weights before it is loaded, `function` what the runtime
-    calls in it; None where neither is needed.
+    `function` is what the runtime calls in a file that holds several; None for what it calls by itself.
     """
 
     file: str
@@ -61,7 +60,6 @@ class ModelPlan:
     outputs: tuple[TensorPlan, ...]
     floor_db: float
     repeat: int = 1
-    patch: str | None = None
     function: str | None = None
 
 

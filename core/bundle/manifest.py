@@ -390,6 +390,21 @@ class Manifest(Strict):
         return {c.name: form for c in self.concepts for form in c.forms if form.entry == entry_id}
 
 
+def added_bytes(manifest: Manifest, concept: str) -> dict[str, int]:
+    """Bytes of the files that a concept has for itself, by the ids of the entries that draw it: 0 for a function of a
+    shared file, and for the default, whose weights are the shared ones."""
+    sizes = {}
+    for entry in manifest.entries:
+        if concept not in manifest.concepts_of(entry.id):
+            continue
+        files = {file.path: file.bytes for component in entry.components for file in component.files}
+        forms = [
+            form for one in manifest.concepts if one.name == concept for form in one.forms if form.entry == entry.id
+        ]
+        sizes[entry.id] = sum(files[form.name] for form in forms if form.way != "function")
+    return sizes
+
+
 def _drawn(entry: Entry, concept: str, forms: Mapping[str, ConceptForm]) -> DrawnEntry:
     form = forms.get(concept)
     own = {form.name} if form is not None and form.way != "function" else set()

@@ -104,7 +104,7 @@ class Bundle:
             BundleError: there is no such entry or concept, or the entry does not draw it; says what there is.
         """
         if entry_id not in (there := [entry.id for entry in self.manifest.entries]):
-            raise BundleError(f"{self.path}: has no entry {quote(entry_id)}; it has: {', '.join(there)}")
+            raise BundleError(f"{self.path}: has no entry {entry_id}; it has: {', '.join(there)}")
         if concept is not None:
             self.must_have_concept(concept)
             if concept not in (drawn := self.manifest.concepts_of(entry_id)):
@@ -117,7 +117,7 @@ class Bundle:
         if not there:
             raise BundleError(f"{self.path}: is no pack of concepts, it draws one effect alone; leave --concept out")
         if concept not in there:
-            raise BundleError(f"{self.path}: has no concept {quote(concept)}; it has: {', '.join(there)}")
+            raise BundleError(f"{self.path}: has no concept {concept or quote(concept)}; it has: {', '.join(there)}")
 
     def _tensors(self, tensors: list[GoldenTensor]) -> dict[str, np.ndarray]:
         import numpy as np
