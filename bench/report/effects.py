@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Selection
-from pocketgan.bench.report.tables import NOTHING, Cell, Column, Table, concept_cell, parity_cell
+from pocketgan.bench.report.tables import NOTHING, Cell, Column, Table, concept_cell, group_name, parity_cell
 from pocketgan.bundle.manifest import added_bytes
 
 _TYPES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
@@ -79,7 +79,7 @@ def _concept_table(bundle: BundleRecord, selection: Selection) -> Table:
     for entry in manifest.entries:
         columns += [Column("Adds", f"to {entry.id}"), Column("Parity", entry.id)]
     groups = [group for group in selection.groups if any(one.bundle.digest == bundle.digest for one in group.members)]
-    columns += [Column("FPS", f"{group.first.job.entry}, {labels.device_name(group.device)}") for group in groups]
+    columns += [Column("FPS", group_name(group, selection)) for group in groups]
     rows = []
     for concept in manifest.concepts:
         sizes = added_bytes(manifest, concept.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +51,8 @@ def pack_of_concepts(
     wrong: str | None = None,
     trained: bool = True,
     default: str = DEFAULT,
+    sepia_weights: str = "weights.data",
+    second_entry: bool = False,
 ) -> Path:
     """Write an unpacked pack to `folder`, pack it to `out`, and return that.
 
@@ -59,6 +62,8 @@ def pack_of_concepts(
         way: "model", or "patch": whole models whose weights are changed by products.
         wrong: a concept whose golden output is another's.
         default: how the default is called in this pack.
+        sepia_weights: the file that sepia's model says its weights lie in.
+        second_entry: whether there is one more, which draws the default alone.
     """
     if picture is None:
         picture = np.random.default_rng(4).uniform(-1, 1, (1, 3, 16, 16)).astype("f4")
@@ -70,7 +75,8 @@ def pack_of_concepts(
     others = [concept for concept in concepts if concept != DEFAULT]
     for concept in others:
         if way == "model":
-            (home / f"{concept}.onnx").write_bytes(_model(size, picture.shape[3], concept))
+            weights = sepia_weights if concept == "sepia" else "weights.data"
+            (home / f"{concept}.onnx").write_bytes(_model(size, picture.shape[3], concept, weights=weights))
         else:
             (home / f"{concept}.safetensors").write_bytes(_patch((home / "model.onnx").read_bytes(), concept))
     ending = "onnx" if way == "model" else "safetensors"
@@ -90,10 +96,18 @@ def pack_of_concepts(
             }
         ],
     }  # fmt: skip
+    entries = [entry]
+    if second_entry:
+        (home.with_name(f"{ENTRY}-2")).mkdir()
+        shutil.copy(home / "model.onnx", home.with_name(f"{ENTRY}-2") / "model.onnx")
+        shutil.copy(home / "weights.data", home.with_name(f"{ENTRY}-2") / "weights.data")
+        files = [record_file(folder, f"models/{ENTRY}-2/{file}") for file in ("model.onnx", "weights.data")]
+        component = {**entry["components"][0], "entry_point": f"models/{ENTRY}-2/model.onnx", "files": files}
+        entries.append({**entry, "id": f"{ENTRY}-2", "components": [component]})
     form = {"entry": ENTRY, "way": way, "parity": parity}
     manifest = Manifest.model_validate(
         {
-            "name": name, "role": "student", "trained": trained, "entries": [entry], "golden": golden,
+            "name": name, "role": "student", "trained": trained, "entries": entries, "golden": golden,
             "default_concept": default,
             "concepts": [
                 {
@@ -111,13 +125,15 @@ def pack_of_concepts(
     return out
 
 
-def _model(height: int, width: int, concept: str | None, embedded: bool = False) -> bytes:
+def _model(
+    height: int, width: int, concept: str | None, *, embedded: bool = False, weights: str = "weights.data"
+) -> bytes:
     """x (1, 3, height, width) -> y, by the shared weights, or by those of the concept."""
     base = numpy_helper.from_array(np.eye(3, dtype="f4").reshape(3, 3, 1, 1), "base")
     if not embedded:
         base = TensorProto(name="base", data_type=TensorProto.FLOAT, dims=[3, 3, 1, 1])
         base.data_location = TensorProto.EXTERNAL
-        for key, value in {"location": "weights.data", "offset": "0", "length": "36"}.items():
+        for key, value in {"location": weights, "offset": "0", "length": "36"}.items():
             base.external_data.add(key=key, value=value)
     nodes, constants, weight = [], [base], "base"
     if concept is not None:
