@@ -11,9 +11,10 @@ from pocketgan import console
 from pocketgan.bench.devices.device import Device
 from pocketgan.bench.devices.waiting import locked
 from pocketgan.bench.gate import judge
-from pocketgan.bench.jobs import JobOptions, options_on, plan_job, runnable_entries
+from pocketgan.bench.jobs import JobOptions, drawn_entries, must_have_concepts, options_on, plan_job
 from pocketgan.bench.journal import BundleRecord, Journal
 from pocketgan.bench.looks import looks
+from pocketgan.bench.naming import drawn_name
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.session import new_session
@@ -25,8 +26,8 @@ from pocketgan.errors import DeviceError
 # the next one.
 ROUNDS_A_PROCESS = 5
 FRAMES_A_TURN = 10
-# Entry id, and the component where it has several.
-Part = tuple[str, str | None]
+# Entry id, the concept that it draws in a pack, and the component where it has several.
+Part = tuple[str, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def compare_bundles(
     budget_ms: float | None = None,
     wait_s: float = 0,
 ) -> list[Comparison]:
-    """Measure the entries that both bundles have, or each other's only one, and judge them.
+    """Measure the entries that both bundles have, of packs by concept, or each other's only one, and judge them.
 
     The gate looks after `options.rounds`, and then while it is undecided each time that they have doubled, up to
     `most_rounds`. With `journal_path` every run is appended to that results file.
@@ -90,30 +91,34 @@ def compare_bundles(
 
 
 def _matched(base: Bundle, candidate: Bundle, device: Device, options: JobOptions) -> list[tuple[Part, Part]]:
-    """Entries, component by component, that both bundles have; each other's only one whatever it is called."""
-    sides = [
+    """Entries, concept by concept and component by component, that both bundles have; where a side draws one concept
+    alone, such as a bundle that is no pack, it is that; each other's only entry whatever it is called."""
+    must_have_concepts((base, candidate), options.concepts)
+    sides: list[list[Part]] = [
         [
-            (entry.id, component)
-            for entry in runnable_entries(bundle, device, options.entry, options.provider)
+            (entry.id, concept, component)
+            for entry, concept in drawn_entries(bundle, device, options.entry, options.concepts, options.provider)
             for component in component_names(entry)
         ]
         for bundle in (base, candidate)
     ]
     if len(sides[0]) == len(sides[1]) == 1:
         return [(sides[0][0], sides[1][0])]
-    shared = [part for part in sides[0] if part in sides[1]]
+    shared = [(part, part) for part in sides[0] if part in sides[1]]
+    if not shared and all(len({concept for _, concept, _ in side}) == 1 for side in sides):
+        shared = [(one, other) for one in sides[0] for other in sides[1] if (one[0], one[2]) == (other[0], other[2])]
     if not shared:
-        there = [", ".join(dict.fromkeys(entry for entry, _ in side)) for side in sides]
+        there = [", ".join(dict.fromkeys(drawn_name(entry, concept) for entry, concept, _ in side)) for side in sides]
         raise DeviceError(
             f"the bundles share no entry that device {device.name} can run: {base.path} has {there[0]}, "
             f"{candidate.path} {there[1]}"
         )
-    return [(part, part) for part in shared]
+    return shared
 
 
 def _decided(
-    base: tuple[Bundle, str, str | None],
-    candidate: tuple[Bundle, str, str | None],
+    base: tuple[Bundle, str, str | None, str | None],
+    candidate: tuple[Bundle, str, str | None, str | None],
     device: Device,
     options: JobOptions,
     *,
@@ -132,8 +137,8 @@ def _decided(
                 count = min(ROUNDS_A_PROCESS, rounds_due - rounds)
                 run_options = replace(options, rounds=count, iterations=count * FRAMES_A_TURN, runs=1)
                 work = [
-                    (bundle, plan_job(bundle, entry, run_options, len(runs[0]), component))
-                    for bundle, entry, component in (base, candidate)
+                    (bundle, plan_job(bundle, entry, run_options, len(runs[0]), component, concept))
+                    for bundle, entry, concept, component in (base, candidate)
                 ]
                 results = device.run_interleaved(work, session=session, tick=progress.advance)
                 failed = next((error for result in results if not result.frames for error in result.errors), None)

@@ -14,6 +14,7 @@ def command_that_decides(base: Result, candidate: Result) -> str:
         names = ["BASE.pgb", "CANDIDATE.pgb"]
     entry = f" --entry {candidate.job.entry}" if base.job.entry == candidate.job.entry else ""
     job, device = candidate.job, candidate.device
+    entry += f" --concept {job.concept}" if job.concept is not None else ""
     # A farm's phone is known by a folder, and is too far away for compare.
     is_far = device.name == "farm"
     how = f" --threads {job.threads}" if job.threads != 1 else ""

@@ -22,9 +22,11 @@ from pocketgan.bench.inputs import input_size
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.judging import METRICS, judged_metrics
 from pocketgan.bench.looks import confidence_of_each
+from pocketgan.bench.naming import concept_of
 from pocketgan.bench.runs import joined, measurements, paired
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.verdict import CONFIDENCE, Pair
+from pocketgan.bundle.manifest import Entry
 from pocketgan.errors import ResultsError
 
 # What is judged where nobody says otherwise: by how much a metric may grow, as a share; parity may fall, in dB.
@@ -55,8 +57,8 @@ def compare(
     tolerances: Mapping[str, float] | None = None,
     budget_ms: float | None = None,
 ) -> list[Pair]:
-    """Judge every entry that both sides have: matched by bundle name and entry id, or each other where a side holds
-    one. Of several results of one entry the latest counts.
+    """Judge every entry that both sides have: matched by bundle name, entry id and concept, or each other where a side
+    holds one. Of several results of one entry the latest counts.
 
     Args:
         tolerances: by metric; `TOLERANCES` where None. budget_ms: what a frame of the candidate may take.
@@ -68,7 +70,7 @@ def compare(
     if len(sides[0]) == len(sides[1]) == 1:
         keys = [(next(iter(sides[0])), next(iter(sides[1])))]
     if not keys:
-        names = [", ".join(sorted(" ".join(key).strip() for key in side)) for side in sides]
+        names = [", ".join(sorted(" ".join(filter(None, key)) for key in side)) for side in sides]
         raise ResultsError(f"base and candidate share no entry: base has {names[0]}, candidate {names[1]}")
     pairs = []
     for one, other in keys:
@@ -100,7 +102,7 @@ def judge(
     """
     runs = base[0], candidate[0]
     results = joined(runs[0]), joined(runs[1])
-    entries = base[1].manifest.entry(results[0].job.entry), candidate[1].manifest.entry(results[1].job.entry)
+    entries = _entry(results[0], base[1]), _entry(results[1], candidate[1])
     confidence = confidence_of_each(CONFIDENCE, looks)
     job = results[1].job
     entry = job.entry if job.component is None else f"{job.entry} {job.component}"
@@ -109,6 +111,7 @@ def judge(
         entry,
         tuple(differences(results, entries)),
         judged_metrics(runs, entries, tolerances, confidence),
+        concept=concept_of(job, candidate[1].manifest),
         input=input_size(entries[1], job.component),
         took_turns=paired(*runs),
         by_seconds=job.duration_s is not None,
@@ -117,13 +120,18 @@ def judge(
     )
 
 
-def _latest(side: Results, name: str) -> dict[tuple[str, str, str], list[Result]]:
-    """By bundle, entry and component ("" where it has one alone): what an edit runs 60 times is judged on its own."""
+def _entry(result: Result, bundle: BundleRecord) -> Entry:
+    return bundle.manifest.entry(result.job.entry, result.job.concept)
+
+
+def _latest(side: Results, name: str) -> dict[tuple[str, str, str, str], list[Result]]:
+    """By bundle, entry, concept and component ("" where there is none): what an edit runs 60 times is judged alone."""
     latest = {}
     for runs in measurements(side.results):
         if timed := [run for run in runs if run.frames]:
             job = timed[0].job
-            latest[timed[0].bundle_name, job.entry, job.component or ""] = timed
+            concept = concept_of(job, side.bundles[job.bundle].manifest) if job.bundle in side.bundles else job.concept
+            latest[timed[0].bundle_name, job.entry, concept or "", job.component or ""] = timed
     if not latest:
         raise ResultsError(f"the {name} holds no timed result")
     return latest

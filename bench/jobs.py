@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from pocketgan import console
@@ -15,10 +16,14 @@ from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import DeviceError
 from pocketgan.targets import TARGETS
 
+# Stands for all concepts of a pack.
+EVERY_CONCEPT = "all"
+
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What every Job of a session has in common (see Job). `entry` restricts it to one entry id.
+    """What every Job of a session has in common (see Job). `entry` restricts it to one entry id, `concepts` are those
+    that packs draw: named ones, `EVERY_CONCEPT`, or none for each pack's default.
 
     `iterations` and `rounds` are split evenly over `runs`, rounded up; each run is a process of its own, because what a
     process is lucky or unlucky with (where its memory lies) is drawn anew in the next one. Modes `sustained` and
@@ -34,6 +39,7 @@ class JobOptions:
     threads: int = 1
     cold_repeats: int = 1
     entry: str | None = None
+    concepts: tuple[str, ...] = ()
     runs: int = 3
     duration_s: float = 60.0
     cool_down: CoolDown | None = None
@@ -121,6 +127,50 @@ def runnable_entries(
     return must_take(runnable, provider)
 
 
+def drawn_entries(
+    bundle: Bundle,
+    device: Device,
+    entry_id: str | None,
+    concepts: Sequence[str] = (),
+    provider: Provider = "default",
+) -> list[tuple[Entry, str | None]]:
+    """The entries of `runnable_entries`, of a pack each with the concepts that are asked (see JobOptions) and that it
+    draws; with None where the bundle is no pack.
+
+    Raises:
+        BundleError: the pack has no such concept, or the one entry does not draw it.
+        DeviceError: the device can run nothing of that.
+    """
+    entries = runnable_entries(bundle, device, entry_id, provider)
+    if not bundle.manifest.concepts:
+        return [(entry, None) for entry in entries]
+    if EVERY_CONCEPT in concepts:
+        return [(entry, concept) for entry in entries for concept in bundle.manifest.concepts_of(entry.id)]
+    wanted = dict.fromkeys(concepts or [str(bundle.manifest.default_concept)])
+    found: list[tuple[Entry, str | None]] = []
+    for concept in wanted:
+        bundle.must_have_concept(concept)
+        drawing = [entry for entry in entries if concept in bundle.manifest.concepts_of(entry.id)]
+        if not drawing and entry_id is not None:
+            bundle.entry(entry_id, concept)
+        if not drawing:
+            able = ", ".join(e.id for e in bundle.manifest.entries if concept in bundle.manifest.concepts_of(e.id))
+            raise DeviceError(
+                f"device {device.name} can run none of the entries of {bundle.path} that draw {concept}: {able}"
+            )
+        found += [(entry, concept) for entry in drawing]
+    return sorted(found, key=lambda pair: entries.index(pair[0]))
+
+
+def must_have_concepts(bundles: Sequence[Bundle], concepts: Sequence[str]) -> None:
+    """Raises BundleError where concepts are asked and none of the bundles is a pack, or a pack lacks one."""
+    packs = [bundle for bundle in bundles if bundle.manifest.concepts]
+    for bundle in packs or bundles[:1]:
+        for concept in concepts:
+            if concept != EVERY_CONCEPT or not packs:
+                bundle.must_have_concept(concept)
+
+
 def fitting_targets(device: Device) -> list[str]:
     """The targets whose files the device would run."""
     return [facts.name for facts in TARGETS.values() if device.runs(_entry_of(facts.name, facts.runtime))]
@@ -131,13 +181,21 @@ def _entry_of(target: str, runtime: str) -> Entry:
     return Entry.model_construct(id=f"{target}-fp32", target=target, runtime=runtime, precision="fp32", components=[])
 
 
-def plan_job(bundle: Bundle, entry_id: str, options: JobOptions, run: int = 0, component: str | None = None) -> Job:
-    """The Job of one run of one entry, or of one of its components."""
+def plan_job(
+    bundle: Bundle,
+    entry_id: str,
+    options: JobOptions,
+    run: int = 0,
+    component: str | None = None,
+    concept: str | None = None,
+) -> Job:
+    """The Job of one run of one entry, or of one of its components; of a pack with the concept that it draws."""
     by_seconds = options.mode in ALONE
     return Job(
         bundle=bundle.digest,
         entry=entry_id,
         component=component,
+        concept=concept,
         mode=options.mode,
         via=options.via or "process",
         provider=options.provider,

@@ -21,10 +21,10 @@ from pydantic import BaseModel, Field, ValidationError
 from pocketgan import console
 from pocketgan.bench.schema.job import SCHEMA_VERSION
 from pocketgan.bench.schema.result import Result
-from pocketgan.bundle.manifest import Manifest, Sha256, Strict
+from pocketgan.bundle.manifest import FORMAT_VERSION, Manifest, Name, Sha256, Strict
 from pocketgan.errors import ResultsError, storage_errors
 
-MAX_SAMPLES = 4
+MAX_SAMPLES = MAX_GALLERY = 4
 # How every line of a results file begins, so that half a line can be told from a foreign file.
 LINE_START = b'{"record":"'
 
@@ -40,13 +40,22 @@ class SampleRow(Strict):
     output: str | None = None
 
 
+class GalleryRow(Strict):
+    """A photo and what the concepts of a pack make of it, by their names: base64 JPEGs or PNGs."""
+
+    input: str
+    outputs: dict[Name, str]
+
+
 class BundleRecord(Strict):
-    """What the results say of a bundle: its digest, its manifest and up to four sample rows."""
+    """What the results say of a bundle: its digest, its manifest, up to four sample rows, and of a pack as many rows of
+    its gallery."""
 
     record: Literal["bundle"] = "bundle"
     digest: Sha256
     manifest: Manifest
     samples: list[SampleRow] = Field(default_factory=list, max_length=MAX_SAMPLES)
+    gallery: list[GalleryRow] = Field(default_factory=list, max_length=MAX_GALLERY)
 
 
 @dataclass
@@ -57,11 +66,13 @@ class Results:
     results: list[Result] = field(default_factory=list)
 
     def add(self, record: BundleRecord | Result) -> None:
-        """Add a record; of two records of one bundle the one with samples counts, else the first."""
+        """Add a record; of two records of one bundle the pictures of the later one count, where it has some."""
         if isinstance(record, Result):
             self.results.append(record)
-        elif record.digest not in self.bundles or record.samples:
-            self.bundles[record.digest] = record
+            return
+        before = self.bundles.setdefault(record.digest, record)
+        pictures = {"samples": record.samples or before.samples, "gallery": record.gallery or before.gallery}
+        self.bundles[record.digest] = before.model_copy(update=pictures)
 
 
 class Journal:
@@ -90,7 +101,7 @@ class Journal:
         except BaseException:
             os.close(self._descriptor)
             raise
-        self._sampled = {digest: bool(record.samples) for digest, record in self.results.bundles.items()}
+        self._bundles = dict(self.results.bundles)
 
     def __enter__(self) -> Journal:
         return self
@@ -100,16 +111,32 @@ class Journal:
     ) -> None:
         os.close(self._descriptor)
 
-    def append_bundle(self, digest: str, manifest: Manifest, samples: Sequence[SampleRow] = ()) -> None:
-        """Add a bundle, unless the file has it already and these samples add nothing.
+    def has_gallery(self, digest: str) -> bool:
+        """Whether the file holds a gallery of that bundle."""
+        return digest in self._bundles and bool(self._bundles[digest].gallery)
+
+    def append_bundle(
+        self,
+        digest: str,
+        manifest: Manifest,
+        samples: Sequence[SampleRow] = (),
+        gallery: Sequence[GalleryRow] = (),
+    ) -> None:
+        """Add a bundle, unless the file has it already and these pictures add nothing: samples where it has none, a
+        gallery that is another.
 
         Raises:
             StorageError: the disk is full or refuses; the records before it are intact.
         """
-        if digest in self._sampled and (self._sampled[digest] or not samples):
+        there = self._bundles.get(digest)
+        shown = list(samples)[:MAX_SAMPLES], list(gallery)[:MAX_GALLERY]
+        if there is not None and (there.samples or not shown[0]) and shown[1] in ([], there.gallery):
             return
-        self._append(BundleRecord(digest=digest, manifest=manifest, samples=list(samples)[:MAX_SAMPLES]))
-        self._sampled[digest] = bool(samples)
+        record = BundleRecord(digest=digest, manifest=manifest, samples=shown[0], gallery=shown[1])
+        self._append(record)
+        seen = Results({} if there is None else {digest: there})
+        seen.add(record)
+        self._bundles[digest] = seen.bundles[digest]
 
     def append_result(self, result: Result) -> None:
         """Add a result.
@@ -152,9 +179,23 @@ class Journal:
 
 def line_of(record: BundleRecord | Result) -> bytes:
     """The record as a line of a results file."""
-    kind = "bundle" if isinstance(record, BundleRecord) else "result"
-    fields = {"record": kind, **record.model_dump(mode="json")}
+    fields = _bundle_fields(record) if isinstance(record, BundleRecord) else _result_fields(record)
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _result_fields(result: Result) -> dict[str, Any]:
+    return {"record": "result", **result.model_dump(mode="json")}
+
+
+def _bundle_fields(bundle: BundleRecord) -> dict[str, Any]:
+    """Without what is as it always was, so that earlier versions read the record of a bundle that has nothing new. They
+    refuse that of a pack, whose concepts they would take for each other."""
+    fields = {"record": "bundle", **bundle.model_dump(mode="json", exclude={"manifest", "gallery"})}
+    fields["manifest"] = {
+        "format_version": bundle.manifest.format_version,
+        **bundle.manifest.model_dump(mode="json", exclude_defaults=True),
+    }
+    return fields | ({"gallery": [row.model_dump() for row in bundle.gallery]} if bundle.gallery else {})
 
 
 def read_results(paths: Iterable[Path]) -> Results:
@@ -196,7 +237,7 @@ def _parse(path: Path, number: int, line: bytes) -> BundleRecord | Result:
         raise ResultsError(f"{where} is not JSON; is this a results file?") from None
     kind = value.get("record") if isinstance(value, dict) else None
     if kind == "bundle":
-        return _validate(where, BundleRecord, value)
+        return _validate(where, BundleRecord, value, _of_later_format(value))
     if kind == "result":
         del value["record"]
         return _validate(where, Result, value, _added_later(where, value.get("schema_version")))
@@ -215,6 +256,15 @@ def _added_later(where: str, version: Any) -> bool:
             "upgrade pocketgan: pip install -U pocketgan"
         )
     return theirs > ours
+
+
+def _of_later_format(value: dict[str, Any]) -> bool:
+    """Whether a later minor version of the manifest's format, whose new fields are left out, is in a bundle record."""
+    manifest = value.get("manifest")
+    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if not isinstance(version, str) or not re.fullmatch(r"1\.[0-9]{1,4}", version):
+        return False
+    return int(version[2:]) > int(FORMAT_VERSION[2:])
 
 
 def _validate(where: str, model: type[Record], value: dict[str, Any], added_later: bool = False) -> Record:

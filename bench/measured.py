@@ -18,6 +18,7 @@ class Measured:
 
     Attributes:
         bundle, digest, entry: what ran.
+        concept: of a pack; None of a bundle that is none.
         fps: frames per second, 1 / median of pre + inference + post; from a camera how many were shown.
         median_ms, p90_ms, p99_ms: of a whole frame.
         first_inference_ms, cold_load_ms, warm_load_ms: medians of their repeats.
@@ -36,6 +37,7 @@ class Measured:
     bundle: str
     digest: str
     entry: str
+    concept: str | None
     runtime: str
     session: str
     composed: bool
@@ -67,6 +69,7 @@ def measured(result: Result, budget_ms: float | None = None, input: str = "") ->
         bundle=result.bundle_name,
         digest=result.job.bundle,
         entry=result.job.entry,
+        concept=result.job.concept,
         runtime=result.runtime,
         session=result.session,
         composed=result.composed,

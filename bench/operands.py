@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pocketgan.bench.gate import compare as judge_results
-from pocketgan.bench.jobs import JobOptions
+from pocketgan.bench.jobs import EVERY_CONCEPT, JobOptions
 from pocketgan.bench.journal import Results, read_results
 from pocketgan.bench.schema.job import Via
 from pocketgan.bench.verdict import Pair, Verdict, worst
@@ -32,8 +32,8 @@ def judge_operands(
     """The pairs of two sides of one kind. Of two commits that pass, the candidate becomes the store's last green one.
 
     Args:
-        device, via, apk, options, most_rounds, out, wait_s: how bundles are measured; `options.entry` restricts all
-            kinds.
+        device, via, apk, options, most_rounds, out, wait_s: how bundles are measured; its entry and concepts restrict
+            all kinds.
         budget_ms: what a frame of the candidate may take.
     Raises:
         BundleError, DeviceError, ResultsError: the sides differ in kind, cannot be read or measured, or share no entry.
@@ -58,12 +58,17 @@ def judge_operands(
         )
         return [one.pair for one in comparisons]
     pairs = judge_results(_results(base, store), _results(candidate, store), tolerances, budget_ms)
-    pairs = [pair for pair in pairs if options.entry in (None, pair.entry)]
+    pairs = [pair for pair in pairs if options.entry in (None, pair.entry) and _is_asked(pair, options.concepts)]
     if not pairs:
-        raise ResultsError(f"the results share no entry {options.entry}")
+        asked = " that draws ".join([options.entry or "", *([", ".join(options.concepts)] if options.concepts else [])])
+        raise ResultsError(f"the results share no entry {asked.strip()}")
     if kinds == {"reference"} and worst([pair.verdict for pair in pairs]) == Verdict.PASS:
         _tag_green(candidate, store)
     return pairs
+
+
+def _is_asked(pair: Pair, concepts: Sequence[str]) -> bool:
+    return not concepts or EVERY_CONCEPT in concepts or pair.concept in concepts
 
 
 def _kind(operand: str, store: str | None) -> Literal["bundle", "results", "reference"]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketgan.bench.journal import BundleRecord
+from pocketgan.bench.journal import BundleRecord, line_of
 from pocketgan.bench.schema.result import Result
 from pocketgan.errors import ResultsError, require
 from pocketgan.files import atomic_file
@@ -70,6 +70,7 @@ def _schema() -> pyarrow.Schema:
         "digest",
         "role",
         "entry",
+        "concept",
         "device",
         "runtime",
         "mode",
@@ -95,7 +96,7 @@ def _row(commit: str, record: BundleRecord | Result) -> dict[str, Any]:
             "bundle": manifest.name,
             "digest": record.digest,
             "role": manifest.role,
-            "record": record.model_dump_json(),
+            "record": line_of(record).decode(),
         }
     fields = record.model_dump(mode="json")
     frames = fields.pop("frames")
@@ -105,6 +106,7 @@ def _row(commit: str, record: BundleRecord | Result) -> dict[str, Any]:
         "bundle": record.bundle_name,
         "digest": record.job.bundle,
         "entry": record.job.entry,
+        "concept": record.job.concept,
         "device": record.device.name,
         "runtime": record.runtime,
         "mode": record.job.mode,

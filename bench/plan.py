@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pocketgan import console
 from pocketgan.bench.devices.device import Device
-from pocketgan.bench.jobs import JobOptions, plan_job, runnable_entries
+from pocketgan.bench.jobs import JobOptions, drawn_entries, must_have_concepts, plan_job
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.runs import composed, joined
 from pocketgan.bench.schema.job import Job
@@ -16,16 +16,18 @@ from pocketgan.bench.statistics import frame_times, frames_needed, half_width, p
 from pocketgan.bundle.reader import Bundle
 
 Work = tuple[Bundle, Job]
-Key = tuple[str, str, str | None, int]
+Key = tuple[str, str, str | None, str | None, int]
 
 
 class SessionPlan:
-    """Every entry that a device can run, component by component, in several runs; results are taken as they come.
+    """Every entry that a device can run, of packs with the asked concepts, component by component, in several runs;
+    results are taken as they come.
 
     Attributes:
         runs: how many there are at first. most_runs: how many there are at most, for the sake of `options.until`.
-        done: the results that were taken, by bundle, entry, component and run.
+        done: the results that were taken, by bundle, entry, concept, component and run.
     Raises:
+        BundleError: a pack lacks an asked concept, or there is no pack.
         DeviceError: the device can run nothing of a bundle.
     """
 
@@ -35,14 +37,18 @@ class SessionPlan:
         self.done: dict[Key, Result] = {}
         self._until = options.until
         self._manifests = {bundle.digest: bundle.manifest for bundle in bundles}
+        must_have_concepts(bundles, options.concepts)
         self._parts = [
-            (bundle, entry.id, component)
+            (bundle, entry.id, concept, component)
             for bundle in bundles
-            for entry in runnable_entries(bundle, device, options.entry, options.provider)
+            for entry, concept in drawn_entries(bundle, device, options.entry, options.concepts, options.provider)
             for component in component_names(entry)
         ]
         self._jobs = [
-            [(bundle, plan_job(bundle, entry, options, run, component)) for bundle, entry, component in self._parts]
+            [
+                (bundle, plan_job(bundle, entry, options, run, component, concept))
+                for bundle, entry, concept, component in self._parts
+            ]
             for run in range(self.most_runs)
         ]
 
@@ -114,11 +120,12 @@ class SessionPlan:
             console.note(f"not {self._wish} after {self.most_runs} runs; --most-runs allows more")
 
     def outcome(self) -> list[Result]:
-        """One Result per bundle and entry, its runs joined and its components composed, in the order of the bundles."""
+        """One Result per bundle, entry and concept, its runs joined and its components composed, in the order of the
+        bundles."""
         runs = range(self.most_runs)
         measured = [
-            joined([self.done[key] for run in runs if (key := (bundle.digest, entry, component, run)) in self.done])
-            for bundle, entry, component in self._parts
+            joined([self.done[key] for run in runs if (key := (*of, run)) in self.done])
+            for of in ((bundle.digest, entry, concept, component) for bundle, entry, concept, component in self._parts)
         ]
         return composed(measured, self._manifests)
 
@@ -141,10 +148,9 @@ class SessionPlan:
 def _more_runs(results: Iterable[Result], until: float) -> int:
     """How many more runs would bring the median of every entry to ±`until` if they go on as they were, 0 where all are
     there. What gave no frames has none to wait for."""
-    runs: dict[tuple[str, str, str | None], list[list[int]]] = {}
+    runs: dict[tuple[str, str, str | None, str | None], list[list[int]]] = {}
     for result in results:
-        job = result.job
-        runs.setdefault((job.bundle, job.entry, job.component), []).append(frame_times(result.frames))
+        runs.setdefault(_key(result.job)[:4], []).append(frame_times(result.frames))
     more = 0
     for entry in runs.values():
         times = [time for run in entry for time in run]
@@ -156,7 +162,8 @@ def _more_runs(results: Iterable[Result], until: float) -> int:
 
 
 def _by_entry(work: Sequence[Work]) -> list[list[Work]]:
-    """Jobs that take turns: those of one entry id. A component of several has no equal in other bundles."""
+    """Jobs that take turns: those of one entry id, whatever concept they draw. A component of several has no equal in
+    other bundles."""
     groups: dict[tuple[str, str | None], list[Work]] = {}
     for bundle, job in work:
         groups.setdefault((job.entry, job.component), []).append((bundle, job))
@@ -164,4 +171,4 @@ def _by_entry(work: Sequence[Work]) -> list[list[Work]]:
 
 
 def _key(job: Job) -> Key:
-    return (job.bundle, job.entry, job.component, job.run)
+    return (job.bundle, job.entry, job.concept, job.component, job.run)

@@ -76,6 +76,7 @@ class BundleBenchmark:
         bundle: str | Path,
         entry: str | None = None,
         *,
+        concept: str | None = None,
         against: str | Path | None = None,
         max_slowdown: float = 0.03,
         most_rounds: int = 160,
@@ -94,6 +95,7 @@ class BundleBenchmark:
 
         Args:
             entry: its id; may be left out where the device runs just one.
+            concept: of a pack; its default where None.
             against: a bundle to measure in turns with it: the test fails where the candidate is slower by more than
                 `max_slowdown` (a share), and is skipped where `most_rounds` turns do not decide.
             iterations, rounds, runs, threads, provider, clock: see `pocketgan bench`.
@@ -116,12 +118,13 @@ class BundleBenchmark:
             runs=runs,
             threads=threads,
             entry=entry,
+            concepts=() if concept is None else (concept,),
             provider=provider,
             clock=clock,
         )
         try:
             if self.benchmark.disabled:
-                self.benchmark.pedantic(_check, args=(Path(bundle), device, entry))
+                self.benchmark.pedantic(_check, args=(Path(bundle), device, entry, concept))
                 pytest.skip("pytest-benchmark is switched off: compared with the golden output, not timed")
             budget_ms = limit_ms(min_fps, max_ms)
             if against is None:
@@ -144,14 +147,15 @@ class BundleBenchmark:
     ) -> Result:
         from pocketgan.bench.budget import hold
         from pocketgan.bench.devices import find_device
+        from pocketgan.bench.naming import job_name
         from pocketgan.bench.session import measure
 
         results = measure([bundle], find_device(device), options, self.results, wait_s=wait_s)
-        _must_be_one([result.job.entry for result in results])
+        _must_be_one([job_name(result.job) for result in results])
         result = results[0]
         self._hand_over(result)
         if budget_ms is not None:
-            _judge_budget(f"{result.bundle_name} {result.job.entry}", hold(result, budget_ms))
+            _judge_budget(f"{result.bundle_name} {job_name(result.job)}", hold(result, budget_ms))
         return result
 
     def _compare(
@@ -181,17 +185,18 @@ class BundleBenchmark:
             budget_ms=budget_ms,
             wait_s=wait_s,
         )
-        _must_be_one([one.pair.entry for one in comparisons])
+        _must_be_one([one.pair.name for one in comparisons])
         self._hand_over(joined(comparisons[0].candidate))
         _judge(comparisons[0].pair)
         return comparisons[0].pair
 
     def _hand_over(self, result: Result) -> None:
         """Let pytest-benchmark see the frames."""
+        from pocketgan.bench.naming import job_name
         from pocketgan.bench.statistics import frame_times, frames_per_second
 
         if not result.frames:
-            pytest.fail(f"{result.bundle_name} {result.job.entry}: {'; '.join(result.errors)}", pytrace=False)
+            pytest.fail(f"{result.bundle_name} {job_name(result.job)}: {'; '.join(result.errors)}", pytrace=False)
         samples = [time / 1e9 for time in frame_times(result.frames)]
         self.clock.load(samples)
         self.benchmark.pedantic(self.clock.advance, rounds=len(samples), iterations=1)
@@ -206,6 +211,7 @@ class BundleBenchmark:
             bundle=result.bundle_name,
             digest=result.job.bundle,
             entry=result.job.entry,
+            concept=result.job.concept,
             fps=round(frames_per_second(result.frames), 3),
             session=result.session,
             device=result.device.name,
@@ -273,11 +279,11 @@ def _judge(pair: Pair) -> None:
 
     row = dict(zip(COLUMNS, rows(pair)[0], strict=True))
     change = f"{row['change']} ({row['99 % interval']}), {row['allowed']} allowed"
-    message = "; ".join([f"{pair.verdict}: {pair.bundle} {pair.entry}: {change}", *remarks(pair)])
+    message = "; ".join([f"{pair.verdict}: {pair.bundle} {pair.name}: {change}", *remarks(pair)])
     if pair.verdict is Verdict.REGRESSION:
         pytest.fail(message, pytrace=False)
     if pair.budget is not None and pair.budget.verdict is not Verdict.PASS:
-        _judge_budget(f"{pair.bundle} {pair.entry}", pair.budget)
+        _judge_budget(f"{pair.bundle} {pair.name}", pair.budget)
     if pair.verdict is not Verdict.PASS:
         pytest.skip(message)
 
@@ -293,10 +299,12 @@ def _judge_budget(what: str, held: Held) -> None:
         pytest.skip(message)
 
 
-def _check(bundle: Path, device: str, entry: str | None) -> None:
+def _check(bundle: Path, device: str, entry: str | None, concept: str | None) -> None:
     from pocketgan.bench.check import verify_bundle
     from pocketgan.bench.devices import find_device
+    from pocketgan.bench.jobs import EVERY_CONCEPT
 
-    problems = verify_bundle(bundle, find_device(device), entry)
+    concepts = (EVERY_CONCEPT,) if concept is None else (concept,)
+    problems = verify_bundle(bundle, find_device(device), entry, concepts)
     if problems:
         pytest.fail("; ".join(problems), pytrace=False)

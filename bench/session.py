@@ -13,7 +13,7 @@ from pocketgan.bench.devices.device import Device
 from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.devices.waiting import locked
 from pocketgan.bench.jobs import JobOptions, options_on
-from pocketgan.bench.journal import Journal, SampleRow
+from pocketgan.bench.journal import GalleryRow, Journal, SampleRow
 from pocketgan.bench.plan import SessionPlan
 from pocketgan.bench.schema.result import Result
 from pocketgan.bundle.reader import Bundle, open_bundle
@@ -26,6 +26,7 @@ def measure(
     options: JobOptions,
     journal_path: Path,
     samples: Mapping[str, Sequence[SampleRow]] | None = None,
+    gallery: Mapping[str, Sequence[GalleryRow]] | None = None,
     resume: bool = False,
     wait_s: float = 0,
 ) -> list[Result]:
@@ -36,15 +37,15 @@ def measure(
     session.
 
     Args:
-        samples: sample rows for the results file, by bundle digest.
+        samples, gallery: pictures for the results file, by bundle digest; of a pack without, its golden ones.
         resume: take over the runs that the file already holds of the same jobs on this device, and go on in their
             session; runs without frames are measured again.
         wait_s: how long to wait for a device that is busy.
     Returns:
-        One Result per bundle and entry, its runs joined and its components composed, in the order of the bundles; what
-        went wrong with a model is in its errors.
+        One Result per bundle, entry and concept, its runs joined and its components composed, in the order of the
+        bundles; what went wrong with a model is in its errors.
     Raises:
-        BundleError: a bundle is damaged.
+        BundleError: a bundle is damaged, or has no such concept.
         DeviceError: the device is locked, or can run nothing of a bundle.
         ResultsError, StorageError: the results file is foreign or broken, or cannot be written.
     """
@@ -54,7 +55,8 @@ def measure(
         stack.enter_context(locked(device, wait_s))
         journal = stack.enter_context(Journal(journal_path))
         for bundle in opened:
-            journal.append_bundle(bundle.digest, bundle.manifest, (samples or {}).get(bundle.digest, ()))
+            shown = (gallery or {}).get(bundle.digest) or _golden_gallery(bundle, journal)
+            journal.append_bundle(bundle.digest, bundle.manifest, (samples or {}).get(bundle.digest, ()), shown)
         session = plan.take_over(journal.results.results, device.describe()) if resume else None
         if plan.done:
             console.note(f"{len(plan.done)} of {plan.planned_runs} runs are in {journal_path} already")
@@ -76,6 +78,15 @@ def measure(
                 for result in device.run_interleaved(group, session=session, tick=progress.advance):
                     keep(result)
         return plan.outcome()
+
+
+def _golden_gallery(bundle: Bundle, journal: Journal) -> list[GalleryRow]:
+    """Of a pack, unless the results file has a gallery of it."""
+    if not bundle.manifest.concepts or journal.has_gallery(bundle.digest):
+        return []
+    from pocketgan.bench.gallery import golden_gallery
+
+    return golden_gallery(bundle)
 
 
 @contextmanager

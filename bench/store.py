@@ -17,6 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from pocketgan.bench.journal import BundleRecord, Results, line_of, read_results
+from pocketgan.bench.naming import concept_of
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.statistics import frame_times, percentile
 from pocketgan.bench.ways import ways
@@ -40,10 +41,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """The history of one entry under the same circumstances, oldest commit first."""
+    """The history of one entry (and concept of a pack) under the same circumstances, oldest commit first."""
 
     bundle: str
     entry: str
+    concept: str | None
     device: str
     mode: str
     threads: int
@@ -75,6 +77,7 @@ class Store:
             self._engine: Engine = create_engine(where if "://" in where else f"sqlite:///{where}")
             self._tables = _tables()
             self._tables.create_all(self._engine)
+            self._add_columns()
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise ResultsError(f"--store {where}: {error}") from error
         except SQLAlchemyError as error:
@@ -85,6 +88,15 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self._engine.dispose()
+
+    def _add_columns(self) -> None:
+        """What stores of earlier versions lack; those versions leave it alone."""
+        from sqlalchemy import inspect, text
+
+        there = {column["name"] for column in inspect(self._engine).get_columns("results")}
+        if "concept" not in there:
+            with self._engine.begin() as connection:
+                connection.execute(text("ALTER TABLE results ADD COLUMN concept VARCHAR(128)"))
 
     def add(self, files: Sequence[Path], commit: str) -> tuple[int, int]:
         """Add results files under a commit, together or not at all.
@@ -107,7 +119,8 @@ class Store:
             for record in results.bundles.values():
                 self._add_bundle(connection, record)
             for result in results.results:
-                added += self._add_result(connection, result, place)
+                concept = concept_of(result.job, results.bundles[result.job.bundle].manifest)
+                added += self._add_result(connection, result, place, concept)
         return added, len(results.results) - added
 
     def results(self, reference: str) -> Results:
@@ -158,7 +171,7 @@ class Store:
             connection.execute(delete(tags).where(tags.c.name == name))
             connection.execute(insert(tags).values(name=name, commit_id=place))
 
-    def history(self, bundle: str | None = None, entry: str | None = None) -> list[Series]:
+    def history(self, bundle: str | None = None, entry: str | None = None, concept: str | None = None) -> list[Series]:
         """Median frame times over commits, in the order in which these were first added. Of several sessions of a
         commit the latest counts; the median is that of its runs' medians."""
         from sqlalchemy import select
@@ -170,12 +183,13 @@ class Store:
             .where(runs.c.median_ms.is_not(None))
             .order_by(commits.c.id, runs.c.id)
         )
-        points_of_series: dict[tuple[str, str, str, str, int], dict[str, tuple[str, list[float]]]] = {}
+        points_of_series: dict[tuple[str, str, str | None, str, str, int], dict[str, tuple[str, list[float]]]] = {}
         with self._begin() as connection:
             for row in connection.execute(query):
-                if bundle not in (None, row.bundle_name) or entry not in (None, row.entry):
+                asked = ((bundle, row.bundle_name), (entry, row.entry), (concept, row.concept))
+                if any(wanted not in (None, there) for wanted, there in asked):
                     continue
-                key = (row.bundle_name, row.entry, row.device, row.mode, row.threads)
+                key = (row.bundle_name, row.entry, row.concept, row.device, row.mode, row.threads)
                 points = points_of_series.setdefault(key, {})
                 session, medians = points.get(row.name, (row.session, []))
                 points[row.name] = (row.session, [*(medians if session == row.session else []), row.median_ms])
@@ -231,9 +245,9 @@ class Store:
         bundles = self._tables.tables["bundles"]
         if connection.execute(select(bundles.c.id).where(bundles.c.digest == record.digest)).scalar() is None:
             name = record.manifest.name
-            connection.execute(insert(bundles).values(digest=record.digest, name=name, record=record.model_dump_json()))
+            connection.execute(insert(bundles).values(digest=record.digest, name=name, record=line_of(record).decode()))
 
-    def _add_result(self, connection: Connection, result: Result, place: int) -> bool:
+    def _add_result(self, connection: Connection, result: Result, place: int, concept: str | None) -> bool:
         from sqlalchemy import insert, select
 
         runs = self._tables.tables["results"]
@@ -247,6 +261,7 @@ class Store:
                 bundle_digest=result.job.bundle,
                 bundle_name=result.bundle_name,
                 entry=result.job.entry,
+                concept=concept,
                 device=", ".join([f"{result.device.name} {result.device.model}", *ways(result.job)]),
                 mode=result.job.mode,
                 threads=result.job.threads,
@@ -315,6 +330,7 @@ def _tables() -> MetaData:
         Column("bundle_digest", ForeignKey("bundles.digest"), nullable=False),
         Column("bundle_name", String(128), nullable=False, index=True),
         Column("entry", String(128), nullable=False),
+        Column("concept", String(128)),
         Column("device", String(256), nullable=False),
         Column("mode", String(16), nullable=False),
         Column("threads", Integer, nullable=False),

@@ -65,7 +65,7 @@ class Pair:
     """An entry of both sides.
 
     Attributes:
-        bundle, entry: the candidate's.
+        bundle, entry, concept: the candidate's; the concept is None where its bundle is no pack.
         differences: circumstances that differ, as "threads: 1 and 4".
         input: sizes of what the candidate takes, as "3x256x256".
         took_turns: whether what the machine did meanwhile cancels; never between two sessions.
@@ -80,12 +80,18 @@ class Pair:
     entry: str
     differences: tuple[str, ...]
     metrics: tuple[Judged, ...]
+    concept: str | None = None
     input: str = ""
     took_turns: bool = True
     by_seconds: bool = False
     decide_with: str | None = None
     budget: Held | None = None
     base_share_within: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What of the bundle is compared, as "onnx-fp32 ink"."""
+        return self.entry if self.concept is None else f"{self.entry} {self.concept}"
 
     @property
     def verdict(self) -> Verdict:

@@ -18,10 +18,11 @@ from pocketgan.outcomes import ExportedBundle, GateDecision, Verification
 if TYPE_CHECKING:
     import numpy as np
 
+    from pocketgan.bench.journal import GalleryRow
     from pocketgan.bench.measured import Measured
     from pocketgan.bench.schema.job import CoolDown, Via, Warmup
     from pocketgan.bench.schema.words import ClockRegime, JobMode, Provider
-    from pocketgan.bundle.manifest import Role
+    from pocketgan.bundle.manifest import Manifest, Role
     from pocketgan.bundle.reader import Bundle
     from pocketgan.latency.search import SearchedStudent
     from pocketgan.models import Model, ModelCost
@@ -211,20 +212,26 @@ def open_bundle(path: FilePath) -> Bundle:
     return reader.open_bundle(Path(path))
 
 
-def verify(bundle: FilePath, *, entry: str | None = None, device: str = "local") -> Verification:
+def verify(
+    bundle: FilePath, *, entry: str | None = None, concept: str | Sequence[str] | None = None, device: str = "local"
+) -> Verification:
     """Run every entry that the device can run, or one, and compare it with its golden outputs.
 
+    Args:
+        concept: of a pack, one or several; all where None.
     Raises:
-        BundleError: the bundle is damaged.
+        BundleError: the bundle is damaged, or has no such concept.
         DeviceError: the device can run none of its entries.
     """
     from pocketgan.bench.check import left_out, unproven, verify_bundle
     from pocketgan.bench.devices import find_device
+    from pocketgan.bench.jobs import EVERY_CONCEPT
 
     path, where = Path(bundle), find_device(device)
-    problems = verify_bundle(path, where, entry)
+    concepts = (EVERY_CONCEPT,) if concept is None else tuple(_list(concept))
+    problems = verify_bundle(path, where, entry, concepts)
     skipped = left_out(path, where) if entry is None else {}
-    return Verification(tuple(problems), skipped, unproven(path, entry))
+    return Verification(tuple(problems), skipped, unproven(path, entry, concepts))
 
 
 def bench(
@@ -234,6 +241,7 @@ def bench(
     via: Via | None = None,
     apk: FilePath | None = None,
     entry: str | None = None,
+    concept: str | Sequence[str] | None = None,
     mode: JobMode = "latency",
     iterations: int = 60,
     rounds: int = 12,
@@ -250,6 +258,7 @@ def bench(
     most_runs: int = 20,
     out: FilePath = "results.jsonl",
     resume: bool = False,
+    gallery: FilePath | None = None,
     min_fps: float | None = None,
     max_ms: float | None = None,
     wait_s: float = 0,
@@ -262,6 +271,7 @@ def bench(
         via: what measures on a phone, its "app", which None stands for, or its "shell".
         apk: the app; the one that was built or came with this installation where None.
         entry: one entry alone, such as onnx-fp32.
+        concept: of packs, one, several or "all"; each pack's default where None.
         mode: frame by frame, frames that overlap ("throughput"), without a pause for `seconds` ("sustained"), or for
             so long from a phone's camera to its screen ("camera").
         provider: what a phone's runtime is to compute with. clock: "pinned" holds a phone's clock, for comparisons.
@@ -276,12 +286,14 @@ def bench(
         until: go on until the median's 95 % interval is so narrow, such as 0.01, `most_runs` at most.
         out: results file with all raw samples; one that is there is continued.
         resume: take over the runs that `out` already holds.
+        gallery: photos that the report shows every concept of a pack on, the first four of a folder; its golden picture
+            where None.
         min_fps, max_ms: a budget: each row's `budget` says whether it is held, at 99 %; the stricter of the two counts.
         wait_s: how long to wait for a device that another process measures on.
     Returns:
-        What was measured of each bundle and entry, its raw `result` included.
+        What was measured of each bundle, entry and concept, its raw `result` included.
     Raises:
-        BundleError: a bundle is damaged.
+        BundleError: a bundle is damaged, or has no such concept.
         DeviceError: the device is unknown or locked, or can run nothing of a bundle.
         ResultsError, StorageError: the results file is foreign or broken, or cannot be written; a budget that is none.
     """
@@ -303,6 +315,7 @@ def bench(
         threads=threads,
         cold_repeats=cold_repeats,
         entry=entry,
+        concepts=() if concept is None else tuple(_list(concept)),
         runs=runs,
         duration_s=seconds,
         provider=provider,
@@ -313,16 +326,30 @@ def bench(
         most_runs=most_runs,
     )
     paths = [Path(path) for path in ([bundles] if isinstance(bundles, str | PathLike) else bundles)]
-    manifests = {}
+    manifests: dict[str, Manifest] = {}
+    packs: dict[str, Path] = {}
     for path in paths:
         with open_bundle(path) as bundle:
             manifests[bundle.digest] = bundle.manifest
+            if bundle.manifest.concepts:
+                packs[bundle.digest] = path
     where = find_device(device, via, None if apk is None else Path(apk))
-    results = measure(paths, where, options, journal, resume=resume, wait_s=wait_s)
+    shown = {} if gallery is None else _galleries(packs, Path(gallery))
+    results = measure(paths, where, options, journal, gallery=shown, resume=resume, wait_s=wait_s)
     return [
         measured(result, budget_ms, input_size(manifests[result.job.bundle].entry(result.job.entry)))
         for result in results
     ]
+
+
+def _galleries(packs: Mapping[str, Path], photos: Path) -> dict[str, list[GalleryRow]]:
+    """By digest."""
+    from pocketgan.errors import DataError
+    from pocketgan.gallery import photo_gallery
+
+    if not packs:
+        raise DataError("--gallery shows what the concepts of a pack make of photos; none of the bundles is a pack")
+    return {digest: photo_gallery(pack, photos) for digest, pack in packs.items()}
 
 
 def compare(
@@ -335,6 +362,7 @@ def compare(
     via: Via | None = None,
     apk: FilePath | None = None,
     entry: str | None = None,
+    concept: str | Sequence[str] | None = None,
     rounds: int = 10,
     most_rounds: int = 160,
     threads: int = 1,
@@ -352,7 +380,7 @@ def compare(
         base, candidate: two bundles, measured now in turns; two results files; or, with `store`, two commits or tags.
         max_slowdown: how much slower passes, such as 0.03, which is what None stands for.
         tolerances: by metric (`bench.judging.METRICS`), instead of the medians' alone.
-        device, via, apk: where bundles are measured; see `bench`.
+        device, via, apk: where bundles are measured; see `bench`. entry, concept: what of them; see `bench`.
         rounds: turns of each bundle before the first look, and `most_rounds` at most.
         provider, clock: see `bench`.
         out: results file to append what was measured to.
@@ -379,7 +407,14 @@ def compare(
         device=device,
         via=via,
         apk=None if apk is None else Path(apk),
-        options=JobOptions(rounds=rounds, threads=threads, entry=entry, provider=provider, clock=clock),
+        options=JobOptions(
+            rounds=rounds,
+            threads=threads,
+            entry=entry,
+            concepts=() if concept is None else tuple(_list(concept)),
+            provider=provider,
+            clock=clock,
+        ),
         most_rounds=max(rounds, most_rounds),
         out=None if out is None else file_to_write(out, "out"),
         store=store,
@@ -449,6 +484,7 @@ def apply(
     out: FilePath,
     *,
     entry: str | None = None,
+    concept: str | None = None,
     recipe: Recipe | FilePath | None = None,
 ) -> list[Path]:
     """See what a model does to pictures: one PNG a picture, of its size, in a new folder.
@@ -456,7 +492,7 @@ def apply(
     Args:
         model: a model file, or a bundle.
         images: a folder of pictures, or one picture.
-        entry: of a bundle; the one that runs best here where None.
+        entry: of a bundle; the one that runs best here where None. concept: of a pack; its default where None.
         recipe: `images` is its data folder: the validation images are taken, and written to `output/`, their targets to
             `target/`, class maps to `label/`, as `pocketgan quality` compares them.
     Returns:
@@ -467,7 +503,7 @@ def apply(
     from pocketgan.apply import apply_to_folder
 
     known = load_recipe(recipe) if isinstance(recipe, str | PathLike) else recipe
-    return apply_to_folder(Path(model), Path(images), Path(out), entry, known)
+    return apply_to_folder(Path(model), Path(images), Path(out), entry, known, concept)
 
 
 def _list(value: str | Sequence[str]) -> list[str]:

@@ -43,9 +43,13 @@ def new_folder(out: Path) -> Iterator[Path]:
         yield folder
 
 
-def apply_to_folder(model: Path, images: Path, out: Path, entry: str | None, recipe: Recipe | None) -> list[Path]:
+def apply_to_folder(
+    model: Path, images: Path, out: Path, entry: str | None, recipe: Recipe | None, concept: str | None = None
+) -> list[Path]:
     """Run a model file or a bundle on pictures, or on the validation images of a recipe's data folder.
 
+    Args:
+        entry, concept: of a bundle, which; what runs best here, and a pack's default, where None.
     Raises:
         DataError, ModelError, BundleError: the model or the pictures cannot be used, or `out` holds something.
     """
@@ -57,15 +61,19 @@ def apply_to_folder(model: Path, images: Path, out: Path, entry: str | None, rec
         raise ModelError(known)
     if recipe is not None and model.suffix != ".safetensors":
         raise ModelError(f"--recipe goes with a model file (.safetensors), not with {model}")
+    if concept is not None and model.suffix == ".safetensors":
+        raise ModelError(f"--concept goes with a pack of concepts (.pgb); {model} is one model")
     with new_folder(out) as folder:
         if recipe is not None:
             names = apply_to_validation(model, recipe, images, folder)
+        elif model.suffix == ".safetensors":
+            names = apply_model(model, images, folder)
         else:
-            names = (apply_model if model.suffix == ".safetensors" else apply_bundle)(model, images, folder, entry)
+            names = apply_bundle(model, images, folder, entry, concept)
     return [out / name for name in names]
 
 
-def apply_model(model: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:
+def apply_model(model: Path, images: Path, out: Path) -> list[str]:
     """Run a model file on pictures; what comes out has their size.
 
     Pictures are padded by reflection to what the network takes, and cropped again. One that is longer than 1024 pixels,
@@ -98,7 +106,7 @@ def apply_model(model: Path, images: Path, out: Path, entry: str | None = None) 
 
     names: list[str] = []
     smaller = 0
-    for path, (fit, pixels) in _prepared(images, enter):
+    for path, (fit, pixels) in prepared(images, enter):
         with torch.no_grad():
             output = loaded.module(to_tensor(pixels)[None])[0]
         names.append(f"{path.stem}.png")
@@ -175,7 +183,9 @@ def apply_to_validation(model: Path, recipe: Recipe, data: Path, out: Path) -> l
     return [f"output/{index:05d}.png" for index in range(outputs)]
 
 
-def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None = None) -> list[str]:
+def apply_bundle(
+    bundle_path: Path, images: Path, out: Path, entry: str | None = None, concept: str | None = None
+) -> list[str]:
     """Run a bundle's entry on pictures; what comes out has their size. Needs no torch for ONNX.
 
     A picture is scaled to fit into the entry's input as a whole, padded by reflection, and all of it undone behind.
@@ -184,21 +194,16 @@ def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None =
         Names of the written files.
     Raises:
         DataError: there are no pictures, or two of one name.
-        BundleError: there is no such entry, or it does not turn pictures into pictures here.
+        BundleError: there is no such entry or concept, or it does not turn pictures into pictures here.
     """
     from pocketgan.bench.check import input_size, run_entry, runnable_entry
     from pocketgan.bundle.reader import open_bundle
-    from pocketgan.errors import BundleError
 
     names: list[str] = []
     smaller = 0
     under_way: deque[tuple[Path, Fit]] = deque()
     with open_bundle(bundle_path) as bundle:
-        try:
-            chosen = runnable_entry(bundle) if entry is None else bundle.manifest.entry(entry)
-        except KeyError as error:
-            there = ", ".join(e.id for e in bundle.manifest.entries)
-            raise BundleError(f"{bundle_path} has no entry {entry}; it has {there}") from error
+        chosen = runnable_entry(bundle, concept) if entry is None else bundle.entry(entry, concept)
         frame = input_size(chosen)
 
         def enter(_: Path, pixels: np.ndarray) -> tuple[Fit, np.ndarray]:
@@ -206,11 +211,11 @@ def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None =
             return fit, fit.enter(pixels)
 
         def inputs() -> Iterator[np.ndarray]:
-            for path, (fit, pixels) in _prepared(images, enter):
+            for path, (fit, pixels) in prepared(images, enter):
                 under_way.append((path, fit))
                 yield pixels
 
-        for output in run_entry(bundle, chosen, inputs()):
+        for output in run_entry(bundle, chosen, inputs(), concept=concept):
             path, fit = under_way.popleft()
             names.append(f"{path.stem}.png")
             write_image(out / names[-1], fit.leave(output))
@@ -219,15 +224,17 @@ def apply_bundle(bundle_path: Path, images: Path, out: Path, entry: str | None =
     return names
 
 
-def _prepared(source: Path, prepare: Callable[[Path, np.ndarray], Item]) -> Iterator[tuple[Path, Item]]:
-    """What `prepare` makes of every picture of a folder, or of the one file, opened one by one.
+def prepared(
+    source: Path, prepare: Callable[[Path, np.ndarray], Item], most: int | None = None
+) -> Iterator[tuple[Path, Item]]:
+    """What `prepare` makes of every picture of a folder, of its first `most`, or of the one file, opened one by one.
 
     Those that cannot be read are left out, with a note that says why.
 
     Raises:
         DataError: there is none that can be read, or there are two of one name.
     """
-    paths = find_pictures(source)
+    paths = find_pictures(source)[:most]
     refused: list[str] = []
     with console.progress("pictures", len(paths)) as bar:
         for path in paths:

@@ -67,6 +67,7 @@ class Device(Protocol):
         """
         ...
 
-    def check(self, work: Sequence[tuple[Bundle, str]]) -> list[list[str]]:
-        """Run entries (by id) against their golden outputs, untimed; the problems of each, empty where it agrees."""
+    def check(self, work: Sequence[tuple[Bundle, str, str | None]]) -> list[list[str]]:
+        """Run entries (by id, each with a concept of a pack, or its default where None) against their golden outputs,
+        untimed; the problems of each, empty where it agrees."""
         ...

@@ -51,7 +51,7 @@ class Following:
         self.pending: list[list[int]] = []
         first = 0
         for group in groups:
-            entries = [(bundle.manifest.entry(job.entry), job) for bundle, job in group]
+            entries = [(bundle.manifest.entry(job.entry, job.concept), job) for bundle, job in group]
             self.pending += [[first + number for number in numbers] for numbers in turn_groups(entries)]
             first += len(group)
         self.incoming = self._expect()
@@ -158,7 +158,7 @@ class Following:
 
 def _asked(bundle: Bundle, job: Job, kind: str) -> Asked:
     manifest = bundle.manifest
-    entry = manifest.entry(job.entry)
+    entry = manifest.entry(job.entry, job.concept)
     whole = job.component is None and len(entry.components) == 1
     return Asked(
         job,

@@ -17,6 +17,7 @@ from pocketgan.bench.devices.host import conditions, describe_host
 from pocketgan.bench.devices.lock import device_lock
 from pocketgan.bench.devices.recording import Recording, recording, take
 from pocketgan.bench.devices.turn_groups import turn_groups
+from pocketgan.bench.naming import job_name
 from pocketgan.bench.runners.planning import component_names
 from pocketgan.bench.runners.process import STALL_TIMEOUT_S, Event, run_plan
 from pocketgan.bench.runners.protocol import Plan, WarmupPlan
@@ -80,7 +81,7 @@ class LocalDevice:
         report = tick or _silent
         device = self.describe()
         with scratch_folder() as folder:
-            runs = [recording(bundle, job, Path(folder) / str(index)) for index, (bundle, job) in enumerate(work)]
+            runs = [recording(bundle, job, Path(folder) / _folder_name(job)) for bundle, job in work]
             for numbers in turn_groups([(run.entry, run.job) for run in runs]):
                 group = [runs[number] for number in numbers]
                 for run in group:
@@ -88,15 +89,15 @@ class LocalDevice:
                 self._measure_frames([run for run in group if not run.failed], report)
         return [run.result(device, session) for run in runs]
 
-    def check(self, work: Sequence[tuple[Bundle, str]]) -> list[list[str]]:
+    def check(self, work: Sequence[tuple[Bundle, str, str | None]]) -> list[list[str]]:
         """See Device."""
         with scratch_folder() as folder:
             answers: list[list[str]] = []
-            for index, (bundle, entry) in enumerate(work):
+            for bundle, entry, concept in work:
                 problems: list[str] = []
                 for component in component_names(bundle.manifest.entry(entry)):
-                    job = Job(bundle=bundle.digest, entry=entry, component=component)
-                    run = recording(bundle, job, Path(folder) / f"{index} {component}")
+                    job = Job(bundle=bundle.digest, entry=entry, component=component, concept=concept)
+                    run = recording(bundle, job, Path(folder) / _folder_name(job))
                     self._run([run], Plan("check", (run.model,)), _silent)
                     problems += [error if component is None else f"{component}: {error}" for error in run.errors]
                 answers.append(problems)
@@ -149,7 +150,7 @@ class LocalDevice:
                 run = runs[event["model"]]
                 tick(
                     1 if plan.task == "sustain" else len(event["frames"]),
-                    f"{run.bundle.manifest.name} {run.entry.id} {run.job.component or ''}".strip(),
+                    f"{run.bundle.manifest.name} {job_name(run.job)}",
                 )
                 if time.monotonic() - last_conditions > interval_s:
                     last_conditions = time.monotonic()
@@ -160,6 +161,11 @@ class LocalDevice:
         except DeviceError as problem:
             for run in runs:
                 run.fail(str(problem))
+
+
+def _folder_name(job: Job) -> str:
+    """Where a job's files are unpacked: what all concepts of a pack share lies there once."""
+    return f"{job.bundle} {job.entry} {job.component or ''}".strip()
 
 
 def _must_be_here(jobs: Sequence[Job]) -> None:

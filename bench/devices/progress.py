@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pocketgan.bench.devices.device import Tick
+from pocketgan.bench.naming import job_name
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import Result
 from pocketgan.bench.schema.session import Beat
@@ -27,7 +28,7 @@ class Progress:
     def done(self, result: Result) -> None:
         """A job is done."""
         self._finished += _steps(result.job)
-        self._tell(self._finished, f"{result.bundle_name} {result.job.entry} {result.job.component or ''}".strip())
+        self._tell(self._finished, f"{result.bundle_name} {job_name(result.job)}")
 
     def _tell(self, reached: int, detail: str) -> None:
         count = min(reached, self._total) - self._told

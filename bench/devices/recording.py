@@ -86,9 +86,10 @@ class Recording:
 
 
 def recording(bundle: Bundle, job: Job, folder: Path) -> Recording:
-    """Unpack what the job needs into `folder` and plan its model."""
-    bundle.extract(folder, job.entry, job.component)
-    entry = bundle.manifest.entry(job.entry)
+    """Plan the job's model, whose files lie in `folder`, or are unpacked there."""
+    if not folder.exists():
+        bundle.extract(folder, job.entry, job.component)
+    entry = bundle.entry(job.entry, job.concept)
     return Recording(bundle, entry, job, plan_model(bundle, entry, folder, job.component))
 
 

@@ -99,11 +99,11 @@ class RemoteDevice(ABC):
         """See Device."""
         return self.run_groups([work], session=session, tick=tick)
 
-    def check(self, work: Sequence[tuple[Bundle, str]]) -> list[list[str]]:
+    def check(self, work: Sequence[tuple[Bundle, str, str | None]]) -> list[list[str]]:
         """See Device. One frame is run of each; what it took is nobody's business."""
         jobs = [
-            (number, component, (bundle, self._one_frame(bundle, entry, component)))
-            for number, (bundle, entry) in enumerate(work)
+            (number, component, (bundle, self._one_frame(bundle, entry, component, concept)))
+            for number, (bundle, entry, concept) in enumerate(work)
             for component in component_names(bundle.manifest.entry(entry))
         ]
         results = self.run_groups([[one] for _, _, one in jobs])
@@ -236,11 +236,12 @@ class RemoteDevice(ABC):
                     ) from problem
                 self._sleep(self.poll_s)
 
-    def _one_frame(self, bundle: Bundle, entry: str, component: str | None) -> Job:
+    def _one_frame(self, bundle: Bundle, entry: str, component: str | None, concept: str | None) -> Job:
         return Job(
             bundle=bundle.digest,
             entry=entry,
             component=component,
+            concept=concept,
             via=self.via,
             warmup=Warmup(iterations=0, timeout_s=0),
             iterations=1,

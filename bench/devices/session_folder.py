@@ -73,11 +73,13 @@ def _needed(work: Sequence[tuple[Bundle, Job]]) -> Iterator[tuple[str, int, str,
 
 
 def _records(bundle: Bundle, job: Job) -> list[FileRecord]:
-    """Files of the asked entry, or of its component, with its golden tensors; parity is checked on the device."""
-    entry = bundle.manifest.entry(job.entry)
+    """Files of the asked entry, or of its component, with its golden tensors; parity is checked on the device.
+
+    Of a pack those that the asked concept needs, or its default.
+    """
+    entry = bundle.manifest.entry(job.entry, job.concept)
     models = [file for one in entry.components if job.component in (None, one.name) for file in one.files]
-    golden = [golden for golden in bundle.manifest.golden if golden.id == entry.golden]
-    return [*models, *(tensor.file for one in golden for tensor in (*one.inputs, *one.outputs))]
+    return [*models, *bundle.manifest.golden_files(entry.golden)]
 
 
 def _reader(bundle: Bundle, name: str) -> Callable[[], Iterator[bytes]]:

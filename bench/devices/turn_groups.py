@@ -12,11 +12,11 @@ ALONE = ("sustained", "camera")
 
 
 def turn_groups(work: Sequence[tuple[Entry, Job]]) -> list[list[int]]:
-    """Numbers of the Jobs whose models take turns, in order: same runtime, and Jobs that differ in bundle and entry
-    alone."""
+    """Numbers of the Jobs whose models take turns, in order: same runtime, and Jobs that differ in bundle, entry and
+    concept alone."""
     groups: dict[tuple[str, str], list[int]] = {}
     for number, (entry, job) in enumerate(work):
-        rule = job.model_dump_json(exclude={"bundle", "entry"})
+        rule = job.model_dump_json(exclude={"bundle", "entry", "concept"})
         alone = str(number) if job.mode in ALONE else ""
         groups.setdefault((entry.runtime, rule + alone), []).append(number)
     return list(groups.values())

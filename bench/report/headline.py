@@ -99,7 +99,9 @@ def tiles(hero: Hero) -> list[Tile]:
         figures.append(Tile("MACs per frame", *_split(labels.count(manifest.cost.macs)), params))
     entry = next((entry for entry in manifest.entries if entry.id == result.job.entry), None)
     if entry is not None:
-        figures.append(Tile("Size", *_split(labels.size(entry.bytes)), f"all files of {entry.id}"))
+        concepts = len(manifest.concepts_of(entry.id))
+        shared = f", {labels.plural(concepts, 'concept')}" if concepts else ""
+        figures.append(Tile("Size", *_split(labels.size(entry.bytes)), f"all files of {entry.id}{shared}"))
     if manifest.trained and "l1" in manifest.quality:
         note = "mean absolute difference to the target on [-1, 1], lower is better"
         figures.append(Tile("L1", f"{manifest.quality['l1']:.3f}", "", note))

@@ -14,6 +14,7 @@ import numpy as np
 from pocketgan.bench.budget import share_within
 from pocketgan.bench.circumstances import circumstances, differing
 from pocketgan.bench.journal import BundleRecord, Results
+from pocketgan.bench.naming import concept_of
 from pocketgan.bench.report.labels import ROLE_ORDER
 from pocketgan.bench.runs import composed, joined, measurements
 from pocketgan.bench.schema.result import DeviceInfo, Result
@@ -26,6 +27,7 @@ from pocketgan.bench.statistics import (
     percentile_interval,
     summarise,
 )
+from pocketgan.bundle.manifest import Entry
 from pocketgan.errors import ResultsError
 
 # Fewer frames carry no interval.
@@ -63,7 +65,17 @@ class Measurement:
 
     @property
     def name(self) -> str:
-        return self.bundle.manifest.name
+        """The model's, of a pack with the concept that it drew."""
+        return " ".join(filter(None, (self.bundle.manifest.name, self.concept)))
+
+    @property
+    def concept(self) -> str | None:
+        return concept_of(self.result.job, self.bundle.manifest)
+
+    @property
+    def entry(self) -> Entry:
+        """The entry that was measured, as it draws the concept."""
+        return self.bundle.manifest.entry(self.result.job.entry, self.result.job.concept)
 
     @property
     def role(self) -> str:
@@ -77,8 +89,8 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Group:
-    """Measurements of one entry under the same circumstances: device, mode, threads, compute units, and how a device
-    that is elsewhere carried it out."""
+    """Measurements of one entry, whatever concept it drew, under the same circumstances: device, mode, threads, compute
+    units, and how a device that is elsewhere carried it out."""
 
     members: tuple[Measurement, ...]
 
@@ -143,7 +155,8 @@ def select(results: Results) -> Selection:
         counts[_identity(runs[0])] = max(len(runs), counts.get(_identity(runs[0]), 0))
     edits = composed([joined(runs) for runs in measured_runs], manifests)
     for result in sorted(edits, key=lambda result: result.started_at):
-        latest[(result.job.bundle, *_circumstances(result))] = result
+        concept = concept_of(result.job, manifests[result.job.bundle])
+        latest[(result.job.bundle, concept, *_circumstances(result))] = result
     measured = [
         Measurement(results.bundles[r.job.bundle], r, _timing(r), counts[_identity(r)]) for r in latest.values()
     ]
@@ -153,7 +166,7 @@ def select(results: Results) -> Selection:
 
 def _identity(result: Result) -> tuple[object, ...]:
     """The same for all runs and components of a measurement."""
-    return (result.session, result.job.bundle, *_circumstances(result))
+    return (result.session, result.job.bundle, result.job.concept, *_circumstances(result))
 
 
 def _circumstances(result: Result) -> tuple[object, ...]:
@@ -172,7 +185,7 @@ def _groups(measured: Iterable[Measurement]) -> list[Group]:
 
 def _compared(group: list[Measurement]) -> tuple[Measurement, ...]:
     """The members, each with the circumstances that most of them do not share."""
-    settings = [circumstances(item.result, item.bundle.manifest.entry(item.result.job.entry)) for item in group]
+    settings = [circumstances(item.result, item.entry) for item in group]
     usual = max(settings, key=lambda one: (settings.count(one), -settings.index(one)))
     return tuple(
         replace(item, differences=tuple(differing(usual, one))) for item, one in zip(group, settings, strict=True)

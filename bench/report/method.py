@@ -147,9 +147,8 @@ def _composed(items: Sequence[Measurement]) -> str:
     edits = []
     for item in items:
         if item.result.composed:
-            entry = item.bundle.manifest.entry(item.result.job.entry)
             parts = " + ".join(
-                f"{one.repeat:,} × {one.name}" if one.repeat > 1 else one.name for one in entry.components
+                f"{one.repeat:,} × {one.name}" if one.repeat > 1 else one.name for one in item.entry.components
             )
             edits.append(f"an edit of {item.name} is {parts}, each timed alone and added up")
     return "; ".join(edits)
@@ -185,7 +184,7 @@ def _conditions(states: Sequence[Conditions]) -> str:
 
 
 def _commands(items: Sequence[Measurement]) -> tuple[str, ...]:
-    bundles = " ".join(_distinct(shlex.quote(f"{item.name}.pgb") for item in items))
+    bundles = " ".join(_distinct(shlex.quote(f"{item.bundle.manifest.name}.pgb") for item in items))
     commands = [
         f"pocketgan bench {bundles} {options} --out results.jsonl"
         for options in _distinct(_options(item, items) for item in items)
@@ -199,6 +198,8 @@ def _options(measurement: Measurement, items: Sequence[Measurement]) -> str:
     options = [f"--device {measurement.result.device.kind}"]
     if len({item.result.job.entry for item in items}) == 1:
         options.append(f"--entry {shlex.quote(job.entry)}")
+    concepts = _distinct(item.result.job.concept for item in items if item.result.job.concept is not None)
+    options += [f"--concept {','.join(concepts)}"] if concepts else []
     options.append(f"--mode {job.mode}")
     if job.iterations is None:
         options.append(f"--seconds {job.duration_s:g}")

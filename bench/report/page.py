@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from pocketgan.bench.inputs import input_size
 from pocketgan.bench.journal import BundleRecord, Results
-from pocketgan.bench.report import charts, labels, method, phone_tables, tables
+from pocketgan.bench.report import charts, effects, labels, method, phone_tables, tables
 from pocketgan.bench.report.headline import Headline, Tile, choose_hero, headline, tiles
 from pocketgan.bench.report.measurements import Group, Measurement, select
 from pocketgan.bench.report.pareto import Point, quality_against_latency
@@ -86,6 +86,8 @@ class Page:
     sliders: list[Slider]
     incomparable: list[tuple[str, str, tuple[str, ...]]]
     picture_rows: list[list[Picture]]
+    galleries: list[effects.Gallery]
+    concepts: list[tables.Table]
     trainings: tables.Table | None
     courses: list[Chart]
     forms: tables.Table
@@ -133,6 +135,8 @@ def build_page(results: Results, title: str | None = None, trainings: Sequence[C
         sliders=_sliders(bundles),
         incomparable=[(item.name, _where(item), item.differences) for item in selection.incomparable],
         picture_rows=_picture_rows(bundles),
+        galleries=effects.galleries(bundles),
+        concepts=effects.concept_tables(bundles, selection),
         trainings=course_table(measured_trainings) if measured_trainings else None,
         courses=[
             Chart(metric_name(metric), "", course_chart(measured_trainings, metric))
@@ -151,7 +155,7 @@ def _heading(group: Group) -> tuple[str, str]:
     """Runtime and entry; and under it mode, threads, device."""
     first, job = group.first, group.first.job
     # Members of other sizes are told to be not comparable.
-    size = input_size(group.members[0].bundle.manifest.entry(job.entry), job.component)
+    size = input_size(group.members[0].entry, job.component)
     units = "" if job.compute_units == "all" else f" · compute units {job.compute_units}"
     units += "".join(f" · {way}" for way in ways(job))
     note = f"{job.mode} · {labels.plural(job.threads, 'thread')}{units} · {size} · {labels.device_name(group.device)}"

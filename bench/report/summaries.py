@@ -81,7 +81,7 @@ def junit(selection: Selection) -> str:
 def _row(item: Measurement) -> tuple[str, ...]:
     timing, result = item.timing, item.result
     assert timing is not None
-    entry = item.bundle.manifest.entry(result.job.entry)
+    entry = item.entry
     if not item.bundle.manifest.has_reference(entry):
         parity = labels.NO_REFERENCE
     else:
@@ -89,7 +89,7 @@ def _row(item: Measurement) -> tuple[str, ...]:
     return (
         item.name,
         result.job.entry + (" (composed)" if result.composed else ""),
-        input_size(item.bundle.manifest.entry(result.job.entry), result.job.component),
+        input_size(entry, result.job.component),
         labels.device_name(result.device),
         result.job.mode,
         labels.fps(timing.fps),

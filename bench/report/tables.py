@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from pocketgan.bench.inputs import input_size
 from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
-from pocketgan.bench.report.measurements import Group, Measurement, Selection
+from pocketgan.bench.report.measurements import Group, Measurement, Selection, speed
 from pocketgan.bench.ways import ways
 from pocketgan.bundle.manifest import Entry
 from pocketgan.targets import APPLE, place_of
@@ -100,9 +100,11 @@ def form_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
             form = Cell(entry.id, bundle.manifest.name, role=bundle.manifest.role)
             runtime = Cell(labels.runtime_name(entry.runtime), entry.runtime_version)
             os = Cell(entry.minimum_os) if entry.minimum_os else NOTHING
-            size = Cell(labels.size(entry.bytes), value=entry.bytes)
+            concepts = len(bundle.manifest.concepts_of(entry.id))
+            together = f"{labels.plural(concepts, 'concept')} together" if concepts else ""
+            size = Cell(labels.size(entry.bytes), together, entry.bytes)
             measured = _measured_cell(bundle, entry, selection)
-            parity = _parity_cell(entry) if bundle.manifest.has_reference(entry) else Cell(labels.NO_REFERENCE)
+            parity = parity_cell(entry) if bundle.manifest.has_reference(entry) else Cell(labels.NO_REFERENCE)
             pixels = Cell(input_size(entry))
             rows.append((form, pixels, runtime, size, parity, _delegation_cell(entry), os, measured))
     return Table("Exported forms", columns, tuple(rows))
@@ -133,7 +135,7 @@ def start_table(selection: Selection) -> Table | None:
             (
                 Cell(item.name, labels.device_name(result.device), role=item.role),
                 Cell(result.job.entry, labels.runtime_name(result.runtime)),
-                Cell(input_size(item.bundle.manifest.entry(result.job.entry), result.job.component)),
+                Cell(input_size(item.entry, result.job.component)),
                 _time_cell(result.cold_load_ns),
                 _time_cell(result.warm_load_ns),
                 _time_cell(result.first_inference_ns),
@@ -154,7 +156,7 @@ def device_matrix(selection: Selection) -> Table | None:
     for group in selection.groups:
         for member in group.members:
             job = member.result.job
-            size = input_size(member.bundle.manifest.entry(job.entry), job.component)
+            size = input_size(member.entry, job.component)
             key = (member.name, f"{job.entry}, {size}, {labels.plural(job.threads, 'thread')}", job.mode)
             cells.setdefault(key, {})[labels.device_name(group.device)] = fps_cell(member)
             roles[key] = member.role
@@ -197,16 +199,34 @@ def _bundle_cell(bundle: BundleRecord, selection: Selection) -> Cell:
     return Cell(manifest.name, " · ".join(notes), role=manifest.role)
 
 
+def concept_cell(group: Group, bundle: BundleRecord, concept: str) -> Cell:
+    """Frame rate of one concept of a pack."""
+    members = [one for one in group.members if (one.bundle.digest, one.concept) == (bundle.digest, concept)]
+    return fps_cell(members[0]) if members else NOTHING
+
+
 def _fps_cell(group: Group, bundle: BundleRecord, selection: Selection) -> Cell:
-    for member in group.members:
-        if member.bundle.digest == bundle.digest:
-            return fps_cell(member)
+    members = [member for member in group.members if member.bundle.digest == bundle.digest]
+    if members:
+        return _pack_cell(members)
     entry, device = group.first.job.entry, group.device
     for item in selection.failed:
         result = item.result
         if item.bundle.digest == bundle.digest and (result.job.entry, result.device) == (entry, device):
             return Cell("error", "see the top", bad=True)
     return NOTHING
+
+
+def _pack_cell(members: Sequence[Measurement]) -> Cell:
+    """Frame rate of a bundle; of a pack that of its default, or else of its fastest concept, and which that is."""
+    shown = next((one for one in members if one.concept == one.bundle.manifest.default_concept), members[0])
+    cell = fps_cell(shown)
+    if shown.concept is None:
+        return cell
+    rates = [speed(one) for one in members]
+    others = f", {labels.plural(len(members), 'concept')} {labels.fps(min(rates))} to {labels.fps(max(rates))}"
+    note = f"{shown.concept}{others if members[1:] else ''}"
+    return replace(cell, note=" · ".join(filter(None, (cell.note, note))))
 
 
 def fps_cell(item: Measurement) -> Cell:
@@ -232,7 +252,8 @@ def _measured_cell(bundle: BundleRecord, entry: Entry, selection: Selection) -> 
     ]
     timed = [item for item in of_entry if item.timing is not None]
     if timed:
-        return fps_cell(max(timed, key=lambda item: item.result.job.mode == "latency"))
+        latency = [item for item in timed if item.result.job.mode == "latency"]
+        return _pack_cell(latency or timed)
     if any(item.flagged for item in of_entry):
         return Cell("error", "see the top", bad=True)
     if any(item.result.device.simulated for item in of_entry):
@@ -242,7 +263,7 @@ def _measured_cell(bundle: BundleRecord, entry: Entry, selection: Selection) -> 
     return Cell("not measured")
 
 
-def _parity_cell(entry: Entry) -> Cell:
+def parity_cell(entry: Entry) -> Cell:
     parity = entry.parity
     if parity is None:
         return Cell("not checked", entry.unchecked or "")
@@ -252,7 +273,7 @@ def _parity_cell(entry: Entry) -> Cell:
 
 def _measured_parity_cell(item: Measurement) -> Cell:
     manifest, parity = item.bundle.manifest, item.result.parity
-    if not manifest.has_reference(manifest.entry(item.result.job.entry)):
+    if not manifest.has_reference(item.entry):
         return Cell(labels.NO_REFERENCE)
     if parity is None:
         return NOTHING

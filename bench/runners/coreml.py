@@ -41,7 +41,7 @@ class CoreMLEngine:
 
     def load(self, model: ModelPlan) -> Run:
         """See loop.Engine."""
-        loaded = self._tools.models.MLModel(model.file, compute_units=self._units)
+        loaded = self._tools.models.MLModel(model.file, compute_units=self._units, function_name=model.function)
         sides = list(model.inputs), list(model.outputs)
 
         def run(inputs: Inputs) -> Sequence[np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pocketgan.bench.runners.protocol import ModelPlan, TensorPlan
-from pocketgan.bundle.manifest import Component, Entry, GoldenTensor, TensorSpec
+from pocketgan.bundle.manifest import Component, DrawnEntry, Entry, GoldenTensor, TensorSpec
 from pocketgan.bundle.reader import Bundle
 from pocketgan.errors import BundleError
 from pocketgan.targets import place_of
@@ -15,6 +15,8 @@ from pocketgan.targets import place_of
 DEFAULT_FLOOR_DB = 30.0
 # Rounding differs between processors; a model that was exported below its floor is held to what it had, less this.
 BELOW_FLOOR_MARGIN_DB = 3.0
+# The runtime whose files hold several functions.
+_CALLS_FUNCTIONS = "coreml"
 _BYTES = {"float32": 4, "float16": 2, "uint8": 1, "int32": 4, "int64": 8}
 
 
@@ -40,21 +42,31 @@ def why_not_here(entry: Entry) -> str:
 def plan_model(bundle: Bundle, entry: Entry, folder: Path, component_name: str | None = None) -> ModelPlan:
     """Plan of an entry's only component, or of the named one, whose files lie in `folder` as they lie in the bundle.
 
+    Where a pack's concept changes the file, the changed one is written to `folder` first, once.
+
     Raises:
-        BundleError: there is no such component, the entry point is none of its files, or a tensor has no golden values.
+        BundleError: there is no such component, the entry point is none of its files, a tensor has no golden values, or
+            what changes the file is damaged.
+        StorageError: the disk is full or refuses.
     """
     component = next((one for one in entry.components if component_name in (None, one.name)), None)
     if component is None or (component_name is None and len(entry.components) > 1):
         there = ", ".join(one.name for one in entry.components)
         raise BundleError(f"{bundle.path}: entry {entry.id} has the components {there}, name one of them")
-    golden = next(golden for golden in bundle.manifest.golden if golden.id == entry.golden)
+    golden = bundle.manifest.golden_set(entry.golden)
+    drawn = entry if isinstance(entry, DrawnEntry) else None
+    if drawn is not None and drawn.function is not None and entry.runtime != _CALLS_FUNCTIONS:
+        raise BundleError(
+            f"{bundle.path}: {entry.id} draws {drawn.concept} by a function, which {entry.runtime} has not"
+        )
     return ModelPlan(
-        file=str(folder / model_path(component)),
+        file=str(folder / model_path(component) if drawn is None else _drawn_file(drawn, component, folder)),
         inputs=_tensors(bundle, component.inputs, golden.inputs, folder),
         outputs=_tensors(bundle, component.outputs, golden.outputs, folder),
         floor_db=floor_db(entry),
         # A component of several is sampled alone; the host knows how often an edit runs it.
         repeat=component.repeat if component_name is None else 1,
+        function=None if drawn is None else drawn.function,
     )
 
 
@@ -75,6 +87,19 @@ def model_path(component: Component) -> str:
     if len(files) == 1:
         return str(files[0])
     raise BundleError(f"component {component.name}: its entry point {component.entry_point} is none of its files")
+
+
+def _drawn_file(entry: DrawnEntry, component: Component, folder: Path) -> Path:
+    """The file that draws the entry's concept: the model of the component, or what its patch makes of that."""
+    model = folder / model_path(component)
+    if entry.patch is None or entry.patch not in {file.path for file in component.files}:
+        return model
+    from pocketgan.bundle.patch import apply_patch
+
+    changed = model.with_name(f"{entry.concept} {model.name}")
+    if not changed.exists():
+        apply_patch(model, folder / entry.patch, changed)
+    return changed
 
 
 def floor_db(entry: Entry) -> float:

@@ -50,13 +50,17 @@ class TensorPlan:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """A model to run: the file that its runtime opens, its contract, and the parity (dB) below which it is wrong."""
+    """A model to run: the file that its runtime opens, its contract, and the parity (dB) below which it is wrong.
+
+    `function` is what the runtime calls in a file that holds several; None for what it calls by itself.
+    """
 
     file: str
     inputs: tuple[TensorPlan, ...]
     outputs: tuple[TensorPlan, ...]
     floor_db: float
     repeat: int = 1
+    function: str | None = None
 
 
 @dataclass(frozen=True)

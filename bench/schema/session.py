@@ -4,7 +4,7 @@ The session folder holds `session.json` and `bundles/<digest>/` with `manifest.j
 the asked entries. The device answers with `results.jsonl`: `result` lines, each appended and flushed as its Job ends,
 `beat` lines in between, and one `end` line last.
 
-1.1: its Jobs are of 1.2.
+1.1: its Jobs are of 1.2. 1.2: they are of 1.3, and those of a group may differ in their concepts.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pydantic import Field
 from pocketgan.bench.schema.job import Job
 from pocketgan.bundle.manifest import Strict
 
-SESSION_VERSION = "1.1"
+SESSION_VERSION = "1.2"
 
 
 class Group(Strict):
-    """Jobs whose models take turns, round by round in the order of `runners.timing.turns`; they differ in bundle and
-    entry alone. A sustained or camera Job has a group of its own."""
+    """Jobs whose models take turns, round by round in the order of `runners.timing.turns`; they differ in bundle,
+    entry and concept alone. A sustained or camera Job has a group of its own."""
 
     jobs: list[Job] = Field(min_length=1)
 

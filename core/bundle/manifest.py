@@ -8,6 +8,7 @@ The JSON Schema of the same shape is `bench/schema/manifest.schema.json`; the ph
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -134,6 +135,22 @@ class Entry(Strict):
     def bytes(self) -> int:
         """Size of all files of the entry."""
         return sum(file.bytes for component in self.components for file in component.files)
+
+
+class DrawnEntry(Entry):
+    """An entry of a pack as it draws one concept; nothing that a manifest holds.
+
+    Entry point, golden set and parity are the concept's, and of the files those that it needs.
+
+    Attributes:
+        concept: its name.
+        patch: file whose products are added to the weights of the entry point; None where the concept needs none.
+        function: what the runtime calls in the entry point; None for what it calls by itself.
+    """
+
+    concept: Name
+    patch: str | None = None
+    function: str | None = None
 
 
 class GoldenTensor(Strict):
@@ -334,9 +351,82 @@ class Manifest(Strict):
         """Whether parity floors bind its entries: all but those of untrained generators of our own families."""
         return self.trained or self.spec is None
 
-    def entry(self, entry_id: str) -> Entry:
-        """The entry with that id; KeyError otherwise."""
-        return {entry.id: entry for entry in self.entries}[entry_id]
+    def entry(self, entry_id: str, concept: str | None = None) -> Entry:
+        """The entry with that id, of a pack as it draws the concept, or its default where None (see DrawnEntry).
+
+        Raises:
+            KeyError: there is no such entry, or it does not draw that concept; `Bundle.entry` says so to users.
+        """
+        entry = {entry.id: entry for entry in self.entries}[entry_id]
+        wanted = concept or self.default_concept
+        if wanted is None:
+            return entry
+        if wanted not in self.concepts_of(entry_id):
+            raise KeyError(wanted)
+        return _drawn(entry, wanted, self._forms(entry_id))
+
+    def concepts_of(self, entry_id: str) -> list[str]:
+        """Names of the concepts that an entry draws, the default first; none where the bundle is no pack."""
+        others = [concept.name for concept in self.concepts if concept.name in self._forms(entry_id)]
+        return [] if self.default_concept is None else [self.default_concept, *others]
+
+    def golden_set(self, golden_id: str) -> GoldenSet:
+        """The golden set with its inputs, wherever they stand (see GoldenSet.inputs_of); KeyError otherwise."""
+        sets = {one.id: one for one in self.golden}
+        found = sets[golden_id]
+        if found.inputs_of is None:
+            return found
+        return found.model_copy(update={"inputs": sets[found.inputs_of].inputs, "inputs_of": None})
+
+    def golden_files(self, golden_id: str) -> list[FileRecord]:
+        """What must be there for a golden set to be read, the files that it lists itself among them."""
+        listed = {one.id: one for one in self.golden}[golden_id]
+        whole = self.golden_set(golden_id)
+        tensors = [*whole.inputs, *(listed.inputs if listed.inputs_of else []), *whole.outputs]
+        return [tensor.file for tensor in tensors]
+
+    def _forms(self, entry_id: str) -> dict[str, ConceptForm]:
+        """How an entry draws the concepts beside the default, by their names."""
+        return {c.name: form for c in self.concepts for form in c.forms if form.entry == entry_id}
+
+
+def added_bytes(manifest: Manifest, concept: str) -> dict[str, int]:
+    """Bytes of the files that a concept has for itself, by the ids of the entries that draw it: 0 for a function of a
+    shared file, and for the default, whose weights are the shared ones."""
+    sizes = {}
+    for entry in manifest.entries:
+        if concept not in manifest.concepts_of(entry.id):
+            continue
+        files = {file.path: file.bytes for component in entry.components for file in component.files}
+        forms = [
+            form for one in manifest.concepts if one.name == concept for form in one.forms if form.entry == entry.id
+        ]
+        sizes[entry.id] = sum(files[form.name] for form in forms if form.way != "function")
+    return sizes
+
+
+def _drawn(entry: Entry, concept: str, forms: Mapping[str, ConceptForm]) -> DrawnEntry:
+    form = forms.get(concept)
+    own = {form.name} if form is not None and form.way != "function" else set()
+    others = {other.name for other in forms.values() if other.way != "function"} - own
+    components = [_of_concept(component, form, others) for component in entry.components]
+    changed: dict[str, Any] = {"concept": concept, "components": components}
+    if form is not None:
+        changed |= {"golden": form.golden, "parity": form.parity, "unchecked": form.unchecked}
+        changed |= {form.way: form.name} if form.way != "model" else {}
+    return DrawnEntry(**{**dict(entry), **changed})
+
+
+def _of_concept(component: Component, form: ConceptForm | None, others: set[str]) -> Component:
+    """The component with the files that a concept needs, and its model in place of the entry point where it has one."""
+    paths = {file.path for file in component.files}
+    start = {path for path in paths if f"/{path}".endswith(f"/{component.entry_point}")}
+    has_model = form is not None and form.way == "model" and form.name in paths
+    idle = others | start if has_model else others - start
+    changed: dict[str, Any] = {"files": [file for file in component.files if file.path not in idle]}
+    if form is not None and has_model:
+        changed["entry_point"] = form.name
+    return component.model_copy(update=changed)
 
 
 def _must_lie_under(prefix: str, files: list[FileRecord]) -> None:

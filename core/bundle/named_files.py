@@ -42,7 +42,9 @@ def named_file_problems(bundle: Bundle) -> list[str]:
             continue
         sizes = {file.path: file.bytes for component in entry.components for file in component.files}
         # What the runtime opens; other files are weights, which it reads as bytes.
-        for name in sorted({component.entry_point for component in entry.components} & sizes.keys()):
+        opened = {component.entry_point for component in entry.components}
+        opened |= {form.name for concept in bundle.manifest.concepts for form in concept.forms if form.way == "model"}
+        for name in sorted(opened & sizes.keys()):
             try:
                 must_name_listed_files(name, bundle.chunks(name), sizes)
             except DamageError as damage:

@@ -23,15 +23,17 @@ from pocketgan.errors import BundleError
 from pocketgan.files import sha256_file, write_atomic
 
 
-def unpack(path: Path, out: Path, entry: str | None = None) -> None:
-    """Write a bundle's files to a new folder (see Bundle.extract).
+def unpack(path: Path, out: Path, entry: str | None = None, concept: str | None = None) -> None:
+    """Write a bundle's files to a new folder (see Bundle.extract); a concept goes with an entry.
 
     Raises:
-        BundleError: the bundle is damaged, has no such entry, or `out` is there and not empty.
+        BundleError: the bundle is damaged, has no such entry or concept, or `out` is there and not empty.
         StorageError: the disk is full or refuses.
     """
+    if concept is not None and entry is None:
+        raise BundleError("--concept goes with --entry: what one entry needs to draw it")
     with open_bundle(path) as bundle:
-        bundle.extract(out, entry)
+        bundle.extract(out, entry, concept=concept)
 
 
 def pack_folder(folder: Path, out: Path) -> str:

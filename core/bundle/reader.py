@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pocketgan.bundle.damage import DamageError, NotABundleError, quote, reading
-from pocketgan.bundle.manifest import FileRecord, GoldenTensor
+from pocketgan.bundle.manifest import Entry, FileRecord, GoldenTensor
 from pocketgan.bundle.manifest_file import MAX_MANIFEST_BYTES, read_manifest, shape_problems
 from pocketgan.bundle.sources import MANIFEST, SIGNATURE, Source, must_look_like_bundle, open_source
 from pocketgan.bundle.strict_zip import write_zip
@@ -90,11 +90,34 @@ class Bundle:
         Raises:
             BundleError: there is no such set, or a file of it is damaged.
         """
-        for golden in self.manifest.golden:
-            if golden.id == golden_id:
-                return self._tensors(golden.inputs), self._tensors(golden.outputs)
-        there = ", ".join(golden.id for golden in self.manifest.golden)
-        raise BundleError(f"{self.path}: has no golden set {quote(golden_id)}; it has: {there}")
+        try:
+            golden = self.manifest.golden_set(golden_id)
+        except KeyError:
+            there = ", ".join(golden.id for golden in self.manifest.golden)
+            raise BundleError(f"{self.path}: has no golden set {quote(golden_id)}; it has: {there}") from None
+        return self._tensors(golden.inputs), self._tensors(golden.outputs)
+
+    def entry(self, entry_id: str, concept: str | None = None) -> Entry:
+        """The entry with that id, of a pack as it draws the concept, or its default where None.
+
+        Raises:
+            BundleError: there is no such entry or concept, or the entry does not draw it; says what there is.
+        """
+        if entry_id not in (there := [entry.id for entry in self.manifest.entries]):
+            raise BundleError(f"{self.path}: has no entry {entry_id}; it has: {', '.join(there)}")
+        if concept is not None:
+            self.must_have_concept(concept)
+            if concept not in (drawn := self.manifest.concepts_of(entry_id)):
+                raise BundleError(f"{self.path}: {entry_id} does not draw {concept}; it draws: {', '.join(drawn)}")
+        return self.manifest.entry(entry_id, concept)
+
+    def must_have_concept(self, concept: str) -> None:
+        """Raises BundleError where the bundle is no pack or has no such concept."""
+        there = [one.name for one in self.manifest.concepts]
+        if not there:
+            raise BundleError(f"{self.path}: is no pack of concepts, it draws one effect alone; leave --concept out")
+        if concept not in there:
+            raise BundleError(f"{self.path}: has no concept {concept or quote(concept)}; it has: {', '.join(there)}")
 
     def _tensors(self, tensors: list[GoldenTensor]) -> dict[str, np.ndarray]:
         import numpy as np
@@ -105,18 +128,21 @@ class Bundle:
             arrays[tensor.name] = stored.astype(tensor.dtype).reshape(tensor.shape)
         return arrays
 
-    def extract(self, folder: Path, entry: str | None = None, component: str | None = None) -> None:
+    def extract(
+        self, folder: Path, entry: str | None = None, component: str | None = None, concept: str | None = None
+    ) -> None:
         """Write the bundle's files, or those that `entry` needs, to a new folder: all of them or none.
 
         With `entry`: its models (of one `component` alone, if it is named), its golden set, the licences, and manifest
         and signature as they are, so that the folder still tells which bundle it is from. `open_bundle` refuses it: it
-        is not the whole bundle.
+        is not the whole bundle. Of a pack what all concepts need, or with `concept` that one alone.
 
         Raises:
-            BundleError: there is no such entry or component, a file is damaged, or `folder` is there and not empty.
+            BundleError: there is no such entry, component or concept, a file is damaged, or `folder` is there and not
+                empty.
             StorageError: the disk is full or refuses.
         """
-        names = [record.path for record in self._needed(entry, component)]
+        names = [record.path for record in self._needed(entry, component, concept)]
         folder = folder.absolute()
         _must_be_new(folder)
         with _writing(folder), atomic_folder(folder) as temporary:
@@ -146,22 +172,19 @@ class Bundle:
         with _writing(out), atomic_file(out) as temporary:
             write_zip(temporary, files)
 
-    def _needed(self, entry_id: str | None, component: str | None) -> list[FileRecord]:
+    def _needed(self, entry_id: str | None, component: str | None, concept: str | None) -> list[FileRecord]:
         if entry_id is None:
             return list(self._records.values())
-        try:
-            entry = self.manifest.entry(entry_id)
-        except KeyError:
-            there = ", ".join(entry.id for entry in self.manifest.entries)
-            raise BundleError(f"{self.path}: has no entry {quote(entry_id)}; it has: {there}") from None
-        parts = [one for one in entry.components if component in (None, one.name)]
+        concepts = [concept] if concept is not None else [None, *self.manifest.concepts_of(entry_id)[1:]]
+        drawn = [self.entry(entry_id, one) for one in concepts]
+        parts = [part for entry in drawn for part in entry.components if component in (None, part.name)]
         if not parts:
-            there = ", ".join(one.name for one in entry.components)
+            there = ", ".join(one.name for one in drawn[0].components)
             raise BundleError(f"{self.path}: {entry_id} has no component {quote(str(component))}; it has: {there}")
-        models = [file for one in parts for file in one.files]
-        golden = [golden for golden in self.manifest.golden if golden.id == entry.golden]
-        tensors = [tensor.file for one in golden for tensor in (*one.inputs, *one.outputs)]
-        return [*models, *tensors, *self.manifest.licenses]
+        models = [file for part in parts for file in part.files]
+        tensors = [file for entry in drawn for file in self.manifest.golden_files(entry.golden)]
+        needed = [*models, *tensors, *self.manifest.licenses]
+        return list({file.path: file for file in needed}.values())
 
     def listing_problems(self) -> list[str]:
         """Where the files that are there are not those that the manifest lists."""

@@ -87,6 +87,7 @@ def inspect(path: BundlePath, json: Json = False) -> None:
 
     The files' hashes are left to `verify`.
     """
+    from pocketgan.bundle.manifest import added_bytes
     from pocketgan.bundle.reader import open_bundle
     from pocketgan.bundle.signature import signature_of
 
@@ -99,6 +100,10 @@ def inspect(path: BundlePath, json: Json = False) -> None:
         "digest": digest,
         "signature": {"signed": state.signed, "public_key": state.public_key, "problem": state.problem},
         "entries": {entry.id: {"bytes": entry.bytes} for entry in manifest.entries},
+        "concepts": {
+            concept.name: {"text": concept.text, "bytes": added_bytes(manifest, concept.name)}
+            for concept in manifest.concepts
+        },
         "manifest": manifest.model_dump(mode="json"),
     }
     console.result(payload, "\n".join(_plain(line) for line in _summary(manifest, digest, str(state))))
@@ -151,16 +156,26 @@ def sign(
 
 
 @bundle.command()
-def unpack(path: BundlePath, out: OutFolder, entry: EntryId = None, json: Json = False) -> None:
+def unpack(
+    path: BundlePath,
+    out: OutFolder,
+    entry: EntryId = None,
+    concept: Annotated[
+        str | None, typer.Option("--concept", help="Of a pack's entry: what this concept needs alone, such as ink.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Write a bundle's files to a new folder.
 
-    With --entry what that entry needs, which is not a whole bundle.
+    With --entry what that entry needs, which is not a whole bundle; with --concept what it needs to draw that one.
     """
     from pocketgan.bundle.packing import unpack as unpack_bundle
 
     _start(json)
-    unpack_bundle(path, out, entry)
-    console.result({"out": str(out), "entry": entry}, f"{out}: unpacked {entry or 'all entries'}")
+    unpack_bundle(path, out, entry, concept)
+    drawing = "" if concept is None else f" to draw {concept}"
+    payload = {"out": str(out), "entry": entry, "concept": concept}
+    console.result(payload, f"{out}: unpacked {entry or 'all entries'}{drawing}")
 
 
 def _shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
@@ -210,15 +225,42 @@ def _summary(manifest: Manifest, digest: str, signature: str) -> list[str]:
             facts.append(("unchecked", f"{entry.id}, because {entry.unchecked}"))
     columns = ("entry", "bytes", "runtime", "parity", "max error", "delegated", "subgraphs")
     table = console.table(columns, [_row(manifest, entry) for entry in manifest.entries])
-    return [*(f"{name:<10} {value}" for name, value in facts), "", *table.splitlines()]
+    lines = [*(f"{name:<10} {value}" for name, value in facts), "", *table.splitlines()]
+    return [*lines, "", *_concept_table(manifest).splitlines()] if manifest.concepts else lines
+
+
+def _concept_table(manifest: Manifest) -> str:
+    """What a pack draws: a row a concept, and how near its source each entry draws it."""
+    from pocketgan.bundle.manifest import added_bytes
+
+    columns = ("concept", "text", *(f"bytes in {entry.id}" for entry in manifest.entries))
+    columns = (*columns, *(f"parity in {entry.id}" for entry in manifest.entries))
+    rows = []
+    for concept in manifest.concepts:
+        name = concept.name + (" (default)" if concept.name == manifest.default_concept else "")
+        sizes = added_bytes(manifest, concept.name)
+        drawn = [
+            manifest.entry(entry.id, concept.name) if concept.name in manifest.concepts_of(entry.id) else None
+            for entry in manifest.entries
+        ]
+        bytes_in = [f"{sizes[entry.id]:,}" if entry.id in sizes else "-" for entry in manifest.entries]
+        rows.append(
+            (name, concept.text, *bytes_in, *("-" if one is None else _parity(manifest, one)[0] for one in drawn))
+        )
+    return console.table(columns, rows)
 
 
 def _row(manifest: Manifest, entry: Entry) -> tuple[Any, ...]:
     runtime = f"{entry.runtime} {entry.runtime_version}"
-    parity, delegation = entry.parity, entry.delegation
-    measured = ("not checked" if manifest.has_reference(entry) else "no independent reference", "-")
-    if parity:
-        value = "exact" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
-        measured = (value if parity.passed else f"{value} FAILS", f"{parity.max_abs_error:.2g}")
+    measured, delegation = _parity(manifest, entry), entry.delegation
     delegated = (f"{delegation.delegated_fraction:.0%}", str(delegation.subgraphs)) if delegation else ("-", "-")
     return (entry.id, f"{entry.bytes:,}", runtime, *measured, *delegated)
+
+
+def _parity(manifest: Manifest, entry: Entry) -> tuple[str, str]:
+    """How near its source an entry is, and its largest error."""
+    parity = entry.parity
+    if parity is None:
+        return ("not checked" if manifest.has_reference(entry) else "no independent reference", "-")
+    value = "exact" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
+    return (value if parity.passed else f"{value} FAILS", f"{parity.max_abs_error:.2g}")

@@ -12,6 +12,7 @@ from pocketgan import console
 from pocketgan.cli.options import (
     ApkFile,
     ClockOf,
+    Concepts,
     EntryId,
     Json,
     ProviderOf,
@@ -43,6 +44,7 @@ def compare(
     via: ViaOption = None,
     apk: ApkFile = None,
     entry: EntryId = None,
+    concept: Concepts = None,
     rounds: Annotated[int, typer.Option("--rounds", min=8, help="Turns of each bundle before the first look.")] = 10,
     most_rounds: Annotated[
         int, typer.Option("--most-rounds", min=8, help="Turns at most, where the gate asks for more.")
@@ -109,6 +111,7 @@ def compare(
         via=via,
         apk=apk,
         entry=entry,
+        concept=concept,
         rounds=rounds,
         most_rounds=most_rounds,
         threads=threads,
@@ -134,6 +137,7 @@ def _payload(pairs: Sequence[Pair], verdict: str) -> dict[str, Any]:
         {
             "bundle": pair.bundle,
             "entry": pair.entry,
+            "concept": pair.concept,
             "verdict": pair.verdict,
             "input": pair.input,
             "differences": list(pair.differences),
@@ -174,7 +178,7 @@ def _text(pairs: Sequence[Pair]) -> list[str]:
     lines: list[str] = []
     for pair in pairs:
         lines += [
-            f"{pair.bundle} {pair.entry} {pair.input}".strip(),
+            f"{pair.bundle} {pair.name} {pair.input}".strip(),
             console.table(COLUMNS, rows(pair)),
             *remarks(pair),
             "",

@@ -110,6 +110,7 @@ def history(
     where: StoreAt = DEFAULT,
     bundle: Annotated[str | None, typer.Option("--bundle", help="Of one bundle alone, by its name.")] = None,
     entry: EntryId = None,
+    concept: Annotated[str | None, typer.Option("--concept", help="Of one concept of a pack alone.")] = None,
     max_slowdown: Annotated[
         str | None, typer.Option("--max-slowdown", help="Exit code 1 where the last change is slower, such as 5%.")
     ] = None,
@@ -127,7 +128,7 @@ def history(
         console.use_json()
     allowed = None if max_slowdown is None else parse_share(max_slowdown, "--max-slowdown")
     with Store(where, create=False) as opened:
-        histories = opened.history(bundle, entry)
+        histories = opened.history(bundle, entry, concept)
     if not histories:
         raise ResultsError(f"{where} holds no timed results of that; add some: pocketgan store add results.jsonl")
     levels = [change_points([point.median_ms for point in series.points]) for series in histories]
@@ -164,6 +165,7 @@ def _payload(series: Series, levels: list[Level]) -> dict[str, Any]:
     return {
         "bundle": series.bundle,
         "entry": series.entry,
+        "concept": series.concept,
         "device": series.device,
         "mode": series.mode,
         "threads": series.threads,
@@ -177,7 +179,10 @@ def _payload(series: Series, levels: list[Level]) -> dict[str, Any]:
 
 
 def _text(series: Series, levels: list[Level]) -> str:
-    head = f"{series.bundle} {series.entry} on {series.device}, {series.mode}, threads {series.threads}"
+    from pocketgan.bench.naming import drawn_name
+
+    what = f"{series.bundle} {drawn_name(series.entry, series.concept)}"
+    head = f"{what} on {series.device}, {series.mode}, threads {series.threads}"
     rows, before = [], None
     for level in levels:
         change = "" if before is None else f"{level.value / before - 1:+.1%}"

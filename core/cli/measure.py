@@ -15,6 +15,7 @@ from pocketgan.bench.schema.words import JobMode
 from pocketgan.cli.options import (
     ApkFile,
     ClockOf,
+    Concepts,
     EntryId,
     Json,
     ProviderOf,
@@ -42,6 +43,7 @@ def bench(
     via: ViaOption = None,
     apk: ApkFile = None,
     entry: EntryId = None,
+    concept: Concepts = None,
     mode: Annotated[
         JobMode,
         typer.Option(
@@ -87,6 +89,14 @@ def bench(
         ),
     ] = Path("results.jsonl"),
     resume: Annotated[bool, typer.Option("--resume", help="Skip what the results file already holds.")] = False,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            "--gallery",
+            metavar="IMAGES",
+            help="Photos that the report shows every concept of a pack on, the first four of a folder.",
+        ),
+    ] = None,
     min_fps: MinFps = None,
     max_ms: MaxMs = None,
     wait: Wait = "0s",
@@ -113,6 +123,7 @@ def bench(
         via=via,
         apk=apk,
         entry=entry,
+        concept=concept,
         mode=mode,
         iterations=iterations,
         rounds=rounds,
@@ -129,6 +140,7 @@ def bench(
         most_runs=most_runs,
         out=out,
         resume=resume,
+        gallery=gallery,
         min_fps=min_fps,
         max_ms=max_ms,
         wait_s=parse_duration(wait, "--wait"),
@@ -152,16 +164,17 @@ def bench(
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .pgb file.")],
     entry: EntryId = None,
+    concept: Concepts = None,
     json: Json = False,
 ) -> None:
     """Compare what entries compute with their golden outputs.
 
-    Runs every entry that this host can run; exit code 1 if one differs.
+    Runs every entry that this host can run, of a pack with every concept; exit code 1 if one differs.
     """
     from pocketgan import api
 
     _start(json)
-    answer = api.verify(bundle, entry=entry)
+    answer = api.verify(bundle, entry=entry, concept=concept)
     lines = [f"skipped: {entry}: {reason}" for entry, reason in answer.skipped.items()]
     lines += [f"{entry}: {reason}" for entry, reason in answer.unproven.items()]
     lines += [f"problem: {problem}" for problem in answer.problems] or ["no problem found" if answer.unproven else "ok"]
@@ -259,6 +272,7 @@ def _machine(info: DeviceInfo) -> dict[str, Any]:
 
 
 def _bench_text(rows: Sequence[Measured], out: Path) -> str:
+    from pocketgan.bench.naming import drawn_name
     from pocketgan.bench.report.labels import device_name, percent, plural, significant
     from pocketgan.bench.report.remarks import remarks
     from pocketgan.bench.report.verdicts import budget_line
@@ -269,7 +283,7 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
     cells = [
         (
             row.bundle,
-            row.entry + (" (composed)" if row.composed else ""),
+            drawn_name(row.entry, row.concept) + (" (composed)" if row.composed else ""),
             row.input,
             row.runtime,
             *map(cell, (row.fps, row.median_ms, row.p90_ms, row.first_inference_ms, row.cold_load_ms)),
@@ -288,14 +302,17 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
         model = "" if info.kind == "local" else f" ({info.model}, {info.cpu})"
         return f"{device_name(info)}{model}, {plural(info.cores, 'core')}, {info.os}{no_phone}"
 
-    problems = [f"{row.bundle} {row.entry}: {problem}" for row in rows for problem in row.errors]
+    def name(row: Measured) -> str:
+        return f"{row.bundle} {drawn_name(row.entry, row.concept)}"
+
+    problems = [f"{name(row)}: {problem}" for row in rows for problem in row.errors]
     return "\n".join(
         [
             console.table((*COLUMNS, f"in {significant(rows[0].budget_ms)} ms"), cells),
             "",
             *problems,
-            *(f"{row.bundle} {row.entry}: {remark}" for row in rows for remark in remarks(row.result)),
-            *(f"{row.bundle} {row.entry}: {told(row.budget)}" for row in rows if row.budget is not None),
+            *(f"{name(row)}: {remark}" for row in rows for remark in remarks(row.result)),
+            *(f"{name(row)}: {told(row.budget)}" for row in rows if row.budget is not None),
             f"measured on {', '.join(map(machine, _devices(rows)))}",
             f"results: {out}",
             f"report:  pocketgan report {shlex.quote(str(out))} --out report.html",

@@ -61,6 +61,14 @@ ClockOf = Annotated[
     typer.Option("--clock", help="pinned: a phone's clock is held (fixed-performance mode), for comparisons alone."),
 ]
 EntryId = Annotated[str | None, typer.Option("--entry", help="One entry only, such as onnx-fp32.")]
+# Of what measures and checks several; `Concept` of what draws one.
+Concepts = Annotated[
+    str | None,
+    typer.Option("--concept", help="Of a pack: a concept, several with commas between, or all.", show_default=False),
+]
+Concept = Annotated[
+    str | None, typer.Option("--concept", help="Of a pack: the concept to draw; its default otherwise.")
+]
 ViaOption = Annotated[
     Literal["app", "shell"] | None,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pocketgan import console
-from pocketgan.cli.options import EntryId, Json, OutFolder, Settings
+from pocketgan.cli.options import Concept, EntryId, Json, OutFolder, Settings
 
 
 def apply(
@@ -16,6 +16,7 @@ def apply(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of pictures, or one picture.")],
     out: OutFolder,
     entry: EntryId = None,
+    concept: Concept = None,
     recipe: Annotated[
         str | None,
         typer.Option("--recipe", help="IMAGES is this recipe's data folder: its validation images are taken."),
@@ -31,7 +32,7 @@ def apply(
     from pocketgan import api
 
     known = None if recipe is None else api.load_recipe(recipe, settings or [])
-    pictures = api.apply(model, images, out, entry=entry, recipe=known)
+    pictures = api.apply(model, images, out, entry=entry, concept=concept, recipe=known)
     if known is not None:
         count = len(pictures)
         console.result({"out": str(out), "images": count}, f"{count} validation images written to {out}/output")

@@ -10,6 +10,7 @@ import android_app
 import pytest
 import skimage
 import torch
+from small_pack import write_pack
 from torch import nn
 
 from pocketgan import api
@@ -91,7 +92,8 @@ def test_the_host_believes_what_the_app_measures_from_the_camera_to_the_screen(p
         assert sum(frame.display_ns is not None for frame in result.frames) > 1
 
 
-def test_the_effect_screen_shows_a_photo_as_a_pencil_drawing(pencil: Path, tmp_path: Path) -> None:
-    photo = Path(skimage.__file__).parent / "data" / "astronaut.png"
-    run("EffectActivityTest", photo=photo, effect=pencil, screenshots=tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"effect-light.png", "effect-dark-lying.png"}
+def test_the_effect_screen_shows_a_photo_as_a_pencil_drawing_and_offers_a_pack(pencil: Path, tmp_path: Path) -> None:
+    photo, screenshots = Path(skimage.__file__).parent / "data" / "astronaut.png", tmp_path / "screenshots"
+    pack = write_pack(tmp_path / "pack.pgb")
+    run("EffectActivityTest", photo=photo, effect=pencil, pack=pack, screenshots=screenshots)
+    assert {path.name for path in screenshots.iterdir()} == {"effect-light.png", "effect-dark-lying.png"}

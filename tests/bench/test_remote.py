@@ -320,7 +320,7 @@ def test_check_tells_what_is_wrong_with_each_entry(phone: FakePhone, opened: Cal
 
     phone.lie = wrong
     a, b = opened("a"), opened("b", layers=2)
-    assert Phone(phone).check([(a, "onnx-fp32"), (b, "onnx-fp32")]) == [[], ["wrong output: 7.0 dB"]]
+    assert Phone(phone).check([(a, "onnx-fp32", None), (b, "onnx-fp32", None)]) == [[], ["wrong output: 7.0 dB"]]
     asked = phone.sessions[0].groups[0].jobs[0]
     assert (asked.iterations, asked.cold_repeats, asked.warmup) == (1, 0, Warmup(iterations=0, timeout_s=0))
 

@@ -149,11 +149,10 @@ def write_session(
     (folder / "session.json").write_text(session.model_dump_json())
     for path in bundles:
         with open_bundle(path) as bundle, zipfile.ZipFile(path) as archive:
-            asked = {job.entry for jobs in groups for job in jobs if job.bundle == bundle.digest}
-            entries = [entry for entry in bundle.manifest.entries if entry.id in asked]
+            asked = {(job.entry, job.concept) for jobs in groups for job in jobs if job.bundle == bundle.digest}
+            entries = [bundle.entry(entry, concept) for entry, concept in asked]
             files = [file for entry in entries for component in entry.components for file in component.files]
-            golden = [one for one in bundle.manifest.golden if one.id in {entry.golden for entry in entries}]
-            files += [tensor.file for one in golden for tensor in (*one.inputs, *one.outputs)]
+            files += [file for entry in entries for file in bundle.manifest.golden_files(entry.golden)]
             for name_inside in ["manifest.json", *(file.path for file in files)]:
                 place = folder / "bundles" / bundle.digest / name_inside
                 place.parent.mkdir(parents=True, exist_ok=True)

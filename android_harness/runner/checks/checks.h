@@ -8,7 +8,7 @@ namespace pocketgan::checks {
 
 using Words = std::vector<std::string>;
 
-// FOLDER of bench/schema/conformance: how many cases hold; throws Problem at the first that does not.
+// FOLDER of bench/schema/conformance, and one that is emptied: how many cases hold; throws Problem at the first that does not.
 int conformance(const Words& words);
 
 // LIBRARY SESSION BLOCKS FRAMES: for each block the nanoseconds of so many frames in a bare loop and in the runner's.

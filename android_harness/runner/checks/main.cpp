@@ -81,7 +81,8 @@ int named_files_of(const Words& words) {
         component.files.push_back({words[i], static_cast<std::int64_t>(size), ""});
     }
     try {
-        must_name_own_files(words.at(0), component);
+        const std::string model = model_path(component);
+        must_name_own_files(std::filesystem::path(words[0]) / model, model, component.files);
     } catch (const Problem& problem) {
         std::puts(problem.what());
     }

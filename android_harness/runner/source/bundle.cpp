@@ -2,6 +2,7 @@
 
 #include <system_error>
 
+#include "drawing.h"
 #include "file_content.h"
 #include "problem.h"
 #include "sha256.h"
@@ -45,12 +46,12 @@ void verify_file(const Bundle& bundle, const FileRecord& file) {
 
 void verify_used(const Bundle& bundle, const Job& job, const std::function<void()>& between) {
     const Entry& entry = bundle.manifest.entry(job.entry);
-    const GoldenSet& golden = bundle.manifest.golden_of(entry);
-    for (const FileRecord& file : component_of(entry, job.component).files) {
+    const Drawing drawing = draw(bundle.manifest, entry, job.drawn);
+    for (const FileRecord& file : drawing.files(component_of(entry, job.component))) {
         between();
         verify_file(bundle, file);
     }
-    for (const auto* tensors : {&golden.inputs, &golden.outputs}) {
+    for (const auto* tensors : {&drawing.inputs, &drawing.outputs}) {
         for (const GoldenTensor& tensor : *tensors) {
             between();
             verify_file(bundle, tensor.file);

@@ -22,7 +22,8 @@ Bundle open_bundle(const std::filesystem::path& session_folder, const std::strin
 // A file of the bundle on disk: its path, size and SHA-256 as recorded. Throws Problem otherwise.
 void verify_file(const Bundle& bundle, const FileRecord& file);
 
-// Verifies what a Job uses: the component's files, and its golden tensors. `between` is called before each file.
+// Verifies what a Job uses: the component's files that its concept needs, and the golden tensors of the concept.
+// `between` is called before each file.
 void verify_used(const Bundle& bundle, const Job& job, const std::function<void()>& between);
 
 }  // namespace pocketgan

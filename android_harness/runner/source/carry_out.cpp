@@ -11,7 +11,7 @@
 #include "bundle.h"
 #include "child.h"
 #include "clock.h"
-#include "named_files.h"
+#include "loaded.h"
 #include "problem.h"
 #include "recording.h"
 
@@ -104,7 +104,7 @@ class Work {
             stop_if_asked();
             beat(run, 0);
         });
-        must_name_own_files(bundle.folder, component_of(entry, job.component));
+        model_file(bundle, job);
     }
 
     void measure_frames(std::vector<Recording>& all) {

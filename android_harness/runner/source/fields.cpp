@@ -165,6 +165,18 @@ std::vector<std::int64_t> Fields::shape(std::string_view name) {
     return shape;
 }
 
+std::vector<std::int64_t> Fields::whole_numbers(std::string_view name) {
+    const json::Value& value = needed(name);
+    std::vector<std::int64_t> numbers;
+    if (value.kind != json::Kind::array) fail(name, "is no list");
+    for (const json::Value& item : value.items) {
+        const auto number = as_integer(item);
+        if (!number || *number < 0) fail(name, "is no list of whole numbers");
+        numbers.push_back(*number);
+    }
+    return numbers;
+}
+
 void Fields::end() const {
     if (added_later_) return;
     for (const auto& [name, value] : value_.fields) {

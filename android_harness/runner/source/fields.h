@@ -35,6 +35,8 @@ class Fields {
     void each(std::string_view name, bool may_be_empty,
               const std::function<void(const json::Value&, const std::string&)>& take);
     std::vector<std::int64_t> shape(std::string_view name);
+    // A list of whole numbers that are not negative.
+    std::vector<std::int64_t> whole_numbers(std::string_view name);
 
     // The field, or null where it is missing or null; it counts as known.
     const json::Value* take(std::string_view name);

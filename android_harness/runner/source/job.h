@@ -1,4 +1,4 @@
-// A Job (bench/schema/job.py, 1.2): what is to be measured.
+// A Job (bench/schema/job.py, 1.3): what is to be measured.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,7 @@ struct Job {
     std::string bundle;
     std::string entry;
     std::optional<std::string> component;
+    std::optional<std::string> drawn;  // the concept; the default one where null
     std::string mode;
     std::string via;
     std::string provider;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "drawing.h"
+#include "named_files.h"
+#include "patch.h"
 #include "picture.h"
 
 namespace pocketgan {
@@ -29,16 +32,47 @@ std::optional<std::size_t> first_picture(const std::vector<TensorSpec>& specs, c
 
 }  // namespace
 
+std::filesystem::path model_file(const Bundle& bundle, const Job& job) {
+    const Entry& entry = bundle.manifest.entry(job.entry);
+    const Drawing drawing = draw(bundle.manifest, entry, job.drawn);
+    if (drawing.function()) {
+        throw Problem("concept " + *job.drawn + " is a function of entry " + entry.id +
+                      ", which the native runner cannot call");
+    }
+    const Component& component = component_of(entry, job.component);
+    const std::string model = drawing.model(component);
+    const std::filesystem::path file = bundle.folder / model;
+    const auto patch = drawing.patch(component);
+    if (!patch) {
+        must_name_own_files(file, model, drawing.files(component));
+        return file;
+    }
+    std::filesystem::path made;
+    try {
+        for (const FileRecord& one : component.files) {
+            if (one.path == model && one.sha256 != patch_target(bundle.folder / *patch)) {
+                throw Problem("belongs to another file than " + model);
+            }
+        }
+        made = patched_file(file, bundle.folder / *patch, bundle.folder.parent_path() / "patched");
+    } catch (const Problem& problem) {
+        throw Problem(*patch + " " + problem.what());
+    }
+    // A patch can change any byte, so those of names too.
+    must_name_own_files(made, model, {});
+    return made;
+}
+
 Plan plan_model(const Bundle& bundle, const Job& job) {
     const Entry& entry = bundle.manifest.entry(job.entry);
-    const GoldenSet& golden = bundle.manifest.golden_of(entry);
+    const Drawing drawing = draw(bundle.manifest, entry, job.drawn);
     const Component& component = component_of(entry, job.component);
-    Plan plan{bundle.folder / model_path(component), &component, entry.runtime_version, {}, {}, {}, floor_db(entry), 1};
-    plan.inputs = read_golden(bundle, component.inputs, golden.inputs);
+    Plan plan{model_file(bundle, job), &component, entry.runtime_version, {}, {}, {}, floor_db(drawing.parity), 1};
+    plan.inputs = read_golden(bundle, component.inputs, drawing.inputs);
     for (std::size_t i = 0; i < plan.inputs.size(); ++i) {
         plan.inputs[i] = plan.inputs[i].to(dtype_of(component.inputs[i].dtype));
     }
-    plan.golden = read_golden(bundle, component.outputs, golden.outputs);
+    plan.golden = read_golden(bundle, component.outputs, drawing.outputs);
     for (const TensorSpec& spec : component.outputs) plan.ranges.push_back(spec.value_range);
     // A component of several is sampled alone; the host knows how often an edit runs it.
     if (!job.component) plan.repeat = component.repeat;

@@ -26,6 +26,11 @@ struct Plan {
     std::int64_t repeat;
 };
 
+// The file by which the Job's component draws its concept, looked at before the runtime opens it: what a patch makes of
+// the bundle's file lies beside the bundles. The files of the bundle are verified before.
+// Throws Problem: there is no such concept, its patch does not fit, or the model names files that are not its own.
+std::filesystem::path model_file(const Bundle& bundle, const Job& job);
+
 // Throws Problem where the bundle lacks something.
 Plan plan_model(const Bundle& bundle, const Job& job);
 

@@ -8,7 +8,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr int manifest_minor = 2;
+constexpr int manifest_minor = 3;
 constexpr double default_floor_db = 30;
 // Rounding differs between processors; a model that was exported below its floor is held to what it had, less this.
 constexpr double below_floor_margin_db = 3;
@@ -96,10 +96,7 @@ class Reader {
         entry.golden = fields.name("golden");
         for (const char* told : {"precision", "minimum_os", "trade_off", "unchecked"}) fields.take(told);
         if (const json::Value* delegation = fields.take("delegation")) entry.delegation = json::to_text(*delegation);
-        if (const json::Value* parity = fields.take("parity")) {
-            Fields told(*parity, where + ": parity", true);
-            entry.parity = Parity{told.optional_number("psnr_db"), told.number("floor_db", default_floor_db)};
-        }
+        entry.parity = parity(fields.take("parity"), where);
         fields.each("components", false, [&](const json::Value& one, const std::string& at) {
             entry.components.push_back(component(one, at));
         });
@@ -112,6 +109,7 @@ class Reader {
         GoldenSet set;
         set.id = fields.name("id");
         fields.take("reference");
+        if (fields.take("inputs_of") != nullptr) set.inputs_of = fields.name("inputs_of");
         fields.each("inputs", false, [&](const json::Value& one, const std::string& at) {
             set.inputs.push_back(golden_tensor(one, at));
         });
@@ -122,7 +120,37 @@ class Reader {
         return set;
     }
 
+    Effect effect(const json::Value& value, const std::string& where) const {
+        Fields fields(value, where, later_);
+        Effect effect;
+        effect.name = fields.name("name");
+        for (const char* told : {"text", "adapter"}) fields.take(told);
+        fields.each("forms", true,
+                    [&](const json::Value& one, const std::string& at) { effect.forms.push_back(form(one, at)); });
+        fields.end();
+        return effect;
+    }
+
  private:
+    ConceptForm form(const json::Value& value, const std::string& where) const {
+        Fields fields(value, where, later_);
+        ConceptForm form;
+        form.entry = fields.name("entry");
+        form.way = fields.one_of("way", {"model", "patch", "function"}, "");
+        form.name = fields.text("name");
+        form.golden = fields.name("golden");
+        form.parity = parity(fields.take("parity"), where);
+        fields.take("unchecked");
+        fields.end();
+        return form;
+    }
+
+    static std::optional<Parity> parity(const json::Value* value, const std::string& where) {
+        if (value == nullptr) return {};
+        Fields told(*value, where + ": parity", true);
+        return Parity{told.optional_number("psnr_db"), told.number("floor_db", default_floor_db)};
+    }
+
     static double number(const json::Value& value, const Fields& fields) {
         if (value.kind != json::Kind::number) fields.fail("value_range", "is no pair of numbers");
         return std::stod(value.text);
@@ -154,7 +182,7 @@ const Item& named(const std::vector<Item>& items, const std::string& id, const s
 
 const Entry& Manifest::entry(const std::string& id) const { return named(entries, id, "entry"); }
 
-const GoldenSet& Manifest::golden_of(const Entry& entry) const { return named(golden, entry.golden, "golden set"); }
+const GoldenSet& Manifest::golden_set(const std::string& id) const { return named(golden, id, "golden set"); }
 
 Manifest read_manifest(const std::string& text, const std::string& where) {
     const json::Value value = json::parse(text, where);
@@ -178,15 +206,18 @@ Manifest read_manifest(const std::string& text, const std::string& where) {
     fields.each("golden", true, [&](const json::Value& one, const std::string& at) {
         manifest.golden.push_back(reader.golden(one, at));
     });
+    fields.each("concepts", true, [&](const json::Value& one, const std::string& at) {
+        manifest.concepts.push_back(reader.effect(one, at));
+    });
+    if (fields.take("default_concept") != nullptr) manifest.default_concept = fields.name("default_concept");
     fields.end();
     return manifest;
 }
 
-double floor_db(const Entry& entry) {
-    if (!entry.parity) return default_floor_db;
-    const Parity& parity = *entry.parity;
-    if (!parity.psnr_db || *parity.psnr_db >= parity.floor_db) return parity.floor_db;
-    return *parity.psnr_db - below_floor_margin_db;
+double floor_db(const std::optional<Parity>& parity) {
+    if (!parity) return default_floor_db;
+    if (!parity->psnr_db || *parity->psnr_db >= parity->floor_db) return parity->floor_db;
+    return *parity->psnr_db - below_floor_margin_db;
 }
 
 const Component& component_of(const Entry& entry, const std::optional<std::string>& name) {
@@ -199,14 +230,17 @@ const Component& component_of(const Entry& entry, const std::optional<std::strin
     throw Problem("entry " + entry.id + " has the components " + there + ", name one of them");
 }
 
+bool is_entry_point(const Component& component, const std::string& path) {
+    const std::string ending = "/" + component.entry_point;
+    return path == component.entry_point ||
+           (path.size() > ending.size() &&
+            path.compare(path.size() - ending.size(), std::string::npos, ending) == 0);
+}
+
 std::string model_path(const Component& component) {
     std::vector<std::string> found;
     for (const FileRecord& file : component.files) {
-        const std::string& path = file.path;
-        const std::string ending = "/" + component.entry_point;
-        const bool ends =
-            path.size() > ending.size() && path.compare(path.size() - ending.size(), std::string::npos, ending) == 0;
-        if (path == component.entry_point || ends) found.push_back(path);
+        if (is_entry_point(component, file.path)) found.push_back(file.path);
     }
     if (found.size() == 1) return found.front();
     if (component.files.size() == 1) return component.files.front().path;

@@ -259,12 +259,11 @@ class Mapped {
 
 }  // namespace
 
-void must_name_own_files(const fs::path& bundle_folder, const Component& component) {
-    const std::string name = model_path(component);
+void must_name_own_files(const fs::path& path, const std::string& name, const std::vector<FileRecord>& files) {
     std::map<std::string, std::uint64_t> sizes;
-    for (const FileRecord& file : component.files) sizes[file.path] = static_cast<std::uint64_t>(file.bytes);
+    for (const FileRecord& file : files) sizes[file.path] = static_cast<std::uint64_t>(file.bytes);
     try {
-        const Mapped model(bundle_folder / name);
+        const Mapped model(path);
         if (model.content().substr(0, 8).find("ORTM", 4) == 4) return;  // ONNX Runtime's own format names no files
         Walk(name.substr(0, name.rfind('/')), std::move(sizes)).walk(model.content(), Kind::model, 0);
     } catch (const Problem& problem) {

@@ -20,7 +20,8 @@ class Recording {
     bool failed() const { return failed_; }
     std::int64_t done() const;  // frames; of a sustained Job, seconds
     std::string detail() const {
-        return bundle_name + " " + job_.entry + (job_.component ? " " + *job_.component : "");
+        return bundle_name + " " + job_.entry + (job_.component ? " " + *job_.component : "") +
+               (job_.drawn ? " " + *job_.drawn : "");
     }
 
     // What one event says of this Job; `loads` where its loads count.

@@ -7,7 +7,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr int session_minor = 1;
+constexpr int session_minor = 2;
 constexpr std::size_t most_session_bytes = 64u << 20;
 
 std::vector<Job> read_group(const json::Value& value, const std::string& where, bool later) {
@@ -17,7 +17,7 @@ std::vector<Job> read_group(const json::Value& value, const std::string& where, 
                 [&](const json::Value& job, const std::string& at) { jobs.push_back(read_job(job, at)); });
     fields.end();
     for (const Job& job : jobs) {
-        if (job.rule() != jobs.front().rule()) fields.fail("jobs", "differ in more than bundle and entry");
+        if (job.rule() != jobs.front().rule()) fields.fail("jobs", "differ in more than bundle, entry and concept");
         if (job.by_seconds() && jobs.size() > 1)
             fields.fail("jobs", "of mode " + job.mode + " have groups of their own");
     }
@@ -33,7 +33,7 @@ Session read_session(const std::filesystem::path& folder) {
     Fields fields(value, path.string(), later);
     Session session;
     session.folder = folder;
-    fields.text("schema_version", "1.1");
+    fields.text("schema_version", "1.2");
     session.name = fields.text("name");
     if (session.name.empty() || session.name.size() > 1024) fields.fail("name", "is empty or too long");
     session.beat_interval_s = fields.number("beat_interval_s", 1);

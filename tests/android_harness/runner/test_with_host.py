@@ -127,4 +127,4 @@ def test_a_runner_that_is_killed_is_started_again_for_what_is_missing(bundle, bu
 
 def test_bundles_are_verified_on_a_device_without_a_clock(bundle, built, tmp_path):
     device = ThisComputer("elsewhere", Folder(tmp_path / "there", built / "pocketgan-runner"), lock_folder=tmp_path)
-    assert device.check([(bundle, "onnx-fp32"), (bundle, "onnx-fp32-image")]) == [[], []]
+    assert device.check([(bundle, "onnx-fp32", None), (bundle, "onnx-fp32-image", None)]) == [[], []]

@@ -61,6 +61,7 @@ internal class EffectActivity : Activity() {
         hasAsked = state?.getBoolean(ASKED) ?: false
         setContentView(R.layout.effect)
         findViewById<Button>(R.id.choose).setOnClickListener { choose() }
+        findViewById<Button>(R.id.concept).setOnClickListener { chooseConcept() }
         findViewById<Button>(R.id.side).setOnClickListener { turn() }
         findViewById<View>(R.id.message).setOnClickListener { if (!mayUseCamera()) allow() }
         // Turning the phone makes a new activity of the same effect.
@@ -115,6 +116,25 @@ internal class EffectActivity : Activity() {
             .setTitle(R.string.effect_choose)
             .setItems(names.toTypedArray()) { _, item -> choices.getOrNull(item)?.let(::open) ?: pick() }
             .show()
+    }
+
+    /** Of a pack: the picture goes on with the last one until the next is there. */
+    private fun chooseConcept() {
+        val pack = effect ?: return
+        AlertDialog.Builder(this)
+            .setTitle(R.string.effect_concepts)
+            .setItems(pack.concepts.map { it.text }.toTypedArray()) { _, item -> draw(pack, pack.concepts[item].name) }
+            .show()
+    }
+
+    private fun draw(pack: Effect, concept: String) {
+        problem = null
+        installed.draw(pack, concept) { why ->
+            handler.post {
+                if (effect === pack) problem = why
+                if (!isDestroyed) drawAgain()
+            }
+        }
     }
 
     /** The system's own file picker: no permission for files is needed. */
@@ -186,6 +206,8 @@ internal class EffectActivity : Activity() {
         val now = conditions.read()
         text(R.id.title, opening ?: installed.title ?: getString(R.string.effect_none))
         text(R.id.entry, listOfNotNull(effect?.entry, problem).joinToString("\n"))
+        text(R.id.concept, getString(R.string.effect_concept, effect?.concept))
+        findViewById<View>(R.id.concept).visibility = if (effect?.concepts.isNullOrEmpty()) View.GONE else View.VISIBLE
         text(R.id.side, getString(if (run?.isFront ?: isFront) R.string.effect_to_back else R.string.effect_to_front))
         text(R.id.rate, number("%.1f", state?.perSecond))
         text(R.id.dropped, number("%d", state?.dropped))

@@ -7,6 +7,7 @@ import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
 import android.graphics.Canvas
+import android.graphics.Color
 import android.graphics.Rect
 import android.net.Uri
 import android.os.Looper
@@ -102,6 +103,7 @@ class EffectActivityTest {
     fun `without a bundle it says where bundles go`() {
         controller.setup()
         assertEquals("No bundle yet", text(R.id.title))
+        assertTrue(!isShown(R.id.concept))
         assertTrue("adb push x.pgb ${folder()}/" in text(R.id.message))
         assertTrue(!isShown(R.id.overlay))
     }
@@ -152,6 +154,28 @@ class EffectActivityTest {
     @Test
     @Config(qualifiers = LYING_PHONE_BY_NIGHT)
     fun `effect runs on the camera of a phone that lies across by night`() = mustShow("effect-dark-lying.png", display = 90)
+
+    @Test
+    fun `pack offers its effects, and goes on with the one that was chosen`() {
+        property("pack").copyTo(File(folder(), "pack.pgb"), overwrite = true)
+        controller.setup()
+        choose(0)
+        waitFor { screen.shown > 0 && isShown(R.id.concept) }
+        assertEquals("Effect: negative", text(R.id.concept))
+        activity.findViewById<Button>(R.id.concept).performClick()
+        main.idle()
+        val offered = shadowOf(ShadowAlertDialog.getLatestAlertDialog())
+        assertEquals(listOf<CharSequence>("the negative", "as it is", "softer"), offered.items.toList())
+        offered.clickOnItem(1)
+        waitFor { text(R.id.concept) == "Effect: same" }
+        val before = screen.shown
+        waitFor { screen.shown > before }
+        // What the camera sees is black.
+        assertEquals(Color.BLACK, screen.last!!.getPixel(4, 4))
+        controller.recreate()
+        waitFor { isShown(R.id.concept) }
+        assertEquals("Effect: same", text(R.id.concept))
+    }
 
     private fun mustShow(screenshot: String, display: Int = 0) {
         val photo = BitmapFactory.decodeFile("${property("photo")}")

@@ -3,6 +3,8 @@ package pocketgan.effects
 import android.os.Build
 import pocketgan.bundle.Bundle
 import pocketgan.bundle.Entry
+import pocketgan.bundle.PatchedFiles
+import pocketgan.bundle.draws
 import pocketgan.measure.Engine
 import pocketgan.measure.ModelPlan
 import pocketgan.measure.ModelRequest
@@ -19,26 +21,32 @@ internal class Candidate(val entry: Entry, val engine: Engine, private val provi
     val name: String =
         if (provider == Provider.DEFAULT) entry.id else "${entry.id} on ${provider.name.lowercase()}"
 
-    /** Load it; whatever the engine throws is about this candidate alone. */
-    fun load(bundle: Bundle): PictureModel {
+    /** Load it as it draws [concept]; whatever the engine throws is about this candidate alone. */
+    fun load(bundle: Bundle, concept: String?, patched: PatchedFiles): PictureModel {
         engine.start()
-        val job = Job(bundle = bundle.digest, entry = entry.id, provider = provider, threads = threads.toLong())
-        val plan: ModelPlan = planModel(bundle, entry, job)
+        val job = Job(
+            bundle = bundle.digest, entry = entry.id, concept = concept, provider = provider, threads = threads.toLong(),
+        )
+        val plan: ModelPlan = planModel(bundle, entry, job, patched)
         return PictureModel(plan, engine.load(ModelRequest(plan, job)))
     }
 }
 
 /**
- * Every way to compute the bundle's effect here. What an engine's library lacks shows when it is loaded.
+ * Every way to compute [concept] here, or what the bundle draws as it stands where that is null. What an engine's library lacks shows when it is loaded.
  *
  * @param noted is told of each entry that cannot be one, and why.
  */
 internal fun candidatesOf(
-    bundle: Bundle, engines: List<Engine>, threads: Int, noted: (String, String) -> Unit,
+    bundle: Bundle, concept: String?, engines: List<Engine>, threads: Int, noted: (String, String) -> Unit,
 ): List<Candidate> = buildList {
     for (entry in bundle.manifest.entries) {
         val engine = engines.firstOrNull { it.name == entry.runtime }
-        val why = if (engine == null) "this app has no engine for ${entry.runtime}" else whyNoEffect(entry)
+        val why = when {
+            engine == null -> "this app has no engine for ${entry.runtime}"
+            !bundle.manifest.draws(entry, concept) -> "it does not draw $concept"
+            else -> whyNoEffect(entry)
+        }
         if (why != null) {
             noted(entry.id, why)
             continue

@@ -2,6 +2,7 @@ package pocketgan.effects
 
 import android.os.Process
 import pocketgan.bundle.Bundle
+import pocketgan.bundle.draws
 import pocketgan.measure.Engine
 import pocketgan.measure.NanoClock
 
@@ -12,6 +13,8 @@ internal class Chosen(val candidate: Candidate, val model: PictureModel, val cho
  * Picks the fastest right candidate of a bundle on this phone, and remembers it for this [situation] of phone and app.
  * Before an engine is touched, the disk says whose turn it is: one that ends the process is left out the next time.
  *
+ * @param concept that it is to draw; what it draws as it stands where null. All concepts of an entry take as long: what
+ *   was measured of one holds for those that the same entries draw.
  * @param wasEnded whether someone ended that process of the app, so that no engine is to blame.
  */
 internal class Choosing(
@@ -21,12 +24,13 @@ internal class Choosing(
     threads: Int,
     phone: String,
     private val clock: NanoClock,
+    private val concept: String?,
     wasEnded: (process: Int) -> Boolean,
 ) {
     private val leftOut = LinkedHashMap<String, String>()
-    private val candidates = candidatesOf(bundle, engines, threads) { entry, why -> leftOut[entry] = why }
+    private val candidates = candidatesOf(bundle, concept, engines, threads) { entry, why -> leftOut[entry] = why }
     private val situation = "$phone, $threads threads: ${candidates.joinToString { it.name }}"
-    private val file = slot.choice(bundle.digest)
+    private val file = slot.choice(bundle.digest, concept.takeIf { isOfSome(engines) })
     private val known = file.read()?.takeIf { it.situation == situation }
     private val died = whoDied()
     private val isForgiven = died != null && died.candidate !in known?.forgiven.orEmpty() && wasEnded(died.process)
@@ -52,8 +56,47 @@ internal class Choosing(
         val candidate = candidates.firstOrNull { it.name == choice.medianNs.keys.first() } ?: return null
         var model: PictureModel? = null
         // A library can be gone, memory short. Then the others are worth a look.
-        attempt({ trying(candidate) { model = candidate.load(bundle) } }) {}
+        attempt({ model = drawing(candidate) }) {}
         return model?.let { Chosen(candidate, it, choice) }
+    }
+
+    /**
+     * The candidate of that name, loaded to draw the concept.
+     *
+     * @throws EffectException it cannot, and why.
+     */
+    fun draw(name: String): PictureModel {
+        val candidate = candidates.firstOrNull { it.name == name }
+            ?: throw EffectException("effect ${slot.name}: $name does not draw $concept; open the effect anew with it")
+        attempt({ return drawing(candidate) }) {
+            throw EffectException("effect ${slot.name}: $name cannot draw $concept: ${lineOf(it)}", it)
+        }
+        error("attempt returns or tells")
+    }
+
+    /** Loaded; the first time that it draws the concept of a pack, it must be right. */
+    private fun drawing(candidate: Candidate): PictureModel {
+        val name = drawn(candidate.name, concept)
+        val isKnown = concept == null || name in known?.right.orEmpty()
+        var model: PictureModel? = null
+        try {
+            trying(candidate) {
+                model = load(candidate)
+                if (!isKnown) model!!.mustBeRight()
+            }
+            if (!isKnown && known != null) remember(known.copy(right = known.right + name))
+            return model!!
+        } catch (problem: Throwable) {
+            model?.close()
+            throw problem
+        }
+    }
+
+    private fun load(candidate: Candidate) = candidate.load(bundle, concept, slot.patched(bundle.digest))
+
+    /** Whether only some of the entries that could be used draw the concept. */
+    private fun isOfSome(engines: List<Engine>) = bundle.manifest.entries.any { entry ->
+        engines.any { it.name == entry.runtime } && !bundle.manifest.draws(entry, concept)
     }
 
     private fun measured(): Chosen {
@@ -67,7 +110,8 @@ internal class Choosing(
             chosen = order.firstOrNull(::isRightStill)
             val usable = order.filter { it.candidate.name !in leftOut }
             if (chosen == null) throw EffectException(whyNone())
-            val choice = Choice(situation, usable.associate { it.candidate.name to times[it] }, leftOut, crashed)
+            val right = usable.map { drawn(it.candidate.name, concept) }
+            val choice = Choice(situation, usable.associate { it.candidate.name to times[it] }, leftOut, right, crashed)
             remember(choice)
             return Chosen(chosen.candidate, chosen.model, choice)
         } finally {
@@ -80,7 +124,7 @@ internal class Choosing(
         var model: PictureModel? = null
         attempt({
             trying(candidate) {
-                model = candidate.load(bundle)
+                model = load(candidate)
                 model!!.mustBeRight()
             }
             return Ready(candidate, model!!)
@@ -102,8 +146,12 @@ internal class Choosing(
     private fun leaveOut(ready: Ready, problem: Throwable) = leaveOut(ready.candidate, problem)
 
     private fun leaveOut(candidate: Candidate, problem: Throwable) {
+        leftOut[candidate.name] = lineOf(problem)
+    }
+
+    private fun lineOf(problem: Throwable): String {
         val line = problem.message.orEmpty().trim().lineSequence().first()
-        leftOut[candidate.name] = line.ifEmpty { problem.javaClass.simpleName }
+        return line.ifEmpty { problem.javaClass.simpleName }
     }
 
     private fun whyNone(): String {

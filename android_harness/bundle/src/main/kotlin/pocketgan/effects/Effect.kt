@@ -3,24 +3,38 @@ package pocketgan.effects
 import android.graphics.Bitmap
 import java.io.Closeable
 
+/** One of the effects of a pack: its [name], and the [text] that one would say to get it. */
+class EffectConcept internal constructor(val name: String, val text: String)
+
 /**
  * An effect that is ready to run. Runs may come from any thread and take turns; a run takes as long as the model, so
  * that an app seldom wants it on the main thread. What was made lies in memory when it returns.
  *
  * @property name the app's own name of it.
  * @property digest the bundle's identity: SHA-256 of its manifest, in hex.
+ * @property concepts what the bundle can draw, where it is a pack; else none.
  * @property refused why the bundle that [Effects.open] was given is not the one that runs; null where it is.
  */
 class Effect internal constructor(
     val name: String,
     val digest: String,
+    val concepts: List<EffectConcept>,
     private val chosen: Chosen,
+    concept: String?,
     val refused: EffectException?,
+    private val redraw: (String) -> PictureModel,
 ) : Closeable {
     private val lock = Any()
+    private val switching = Any()
+    private var model = chosen.model
     private val made = chosen.model.newOutput()
     private val conversion = YuvConversion(chosen.model.height, chosen.model.width)
     private var isClosed = false
+
+    /** What it draws now; null where the bundle is no pack. */
+    @Volatile
+    var concept: String? = concept
+        private set
 
     /** The entry and provider that run, the fastest of this phone. */
     val entry: String get() = chosen.candidate.name
@@ -84,14 +98,36 @@ class Effect internal constructor(
         draw(result, into)
     }
 
+    /**
+     * Draw another concept from the next run on, by the same entry. Runs go on meanwhile with the last one, which stays if
+     * the other cannot be drawn. Not for the main thread: a model is loaded, and the first time it must give its golden
+     * output; nothing is measured. What the concepts share stays: the choice, the files and their hashes, and what a patch
+     * made once.
+     *
+     * @throws EffectException the bundle has no such concept, or this entry cannot draw it.
+     */
+    @Throws(EffectException::class)
+    fun switchTo(concept: String) = synchronized(switching) {
+        if (concept == this.concept) return@synchronized
+        val next = redraw(concept)
+        val last = synchronized(lock) {
+            if (isClosed) next else model.also {
+                model = next
+                this.concept = concept
+            }
+        }
+        last.close()
+        if (last === next) throw EffectException("effect $name is closed")
+    }
+
     /** Ends it, after the run that is under way. Closing twice is nothing. */
     override fun close() = synchronized(lock) {
         if (isClosed) return
         isClosed = true
-        chosen.model.close()
+        model.close()
     }
 
-    private fun infer(picture: Pixels) = attempt({ chosen.model.run(picture, made) }) {
+    private fun infer(picture: Pixels) = attempt({ model.run(picture, made) }) {
         if (it is EffectException) throw it
         val line = it.message.orEmpty().trim().lineSequence().first()
         throw EffectException("effect $name: $entry failed: ${it.javaClass.simpleName} $line".trim(), it)

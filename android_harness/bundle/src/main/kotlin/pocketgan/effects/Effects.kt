@@ -32,6 +32,7 @@ class Effects internal constructor(
     // An effect outlives the activity that opened it.
     private val context = context.applicationContext ?: context
     private val root = File(context.noBackupFilesDir, "pocketgan")
+    private val cache = File(context.cacheDir, "pocketgan")
     private val phone = "${Build.FINGERPRINT}, app ${appVersion(context)}"
     private val runtimes = engines.map { it.name }.toSet()
 
@@ -43,15 +44,14 @@ class Effects internal constructor(
      * measured for two seconds, and the fastest is remembered.
      *
      * @param source null for the one that is installed.
+     * @param concept of a pack, which of its effects; its default where null. [Effect.switchTo] draws another one later.
      * @throws EffectException neither can be used.
      */
     @JvmOverloads
     @Throws(EffectException::class)
-    fun open(name: String, source: BundleSource? = null): Effect {
-        if (Looper.getMainLooper().isCurrentThread) {
-            throw IllegalStateException("Effects.open takes up to seconds: call it on another thread than the main one")
-        }
-        return alone(name) { slot -> open(slot, source) }
+    fun open(name: String, source: BundleSource? = null, concept: String? = null): Effect {
+        mustNotBeMain("Effects.open")
+        return alone(name) { slot -> open(slot, source, concept) }
     }
 
     /**
@@ -62,7 +62,7 @@ class Effects internal constructor(
     @Throws(EffectException::class)
     fun forget(name: String) = alone(name) { slot ->
         slot.trying.delete()
-        slot.installed.read()?.let { slot.choice(it.digest).delete() }
+        slot.installed.read()?.let { slot.forget(it.digest) }
         Unit
     }
 
@@ -74,7 +74,7 @@ class Effects internal constructor(
     @Throws(EffectException::class)
     fun remove(name: String) = alone(name) { it.remove() }
 
-    private fun open(slot: Slot, source: BundleSource?): Effect {
+    private fun open(slot: Slot, source: BundleSource?, concept: String?): Effect {
         val before = slot.installed.read()
         slot.sweep(before)
         var damage: EffectException? = null
@@ -82,14 +82,14 @@ class Effects internal constructor(
         val isNew = source != null && (last == null || source.stamp == null || source.stamp != last.source)
         if (!isNew) {
             last ?: throw damage ?: EffectException("no effect ${slot.name} is installed; give its bundle")
-            return effect(slot, last)
+            return effect(slot, last, concept)
         }
         val problem = try {
-            return effect(slot, install(slot, source!!, before, last))
+            return effect(slot, install(slot, source!!, before, last), concept)
         } catch (problem: EffectException) {
             problem
         }
-        return effect(slot, last ?: throw problem, problem)
+        return effect(slot, last ?: throw problem, concept, problem)
     }
 
     /** The bundle that ran last, if its files are still what they were; their hashes are computed where they changed. */
@@ -127,9 +127,9 @@ class Effects internal constructor(
         }
 
     /** A bundle counts as installed once one of its entries runs. */
-    private fun effect(slot: Slot, installed: Installed, refused: EffectException? = null): Effect =
+    private fun effect(slot: Slot, installed: Installed, concept: String?, refused: EffectException? = null): Effect =
         openTrusted(slot.bundle(installed), installed.digest, options).use { bundle ->
-            val choosing = Choosing(slot, bundle, engines, options.threads, phone, clock) { wasEnded(context, it) }
+            val choosing = choosing(slot, bundle, concept)
             val isFirst = slot.installed.read() != installed
             if (!isFirst && !choosing.isKnown) mustBeSound(bundle.path, bundle.digest, runtimes)
             val chosen = choosing.choose()
@@ -138,8 +138,40 @@ class Effects internal constructor(
                 slot.sweep(installed)
                 slot.forgetOthers(installed.digest)
             }
-            Effect(slot.name, bundle.digest, chosen, refused)
+            val drawn = concept ?: bundle.manifest.defaultConcept
+            val concepts = bundle.manifest.concepts.map { EffectConcept(it.name, it.text) }
+            Effect(slot.name, bundle.digest, concepts, chosen, drawn, refused) { next ->
+                mustNotBeMain("Effect.switchTo")
+                alone(slot.name) { redraw(it, installed, chosen.candidate.name, next) }
+            }
         }
+
+    /** Another concept of an effect that is open, by the same entry; checked as it is when the effect is opened. */
+    private fun redraw(slot: Slot, opened: Installed, candidate: String, concept: String): PictureModel {
+        val now = slot.installed.read()
+        if (now?.digest != opened.digest || now.folder != opened.folder) {
+            throw EffectException("effect ${slot.name}: its bundle was replaced or removed; open it anew")
+        }
+        val last = lastGood(slot, now) { throw it } ?: now
+        return openTrusted(slot.bundle(last), last.digest, options).use { choosing(slot, it, concept).draw(candidate) }
+    }
+
+    private fun choosing(slot: Slot, bundle: Bundle, concept: String?): Choosing {
+        val (name, there) = bundle.manifest.name to bundle.manifest.concepts.map { it.name }
+        if (concept != null && concept !in there) {
+            val what = if (there.isEmpty()) "is no pack" else "has: ${there.joinToString()}"
+            throw EffectException("bundle $name has no concept $concept; it $what")
+        }
+        // Asked for by its name or not, the default is one.
+        val drawn = concept ?: bundle.manifest.defaultConcept
+        return Choosing(slot, bundle, engines, options.threads, phone, clock, drawn) { wasEnded(context, it) }
+    }
+
+    private fun mustNotBeMain(what: String) {
+        if (Looper.getMainLooper().isCurrentThread) {
+            throw IllegalStateException("$what takes up to seconds: call it on another thread than the main one")
+        }
+    }
 
     private fun mustBeWanted(bundle: Bundle, before: Installed?) {
         mustBeTrusted(bundle, options)
@@ -150,7 +182,7 @@ class Effects internal constructor(
     }
 
     private fun <T> alone(name: String, work: (Slot) -> T): T =
-        told(name) { Slot(root, name).run { exclusively { work(this) } } }
+        told(name) { Slot(root, cache, name).run { exclusively { work(this) } } }
 }
 
 /** What goes wrong with the files of an effect, in one line that names it. */

@@ -33,6 +33,7 @@ internal data class Installed(
  * @property medianNs the time of a frame by candidate, the fastest first; one alone is not timed.
  * @property leftOut why others cannot be used.
  * @property crashed those that were being tried when the process died of it.
+ * @property right candidates with the concepts of a pack that they drew as they should ([drawn]).
  * @property forgiven those that were being tried when someone ended the app; the second time counts as a crash.
  */
 @Serializable
@@ -40,13 +41,23 @@ internal data class Choice(
     val situation: String,
     val medianNs: Map<String, Long?> = emptyMap(),
     val leftOut: Map<String, String> = emptyMap(),
+    val right: List<String> = emptyList(),
     val crashed: List<String> = emptyList(),
     val forgiven: List<String> = emptyList(),
 )
 
+/**
+ * What files that patches made looked like once their hashes had been found right, by path; see [Installed.files].
+ */
+@Serializable
+internal data class Patched(val files: Map<String, String> = emptyMap())
+
 /** The candidate that is being tried now; there only as long as that lasts, or if the process died of it. */
 @Serializable
 internal data class Trying(val digest: String, val situation: String, val candidate: String, val process: Int)
+
+/** How [Choice.right] names a candidate that drew a concept. */
+internal fun drawn(candidate: String, concept: String?) = "$candidate: ${concept.orEmpty()}"
 
 /** A small file that is there whole or not at all, whenever the power goes. */
 internal class JsonFile<T>(private val path: File, private val serializer: KSerializer<T>) {

@@ -15,7 +15,7 @@ import pocketgan.bundle.MANIFEST
 import pocketgan.bundle.Role
 import pocketgan.bundle.SIGNATURE
 import pocketgan.bundle.judgeSignature
-import pocketgan.bundle.mustHoldFilesOf
+import pocketgan.bundle.mustHoldAllFilesOf
 import pocketgan.bundle.openBundle
 import pocketgan.bundle.openSessionBundle
 import pocketgan.bundle.reading
@@ -112,7 +112,10 @@ private fun write(bundle: Bundle, folder: File, runtimes: Set<String>) {
 
 private fun filesFor(bundle: Bundle, runtimes: Set<String>): Set<String> {
     val entries = bundle.manifest.entries.filter { it.runtime in runtimes }
-    val golden = bundle.manifest.golden.filter { set -> entries.any { it.golden == set.id } }
+    val forms = bundle.manifest.concepts.flatMap { it.forms }.filter { form -> entries.any { it.id == form.entry } }
+    val drawn = (entries.map { it.golden } + forms.map { it.golden }).toSet()
+    val inputs = bundle.manifest.golden.filter { it.id in drawn }.mapNotNull { it.inputsOf }
+    val golden = bundle.manifest.golden.filter { it.id in drawn || it.id in inputs }
     val records = entries.flatMap { entry -> entry.components.flatMap { it.files } } +
         golden.flatMap { set -> (set.inputs + set.outputs).map { it.file } } + bundle.manifest.licenses
     return records.map { it.path }.toSet()
@@ -121,7 +124,7 @@ private fun filesFor(bundle: Bundle, runtimes: Set<String>): Set<String> {
 /** As it lies on the disk now, models that name other files among what is judged. */
 internal fun mustBeSound(folder: Path, digest: String, runtimes: Set<String>) =
     openSessionBundle(folder, digest).use { bundle ->
-        bundle.manifest.entries.filter { it.runtime in runtimes }.forEach { mustHoldFilesOf(bundle, it, null) }
+        bundle.manifest.entries.filter { it.runtime in runtimes }.forEach { mustHoldAllFilesOf(bundle, it) }
     }
 
 private fun stored(file: File, write: (OutputStream) -> Unit) {

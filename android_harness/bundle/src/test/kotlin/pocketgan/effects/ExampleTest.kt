@@ -29,11 +29,17 @@ private const val LONGEST_MS = 20_000L
 class ExampleTest {
     private val context = RuntimeEnvironment.getApplication()
 
+    /** Draws the negative, and as ink what it is given. */
+    private fun pack(key: TestKey): ByteArray {
+        val same = onnxModel("Identity", listOf(1, 3, HEIGHT, WIDTH))
+        return testBundle(key = key, concepts = listOf(TestConcept("ink", model = { same }) { it }))
+    }
+
     @Test
     fun `example shows the effect`() {
         val key = TestKey()
         PUBLIC_KEY = key.pem
-        addAssets("assets/poster.pgb" to testBundle(key = key), "assets/photo.bmp" to photo())
+        addAssets("assets/poster.pgb" to pack(key), "assets/photo.bmp" to photo())
         val activity = Robolectric.buildActivity(PosterActivity::class.java).setup().get()
         val view = activity.findViewById<ViewGroup>(android.R.id.content).getChildAt(0) as ImageView
         val limit = System.currentTimeMillis() + LONGEST_MS
@@ -42,7 +48,7 @@ class ExampleTest {
             shadowOf(Looper.getMainLooper()).idle()
         }
         assertTrue(view.drawable is BitmapDrawable, "nothing was shown")
-        assertEquals(Color.rgb(254, 253, 5), (view.drawable as BitmapDrawable).bitmap.getPixel(3, 3))
+        assertEquals(Color.rgb(1, 2, 250), (view.drawable as BitmapDrawable).bitmap.getPixel(3, 3))
     }
 
     /** As an app's package has them, without the tool that makes one. */

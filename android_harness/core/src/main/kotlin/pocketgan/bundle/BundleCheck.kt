@@ -15,7 +15,7 @@ fun checkBundle(path: Path): List<String> {
             opened(path) {}.use { bundle ->
                 problems += bundle.listingProblems()
                 val damaged = contentProblems(bundle, bundle.manifest.files().filter { it.path in bundle.there })
-                problems += damaged.ifEmpty { namedFileProblems(bundle, bundle.manifest.entries) }
+                problems += damaged.ifEmpty { namedFileProblems(bundle) }
                 judgeSignature(bundle.manifestBytes, bundle.signatureBytes).problem?.let { problems += it }
             }
         }

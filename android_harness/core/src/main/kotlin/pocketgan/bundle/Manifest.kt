@@ -12,7 +12,7 @@ import pocketgan.json.Matches
 import pocketgan.json.Tuple
 
 /** The manifest's format version that this reader knows whole; the models are those of core/bundle/manifest.py. */
-const val FORMAT_VERSION = "1.2"
+const val FORMAT_VERSION = "1.3"
 
 const val SHA256_PATTERN = "^[0-9a-f]{64}$"
 const val NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -128,13 +128,41 @@ data class GoldenTensor(
     val file: FileRecord,
 )
 
-/** Inputs and what should come of them, for one I/O contract. */
+/** Inputs and what should come of them, for one I/O contract; [inputsOf] names the set that holds the inputs. */
 @Serializable
 data class GoldenSet(
     @Matches(NAME_PATTERN) val id: String,
     val reference: String? = null,
+    @SerialName("inputs_of") @Matches(NAME_PATTERN) val inputsOf: String? = null,
     @Items(min = 1) val inputs: List<GoldenTensor>,
     @Items(min = 1) val outputs: List<GoldenTensor>,
+)
+
+/** How an entry draws one concept: another file, a patch of its file (see Patch.kt), or another function of it. */
+@Serializable
+data class ConceptForm(
+    @Matches(NAME_PATTERN) val entry: String,
+    val way: Way,
+    @Characters(min = 1, max = 512) val name: String,
+    @Matches(NAME_PATTERN) val golden: String,
+    val parity: Parity? = null,
+    val unchecked: String? = null,
+) {
+    @Serializable
+    enum class Way {
+        @SerialName("model") MODEL,
+        @SerialName("patch") PATCH,
+        @SerialName("function") FUNCTION,
+    }
+}
+
+/** An effect of a pack; its [forms] by entry, none for the default, which the entries draw as they stand. */
+@Serializable
+data class Concept(
+    @Matches(NAME_PATTERN) val name: String,
+    val text: String,
+    @Matches(SHA256_PATTERN) val adapter: String? = null,
+    val forms: List<ConceptForm> = emptyList(),
 )
 
 /** Cost at batch 1. */
@@ -184,6 +212,8 @@ data class Manifest(
     val teacher: Origin? = null,
     @Items(min = 1) val entries: List<Entry>,
     val golden: List<GoldenSet> = emptyList(),
+    val concepts: List<Concept> = emptyList(),
+    @SerialName("default_concept") @Matches(NAME_PATTERN) val defaultConcept: String? = null,
     val licenses: List<FileRecord> = emptyList(),
     @SerialName("created_with") val createdWith: Map<String, String> = emptyMap(),
 ) {

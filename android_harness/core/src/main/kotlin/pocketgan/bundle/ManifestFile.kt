@@ -115,7 +115,7 @@ private fun whyContradictory(manifest: Manifest): String? {
     manifest.entries.firstOrNull { it.golden !in golden }?.let { entry ->
         return "entry ${entry.id} names golden set ${entry.golden}, which is not there"
     }
-    return whyMisplaced(manifest) ?: whyColliding(manifest.files().map { it.path })
+    return whyMisplaced(manifest) ?: whyColliding(manifest.files().map { it.path }) ?: whyNoConcepts(manifest)
 }
 
 private fun whyMisplaced(manifest: Manifest): String? {

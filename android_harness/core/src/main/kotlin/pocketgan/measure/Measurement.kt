@@ -76,7 +76,7 @@ class Measurement(
     private fun prepare(draft: Draft) {
         val (job, entry) = draft.work.job to draft.entry()
         mustBePossible(job)
-        mustHoldFilesOf(draft.work.bundle, entry, job.component)
+        mustHoldFilesOf(draft.work.bundle, entry, job.component, job.concept)
         val engine = engines.engineOf(entry)
         engine.start()
         draft.runtimeVersion = engine.version
@@ -229,7 +229,7 @@ class Measurement(
     private inner class Draft(val work: Work) : Closeable {
         private val startedAt = Instant.now().truncatedTo(ChronoUnit.SECONDS)
         private val errors = ArrayList<String>()
-        val detail = "${work.bundle.manifest.name} ${work.job.entry}"
+        val detail = listOfNotNull(work.bundle.manifest.name, work.job.entry, work.job.concept).joinToString(" ")
         var model: TimedModel? = null
         var cameraSession: CameraSession? = null
         var cameraRun: CameraRun? = null

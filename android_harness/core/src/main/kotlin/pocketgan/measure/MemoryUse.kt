@@ -22,7 +22,7 @@ private const val BYTES_PER_KB = 1024L
 fun measureMemory(path: Path, job: Job, engines: List<Engine>): Memory? =
     openSessionBundle(path, job.bundle).use { bundle ->
         val entry = bundle.entry(job.entry)
-        mustHoldFilesOf(bundle, entry, job.component)
+        mustHoldFilesOf(bundle, entry, job.component, job.concept)
         val engine = engines.engineOf(entry)
         engine.start()
         val runtimeBytes = peakResidentBytes() ?: return null

@@ -3,9 +3,15 @@ package pocketgan.measure
 import java.nio.file.Path
 import pocketgan.bundle.Bundle
 import pocketgan.bundle.Component
+import pocketgan.bundle.DamageException
+import pocketgan.bundle.Drawing
 import pocketgan.bundle.Entry
 import pocketgan.bundle.GoldenTensor
+import pocketgan.bundle.Parity
+import pocketgan.bundle.PatchedFiles
 import pocketgan.bundle.TensorSpec
+import pocketgan.bundle.drawing
+import pocketgan.bundle.patchedFile
 import pocketgan.json.quote
 import pocketgan.schema.Job
 
@@ -14,6 +20,9 @@ const val DEFAULT_FLOOR_DB = 30.0
 
 /** Rounding differs between processors; a model exported below its floor is held to what it had, less this. */
 private const val BELOW_FLOOR_MARGIN_DB = 3.0
+
+/** Beside the bundles of a session, where what patches make of their files lies. */
+private const val PATCHED = "patched"
 
 /** One tensor of a model's contract with its golden values, in the golden file's own type. */
 class TensorPlan(val spec: TensorSpec, val golden: Tensor)
@@ -33,43 +42,49 @@ class ModelPlan(
 )
 
 /**
- * The plan of the job's component; of an entry with one component that needs no name. The files are the unpacked
- * bundle's own.
+ * The plan of the job's component and concept; of an entry with one component that needs no name. The files are the
+ * unpacked bundle's own, or what [patched] makes of them.
  *
- * @throws RefusedException there is no such component, its entry point is none of its files, or a tensor has no golden
- *   values.
+ * @throws RefusedException there is no such component, its entry point is none of its files, a tensor has no golden
+ *   values, or no engine here can draw the concept.
+ * @throws pocketgan.bundle.BundleException the bundle or the entry has no such concept, or its patch is damaged.
  */
-fun planModel(bundle: Bundle, entry: Entry, job: Job): ModelPlan {
+fun planModel(
+    bundle: Bundle, entry: Entry, job: Job, patched: PatchedFiles = PatchedFiles(bundle.path.resolveSibling(PATCHED)),
+): ModelPlan {
     val component = entry.components.firstOrNull { job.component == null || job.component == it.name }
     if (component == null || (job.component == null && entry.components.size > 1)) {
         val there = entry.components.joinToString { it.name }
         throw RefusedException("entry ${entry.id} has the components $there, name one of them")
     }
-    val golden = bundle.manifest.golden.first { it.id == entry.golden }
+    val drawing = bundle.drawing(entry, job.concept)
+    if (drawing.function != null) {
+        throw RefusedException(
+            "concept ${drawing.concept} is a function of entry ${entry.id}, which the engines here cannot call",
+        )
+    }
     return ModelPlan(
-        file = bundle.path.resolve(modelPath(component)),
-        inputs = tensors(bundle, component.inputs, golden.inputs),
-        outputs = tensors(bundle, component.outputs, golden.outputs),
-        floorDb = floorDb(entry),
+        file = fileOf(bundle, drawing, component, patched),
+        inputs = tensors(bundle, component.inputs, drawing.inputs),
+        outputs = tensors(bundle, component.outputs, drawing.outputs),
+        floorDb = floorDb(drawing.parity),
         // A component of several is sampled alone; the host knows how often an edit runs it.
         repeat = if (job.component == null) Math.toIntExact(component.repeat) else 1,
         writtenFor = entry.runtimeVersion,
     )
 }
 
-/** Path in the bundle of the file or folder that the runtime opens: the entry point, whole or as a path's end. */
-private fun modelPath(component: Component): String {
-    val files = component.files.map { it.path }
-    // A package is a folder: every folder above a file counts.
-    val there = files.flatMap { path -> path.split("/").runningReduce { above, part -> "$above/$part" } }.distinct()
-    val named = there.filter { it == component.entryPoint || it.endsWith("/${component.entryPoint}") }
-    return named.singleOrNull() ?: files.singleOrNull() ?: throw RefusedException(
-        "component ${component.name}: its entry point ${quote(component.entryPoint)} is none of its files",
-    )
+private fun fileOf(bundle: Bundle, drawing: Drawing, component: Component, patched: PatchedFiles): Path {
+    val model = try {
+        drawing.model(component)
+    } catch (none: DamageException) {
+        throw RefusedException("${none.message}")
+    }
+    return patchedFile(bundle, drawing, component, patched) ?: bundle.path.resolve(model)
 }
 
-private fun floorDb(entry: Entry): Double {
-    val parity = entry.parity ?: return DEFAULT_FLOOR_DB
+private fun floorDb(parity: Parity?): Double {
+    if (parity == null) return DEFAULT_FLOOR_DB
     val measured = parity.psnrDb ?: return parity.floorDb
     return if (measured >= parity.floorDb) parity.floorDb else measured - BELOW_FLOOR_MARGIN_DB
 }

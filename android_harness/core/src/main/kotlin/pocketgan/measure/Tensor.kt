@@ -3,6 +3,8 @@ package pocketgan.measure
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import pocketgan.bundle.DType
+import pocketgan.bundle.floatToHalf
+import pocketgan.bundle.halfToFloat
 
 /**
  * A tensor in memory that runtimes read and write in place.
@@ -62,35 +64,4 @@ class Tensor(val dtype: DType, val shape: LongArray, val data: ByteBuffer) {
             return made
         }
     }
-}
-
-/** IEEE 754 binary16 to binary32, exactly. */
-internal fun halfToFloat(half: Short): Float {
-    val bits = half.toInt() and 0xffff
-    val sign = (bits and 0x8000) shl 16
-    val exponent = (bits shr 10) and 0x1f
-    val fraction = bits and 0x3ff
-    if (exponent == 0) {
-        val value = fraction / 16_777_216f // subnormal: fraction · 2^-24
-        return if (sign != 0) -value else value
-    }
-    val wide = if (exponent == 0x1f) 0xff else exponent + 112
-    return Float.fromBits(sign or (wide shl 23) or (fraction shl 13))
-}
-
-/** The nearest binary16, ties to even. */
-internal fun floatToHalf(value: Float): Short {
-    val bits = value.toRawBits()
-    val sign = (bits ushr 16) and 0x8000
-    val magnitude = bits and 0x7fffffff
-    val half = when {
-        magnitude > 0x7f800000 -> 0x7e00 // NaN
-        magnitude >= 0x477ff000 -> 0x7c00 // rounds to infinity
-        magnitude < 0x38800000 -> Math.rint(Math.abs(value) * 16_777_216.0).toInt() // subnormal
-        else -> {
-            val rounded = magnitude - 0x38000000 + 0xfff + ((magnitude shr 13) and 1)
-            rounded shr 13
-        }
-    }
-    return (sign or half).toShort()
 }

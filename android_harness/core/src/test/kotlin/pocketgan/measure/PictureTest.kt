@@ -6,6 +6,8 @@ import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
 import pocketgan.bundle.ColourSpace
 import pocketgan.bundle.DType
+import pocketgan.bundle.floatToHalf
+import pocketgan.bundle.halfToFloat
 import pocketgan.bundle.Layout
 import pocketgan.bundle.TensorSpec
 import pocketgan.schema.MeasuredParity

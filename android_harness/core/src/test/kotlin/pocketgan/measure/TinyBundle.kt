@@ -6,6 +6,8 @@ import java.nio.ByteOrder
 import java.security.MessageDigest
 import pocketgan.bundle.ColourSpace
 import pocketgan.bundle.Component
+import pocketgan.bundle.Concept
+import pocketgan.bundle.ConceptForm
 import pocketgan.bundle.DType
 import pocketgan.bundle.Entry
 import pocketgan.bundle.FileRecord
@@ -15,12 +17,14 @@ import pocketgan.bundle.Layout
 import pocketgan.bundle.Manifest
 import pocketgan.bundle.Role
 import pocketgan.bundle.TensorSpec
+import pocketgan.bundle.patchOfWord
 import pocketgan.json.MODEL_JSON
 import pocketgan.schema.Job
 
 /**
  * A bundle folder with one entry, whose components are models that each double four numbers, or the three colours of a
- * picture of one pixel.
+ * picture of one pixel. As a pack it draws besides, of one component: `ink` by a model of that name, which makes three of
+ * each number, and `soft` by a patch that makes a model of that name of its four letters, which makes five.
  */
 internal class TinyBundle(
     private val parent: File,
@@ -28,6 +32,7 @@ internal class TinyBundle(
     components: List<String> = listOf("main"),
     repeat: Long = 1,
     isPicture: Boolean = false,
+    isPack: Boolean = false,
 ) {
     val digest: String
     val folder: File get() = File(parent, digest)
@@ -39,8 +44,17 @@ internal class TinyBundle(
             "golden/four/x.bin" to bytes(input),
             "golden/four/y.bin" to bytes(FloatArray(input.size) { 2 * input[it] }),
         )
+        val drawn = if (!isPack) emptyMap() else mapOf(
+            "golden/ink/inputs.sha256" to ByteArray(32),
+            "golden/soft/inputs.sha256" to ByteArray(32),
+            "golden/ink/y.bin" to bytes(FloatArray(input.size) { 3 * input[it] }),
+            "golden/soft/y.bin" to bytes(FloatArray(input.size) { 5 * input[it] }),
+            "models/fake-fp32/main/ink" to "ink".toByteArray(),
+            "models/fake-fp32/main/soft.safetensors" to
+                patchOfWord("soft", name.length, sha256(name.toByteArray()), sha256("soft".toByteArray())),
+        )
         // A model's only content is the name that it runs by.
-        val contents = golden + components.associate {
+        val contents = golden + drawn + components.associate {
             "models/fake-fp32/$it/model" to (if (components.size == 1) name else it).toByteArray()
         }
         val records = contents.mapValues { (path, content) -> FileRecord(path, content.size.toLong(), sha256(content)) }
@@ -52,8 +66,8 @@ internal class TinyBundle(
             GoldenTensor(it, DType.FLOAT32, shape, records.getValue("golden/four/$it.bin"))
         }
         val models = components.map {
-            val file = records.getValue("models/fake-fp32/$it/model")
-            Component(it, "$it/model", listOf(file), listOf(x), listOf(y), repeat)
+            val files = records.filterKeys { path -> path.startsWith("models/fake-fp32/$it/") }.values.toList()
+            Component(it, "$it/model", files, listOf(x), listOf(y), repeat)
         }
         val entry = Entry("fake-fp32", "fake", "fp32", "fake", "1", golden = "four", components = models)
         val manifest = Manifest(
@@ -61,7 +75,18 @@ internal class TinyBundle(
             role = Role.STUDENT,
             trained = true,
             entries = listOf(entry),
-            golden = listOf(GoldenSet("four", inputs = listOf(goldenX), outputs = listOf(goldenY))),
+            golden = listOf(GoldenSet("four", inputs = listOf(goldenX), outputs = listOf(goldenY))) +
+                drawn.keys.mapNotNull { Regex("golden/(.*)/y.bin").matchEntire(it)?.groupValues?.get(1) }.map { set ->
+                    val stated = GoldenTensor("sha256", DType.UINT8, listOf(32), records.getValue("golden/$set/inputs.sha256"))
+                    val outputs = listOf(goldenY.copy(file = records.getValue("golden/$set/y.bin")))
+                    GoldenSet(set, inputsOf = "four", inputs = listOf(stated), outputs = outputs)
+                },
+            concepts = if (!isPack) emptyList() else listOf(
+                Concept("plain", "twice"),
+                Concept("ink", "in ink", forms = listOf(form(ConceptForm.Way.MODEL, "ink", "ink"))),
+                Concept("soft", "soft", forms = listOf(form(ConceptForm.Way.PATCH, "soft.safetensors", "soft"))),
+            ),
+            defaultConcept = "plain".takeIf { isPack },
         )
         val manifestBytes = MODEL_JSON.encodeToString(Manifest.serializer(), manifest).toByteArray()
         digest = sha256(manifestBytes)
@@ -69,6 +94,9 @@ internal class TinyBundle(
             File(folder, path).apply { parentFile.mkdirs() }.writeBytes(content)
         }
     }
+
+    private fun form(way: ConceptForm.Way, file: String, golden: String) =
+        ConceptForm("fake-fp32", way, "models/fake-fp32/main/$file", golden)
 
     /** What is asked of it, in two rounds of two frames. */
     fun job() = Job(bundle = digest, entry = "fake-fp32", iterations = 4, rounds = 2)

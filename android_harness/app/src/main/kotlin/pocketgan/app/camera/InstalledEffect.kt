@@ -16,6 +16,7 @@ import pocketgan.effects.Effects
 /** The app's one effect: a new bundle takes the place of the last one. */
 private const val NAME = "camera"
 private const val TITLE = "title"
+private const val CONCEPT = "concept"
 
 /** A bundle that a person can choose. */
 internal class Choice(val title: String, val source: BundleSource)
@@ -41,21 +42,35 @@ internal class InstalledEffect(private val context: Context) {
     fun choice(picked: Uri) = Choice(nameOf(picked).removeSuffix(".pgb"), BundleSource.uri(context, picked))
 
     /**
-     * Open [choice], or the installed one where it is null, on a thread of its own; [then] is told there of the effect or
-     * of why there is none.
+     * Open [choice], or the installed one where it is null, as it was last drawn, on a thread of its own; [then] is told
+     * there of the effect or of why there is none.
      */
-    fun open(choice: Choice?, then: (Effect?, String?) -> Unit) {
-        val work = {
-            try {
-                val effect = effects.open(NAME, choice?.source)
-                if (choice != null && effect.refused == null) preferences.edit().putString(TITLE, choice.title).apply()
-                then(effect, effect.refused?.message)
-            } catch (problem: EffectException) {
-                then(null, problem.message)
+    fun open(choice: Choice?, then: (Effect?, String?) -> Unit) = work("opening") {
+        try {
+            val effect = effects.open(NAME, choice?.source, concept.takeIf { choice == null })
+            if (choice != null && effect.refused == null) {
+                preferences.edit().putString(TITLE, choice.title).remove(CONCEPT).apply()
             }
+            then(effect, effect.refused?.message)
+        } catch (problem: EffectException) {
+            then(null, problem.message)
         }
-        Thread(null, work, "opening", STACK_BYTES).start()
     }
+
+    /** Have [effect] draw another concept, on a thread of its own; [then] is told there why it cannot, else null. */
+    fun draw(effect: Effect, concept: String, then: (String?) -> Unit) = work("switching") {
+        try {
+            effect.switchTo(concept)
+            preferences.edit().putString(CONCEPT, concept).apply()
+            then(null)
+        } catch (problem: EffectException) {
+            then(problem.message)
+        }
+    }
+
+    private val concept: String? get() = preferences.getString(CONCEPT, null)
+
+    private fun work(name: String, work: () -> Unit) = Thread(null, work, name, STACK_BYTES).start()
 
     private fun nameOf(picked: Uri): String {
         val columns = arrayOf(OpenableColumns.DISPLAY_NAME)

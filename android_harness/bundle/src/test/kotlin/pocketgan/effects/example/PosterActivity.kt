@@ -24,7 +24,7 @@ class PosterActivity : Activity() {
         worker.execute {
             try {
                 val effects = Effects(this, listOf(OnnxRuntimeEngine()), EffectOptions(PUBLIC_KEY))
-                effects.open("poster", BundleSource.asset(this, "poster.pgb")).use { effect ->
+                effects.open("poster", BundleSource.asset(this, "poster.pgb"), concept = "ink").use { effect ->
                     val photo = BitmapFactory.decodeStream(assets.open("photo.bmp"))
                     val poster = effect.run(photo)
                     runOnUiThread { view.setImageBitmap(poster) }
