@@ -36,15 +36,15 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pocketgan import __version__, console
-from pocketgan.errors import PocketganError
+from pocketgan.errors import PocketganError, require
 from pocketgan.files import sha256_json
-from pocketgan.training.task_clusters import cluster_workers, local_workers
+from pocketgan.training.task_clusters import check_address, cluster_workers, local_workers
 from pocketgan.training.task_replies import Product, Reply, ReplyError, json_bytes, one_line, unpack
 from pocketgan.training.task_results import Contents, Outcome, ResultsFolder, results_folder
 from pocketgan.training.task_work import Task, TaskFunction, name_of
@@ -73,8 +73,9 @@ class _Job:
 class Pool:
     """Runs maps, one after the other; made by `open_pool`."""
 
-    def __init__(self, workers: Workers, threads: int | None) -> None:
-        self._workers = workers
+    def __init__(self, start: Callable[[], Workers], threads: int | None) -> None:
+        self._start = start
+        self._workers: Workers | None = None
         self._threads = threads
         self._contents = Contents()
 
@@ -105,21 +106,20 @@ class Pool:
             How each task ended, in the order of their names; failed ones are among them, with their line.
         Raises:
             PocketganError: a name, an argument or a path cannot be used, another process fills `out`, the disk is full,
-                or the cluster was lost. What is finished is kept.
+                workers do not start, or a cluster does not answer or was lost. What is finished is kept.
         """
         jobs = self._jobs(function, tasks, version, seed, largest)
         with results_folder(out) as results:
             kept = {job.digest: results.find(job.digest, job.names[0]) for job in jobs}
             ended = {digest: outcome for digest, outcome in kept.items() if outcome is not None}
             waiting = deque(job for job in jobs if job.digest not in ended)
+            if waiting and self._workers is None:
+                self._workers = self._start()
             with console.task_table(label, len(jobs), done=len(ended)) as table:
-                try:
-                    for job, data in self._replies(waiting, table):
-                        outcome = _settle(results, job, data, accept, largest)
-                        ended[job.digest] = outcome
-                        table.end(job.names[0], outcome.error)
-                finally:
-                    self._workers.drop()
+                for job, data in self._replies(waiting, table):
+                    outcome = _settle(results, job, data, accept, largest)
+                    ended[job.digest] = outcome
+                    table.end(job.names[0], outcome.error)
         by_name = {name: replace(ended[job.digest], name=name) for job in jobs for name in job.names}
         return dict(sorted(by_name.items()))
 
@@ -128,18 +128,24 @@ class Pool:
 
         A worker that dies would count against a task that only waited for it, too.
         """
+        workers = self._workers
+        if workers is None:
+            return
         running: dict[str, _Job] = {}
-        while waiting or running:
-            free = self._workers.slots() - len(running)
-            for _ in range(min(free, len(waiting))):
-                job = waiting.popleft()
-                running[job.digest] = job
-                table.start(job.names[0])
-                self._workers.submit(job.digest, job.request)
-            ended = self._workers.reply(_TICK_S)
-            table.tick()
-            if ended is not None:
-                yield running.pop(ended[0]), ended[1]
+        try:
+            while waiting or running:
+                free = workers.slots() - len(running)
+                for _ in range(min(free, len(waiting))):
+                    job = waiting.popleft()
+                    running[job.digest] = job
+                    table.start(job.names[0])
+                    workers.submit(job.digest, job.request)
+                ended = workers.reply(_TICK_S)
+                table.tick()
+                if ended is not None:
+                    yield running.pop(ended[0]), ended[1]
+        finally:
+            workers.drop()
 
     def _jobs(
         self, function: TaskFunction, tasks: Mapping[str, Task], version: str, seed: int, largest: int
@@ -184,7 +190,7 @@ def open_pool(
 ) -> Iterator[Pool]:
     """Workers for as many maps as are needed; they are gone afterwards, after a Ctrl-C too.
 
-    A script that asks for workers must do so under `if __name__ == "__main__":`, as workers import it.
+    They start with the first task that is not finished: where all results are kept, none does. A script that asks for workers must do so under `if __name__ == "__main__":`, as workers import it.
 
     Args:
         workers: processes on this machine, each with one task at a time; 0 runs tasks in this process, without Dask.
@@ -192,7 +198,8 @@ def open_pool(
         address: of a Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT, from the command line and from nowhere else.
         retries: how often a task is run again whose worker died; a scheduler that is elsewhere has its own setting.
     Raises:
-        PocketganError: options that contradict each other, workers that do not start, a cluster that does not answer.
+        MissingExtraError: Dask is not installed.
+        PocketganError: options that contradict each other, or what is no address.
     """
     if workers < 0:
         raise PocketganError(f"--workers {workers}: wanted 0 (this process) or more")
@@ -201,15 +208,22 @@ def open_pool(
     if address is not None and workers:
         raise PocketganError("--address and --workers exclude each other: a cluster has workers of its own")
     if address is not None:
-        console.note(trust_warning(address))
-        with cluster_workers(address) as elsewhere:
-            yield Pool(elsewhere, threads)
-    elif workers:
+        check_address(address)
+    if address is not None or workers:
+        require("cluster", "distributed")
+    if workers:
         threads = threads or max(1, (os.cpu_count() or 1) // workers)
-        with local_workers(workers, threads, retries) as here:
-            yield Pool(here, threads)
-    else:
-        yield Pool(InProcess(), threads)
+    with ExitStack() as stack:
+
+        def start() -> Workers:
+            if address is not None:
+                console.note(trust_warning(address))
+                return stack.enter_context(cluster_workers(address, retries))
+            if workers:
+                return stack.enter_context(local_workers(workers, threads or 1, retries))
+            return InProcess()
+
+        yield Pool(start, threads)
 
 
 def trust_warning(address: str) -> str:
