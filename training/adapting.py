@@ -192,7 +192,7 @@ def adapt_folder(
     """
     require("adapt", "peft")
     loaded = load_generator(base)
-    spec = _at(loaded.spec, size, base)
+    spec = spec_at(loaded.spec, size, base)
     options = replace(options, ranks=options.ranks_for(spec))
     splits = find_pairs(data)
     pairs = splits["train"]
@@ -208,24 +208,30 @@ def adapt_folder(
     accelerator = join()
     images = PairedImages(pairs, direction, framed, flip=options.flip)
     adapter = adapt(loaded, images, concept, options, folder, accelerator)
-    save_adapter(out, adapter)
-    shutil.rmtree(folder, ignore_errors=True)
     val = PairedImages(splits["val"], direction, framed)
     network = merge(loaded, adapter).module.to(accelerator.device)
+    distances = [l1_distance(made, val, accelerator.device) for made in (network, lambda images: images)]
+    # The checkpoints last: until the file is there, a kill costs nothing that is trained.
+    save_adapter(out, adapter)
+    shutil.rmtree(folder, ignore_errors=True)
     return AdaptedConcept(
         concept.name,
         str(out),
         out.stat().st_size,
         digest,
-        trained_parameters(spec, adapter.ranks),
-        trained_share(spec, adapter.ranks),
+        trained_parameters(spec, options.ranks_for(spec)),
+        trained_share(spec, options.ranks_for(spec)),
         len(pairs),
-        l1_distance(network, val, accelerator.device),
-        l1_distance(lambda images: images, val, accelerator.device),
+        *distances,
     )
 
 
-def _at(spec: GeneratorSpec, size: tuple[int, int] | None, base: Path) -> GeneratorSpec:
+def spec_at(spec: GeneratorSpec, size: tuple[int, int] | None, base: Path) -> GeneratorSpec:
+    """The base's spec at a size of pictures, its own where None.
+
+    Raises:
+        ModelError: it does not take pictures, or none of that size.
+    """
     spec = spec if size is None else spec.at(*size)
     if (spec.input_channels, spec.output_channels) != (3, 3):
         raise ModelError(

@@ -18,11 +18,8 @@ its scheduler runs code in every worker and in the driver. Workers of our own ar
 with a key that lives as long as they do, and a cluster that is elsewhere gets a warning. Its address comes from the
 command line alone (`--address`): never read one from a recipe, which people pass around.
 
-E2GAN's concept factory (`pocketgan adapt BASE --concepts FILE`): a task a concept, named as the concept, with
-arguments {"concept": "comic", "text": "a comic drawing", "ranks": [1, 4, 1, 8, 8], "steps": 2000} and paths {"base":
-base.safetensors, "pairs": the concept's folder}. It gives back the losses and {"adapter.safetensors": ...}; `accept`
-compares the shapes with the ranks and the base's digest with the base; `largest` is 500,000 bytes. `outcomes["comic"]`
-has the adapter's path, or the line of the table that says why there is none.
+E2GAN's concept factory (`pocketgan adapt BASE --concepts FILE`, `concept_factory.py`): a task a concept, named as the
+concept; `accept` compares the adapter that came back with the base, the ranks and the text that were asked for.
 
 UGC's evolution: one pool for the whole search, one `map` a generation into one folder, a task a candidate, with
 arguments {"spec": {...}, "images": 64} and paths {"supernet": weights, "images": the share kept for choosing}. It gives
@@ -67,7 +64,7 @@ class _Job:
     digest: str
     names: tuple[str, ...]
     task: Task
-    request: Mapping[str, Any]
+    request: dict[str, Any]
 
 
 class Pool:
@@ -90,6 +87,7 @@ class Pool:
         accept: Accept | None = None,
         largest: int = LARGEST,
         label: str = "task",
+        ended_one: Callable[[Outcome], None] | None = None,
     ) -> dict[str, Outcome]:
         """Run every task that is not finished.
 
@@ -102,6 +100,7 @@ class Pool:
             accept: looks at a checked product before it is kept, and raises what is wrong with it, such as shapes.
             largest: bytes of a product.
             label: what progress calls a task, such as "concept".
+            ended_one: is told of every task that ends now, as soon as its result is kept; under the first of its names.
         Returns:
             How each task ended, in the order of their names; failed ones are among them, with their line.
         Raises:
@@ -110,6 +109,8 @@ class Pool:
         """
         jobs = self._jobs(function, tasks, version, seed, largest)
         with results_folder(out) as results:
+            for job in jobs:
+                job.request["kept"] = str(results.partial(job.digest).absolute())
             kept = {job.digest: results.find(job.digest, job.names[0]) for job in jobs}
             ended = {digest: outcome for digest, outcome in kept.items() if outcome is not None}
             waiting = deque(job for job in jobs if job.digest not in ended)
@@ -120,6 +121,10 @@ class Pool:
                     outcome = _settle(results, job, data, accept, largest)
                     ended[job.digest] = outcome
                     table.end(job.names[0], outcome.error)
+                    if ended_one is not None:
+                        ended_one(outcome)
+            if all(outcome.ok for outcome in ended.values()):
+                results.drop_partial()
         by_name = {name: replace(ended[job.digest], name=name) for job in jobs for name in job.names}
         return dict(sorted(by_name.items()))
 
@@ -190,7 +195,8 @@ def open_pool(
 ) -> Iterator[Pool]:
     """Workers for as many maps as are needed; they are gone afterwards, after a Ctrl-C too.
 
-    They start with the first task that is not finished: where all results are kept, none does. A script that asks for workers must do so under `if __name__ == "__main__":`, as workers import it.
+    They start with the first task that is not finished: where all results are kept, none does. A script that asks for
+    workers must do so under `if __name__ == "__main__":`, as workers import it.
 
     Args:
         workers: processes on this machine, each with one task at a time; 0 runs tasks in this process, without Dask.
