@@ -13,7 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketgan.outcomes import ExportedBundle, GateDecision, Verification
+from pocketgan.api_concepts import adapt, adapt_concepts, merge
+from pocketgan.outcomes import ExportedBundle, GateDecision, MergedConcept, Verification
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from pocketgan.recipe.recipe import Recipe
 
 __all__ = [
-    "ExportedBundle", "GateDecision", "Verification", "apply", "bench", "compare", "cost", "export", "load_recipe",
-    "open_bundle", "report", "run", "search", "verify",
+    "ExportedBundle", "GateDecision", "MergedConcept", "Verification", "adapt", "adapt_concepts", "apply", "bench",
+    "compare", "cost", "export", "load_recipe", "merge", "open_bundle", "report", "run", "search", "verify",
 ]  # fmt: skip
 
 FilePath = str | PathLike[str]

@@ -41,6 +41,17 @@ def use_quiet(on: bool = True) -> None:
     _state.quiet = on
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No notes and no progress within: of one task among many, whose table is shown instead."""
+    before = _state.quiet
+    _state.quiet = True
+    try:
+        yield
+    finally:
+        _state.quiet = before
+
+
 def note(text: str) -> None:
     """A line for people on standard error."""
     if not _state.quiet:

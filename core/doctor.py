@@ -22,6 +22,7 @@ _PARTS = (
     ("adapt", "adapt a base to concepts (LoRA)", ("torch", "accelerate", "safetensors", "peft")),
     ("quality", "measure FID, KID, LPIPS and mIoU", ("torch", "torchvision", "cleanfid", "lpips", "scipy")),
     ("text", "read the texts of concepts", ("torch", "transformers", "safetensors")),
+    ("cluster", "spread trainings over workers (Dask)", ("dask", "distributed")),
     (None, "sign bundles", ("cryptography",)),
 )
 

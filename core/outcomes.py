@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pocketgan.bench.verdict import Pair, Verdict
@@ -58,3 +58,28 @@ class GateDecision:
 
     verdict: Verdict
     pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class MergedConcept:
+    """What `merge` wrote.
+
+    Attributes:
+        path, bytes: of the plain generator's model file.
+        concept, text: of the adapter.
+        text_encoder, text_encoder_digest: which encoder read the text.
+        base_sha256: digest of the base's weights.
+        ranks: by part.
+    """
+
+    path: Path
+    bytes: int
+    concept: str
+    text: str
+    text_encoder: str
+    text_encoder_digest: str
+    base_sha256: str
+    ranks: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "path": str(self.path)}

@@ -80,7 +80,24 @@ def load_adapter(path: Path) -> Adapter:
         ModelError: the file is missing, damaged, no adapter, of a later version, holds numbers that are not finite, or
             lacks a tensor.
     """
-    described, tensors = _read(path)
+    if not path.is_file():
+        raise ModelError(f"there is no adapter file {path}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    return read_adapter(data, path)
+
+
+def read_adapter(data: bytes, path: Path | str) -> Adapter:
+    """An adapter out of its file's bytes.
+
+    Args:
+        path: names them to the user.
+    Raises:
+        ModelError: as `load_adapter`.
+    """
+    described, tensors = _read(data, path)
     tokens = tensors.pop(TEXT, None)
     if tokens is None:
         raise ModelError(f"{path} lacks its concept's text, the tensor {TEXT!r}")
@@ -96,23 +113,23 @@ def load_adapter(path: Path) -> Adapter:
     return Adapter(described.spec_digest, described.base_digest, ranks, concept, _paired(path, tensors))
 
 
-def _read(path: Path) -> tuple[_Described, dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
+def _read(data: bytes, path: Path | str) -> tuple[_Described, dict[str, Tensor]]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
-    if not path.is_file():
-        raise ModelError(f"there is no adapter file {path}")
     try:
-        with safe_open(path, "pt") as file:
-            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError) as error:
+        tensors = load(data)
+        # A whole file has a header: its length in 8 bytes, then JSON.
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = json.loads(header.get("__metadata__", {}).get(METADATA_KEY, "{}"))
+    except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(
             f"{path} is not a readable adapter file (.safetensors): damaged, or of another kind ({error})"
         ) from error
     return _described(path, metadata), tensors
 
 
-def _described(path: Path, metadata: Any) -> _Described:
+def _described(path: Path | str, metadata: Any) -> _Described:
     if not isinstance(metadata, dict) or metadata.get("kind") != "adapter":
         whole = isinstance(metadata, dict) and "spec" in metadata
         raise ModelError(
@@ -130,7 +147,7 @@ def _described(path: Path, metadata: Any) -> _Described:
         raise ModelError(f"{path} is damaged: {where} of its metadata: {first['msg']}") from error
 
 
-def _paired(path: Path, tensors: dict[str, Tensor]) -> dict[str, Factors]:
+def _paired(path: Path | str, tensors: dict[str, Tensor]) -> dict[str, Factors]:
     layers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         layer, _, side = name.rpartition(".")

@@ -208,9 +208,11 @@ def adapt_folder(
     accelerator = join(options.precision)
     images = given.images(given.train, flip=options.flip)
     adapter = adapt(given.base, images, concept, options, folder, accelerator)
+    network = merge(given.base, adapter).module.to(accelerator.device)
+    distances = given.l1(network, accelerator.device)
+    # The checkpoints last: until the file is there, a kill costs nothing that is trained.
     save_adapter(out, adapter)
     shutil.rmtree(folder, ignore_errors=True)
-    network = merge(given.base, adapter).module.to(accelerator.device)
     return AdaptedConcept(
         concept.name,
         str(out),
@@ -219,5 +221,5 @@ def adapt_folder(
         trained_parameters(given.spec, adapter.ranks),
         trained_share(given.spec, adapter.ranks),
         len(given.train),
-        *given.l1(network, accelerator.device),
+        *distances,
     )

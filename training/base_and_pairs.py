@@ -65,13 +65,8 @@ class BaseAndPairs:
             PocketganError: base or data cannot be used, or `only` names pictures that are not there to train on.
         """
         loaded = load_generator(base) if isinstance(base, Path) else base
-        spec = loaded.spec if size is None else loaded.spec.at(*size)
-        if (spec.input_channels, spec.output_channels) != (3, 3):
-            what = base if isinstance(base, Path) else f"a generator of the family {spec.family}"
-            raise ModelError(
-                f"{what} takes {spec.input_channels} channels and gives {spec.output_channels}; pictures have 3"
-            )
-        check(spec)
+        what = str(base) if isinstance(base, Path) else f"a generator of the family {loaded.spec.family}"
+        spec = spec_at(loaded.spec, size, what)
         splits = find_pairs(data)
         train = splits["train"] if only is None else _chosen(splits["train"], only, data)
         return BaseAndPairs(loaded, weights_digest(loaded.module), spec, data, train, splits["val"], direction)
@@ -122,6 +117,21 @@ class BaseAndPairs:
         inputs, and of the inputs themselves."""
         val = self.images(self.val)
         return l1_distance(generate, val, device), l1_distance(lambda images: images, val, device)
+
+
+def spec_at(spec: GeneratorSpec, size: tuple[int, int] | None, called: str) -> GeneratorSpec:
+    """A base's spec at a size of pictures, its own where None.
+
+    Raises:
+        ModelError: it does not take pictures, or none of that size.
+    """
+    spec = spec if size is None else spec.at(*size)
+    if (spec.input_channels, spec.output_channels) != (3, 3):
+        raise ModelError(
+            f"{called} takes {spec.input_channels} channels and gives {spec.output_channels}; pictures have 3"
+        )
+    check(spec)
+    return spec
 
 
 def _chosen(pairs: list[Pair], only: Collection[str], data: Path) -> list[Pair]:

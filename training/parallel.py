@@ -18,11 +18,8 @@ its scheduler runs code in every worker and in the driver. Workers of our own ar
 with a key that lives as long as they do, and a cluster that is elsewhere gets a warning. Its address comes from the
 command line alone (`--address`): never read one from a recipe, which people pass around.
 
-E2GAN's concept factory (`pocketgan adapt BASE --concepts FILE`): a task a concept, named as the concept, with
-arguments {"concept": "comic", "text": "a comic drawing", "ranks": [1, 4, 1, 8, 8], "steps": 2000} and paths {"base":
-base.safetensors, "pairs": the concept's folder}. It gives back the losses and {"adapter.safetensors": ...}; `accept`
-compares the shapes with the ranks and the base's digest with the base; `largest` is 500,000 bytes. `outcomes["comic"]`
-has the adapter's path, or the line of the table that says why there is none.
+E2GAN's concept factory (`pocketgan adapt BASE --concepts FILE`, `concept_factory.py`): a task a concept, named as the
+concept; `accept` compares the adapter that came back with the base, the ranks and the text that were asked for.
 
 UGC's evolution: one pool for the whole search, one `map` a generation into one folder, a task a candidate, with
 arguments {"spec": {...}, "images": 64} and paths {"supernet": weights, "images": the share kept for choosing}. It gives
@@ -36,15 +33,15 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pocketgan import __version__, console
-from pocketgan.errors import PocketganError
+from pocketgan.errors import PocketganError, require
 from pocketgan.files import sha256_json
-from pocketgan.training.task_clusters import cluster_workers, local_workers
+from pocketgan.training.task_clusters import check_address, cluster_workers, local_workers
 from pocketgan.training.task_replies import Product, Reply, ReplyError, json_bytes, one_line, unpack
 from pocketgan.training.task_results import Contents, Outcome, ResultsFolder, results_folder
 from pocketgan.training.task_work import Task, TaskFunction, name_of
@@ -67,14 +64,15 @@ class _Job:
     digest: str
     names: tuple[str, ...]
     task: Task
-    request: Mapping[str, Any]
+    request: dict[str, Any]
 
 
 class Pool:
     """Runs maps, one after the other; made by `open_pool`."""
 
-    def __init__(self, workers: Workers, threads: int | None) -> None:
-        self._workers = workers
+    def __init__(self, start: Callable[[], Workers], threads: int | None) -> None:
+        self._start = start
+        self._workers: Workers | None = None
         self._threads = threads
         self._contents = Contents()
 
@@ -89,6 +87,7 @@ class Pool:
         accept: Accept | None = None,
         largest: int = LARGEST,
         label: str = "task",
+        ended_one: Callable[[Outcome], None] | None = None,
     ) -> dict[str, Outcome]:
         """Run every task that is not finished.
 
@@ -101,25 +100,31 @@ class Pool:
             accept: looks at a checked product before it is kept, and raises what is wrong with it, such as shapes.
             largest: bytes of a product.
             label: what progress calls a task, such as "concept".
+            ended_one: is told of every task that ends now, as soon as its result is kept; under the first of its names.
         Returns:
             How each task ended, in the order of their names; failed ones are among them, with their line.
         Raises:
             PocketganError: a name, an argument or a path cannot be used, another process fills `out`, the disk is full,
-                or the cluster was lost. What is finished is kept.
+                workers do not start, or a cluster does not answer or was lost. What is finished is kept.
         """
         jobs = self._jobs(function, tasks, version, seed, largest)
         with results_folder(out) as results:
+            for job in jobs:
+                job.request["kept"] = str(results.partial(job.digest).absolute())
             kept = {job.digest: results.find(job.digest, job.names[0]) for job in jobs}
             ended = {digest: outcome for digest, outcome in kept.items() if outcome is not None}
             waiting = deque(job for job in jobs if job.digest not in ended)
+            if waiting and self._workers is None:
+                self._workers = self._start()
             with console.task_table(label, len(jobs), done=len(ended)) as table:
-                try:
-                    for job, data in self._replies(waiting, table):
-                        outcome = _settle(results, job, data, accept, largest)
-                        ended[job.digest] = outcome
-                        table.end(job.names[0], outcome.error)
-                finally:
-                    self._workers.drop()
+                for job, data in self._replies(waiting, table):
+                    outcome = _settle(results, job, data, accept, largest)
+                    ended[job.digest] = outcome
+                    table.end(job.names[0], outcome.error)
+                    if ended_one is not None:
+                        ended_one(outcome)
+            if all(outcome.ok for outcome in ended.values()):
+                results.drop_partial()
         by_name = {name: replace(ended[job.digest], name=name) for job in jobs for name in job.names}
         return dict(sorted(by_name.items()))
 
@@ -128,18 +133,24 @@ class Pool:
 
         A worker that dies would count against a task that only waited for it, too.
         """
+        workers = self._workers
+        if workers is None:
+            return
         running: dict[str, _Job] = {}
-        while waiting or running:
-            free = self._workers.slots() - len(running)
-            for _ in range(min(free, len(waiting))):
-                job = waiting.popleft()
-                running[job.digest] = job
-                table.start(job.names[0])
-                self._workers.submit(job.digest, job.request)
-            ended = self._workers.reply(_TICK_S)
-            table.tick()
-            if ended is not None:
-                yield running.pop(ended[0]), ended[1]
+        try:
+            while waiting or running:
+                free = workers.slots() - len(running)
+                for _ in range(min(free, len(waiting))):
+                    job = waiting.popleft()
+                    running[job.digest] = job
+                    table.start(job.names[0])
+                    workers.submit(job.digest, job.request)
+                ended = workers.reply(_TICK_S)
+                table.tick()
+                if ended is not None:
+                    yield running.pop(ended[0]), ended[1]
+        finally:
+            workers.drop()
 
     def _jobs(
         self, function: TaskFunction, tasks: Mapping[str, Task], version: str, seed: int, largest: int
@@ -184,7 +195,8 @@ def open_pool(
 ) -> Iterator[Pool]:
     """Workers for as many maps as are needed; they are gone afterwards, after a Ctrl-C too.
 
-    A script that asks for workers must do so under `if __name__ == "__main__":`, as workers import it.
+    They start with the first task that is not finished: where all results are kept, none does. A script that asks for
+    workers must do so under `if __name__ == "__main__":`, as workers import it.
 
     Args:
         workers: processes on this machine, each with one task at a time; 0 runs tasks in this process, without Dask.
@@ -192,7 +204,8 @@ def open_pool(
         address: of a Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT, from the command line and from nowhere else.
         retries: how often a task is run again whose worker died; a scheduler that is elsewhere has its own setting.
     Raises:
-        PocketganError: options that contradict each other, workers that do not start, a cluster that does not answer.
+        MissingExtraError: Dask is not installed.
+        PocketganError: options that contradict each other, or what is no address.
     """
     if workers < 0:
         raise PocketganError(f"--workers {workers}: wanted 0 (this process) or more")
@@ -201,15 +214,22 @@ def open_pool(
     if address is not None and workers:
         raise PocketganError("--address and --workers exclude each other: a cluster has workers of its own")
     if address is not None:
-        console.note(trust_warning(address))
-        with cluster_workers(address) as elsewhere:
-            yield Pool(elsewhere, threads)
-    elif workers:
+        check_address(address)
+    if address is not None or workers:
+        require("cluster", "distributed")
+    if workers:
         threads = threads or max(1, (os.cpu_count() or 1) // workers)
-        with local_workers(workers, threads, retries) as here:
-            yield Pool(here, threads)
-    else:
-        yield Pool(InProcess(), threads)
+    with ExitStack() as stack:
+
+        def start() -> Workers:
+            if address is not None:
+                console.note(trust_warning(address))
+                return stack.enter_context(cluster_workers(address, retries))
+            if workers:
+                return stack.enter_context(local_workers(workers, threads or 1, retries))
+            return InProcess()
+
+        yield Pool(start, threads)
 
 
 def trust_warning(address: str) -> str:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
-from pocketgan.errors import PocketganError, require
+from pocketgan.errors import PocketganError
 from pocketgan.scratch import scratch_folder
 from pocketgan.training.task_replies import one_line
 from pocketgan.training.task_work import THREAD_VARIABLES
@@ -48,10 +48,8 @@ def local_workers(count: int, threads: int, retries: int) -> Iterator[DaskWorker
     Args:
         retries: how often a task is run again whose worker died.
     Raises:
-        MissingExtraError: Dask is not installed.
         PocketganError: they do not start.
     """
-    require("cluster", "distributed")
     import dask
     from distributed import Client, LocalCluster, Security
 
@@ -86,26 +84,28 @@ def local_workers(count: int, threads: int, retries: int) -> Iterator[DaskWorker
                 raise PocketganError(f"no local workers could be started: {one_line(str(error))}") from error
             stack.callback(_close, cluster)
         client = stack.enter_context(Client(cluster, set_as_default=False, **_RESULTS))
-        yield DaskWorkers(client, "the local cluster")
+        yield DaskWorkers(client, "the local cluster", retries)
+
+
+def check_address(address: str) -> None:
+    """Raises PocketganError where it is no address."""
+    if not _ADDRESS.fullmatch(address):
+        raise PocketganError(
+            f"--address {one_line(address)!r} is no address; wanted tcp://HOST:PORT or tls://HOST:PORT"
+        )
 
 
 @contextmanager
-def cluster_workers(address: str) -> Iterator[DaskWorkers]:
+def cluster_workers(address: str, retries: int) -> Iterator[DaskWorkers]:
     """The workers of a Dask scheduler that runs elsewhere. It decides itself how often it retries (3 times).
 
     Args:
         address: tcp://HOST:PORT, or tls://HOST:PORT with the files that Dask's configuration names
             (DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ...__TLS__CLIENT__CERT, ...__TLS__CLIENT__KEY).
     Raises:
-        MissingExtraError: Dask is not installed.
-        PocketganError: it is no address, nothing answers in a few seconds, it has no workers, or workers that run
-            several tasks in one process.
+        PocketganError: nothing answers in a few seconds, it has no workers, or workers that run several tasks in one
+            process.
     """
-    if not _ADDRESS.fullmatch(address):
-        raise PocketganError(
-            f"--address {one_line(address)!r} is no address; wanted tcp://HOST:PORT or tls://HOST:PORT"
-        )
-    require("cluster", "distributed")
     from distributed import Client
 
     with _silence(), contextlib.ExitStack() as stack:
@@ -128,7 +128,7 @@ def cluster_workers(address: str) -> Iterator[DaskWorkers]:
                 f"worker {one_line(worker)} of {address} runs {count} tasks in one process, where they change each "
                 f"other's random numbers; start workers with: dask worker {address} --nworkers N --nthreads 1"
             )
-        yield DaskWorkers(client, f"the cluster at {address}")
+        yield DaskWorkers(client, f"the cluster at {address}", retries)
 
 
 async def _ask_who_is_there(address: str) -> None:

@@ -2,6 +2,7 @@
 
 out/<digest>/result.json          {"form": 1, "task": ..., "value": {...}, "seconds": 1.5, "files": {...}}
 out/<digest>/adapter.safetensors
+out/<digest>.partial/             what a task keeps that was killed or failed, to go on from (`work_folder`)
 out/<digest>.failed.json          the line and the traceback of its last failure; gone once it succeeds
 """
 
@@ -90,6 +91,7 @@ class ResultsFolder:
             }
             (temporary / _RESULT).write_text(canonical_json(record), encoding="utf-8")
         self._failure(digest).unlink(missing_ok=True)
+        shutil.rmtree(self.partial(digest), ignore_errors=True)
         files = {file: folder / file for file in product.files}
         return Outcome(name, dict(product.value), files, record["seconds"])
 
@@ -98,6 +100,15 @@ class ResultsFolder:
         record = {"form": _FORM, "task": name, "error": reply.error, "trace": reply.trace}
         write_atomic(self._failure(digest), json.dumps(record, indent=2))
         return Outcome(name, seconds=reply.seconds, error=reply.error)
+
+    def partial(self, digest: str) -> Path:
+        """The folder of a task's own, which it makes itself if it needs one."""
+        return self.folder / f"{digest}.partial"
+
+    def drop_partial(self) -> None:
+        """Remove what is kept of tasks that nobody asks for any more."""
+        for folder in self.folder.glob("*.partial"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _failure(self, digest: str) -> Path:
         return self.folder / f"{digest}.failed.json"

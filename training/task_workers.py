@@ -6,8 +6,10 @@ import itertools
 import os
 import queue
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pocketgan.errors import PocketganError
@@ -55,20 +57,38 @@ class InProcess:
         self._waiting.clear()
 
 
+@dataclass(frozen=True)
+class _Died:
+    """In the place of a reply: the task's workers died."""
+
+    tries: int
+
+    @property
+    def line(self) -> str:
+        return (
+            f"its worker died, {self.tries} times in all (killed, or out of memory?); run the same command to try again"
+        )
+
+
 class DaskWorkers:
     """Runs tasks on the workers of a Dask scheduler.
 
-    Attributes:
+    Args:
         where: names the cluster to the user.
+        retries: how often a task is given to others that Dask itself leaves waiting.
     """
 
-    def __init__(self, client: Any, where: str) -> None:
+    def __init__(self, client: Any, where: str, retries: int) -> None:
         self._client = client
         self._where = where
+        self._retries = retries
         self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._futures: dict[str, Any] = {}
+        self._requests: dict[str, dict[str, Any]] = {}
         self._there: set[str] = set()
         self._places: dict[str, str] = {}
+        self._left: set[str] = set()
+        self._given_again: Counter[str] = Counter()
         self._count = itertools.count()
         self._alone_since: float | None = None
 
@@ -88,7 +108,41 @@ class DaskWorkers:
                 f"{self._where} has had no worker for {WORKERLESS_S:.0f} s; finished tasks are kept: start workers, "
                 "and run the same command again"
             )
+        self._give_to_others()
         return count
+
+    def _give_to_others(self) -> None:
+        """Submit again what waits for workers that are gone.
+
+        Where several die at one moment, Dask moves their tasks to one that is about to go, too, and then leaves them to
+        workers of the old addresses, which never come back.
+        """
+        placed = {name for name, place in self._places.items() if place not in self._there}
+        if not placed:
+            self._left.clear()
+            return
+        with self._scheduler_there():
+            at = {key: worker for worker, keys in self._client.processing().items() for key in keys}
+        waiting = set()
+        for name in placed:
+            future = self._futures[name]
+            if future.key in at:
+                self._places[name] = at[future.key]
+            elif not future.done():
+                waiting.add(name)
+        # What ended has perhaps not been told yet: a task that waits does so the next time, too.
+        for name in sorted(waiting & self._left):
+            waiting.discard(name)
+            future = self._futures.pop(name)
+            with self._scheduler_there():
+                future.cancel()
+            del self._places[name]
+            self._given_again[name] += 1
+            if self._given_again[name] > self._retries:
+                self._ended.put((name, _Died(self._given_again[name])))
+            else:
+                self.submit(name, self._requests[name])
+        self._left = waiting
 
     def submit(self, name: str, request: Mapping[str, Any]) -> None:
         # A key of its own: Dask gives what it knows of an earlier task where the key is the same.
@@ -107,6 +161,7 @@ class DaskWorkers:
             )
         ended = self._ended
         self._futures[name] = future
+        self._requests[name] = dict(request)
         future.add_done_callback(lambda done: ended.put((name, done)))
 
     def reply(self, timeout_s: float) -> tuple[str, object] | None:
@@ -114,8 +169,12 @@ class DaskWorkers:
             name, future = self._ended.get(timeout=timeout_s)
         except queue.Empty:
             return None
-        self._futures.pop(name, None)
-        self._places.pop(name, None)
+        if isinstance(future, _Died):
+            self._forget(name)
+            return name, pack_error(future.line, "", 0.0)
+        if future is not self._futures.get(name):  # it was given to others since
+            return None
+        self._forget(name)
         if future.status in ("cancelled", "lost"):
             raise self._lost()
         from distributed.scheduler import KilledWorker
@@ -123,11 +182,7 @@ class DaskWorkers:
         try:
             return name, future.result(timeout=WORKERLESS_S)
         except KilledWorker as error:
-            tries = error.allowed_failures + 1
-            line = (
-                f"its worker died, {tries} times in all (killed, or out of memory?); run the same command to try again"
-            )
-            return name, pack_error(line, "", 0.0)
+            return name, pack_error(_Died(error.allowed_failures + 1).line, "", 0.0)
         except Exception as error:  # what a worker without pocketgan says, for one
             if self._client.status != "running":
                 raise self._lost() from error
@@ -136,8 +191,13 @@ class DaskWorkers:
     def drop(self) -> None:
         # What still comes back lands in the old queue.
         self._ended = queue.SimpleQueue()
-        self._futures.clear()
-        self._places.clear()
+        for known in (self._futures, self._requests, self._places, self._left, self._given_again):
+            known.clear()
+
+    def _forget(self, name: str) -> None:
+        for known in (self._futures, self._requests, self._places, self._given_again):
+            known.pop(name, None)
+        self._left.discard(name)
 
     @contextmanager
     def _scheduler_there(self) -> Iterator[None]:

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pocketgan import console
+from pocketgan import api, console
 from pocketgan.cli.learning import Coreset, chosen_pictures, chosen_ranks
 from pocketgan.cli.options import Json, OutFile, parse_size
 from pocketgan.cli.text import Encoder
-from pocketgan.errors import ModelError, require
+from pocketgan.errors import DataError, ModelError
+from pocketgan.files import file_to_write, folder_to_write
 from pocketgan.recipe.choices import TrainingPrecision
+
+if TYPE_CHECKING:
+    from pocketgan.training.concept_factory import AdaptedConcepts, ConceptOutcome
 
 Base = Annotated[Path, typer.Argument(metavar="BASE", help="The model file of an e2gan.")]
 
 
 def adapt(
     base: Base,
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Pairs of the concept, train/ and val/.")],
-    text: Annotated[str, typer.Option("--text", help="What the effect is, such as 'a comic in ink'.")],
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimiser steps.")],
-    out: OutFile,
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE|DIR", help="The adapter's file, or with --concepts a folder for all.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Pairs of the concept, train/ and val/.")
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="What the effect is, such as 'a comic in ink'.")] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="What the concept is called.", show_default="that of the file")
     ] = None,
+    concepts: Annotated[
+        Path | None,
+        typer.Option("--concepts", metavar="FILE", help="Many concepts instead: a list in YAML (docs/concepts.md)."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps, of each concept.")] = None,
     encoder: Encoder = "sentence",
     ranks: Annotated[
         str | None,
@@ -45,42 +57,92 @@ def adapt(
         str | None,
         typer.Option("--size", metavar="HxW", help="Pixels to train at.", show_default="the base's own"),
     ] = None,
+    direction: Annotated[
+        Literal["AtoB", "BtoA"], typer.Option("--direction", help="Whether A or B of a pair is the input.")
+    ] = "AtoB",
     coreset: Coreset = None,
     full: Annotated[
         bool, typer.Option("--full", help="Train all of the base's weights instead, and write a whole model file.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed")] = 0,
+    old: Annotated[
+        Path | None,
+        typer.Option(
+            "--old",
+            metavar="DIR",
+            help="--concepts: what the base was trained on, looked at with each adapter on.",
+        ),
+    ] = None,
+    lpips_weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--lpips-weights",
+            metavar="FILE",
+            help="--old: torchvision's AlexNet, .safetensors or .pth; without it L1 is measured.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            help="--concepts: processes, each with a concept at a time; 0: this one.",
+            show_default="one a core",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", help="--concepts: of each concept.", show_default="workers share the cores"),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="ADDRESS",
+            help="--concepts: a Dask scheduler, tls://HOST:PORT or tcp://HOST:PORT, trusted in full.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Learn an effect: LoRA on a base, in one small file.
+    """Learn an effect, or with --concepts many: LoRA on a base, in one small file each.
 
-    The base stays as it is. A training that was stopped goes on with the same command.
+    The base stays as it is. What was stopped goes on with the same command.
     """
     if full and ranks is not None:
         raise ModelError("--ranks are LoRA's, and --full trains all weights without it; leave one of them out")
-    require("train", "torch") if full else require("adapt", "peft")
-    from pocketgan.training.adapter import Concept
-    from pocketgan.training.adapting import AdaptOptions, adapt_folder
-    from pocketgan.training.fine_tuning import fine_tune_folder
-    from pocketgan.training.text.sources import open_encoder
-
-    only = chosen_pictures(coreset)
-    chosen = None if ranks is None else chosen_ranks(ranks)
     pixels = None if size is None else parse_size(size, "--size")
-    opened = open_encoder(encoder)
-    tokens = opened.encode([text])[0]
-    concept = Concept(out.stem if name is None else name, text.strip(), opened.identity, tokens)
-    options = AdaptOptions(
-        steps, chosen, batch_size=batch_size, learning_rate=learning_rate, seed=seed, precision=precision
-    )
-    learn = fine_tune_folder if full else adapt_folder
-    found = learn(base, data, concept, options, out, size=pixels, only=only)
-    console.result(
-        found.to_json(),
-        f"{found.concept}: {found.trained_parameters:,} parameters ({found.trained_share:.2%} of the base), "
-        f"{found.bytes / 1e3:,.0f} kB, learnt from {found.images} pairs; L1 {found.l1:.3f} on those for validation, "
-        f"{found.identity_l1:.3f} of the inputs themselves; written to {out}",
-    )
+    photos, chosen = chosen_pictures(coreset), None if ranks is None else chosen_ranks(ranks)
+    if concepts is None:
+        path = file_to_write(out, "--out")
+        of_many = {
+            "--old": old, "--lpips-weights": lpips_weights, "--workers": workers, "--threads": threads,
+            "--address": address,
+        }  # fmt: skip
+        _refuse(of_many, "for many concepts: name a list with --concepts FILE")
+        if data is None or text is None or steps is None:
+            raise DataError("a concept needs --data, --text and --steps; a list of many goes with --concepts FILE")
+        found = api.adapt(
+            base, data, text, path, steps=steps, name=name, encoder=encoder, ranks=chosen, batch_size=batch_size,
+            learning_rate=learning_rate, precision=precision, size=pixels, direction=direction, photos=photos,
+            full=full, seed=seed,
+        )  # fmt: skip
+        console.result(
+            found.to_json(),
+            f"{found.concept}: {found.trained_parameters:,} parameters ({found.trained_share:.2%} of the base), "
+            f"{found.bytes / 1e3:,.0f} kB, learnt from {found.images} pairs; L1 {found.l1:.3f} on those for validation, "
+            f"{found.identity_l1:.3f} of the inputs themselves; written to {path}",
+        )
+        return
+    folder = folder_to_write(out, "--out")
+    _refuse({"--data": data, "--text": text, "--name": name}, "for one concept; those of --concepts say it themselves")
+    _refuse({"--full": full or None}, "for one concept; --concepts makes adapters")
+    ended = api.adapt_concepts(
+        base, concepts, folder, steps=steps, encoder=encoder, ranks=chosen, batch_size=batch_size,
+        learning_rate=learning_rate, precision=precision, size=pixels, direction=direction, photos=photos, seed=seed,
+        old=old, lpips_weights=lpips_weights, workers=workers, threads=threads, address=address,
+    )  # fmt: skip
+    console.result(ended.to_json(), _text(ended))
+    if not ended.ok:
+        raise typer.Exit(1)
 
 
 def merge(
@@ -93,23 +155,50 @@ def merge(
 
     It takes images alone, and is exported as any other.
     """
-    require("train", "torch", "safetensors")
-    from pocketgan.training.adapter import merge as merged_of
-    from pocketgan.training.adapter_files import load_adapter
-    from pocketgan.training.generators.files import load_generator, save_generator
+    merged = api.merge(base, adapter, out)
+    console.result(
+        merged.to_json(), f"{merged.concept} ({merged.text!r}) merged into its base; written to {merged.path}"
+    )
 
-    concept = load_adapter(adapter)
-    merged = merged_of(load_generator(base), concept)
-    save_generator(out, merged.module, merged.spec, merged.metadata)
-    told = concept.concept
-    payload = {
-        "path": str(out),
-        "bytes": out.stat().st_size,
-        "concept": told.name,
-        "text": told.text,
-        "text_encoder": told.encoder.name,
-        "text_encoder_digest": told.encoder.digest,
-        "base_sha256": concept.base_digest,
-        "ranks": concept.ranks.to_json(),
-    }
-    console.result(payload, f"{told.name} ({told.text!r}) merged into its base; written to {out}")
+
+def _refuse(options: dict[str, object], why: str) -> None:
+    told = [option for option, value in options.items() if value is not None]
+    if told:
+        raise DataError(f"{', '.join(told)} {'is' if len(told) == 1 else 'are'} {why}")
+
+
+def _text(ended: AdaptedConcepts) -> str:
+    looked = any(one.record is not None and one.record.old for one in ended.concepts)
+    columns = ["concept", "state", "seconds", "L1", "of the inputs", "kB"] + ["old concepts, at worst"] * looked
+    blocks = [console.table(columns, [_row(one, looked) for one in ended.concepts])]
+    flagged = [
+        (one.name, old.name, old.judge.upper(), f"{old.base:.3f}", f"{old.adapted:.3f}", _times(old.ratio))
+        for one in ended.concepts
+        for old in (one.record.old if one.record is not None and one.record.old else [])
+        if old.flagged
+    ]
+    if flagged:
+        blocks.append(
+            "Adapters that overwrite old concepts, above 1.2 times the base's distance:\n"
+            + console.table(("adapter", "old concept", "judge", "base", "with it on", "times"), flagged)
+        )
+    learnt = sum(one.record is not None for one in ended.concepts)
+    blocks += [f"{one.name}: {one.error}" for one in ended.concepts if one.error]
+    blocks.append(f"{learnt} of {len(ended.concepts)} concepts in {ended.folder}, listed in concepts.json")
+    return "\n\n".join(blocks)
+
+
+def _row(one: ConceptOutcome, looked: bool) -> list[str]:
+    if one.record is None:
+        return [one.name, one.state, f"{one.seconds:.0f}", *["-"] * (3 + looked)]
+    figures, old = one.record.figures, one.record.old
+    row = [one.name, one.state, f"{one.seconds:.0f}", f"{figures.l1:.3f}", f"{figures.identity_l1:.3f}"]
+    row.append(f"{one.record.adapter.bytes / 1e3:.0f}")
+    if looked and old:
+        worst = max(old, key=lambda each: float("inf") if each.ratio is None else each.ratio)
+        row.append(f"{_times(worst.ratio)} {worst.name}{' (flagged)' * worst.flagged}")
+    return row + ["-"] * (looked and not old)
+
+
+def _times(ratio: float | None) -> str:
+    return "more" if ratio is None else f"{ratio:.2f}"

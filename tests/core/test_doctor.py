@@ -53,6 +53,7 @@ def test_matching_and_missing_builds_pass(monkeypatch, tmp_path, torch, vision):
         ("executorch", "measure ExecuTorch entries", "export"),
         ("coreai", "export to Core AI", "coreai"),
         ("cleanfid", "measure FID, KID, LPIPS and mIoU", "quality"),
+        ("distributed", "spread trainings over workers (Dask)", "cluster"),
     ],
 )
 def test_a_missing_part_names_the_extra(monkeypatch, tmp_path, module, what, extra):

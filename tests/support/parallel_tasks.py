@@ -57,6 +57,19 @@ def die_at_first(task: Task, seed: int) -> Product:
     return Product({"pid": os.getpid()})
 
 
+def die_together(task: Task, seed: int) -> Product:
+    """Kills its worker the first time, once as many tasks as `together` says have started; all starts are counted."""
+    log = Path(task.arguments["log"])
+    again = log.exists() and f"start {task.arguments['name']}\n" in log.read_text()
+    with log.open("a") as file:
+        file.write(f"start {task.arguments['name']}\n")
+    while not again:
+        if len(log.read_text().splitlines()) >= task.arguments["together"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.01)
+    return Product({"name": task.arguments["name"]})
+
+
 def die_always(task: Task, seed: int) -> Product:
     if task.arguments["dies"]:
         with Path(task.arguments["log"]).open("a") as file:

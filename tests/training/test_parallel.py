@@ -27,8 +27,9 @@ NUMBERS = {f"n{i}": Task({"number": i}) for i in range(4)}
 
 
 @pytest.fixture(scope="module")
-def two_workers():
+def two_workers(tmp_path_factory):
     with open_pool(workers=2, threads=3) as pool:
+        pool.map(tasks.nothing, NUMBERS, tmp_path_factory.mktemp("first"), version="1")  # workers start with a task
         yield pool
 
 
@@ -241,6 +242,14 @@ def test_the_task_of_a_killed_worker_is_run_elsewhere_and_none_finishes_twice(tw
     assert lines.count("start victim") == 2
 
 
+def test_tasks_whose_workers_die_at_one_moment_are_run_by_those_that_come_next(two_workers, tmp_path):
+    log = tmp_path / "log"
+    given = {name: Task({"name": name, "log": str(log), "together": 2}) for name in "ab"}
+    rows = two_workers.map(tasks.die_together, given, tmp_path / "out", version="1")
+    assert all(row.ok for row in rows.values())
+    assert sorted(log.read_text().splitlines()) == ["start a", "start a", "start b", "start b"]
+
+
 def test_a_task_that_kills_every_worker_is_an_error_of_itself_alone(tmp_path):
     log = tmp_path / "log"
     given = {name: Task({"dies": name == "deadly", "name": name, "log": str(log)}) for name in ("a", "b", "deadly")}
@@ -254,6 +263,15 @@ def test_a_task_that_kills_every_worker_is_an_error_of_itself_alone(tmp_path):
 
 
 # Options
+
+
+def test_no_worker_starts_where_all_results_are_kept(here, tmp_path):
+    here.map(tasks.nothing, NUMBERS, tmp_path, version="1")
+    before = len(children())
+    with open_pool(workers=2, threads=1) as pool:
+        rows = pool.map(tasks.nothing, NUMBERS, tmp_path, version="1")
+        assert len(children()) == before
+    assert all(row.kept for row in rows.values())
 
 
 def test_without_dask_the_extra_is_named_and_this_process_still_serves(here, tmp_path, monkeypatch):

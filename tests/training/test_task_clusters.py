@@ -13,14 +13,19 @@ from pocketgan.recipe.recipe import Recipe
 from pocketgan.training.parallel import Task, open_pool, trust_warning
 
 
-def test_an_address_that_does_not_answer_is_one_line_within_seconds(capsys):
+def use(address, out):
+    with open_pool(address=address, threads=1) as pool:
+        return pool.map(tasks.draw, {f"n{i}": Task({"number": i}) for i in range(4)}, out, version="1")
+
+
+def test_an_address_that_does_not_answer_is_one_line_within_seconds(tmp_path, capsys):
     with socket.socket() as silent:  # takes connections and never speaks
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         started = time.monotonic()
-        with pytest.raises(PocketganError) as told, open_pool(address=address):
-            pass
+        with pytest.raises(PocketganError) as told:
+            use(address, tmp_path)
     assert time.monotonic() - started < 10
     assert str(told.value) == f"the cluster at {address} does not answer within 1 s; start it with: dask scheduler"
     assert capsys.readouterr().err == f"{trust_warning(address)}\n"
@@ -42,12 +47,9 @@ def test_what_is_no_address_is_told_so(address):
         pass
 
 
-def test_an_encrypted_cluster_without_certificates_is_told_how_to_name_them():
-    with (
-        pytest.raises(PocketganError, match="DASK_DISTRIBUTED__COMM__TLS__CA_FILE"),
-        open_pool(address="tls://127.0.0.1:9"),
-    ):
-        pass
+def test_an_encrypted_cluster_without_certificates_is_told_how_to_name_them(tmp_path):
+    with pytest.raises(PocketganError, match="DASK_DISTRIBUTED__COMM__TLS__CA_FILE"):
+        use("tls://127.0.0.1:9", tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +62,12 @@ def cluster():
 
 
 def test_a_cluster_that_is_elsewhere_is_warned_of_and_used(cluster, tmp_path, capsys):
-    with (
-        pytest.raises(PocketganError, match=r"has no workers; start some: dask worker tcp://"),
-        open_pool(address=cluster.scheduler_address),
-    ):
-        pass
+    with pytest.raises(PocketganError, match=r"has no workers; start some: dask worker tcp://"):
+        use(cluster.scheduler_address, tmp_path)
     capsys.readouterr()
     cluster.scale(1)
     cluster.wait_for_workers(1, timeout=20)
-    with open_pool(address=cluster.scheduler_address, threads=1) as pool:
-        rows = pool.map(tasks.draw, {f"n{i}": Task({"number": i}) for i in range(4)}, tmp_path, version="1")
+    rows = use(cluster.scheduler_address, tmp_path)
     assert all(row.ok for row in rows.values())
     assert capsys.readouterr().err.startswith(f"warning: everything at {cluster.scheduler_address} is trusted in full")
 

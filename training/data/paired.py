@@ -57,7 +57,7 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
     if all(holds_images(root / side) for side in "AB"):
         splits = hold_out([Pair(*files) for files in match((root / "A", root / "B"))])
     else:
-        splits = {split: _split_pairs(root, split) for split in SPLITS}
+        splits = {split: split_pairs(root, split) for split in SPLITS}
     for split in SPLITS:
         if not splits[split]:
             raise DataError(
@@ -71,7 +71,12 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
     return splits
 
 
-def _split_pairs(root: Path, split: str) -> list[Pair]:
+def split_pairs(root: Path, split: str) -> list[Pair]:
+    """The pairs of one split, in a folder that has splits; empty where there are none, and no file is decoded.
+
+    Raises:
+        DataError: images are unpaired.
+    """
     for sides in ((root / split / "A", root / split / "B"), (root / "A" / split, root / "B" / split)):
         if any(side.is_dir() for side in sides):
             return [Pair(*files) for files in match(sides)]
