@@ -19,6 +19,7 @@ from pocketgan.recipe.choices import (
     Scale,
     Ship,
     Similarity,
+    TransformerPlace,
     Unknown,
     Widths,
 )
@@ -198,6 +199,9 @@ class TeacherStage(Training):
         None, description="channels of the first layer; the paper's where absent"
     )
     norm: Norm | None = Field(None, description="the generator's own where absent")
+    transformer_after: TransformerPlace = Field(
+        "ds", description="e2gan: the part that its transformer block follows; see `pocketgan analyse transformer`"
+    )
     program: TeacherProgramName = Field("pix2pix", description="cyclegan: unpaired images; gaugan: label maps")
     lambda_l1: NotNegative = Field(100.0, description="pix2pix: weight of the distance to the target")
     lambda_cycle: NotNegative = Field(10.0, description="cyclegan: weight of going there and back")
