@@ -44,6 +44,7 @@ def teacher_spec(recipe: Recipe) -> GeneratorSpec:
         height=height,
         width=width,
         input_channels=input_channels(recipe),
+        transformer_after=stage.transformer_after,
     )
 
 

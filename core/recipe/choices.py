@@ -20,6 +20,9 @@ Unknown = Literal["channel", "zero"]
 # Of generators; `batch-plain` and `instance` have neither scale nor shift.
 Norm = Literal["batch", "batch-plain", "instance", "instance-affine"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
+# After which part of an e2gan the transformer block stands; `ds`, in the middle, is the paper's.
+TransformerPlace = Literal["downsample", "rb1", "rb2", "ds", "us", "rb3"]
+TRANSFORMER_PLACES: tuple[TransformerPlace, ...] = get_args(TransformerPlace)
 GanMode = Literal["hinge", "lsgan", "vanilla"]
 # Of teacher's and student's features.
 Similarity = Literal["gka", "cka", "ka", "mse"]

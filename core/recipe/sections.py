@@ -22,6 +22,7 @@ from pocketgan.recipe.choices import (
     Ship,
     Similarity,
     TrainingPrecision,
+    TransformerPlace,
     Unknown,
     Widths,
 )
@@ -223,6 +224,9 @@ class TeacherStage(Training):
         None, description="channels of the first layer; the paper's where absent"
     )
     norm: Norm | None = Field(None, description="the generator's own where absent")
+    transformer_after: TransformerPlace = Field(
+        "ds", description="e2gan: the part that its transformer block follows; see `pocketgan analyse transformer`"
+    )
     program: TeacherProgramName = Field(
         "pix2pix", description="cyclegan: unpaired images; gaugan: label maps; e2gan: a base of several concepts"
     )

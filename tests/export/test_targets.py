@@ -237,3 +237,11 @@ def test_every_kind_of_generator_exports_to_onnx(name, tmp_path):
     parity = export(build(spec.at(side, side)), "onnx", folder=tmp_path, example=example).entry.parity
     assert parity is not None
     assert parity.passed
+
+
+@pytest.mark.parametrize(("place", "target"), [("downsample", "onnx"), ("us", "coreml")])
+def test_a_transformer_elsewhere_exports(place, target, tmp_path):
+    spec = spec_by_name("e2gan", ngf=4, height=32, width=32, transformer_after=place)
+    parity = export(build(spec), target, folder=tmp_path, example=(torch.zeros(1, 3, 32, 32),)).entry.parity
+    assert parity is not None
+    assert parity.passed

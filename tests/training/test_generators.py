@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from pocketgan.cli import models
 from pocketgan.errors import ModelError
+from pocketgan.recipe.choices import TRANSFORMER_PLACES
 from pocketgan.training.cost import cost, cost_by_layer
 from pocketgan.training.generators import (
     NAMES,
@@ -124,6 +125,12 @@ def counted_by_hooks(spec):
 @pytest.mark.parametrize("name", NAMES)
 def test_cost_agrees_with_a_count_by_forward_hooks_at_the_papers_size(name):
     spec = spec_by_name(name)
+    assert tuple(cost(spec).model_dump().values()) == counted_by_hooks(spec)
+
+
+@pytest.mark.parametrize("place", TRANSFORMER_PLACES)
+def test_cost_agrees_with_a_count_by_forward_hooks_wherever_the_transformer_stands(place):
+    spec = spec_by_name("e2gan", ngf=16, transformer_after=place)
     assert tuple(cost(spec).model_dump().values()) == counted_by_hooks(spec)
 
 

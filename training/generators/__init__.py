@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pocketgan.errors import ModelError
-from pocketgan.training.generators.spec import NORMS, GeneratorSpec, Layer, Norm
+from pocketgan.training.generators.spec import MIDDLE, NORMS, GeneratorSpec, Layer, Norm, TransformerPlace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -87,9 +87,12 @@ def spec_by_name(
     width: int | None = None,
     input_channels: int | None = None,
     output_channels: int = 3,
+    transformer_after: TransformerPlace = MIDDLE,
 ) -> GeneratorSpec:
     """The unpruned spec that a name stands for, at the paper's size unless told otherwise.
 
+    Args:
+        transformer_after: of an e2gan alone.
     Raises:
         ModelError: the name is unknown or a width is below 1.
     """
@@ -110,6 +113,7 @@ def spec_by_name(
         output_channels=output_channels,
         height=height or preset.height,
         width=width or preset.width,
+        transformer_after=transformer_after,
     )
 
 
@@ -141,6 +145,10 @@ def check(spec: GeneratorSpec) -> None:
     ]
     if missing:
         raise ModelError(f"{spec.family} needs a width of at least 1 for {', '.join(missing)}")
+    if hasattr(family, "check_transformer"):
+        family.check_transformer(spec)
+    elif spec.transformer_after != MIDDLE:
+        raise ModelError(f"{spec.family} has no transformer block that could stand after {spec.transformer_after}")
 
 
 def build(spec: GeneratorSpec, seed: int = 0) -> nn.Module:

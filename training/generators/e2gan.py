@@ -3,6 +3,9 @@
 The paper leaves widths, norms and heads open. Chosen here, so that the base has about 10 M parameters and LoRA with the
 published ranks about 0.09 M, as printed: pix2pix's frame of 64-128-256 channels, residual blocks (RB) of 256, one more
 stride (DS, US) to 512 around the transformer block (TB), eight heads, CLIP's 77 text tokens of 512 numbers.
+
+The block may stand after another part (`GeneratorSpec.transformer_after`; the paper's figure 2), as wide as the maps
+are there; DS and US stay.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from pocketgan.errors import ModelError
 from pocketgan.training.generators.blocks import (
     ConvNormReLU,
     frame_deciders,
@@ -20,19 +24,38 @@ from pocketgan.training.generators.blocks import (
     norm_layer,
 )
 from pocketgan.training.generators.resnet import ResnetBlock, pair_layers
-from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
+from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm, TransformerPlace
 
 TEXT_TOKENS = 77
 TEXT_WIDTH = 512
 HEADS = 8
 FEED_FORWARD = 2
 RESIDUAL = "down2"
+# By place of the transformer block, the width of the maps there, and how many times smaller than the image they are.
+_STREAMS: dict[TransformerPlace, tuple[str, int]] = {
+    "downsample": (RESIDUAL, 4),
+    "rb1": (RESIDUAL, 4),
+    "rb2": (RESIDUAL, 4),
+    "ds": ("tb", 8),
+    "us": ("us", 4),
+    "rb3": ("us", 4),
+}
 
 
 def widths(ngf: int, blocks: int, levels: int) -> dict[str, int]:
     """The frame's, the residual blocks' inner ones, and the transformer's, which stay: heads split them."""
     inner = {f"block{index}": 4 * ngf for index in range(1, 4)}
     return {**frame_widths(ngf), "us": 4 * ngf, **inner, "tb": 8 * ngf, "text": TEXT_WIDTH}
+
+
+def check_transformer(spec: GeneratorSpec) -> None:
+    """Raises ModelError where the heads cannot share the width of the maps where the block stands."""
+    stream, _ = _STREAMS[spec.transformer_after]
+    if spec.widths[stream] % HEADS:
+        raise ModelError(
+            f"e2gan's transformer block after {spec.transformer_after} has {HEADS} heads; the width {stream} is a "
+            f"multiple of that, not {spec.widths[stream]}"
+        )
 
 
 class Attention(nn.Module):
@@ -110,7 +133,8 @@ class E2Generator(nn.Module):
         self.down2 = ConvNormReLU(nn.Conv2d(w["down1"], c, 3, 2, 1, bias=bias), norm, c)
         self.rb1, self.rb2 = ResnetBlock(c, w["block1"], norm), ResnetBlock(c, w["block2"], norm)
         self.ds = nn.Conv2d(c, w["tb"], 3, 2, 1)
-        self.tb = TransformerBlock(w["tb"], w["text"])
+        self.place = spec.transformer_after
+        self.tb = TransformerBlock(w[_STREAMS[self.place][0]], w["text"])
         self.us = _Growing(w["tb"], w["us"], norm)
         self.rb3 = ResnetBlock(w["us"], w["block3"], norm)
         self.up1, self.up2 = _Growing(w["us"], w["up1"], norm), _Growing(w["up1"], w["up2"], norm)
@@ -123,10 +147,15 @@ class E2Generator(nn.Module):
     def forward_with_features(self, x: Tensor, text: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """The output image, and the features that are distilled: after Downsample, RB, RB and the last RB."""
         text = self.concept.expand(x.shape[0], -1, -1) if text is None else text
-        features = [self.down2(self.down1(self.stem(x)))]
-        for block in (self.rb1, self.rb2):
-            features.append(block(features[-1]))
-        features.append(self.rb3(self.us(self.tb(self.ds(features[-1]), text))))
+
+        def after(part: str, x: Tensor) -> Tensor:
+            return self.tb(x, text) if part == self.place else x
+
+        features = [after("downsample", self.down2(self.down1(self.stem(x))))]
+        for part, block in (("rb1", self.rb1), ("rb2", self.rb2)):
+            features.append(after(part, block(features[-1])))
+        x = after("us", self.us(after("ds", self.ds(features[-1]))))
+        features.append(after("rb3", self.rb3(x)))
         x = self.head(self.head_pad(self.up2(self.up1(features[-1]))))
         return torch.tanh(x), features
 
@@ -145,29 +174,40 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
         yield Layer(f"{name}.conv", kind, inputs, w[name], *pixels, kernel, bias=bias, reads=source, writes=name)  # type: ignore[arg-type]
         yield norm_layer(f"{name}.norm", norm, w[name], pixels[1], name)
 
+    def transformer(after: str) -> Iterator[Layer]:
+        if after == spec.transformer_after:
+            stream, smaller = _STREAMS[spec.transformer_after]
+            yield from _transformer_layers(stream, w[stream], w["text"], full // smaller**2)
+
     half, quarter, eighth = full // 4, full // 16, full // 64
     yield from framed("stem", "conv", "", (full, full), 7)
     yield from framed("down1", "conv", "stem", (full, half))
     yield from framed("down2", "conv", "down1", (half, quarter))
-    yield from pair_layers(spec, "rb1", RESIDUAL, "block1", quarter)
-    yield from pair_layers(spec, "rb2", RESIDUAL, "block2", quarter)
+    yield from transformer("downsample")
+    for block, inner in (("rb1", "block1"), ("rb2", "block2")):
+        yield from pair_layers(spec, block, RESIDUAL, inner, quarter)
+        yield from transformer(block)
     yield Layer("ds", "conv", c, t, quarter, eighth, 3, bias=True, reads=(RESIDUAL,), writes="tb")
-    yield from _transformer_layers(t, w["text"], eighth)
+    yield from transformer("ds")
     yield from framed("us", "conv", "tb", (quarter, quarter))
+    yield from transformer("us")
     yield from pair_layers(spec, "rb3", "us", "block3", quarter)
+    yield from transformer("rb3")
     yield from framed("up1", "conv", "us", (half, half))
     yield from framed("up2", "conv", "up1", (full, full))
     yield Layer("head", "conv", w["up2"], spec.output_channels, full, full, 7, bias=True, reads=("up2",))
 
 
-def _transformer_layers(channels: int, text: int, tokens: int) -> Iterator[Layer]:
-    def linear(name: str, inputs: int, outputs: int, rows: int, bias: bool, reads: str = "tb") -> Layer:
-        writes = "tb" if outputs == channels else ""
+def _transformer_layers(stream: str, channels: int, text: int, tokens: int) -> Iterator[Layer]:
+    """`stream`: name of the width of the maps that the block reads and adds to."""
+
+    def linear(name: str, inputs: int, outputs: int, rows: int, bias: bool, reads: str = stream) -> Layer:
+        writes = stream if outputs == channels else ""
         return Layer(f"tb.{name}", "linear", inputs, outputs, rows, rows, bias=bias, reads=(reads,), writes=writes)
 
     for index, (name, source, rows) in enumerate((("self", channels, tokens), ("cross", text, TEXT_TOKENS)), start=1):
-        path, reads = f"{name}_attention", "tb" if name == "self" else "text"
-        yield norm_layer(f"tb.norm{index}", "batch", channels, tokens, "tb")
+        path, reads = f"{name}_attention", stream if name == "self" else "text"
+        yield norm_layer(f"tb.norm{index}", "batch", channels, tokens, stream)
         yield linear(f"{path}.query", channels, channels, tokens, False)
         yield linear(f"{path}.key", source, channels, rows, False, reads)
         yield linear(f"{path}.value", source, channels, rows, False, reads)
@@ -175,15 +215,17 @@ def _transformer_layers(channels: int, text: int, tokens: int) -> Iterator[Layer
         yield Layer(f"tb.{path}.scores", "matmul", channels, rows, tokens, tokens)
         yield Layer(f"tb.{path}.mix", "matmul", rows, channels, tokens, tokens)
         yield linear(f"{path}.out", channels, channels, tokens, True)
-    yield norm_layer("tb.norm3", "batch", channels, tokens, "tb")
-    yield Layer("tb.feed1", "linear", channels, FEED_FORWARD * channels, tokens, tokens, bias=True, reads=("tb",))
-    yield Layer("tb.feed2", "linear", FEED_FORWARD * channels, channels, tokens, tokens, bias=True, writes="tb")
+    yield norm_layer("tb.norm3", "batch", channels, tokens, stream)
+    yield Layer("tb.feed1", "linear", channels, FEED_FORWARD * channels, tokens, tokens, bias=True, reads=(stream,))
+    yield Layer("tb.feed2", "linear", FEED_FORWARD * channels, channels, tokens, tokens, bias=True, writes=stream)
 
 
 def deciders(spec: GeneratorSpec) -> dict[str, str]:
-    """By width, the norm whose scales decide about it."""
+    """By width, the norm whose scales decide about it; the width that the heads share stays as it is."""
     blocks = {f"block{index}": f"rb{index}.first.norm" for index in range(1, 4)}
-    return {**frame_deciders(spec), "us": "us.norm", **blocks}
+    decided = {**frame_deciders(spec), "us": "us.norm", **blocks}
+    decided.pop(_STREAMS[spec.transformer_after][0], None)
+    return decided
 
 
 def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:

@@ -8,9 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_json
-from pocketgan.recipe.choices import NORMS, Norm
+from pocketgan.recipe.choices import NORMS, TRANSFORMER_PLACES, Norm, TransformerPlace
 
-__all__ = ["NORMS", "GeneratorSpec", "Layer", "Norm"]
+__all__ = ["NORMS", "TRANSFORMER_PLACES", "GeneratorSpec", "Layer", "Norm", "TransformerPlace"]
+
+# Where a spec does not say so, as no file did before there was a choice.
+MIDDLE: TransformerPlace = "ds"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class GeneratorSpec:
         levels: how often the resolution is halved on the way in.
         input_channels, output_channels: image channels.
         height, width: the input size in pixels that it is costed and exported at.
+        transformer_after: the part of an e2gan that its transformer block follows.
     """
 
     family: str
@@ -36,6 +40,7 @@ class GeneratorSpec:
     output_channels: int = 3
     height: int = 256
     width: int = 256
+    transformer_after: TransformerPlace = MIDDLE
 
     def with_widths(self, widths: Mapping[str, int]) -> GeneratorSpec:
         """The same network with other widths; layers that `widths` does not name keep theirs."""
@@ -46,7 +51,11 @@ class GeneratorSpec:
         return replace(self, height=height, width=width)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "widths": dict(self.widths)}
+        """A field that came later is left out at its default: files and digests of before stay what they were."""
+        value = {**asdict(self), "widths": dict(self.widths)}
+        if self.transformer_after == MIDDLE:
+            del value["transformer_after"]
+        return value
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> GeneratorSpec:
@@ -56,6 +65,8 @@ class GeneratorSpec:
             numbers = [spec.blocks, spec.levels, spec.input_channels, spec.output_channels, spec.height, spec.width]
             if not all(type(n) is int and 0 <= n < 1 << 20 for n in [*numbers, *spec.widths.values()]):
                 raise TypeError("widths and sizes are whole numbers of at least 0")
+            if spec.transformer_after not in TRANSFORMER_PLACES:
+                raise TypeError(f"a transformer block stands after {', '.join(TRANSFORMER_PLACES)}")
         except (TypeError, AttributeError) as error:
             raise ModelError(f"not a generator spec: {error}") from error
         return spec
