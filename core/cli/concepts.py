@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -128,8 +129,8 @@ def adapt(
         console.result(
             found.to_json(),
             f"{found.concept}: {found.trained_parameters:,} parameters ({found.trained_share:.2%} of the base), "
-            f"{found.bytes / 1e3:,.0f} kB, learnt from {found.images} pairs; L1 {found.l1:.3f} on those for validation, "
-            f"{found.identity_l1:.3f} of the inputs themselves; written to {path}",
+            f"{found.bytes / 1e3:,.0f} kB, learnt from {found.images} pairs; L1 {found.l1:.3f} on those for "
+            f"validation, {found.identity_l1:.3f} of the inputs themselves; written to {path}",
         )
         return
     folder = folder_to_write(out, "--out")
@@ -161,7 +162,7 @@ def merge(
     )
 
 
-def _refuse(options: dict[str, object], why: str) -> None:
+def _refuse(options: Mapping[str, object], why: str) -> None:
     told = [option for option, value in options.items() if value is not None]
     if told:
         raise DataError(f"{', '.join(told)} {'is' if len(told) == 1 else 'are'} {why}")

@@ -43,7 +43,7 @@ def _outside(recipe: Recipe, run: Path) -> Any:
     root = Path(stage.folder).resolve()
     if not root.is_dir():
         raise DataError(f"there is no data folder {stage.folder}")
-    more = {}
+    more: dict[str, Any] = {}
     if stage.kind == "concepts":
         from pocketgan.pipeline import prompts
 
@@ -68,8 +68,9 @@ def _make_data(context: Context) -> dict[str, Any]:
     """Pairs made from built-in photos, or images found in the user's folder and checked."""
     stage = context.recipe.data
     assert stage is not None
+    more: dict[str, Any] = {}
     if stage.source == "builtin":
-        index, more = ImageIndex(_make_builtin(context)), {}
+        index = ImageIndex(_make_builtin(context))
     else:
         from pocketgan.picture_files import left_out
         from pocketgan.training.data.folders import content_hashes

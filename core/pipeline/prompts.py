@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.errors import DataError
 from pocketgan.files import sha256_file
 from pocketgan.recipe.recipe import Recipe
 from pocketgan.recipe.sections import DataStage
@@ -32,8 +33,8 @@ def candidates(root: Path, names: Sequence[str] | None) -> list[Concept]:
 
 
 def offered(recipe: Recipe, root: Path) -> list[Concept]:
-    """The concepts of the data's folder that a base may be trained on: those that the recipe names, or all of the folder
-    but those that it is to be adapted to.
+    """The concepts of the data's folder that a base may be trained on: those that the recipe names, or all but those
+    that it is to be adapted to.
 
     Raises:
         DataError: the folder holds no concepts, or not those.
