@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pocketgan.training.adapting import AdaptOptions
     from pocketgan.training.data.concepts import Concept
 
+# What all concepts are shown on side by side: photos that none was learnt from.
+PHOTOS = "photos"
+MOST_PHOTOS = 4
+
 
 def _check(recipe: Recipe) -> None:
     require("adapt", "peft")
@@ -59,11 +63,20 @@ def _photos(recipe: Recipe) -> list[str] | None:
 
 
 def _adapt_concepts(context: Context) -> dict[str, Any]:
-    """An adapter a concept, NAME.safetensors, and what is known of it beside; those that a killed run left are kept."""
+    """An adapter a concept, NAME.safetensors, and what is known of it beside; those that a killed run left are kept.
+
+    `l1` and `identity_l1` are the means over the concepts.
+    """
     recipe, stage = context.recipe, context.recipe.adapt
     assert stage is not None
-    concepts = prompts.candidates(_root(recipe), stage.concepts)
-    return {"concepts": [_adapted(context, concept) for concept in concepts]}
+    root = _root(recipe)
+    concepts = prompts.candidates(root, stage.concepts)
+    adapted = [_adapted(context, concept) for concept in concepts]
+    photos = [root / photo for photo, _ in prompts.find_files(concepts[:1])["val"]]
+    for photo in photos[:MOST_PHOTOS]:
+        write_atomic(context.folder / PHOTOS / photo.name, photo.read_bytes())
+    means = {name: sum(one[name] for one in adapted) / len(adapted) for name in ("l1", "identity_l1")}
+    return {"concepts": adapted, **means}
 
 
 def _adapted(context: Context, concept: Concept) -> dict[str, Any]:

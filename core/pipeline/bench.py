@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketgan.errors import DeviceError
+from pocketgan.pipeline.adapt import PHOTOS
 from pocketgan.pipeline.roles import bundle_name, roles, trained_in
 from pocketgan.pipeline.samples import read_samples
 from pocketgan.pipeline.stage import Context, Stage, facts_of
@@ -47,11 +48,16 @@ def _measure_bundles(context: Context) -> dict[str, Any]:
     recipe, stage = context.recipe, context.recipe.bench
     assert stage is not None
     digests = facts_of(context.run, "bundle")
-    samples = {}
+    samples, galleries = {}, {}
     for role in roles(recipe):
-        made_by, digest = trained_in(role), digests.get(bundle_name(recipe, role))
+        made_by, digest = trained_in(recipe, role), digests.get(bundle_name(recipe, role))
         if made_by is not None and digest is not None:
             samples[digest] = [SampleRow(**row) for row in read_samples(context.run / made_by)]
+        if made_by == "adapt" and digest is not None:
+            from pocketgan.gallery import photo_gallery
+
+            pack = context.run / "bundle" / f"{bundle_name(recipe, role)}.pgb"
+            galleries[digest] = photo_gallery(pack, context.run / made_by / PHOTOS)
     options = JobOptions(
         mode=stage.mode,
         iterations=stage.iterations,
@@ -62,7 +68,9 @@ def _measure_bundles(context: Context) -> dict[str, Any]:
         duration_s=stage.duration_s,
     )
     bundles = [context.run / "bundle" / f"{bundle_name(recipe, role)}.pgb" for role in roles(recipe)]
-    results = measure(bundles, find_device(stage.device), options, context.folder / RESULTS, samples, resume=True)
+    results = measure(
+        bundles, find_device(stage.device), options, context.folder / RESULTS, samples, galleries, resume=True
+    )
     return {"results": len(results), "errors": [error for result in results for error in result.errors]}
 
 
@@ -70,7 +78,7 @@ STAGE = Stage(
     "bench",
     1,
     _measure_bundles,
-    inputs=("bundle", "teacher", "distill"),
+    inputs=("bundle", "teacher", "distill", "adapt"),
     slices=("name",),
     outside=_outside,
     check=_check,

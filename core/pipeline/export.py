@@ -12,6 +12,7 @@ from pocketgan.pipeline.images import load_images
 from pocketgan.pipeline.networks import (
     GENERATOR,
     TEACHER_BUNDLE,
+    input_channels,
     input_shape,
     teacher_cost,
     unpruned_name,
@@ -36,6 +37,10 @@ def _check(recipe: Recipe) -> None:
     # The training images are there to calibrate on.
     targets = pairs(recipe.export.targets, recipe.export.precisions)
     check_forms(targets, calibrated=True, ios=recipe.export.ios)
+    if recipe.adapt is not None:
+        from pocketgan.export.packs.writing import check_pack
+
+        check_pack(targets)
 
 
 def _export_models(context: Context) -> dict[str, Any]:
@@ -50,11 +55,35 @@ def _export_models(context: Context) -> dict[str, Any]:
     assert stage is not None
     assert recipe.teacher is not None
     foreign: list[Role] = ["teacher"] if recipe.teacher.is_foreign else []
-    requests = [_request(context, role) for role in roles(recipe) if role not in foreign]
-    manifests = export_bundles(requests, stage.workers or DEFAULT_WORKERS)
+    packed: list[Role] = ["student"] if recipe.adapt is not None else []
+    requests = [_request(context, role) for role in roles(recipe) if role not in (*foreign, *packed)]
+    manifests = [_pack(context, role) for role in packed]
+    manifests += export_bundles(requests, stage.workers or DEFAULT_WORKERS)
     manifests += [_foreign_teacher(context) for _ in foreign]
     _unpruned_file(context).unlink(missing_ok=True)
     return {manifest.name: {entry.id: entry.bytes for entry in manifest.entries} for manifest in manifests}
+
+
+def _pack(context: Context, role: Role) -> Manifest:
+    """The bundle of the base and its concepts.
+
+    Raises:
+        PocketganError: a form of it cannot be written.
+    """
+    from dataclasses import replace
+
+    from pocketgan.concept_packs import open_pack
+    from pocketgan.export.bundles import DEFAULT_WORKERS
+    from pocketgan.export.source import from_file
+
+    stage = context.recipe.export
+    assert stage is not None
+    request = _request(context, role)
+    with open_pack(from_file(context.run / "teacher" / GENERATOR), context.run / "adapt", None) as pack:
+        manifest, failures = pack.export(replace(request, model=pack.base), stage.workers or DEFAULT_WORKERS)
+    for error in failures.values():
+        raise error
+    return manifest
 
 
 def _unpruned_file(context: Context) -> Path:
@@ -70,13 +99,15 @@ def _request(context: Context, role: Role) -> BundleRequest:
     stage = recipe.export
     assert stage is not None
     model, cost, size = _model(context, role)
-    made_by = trained_in(role)
+    # What a network is told of its concept while it is trained stands behind the picture's own channels.
+    channels = input_channels(recipe)
+    made_by = trained_in(recipe, role)
     targets = pairs(stage.targets, stage.precisions)
     calibration = None
     if any(precision in TARGETS[target].calibrated for target, precision in targets):
         photos = load_images(recipe, context.run, "train", size=size)
         spread = range(0, len(photos), -(-len(photos) // MOST_IMAGES))
-        calibration = batch([photos.whole(index) for index in spread])["input"].numpy()
+        calibration = batch([photos.whole(index) for index in spread])["input"][:, :channels].numpy()
     return BundleRequest(
         model=model,
         folder=context.folder / role,
@@ -88,7 +119,9 @@ def _request(context: Context, role: Role) -> BundleRequest:
         quality=_quality(context, made_by),
         teacher=None if made_by is None else _origin(context),
         cost=cost,
-        golden_inputs=batch([load_images(recipe, context.run, "val", size=size).whole(0)])["input"].numpy(),
+        golden_inputs=batch([load_images(recipe, context.run, "val", size=size).whole(0)])["input"][
+            :, :channels
+        ].numpy(),
         calibration=calibration,
         ios=stage.ios,
     )
@@ -103,12 +136,12 @@ def _model(context: Context, role: Role) -> tuple[Path | ModelSource, Cost, tupl
 
     recipe = context.recipe
     assert recipe.teacher is not None
-    made_by = trained_in(role)
+    made_by = trained_in(recipe, role)
     if made_by is None:
         spec, path = unpruned_spec(recipe), _unpruned_file(context)
         save_generator(path, build(spec, recipe.seed), spec, {"trained": "no"})
         return path, cost(spec), (spec.height, spec.width)
-    path = context.run / made_by / GENERATOR
+    path = context.run / ("teacher" if made_by == "adapt" else made_by) / GENERATOR
     if role == "teacher" and recipe.teacher.is_own:
         shape, known = input_shape(recipe), teacher_cost(recipe, context.run)
         assert known is not None
@@ -149,7 +182,7 @@ STAGE = Stage(
     "export",
     EXPORT_VERSION,
     _export_models,
-    inputs=("data", "teacher", "distill"),
+    inputs=("data", "teacher", "distill", "adapt"),
     slices=("name", "data"),
     check=_check,
 )

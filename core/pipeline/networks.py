@@ -55,8 +55,15 @@ def named_generator(stage: TeacherStage) -> str | None:
 
 def unpruned_name(recipe: Recipe) -> str:
     """The generator that users of the teacher's program would ship otherwise."""
+    from pocketgan.training.generators import grid, spec_by_name
+
     assert recipe.teacher is not None
-    return TEACHER_PROGRAMS[recipe.teacher.program].unpruned
+    *preferred, last = TEACHER_PROGRAMS[recipe.teacher.program].unpruned
+    for name in preferred:
+        multiple, least = grid(spec_by_name(name))
+        if not any(side % multiple or side < least for side in recipe.size):
+            return name
+    return last
 
 
 def unpruned_spec(recipe: Recipe) -> GeneratorSpec:

@@ -15,7 +15,7 @@ REPORT = "report.html"
 
 def _evaluations(recipe: Recipe, run: Path) -> Any:
     """What was measured while the models were trained; None where nothing was."""
-    stages = [stage for role in roles(recipe) if (stage := trained_in(role)) is not None]
+    stages = [stage for role in roles(recipe) if (stage := trained_in(recipe, role)) is not None]
     return {stage: facts["evaluations"] for stage in stages if "evaluations" in (facts := facts_of(run, stage))} or None
 
 
@@ -28,7 +28,7 @@ def _make_report(context: Context) -> dict[str, Any]:
     evaluations = _evaluations(recipe, context.run) or {}
     courses = []
     for role in roles(recipe):
-        made_by = trained_in(role)
+        made_by = trained_in(recipe, role)
         if made_by is not None and made_by in evaluations:
             found = evaluations[made_by]
             values = [(one["step"], {name: v for name, v in one.items() if name != "step"}) for one in found["values"]]

@@ -28,7 +28,7 @@ class TeacherProgram:
             loss's weight; at weight 0 the file is not read.
         defaults: by section (teacher, distill), fields whose paper has another default than pix2pix.
         weighs_discriminator: whether it has `lambda_gan`, and trains without a discriminator at 0.
-        unpruned: the generator that users would ship otherwise.
+        unpruned: the generators that users would ship otherwise, of which the first counts that takes the resolution.
         unpruned_takes_ngf: whether that one is as wide as the teacher; the paper's width otherwise.
         prunable: whether `compress` and `distill` take what it trains; a base of concepts is adapted instead.
     """
@@ -38,7 +38,7 @@ class TeacherProgram:
     files: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     weighs_discriminator: bool = False
-    unpruned: str = "resnet9"
+    unpruned: tuple[str, ...] = ("resnet9",)
     unpruned_takes_ngf: bool = False
     prunable: bool = True
 
@@ -67,11 +67,15 @@ TEACHER_PROGRAMS: dict[str, TeacherProgram] = {
         data=("label",),
         files={"vgg_weights": "lambda_vgg"},
         defaults={"teacher": _TTUR, "distill": _TTUR},
-        unpruned="gaugan",
+        unpruned=("gaugan",),
         unpruned_takes_ngf=True,
     ),
     "e2gan": TeacherProgram(
-        f"{_PROGRAMS}.e2gan", data=("concepts",), weighs_discriminator=True, unpruned="unet256", prunable=False
+        f"{_PROGRAMS}.e2gan",
+        data=("concepts",),
+        weighs_discriminator=True,
+        unpruned=("unet256", "unet128", "resnet9"),
+        prunable=False,
     ),
 }
 STUDENT_PROGRAMS: dict[str, StudentProgram] = {"distill": StudentProgram(f"{_PROGRAMS}.distill")}
