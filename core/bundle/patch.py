@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +21,7 @@ from pocketgan.bundle.safetensors import read_tensors
 from pocketgan.files import sha256_file, write_atomic
 
 METADATA_KEY = "patch"
-_DTYPES = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+_DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 # Numbers that are summed at once, in float64: 8 MB of them stay in a processor's cache or near it.
 _BLOCK = 1 << 20
 _Count = Annotated[int, Field(ge=1, le=1 << 40)]
