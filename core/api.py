@@ -175,7 +175,7 @@ def export(
     path, forms, contracts = Path(out), pairs(_list(targets), precisions and _list(precisions)), _list(io)
     check_contracts(contracts)
     if concepts is not None:
-        check_pack(forms)
+        check_pack(forms, ios)
     check_forms(forms, calibrated=calibration is not None, ios=ios, soc=soc)
     if default is not None and concepts is None:
         raise ExportError("--default names one of the concepts of a pack: --concepts DIR")

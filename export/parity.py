@@ -112,18 +112,22 @@ def check(parity: Parity, entry: str, bound: bool) -> None:
         )
 
 
-def run_file(runtime: str | None, path: Path, inputs: Sequence[np.ndarray]) -> np.ndarray | None:
+def run_file(
+    runtime: str | None, path: Path, inputs: Sequence[np.ndarray], function: str | None = None
+) -> np.ndarray | None:
     """Outputs of an exported file for each input, stacked; None where this host has no such runtime.
 
     Core ML programs are evaluated on torch, everywhere (`pocketgan.export.mil`); so is the one inside of an ExecuTorch
     program, if the whole graph is in it.
 
+    Args:
+        function: of a Core ML package that has several; its main one where None.
     Raises:
         UnknownOperationError: the evaluator does not know an operation of the program.
     """
     if runtime not in _RUNTIMES:
         return None
-    run = _RUNTIMES[runtime](path)
+    run = _RUNTIMES[runtime](path) if function is None else _coreml(path, function)
     return None if run is None else np.stack([run(image) for image in inputs])
 
 
@@ -162,11 +166,11 @@ def _executorch(path: Path) -> Run:
     return run
 
 
-def _coreml(path: Path) -> Run:
+def _coreml(path: Path, function: str = "main") -> Run:
     from pocketgan.export.mil import Program
     from pocketgan.export.targets.target import INPUT, OUTPUT
 
-    program = Program.read(path)
+    program = Program.read(path, function)
 
     def run(image: np.ndarray) -> np.ndarray:
         if image.dtype != np.uint8:

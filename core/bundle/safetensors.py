@@ -12,7 +12,7 @@ import numpy as np
 
 from pocketgan.bundle.damage import DamageError, quote
 
-_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _LENGTH = struct.Struct("<Q")
 _MOST_HEADER_BYTES = 8 << 20
 

@@ -36,7 +36,7 @@ class UnknownOperationError(ExportError):
 
 @dataclass(frozen=True)
 class Program:
-    """A package's main function.
+    """A function of a package.
 
     Attributes:
         inputs: shapes by name.
@@ -51,11 +51,11 @@ class Program:
     _weights: bytes
 
     @classmethod
-    def read(cls, package: Path) -> Program:
-        """Read a package, not yet its weights' values.
+    def read(cls, package: Path, name: str = "main") -> Program:
+        """Read a function of a package, not yet its weights' values.
 
         Raises:
-            ExportError: this is no package with an ML program.
+            ExportError: this is no package with an ML program, or it has no such function.
         """
         from coremltools.proto import Model_pb2
         from google.protobuf.message import DecodeError
@@ -67,7 +67,11 @@ class Program:
             raise ExportError(f"{package} is no Core ML package: {_MODEL} is missing or broken") from error
         if not model.mlProgram.functions:
             raise ExportError(f"{package} holds a Core ML network of the old kind, not an ML program")
-        function = model.mlProgram.functions["main"]
+        if name not in model.mlProgram.functions:
+            raise ExportError(
+                f"{package} has no function {name}; it has {', '.join(sorted(model.mlProgram.functions))}"
+            )
+        function = model.mlProgram.functions[name]
         block = function.block_specializations[function.opset]
         weights = package / _WEIGHTS
         return cls(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Change:
         added: whether the base's constant is added to the product.
     """
 
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     whole: np.ndarray | None = None
     factors: Factors | None = None
     added: bool = False
@@ -57,3 +58,13 @@ def _change(old: np.ndarray, new: np.ndarray, *, alone: bool) -> Change:
     if by_difference is not None:
         return Change(new.dtype, factors=by_difference, added=True)
     return Change(new.dtype, whole=new)
+
+
+def numbers_of(changed: Mapping[str, Change]) -> dict[str, int]:
+    """How many numbers each product has, by the constant that it is for."""
+    return {name: change.factors.numbers for name, change in changed.items() if change.factors is not None}
+
+
+def stored_type(change: Change, halved: bool) -> type[np.floating[Any]]:
+    """In what a product's factors are stored; those of a float16 constant are never wider."""
+    return np.float16 if halved or change.dtype == np.float16 else np.float32

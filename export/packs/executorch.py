@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +23,9 @@ import numpy as np
 from pocketgan.bundle.patch import METADATA_KEY, BytesPatch, Patch, PatchPlan, WeightPatch, put_in
 from pocketgan.bundle.safetensors import write_tensors
 from pocketgan.errors import ExportError
-from pocketgan.export.packs.change import Change, changes
+from pocketgan.export.packs.change import Change, changes, numbers_of, stored_type
 
-_DTYPES: dict[str, np.dtype] = {"FLOAT": np.dtype("<f4"), "HALF": np.dtype("<f2")}
+_DTYPES: dict[str, np.dtype[Any]] = {"FLOAT": np.dtype("<f4"), "HALF": np.dtype("<f2")}
 # Names of weights: hexadecimal SHA-256.
 _NAME = re.compile(rb"[0-9a-f]{64}")
 
@@ -63,7 +63,7 @@ class Place:
 
     offset: int
     shape: tuple[int, ...]
-    dtype: np.dtype
+    dtype: np.dtype[Any]
 
     def read(self, data: bytes | bytearray) -> np.ndarray:
         count = int(np.prod(self.shape))
@@ -116,6 +116,18 @@ def read_program(path: Path, weights: list[dict[str, Any]]) -> ProgramFile:
     return ProgramFile(data, places, keys)
 
 
+@dataclass(frozen=True)
+class ConceptProgram:
+    """A concept's program, and what tells it from the base's."""
+
+    program: ProgramFile
+    changes: Mapping[str, Change]
+
+    def factors(self) -> dict[str, int]:
+        """How many numbers each product has, by the constant that it is for."""
+        return numbers_of(self.changes)
+
+
 @dataclass
 class _Writing:
     """A patch as it grows."""
@@ -146,22 +158,36 @@ class ExecuTorchPack:
         self._to_base = writing
         self.first = _finished(writing, default.data, None, None)[0]
 
-    def patch(self, concept: ProgramFile, dtype: type[np.floating], first_name: str) -> tuple[bytes, bytes]:
-        """The patch that makes the concept's program of the default's, its factors stored in `dtype`; and the program.
+    def concept(self, program: ProgramFile) -> ConceptProgram:
+        """What tells a concept's program from the base's.
+
+        Raises:
+            ExportError: more than constants.
+        """
+        _must_be_alike(self._base, program)
+        found = changes(self._base.constants(), program.constants(), alone=False)
+        for name in self._whole & found.keys():
+            found[name] = Change(found[name].dtype, whole=program.places[name].read(program.data))
+        return ConceptProgram(program, found)
+
+    def patch(self, concept: ConceptProgram, halved: Collection[str], first_name: str) -> tuple[bytes, bytes]:
+        """The patch that makes the concept's program of the default's, the factors of `halved` in float16; and the
+        program.
 
         Args:
             first_name: of the file that holds `first`, beside the patch.
         """
-        _must_be_alike(self._base, concept)
-        own = concept.constants()
         writing = _Writing()
-        for name, change in changes(self._base.constants(), own, alone=False).items():
-            place = concept.places[name]
-            if name in self._whole or change.factors is None:
-                _replace(writing, name, place.offset, own[name].tobytes())
+        for name, change in concept.changes.items():
+            place = concept.program.places[name]
+            if change.factors is None:
+                _replace(writing, name, place.offset, place.read(concept.program.data).tobytes())
             else:
-                _add_product(writing, name, place, change, dtype)
-        for name, key in concept.keys.items():
+                _add_product(writing, name, place, change, stored_type(change, name in halved))
+        for name in self._whole - concept.changes.keys():  # as the base's, which the default's is not
+            place = concept.program.places[name]
+            _replace(writing, name, place.offset, place.read(concept.program.data).tobytes())
+        for name, key in concept.program.keys.items():
             before = self._default.keys[name]
             if key == before:
                 continue
@@ -191,7 +217,7 @@ def _replace(writing: _Writing, tensor: str, offset: int, new: bytes) -> None:
     writing.bytes.append(BytesPatch(offset=offset, bytes=tensor))
 
 
-def _add_product(writing: _Writing, name: str, place: Place, change: Change, dtype: type[np.floating]) -> None:
+def _add_product(writing: _Writing, name: str, place: Place, change: Change, dtype: type[np.floating[Any]]) -> None:
     """Items for a product along any axis of a tensor that is stored row after row: one for each position of the axes
     before it, which share b; along the last axis one item, the other way round."""
     assert change.factors is not None

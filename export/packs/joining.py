@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from pocketgan.bundle.manifest import Component, ConceptForm, Entry, Parity
 from pocketgan.bundle.packing import record_file
 from pocketgan.errors import storage_errors
 from pocketgan.export import parity as measuring
+from pocketgan.export.canonical import canonical
 from pocketgan.export.entry import entry_id
 from pocketgan.export.golden import Golden
-from pocketgan.export.packs.executorch import ExecuTorchPack, read_program
+from pocketgan.export.packs.coreml import LEAST_IOS, function_names, with_branches, write_functions
+from pocketgan.export.packs.executorch import ConceptProgram, ExecuTorchPack, ProgramFile, read_program
 from pocketgan.export.packs.onnx import OnnxPack
 from pocketgan.export.quiet import quiet
+from pocketgan.export.rewrites import rewrite, rewrites_at
+from pocketgan.export.source import ModelSource, load_source
 from pocketgan.export.targets import find_target
+from pocketgan.export.targets.coreml import PACKAGE
 from pocketgan.export.targets.executorch import MODEL_FILE as PROGRAM_FILE
 from pocketgan.export.targets.onnx import MODEL_FILE
+from pocketgan.export.targets.target import Form
 from pocketgan.export.worker import INPUTS, OUTPUTS, WEIGHTS, Answer, Task
 from pocketgan.files import atomic_folder, write_atomic
 from pocketgan.scratch import scratch_folder
 
 # What all concepts' patches begin with.
 FIRST_FILE = "base.safetensors"
-# The smallest first; the next where the floor is missed.
-_FACTORS: tuple[type[np.floating], ...] = (np.float16, np.float32)
+# Factors of fewer numbers are not worth the trial of halving them.
+_LEAST_HALVED = 1024
+# How much of the error that the floor leaves is used up by what was measured of each factor alone.
+_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Written:
+    """A concept in an entry: `name`, a file in the entry's folder or a function; what a runtime opens, and calls."""
+
+    name: str
+    runnable: Path
+    function: str | None = None
 
 
 class _Writer(Protocol):
@@ -38,8 +57,15 @@ class _Writer(Protocol):
 
     way: str
 
-    def write(self, name: str, dtype: type[np.floating]) -> tuple[str, Path]:
-        """The concept's file, by its name in the entry's folder, and the file that a runtime opens."""
+    def factors(self, name: str) -> dict[str, int]:
+        """How many numbers each of a concept's products has, by the constant that it is for."""
+
+    def write(self, name: str, halved: Collection[str]) -> Written:
+        """Write what is the concept's own.
+
+        Args:
+            halved: constants whose factors are stored in float16.
+        """
 
 
 @dataclass(frozen=True)
@@ -62,9 +88,10 @@ class _Exports:
 def join(task: Task) -> Answer:
     """Write an entry's files below `folder`/models.
 
-    The task has, beside target, precision and io: `folder`; `base`, the export of the base; `concepts`, by name
-    `export` and `golden`, the folders of a concept's export and golden tensors; `default`; `entry`, the default
-    concept's; `floor` in dB or None; `bound`, whether floors bind.
+    The task has, beside target, precision and io: `folder`; `base` and `source`, the export of the base and where it
+    comes from; `concepts`, by name `export`, `golden` and `source`, the folders of a concept's export and golden
+    tensors, and where it comes from; `default`; `entry`, the default concept's; `floor` in dB or None; `bound`, whether
+    floors bind; `ios`.
 
     Answers with the pack's `entry`, and by concept its form but for the golden set.
 
@@ -85,17 +112,26 @@ def join(task: Task) -> Answer:
         folder = root / "models" / name
         folder.mkdir(parents=True)
         measured: dict[str, tuple[str, Parity]] = {}
-        with _writer(task["target"], exports, folder) as writer:
+        with _writer(task, exports, folder) as writer:
             for concept in exports.concepts:
                 measured[concept] = _written(writer, concept, golden[concept], floor, task)
         files = sorted(file for file in folder.rglob("*") if file.is_file())
         component = exports.entry.components[0]
         whole = Component(
-            **{**component.model_dump(), "files": [record_file(root, f"models/{name}/{file.name}") for file in files]}
+            **{
+                **component.model_dump(),
+                "files": [record_file(root, file.relative_to(root).as_posix()) for file in files],
+            }
         )
-        told = {**exports.entry.model_dump(), "components": [whole], "parity": measured[exports.default][1]}
+        oldest = {"minimum_os": f"iOS {max(task['ios'] or 0, LEAST_IOS)}"} if task["target"] == "coreml" else {}
+        told = {**exports.entry.model_dump(), **oldest, "components": [whole], "parity": measured[exports.default][1]}
         forms = {
-            concept: {"entry": name, "way": writer.way, "name": f"models/{name}/{file}", "parity": parity.model_dump()}
+            concept: {
+                "entry": name,
+                "way": writer.way,
+                "name": file if writer.way == "function" else f"models/{name}/{file}",
+                "parity": parity.model_dump(),
+            }
             for concept, (file, parity) in measured.items()
             if concept != exports.default
         }
@@ -118,28 +154,54 @@ def _golden(folder: Path) -> Golden:
 
 
 def _written(writer: _Writer, concept: str, golden: Golden, floor: float, task: Task) -> tuple[str, Parity]:
-    """The concept's file with the smallest factors that hold the floor, and what it is."""
+    """The concept's file with as many factors in float16 as the floor allows, and what it is.
+
+    Where it does not allow all of them, each is tried alone, and those are taken whose errors cost least for what they
+    save: errors of several add up like those of independent roundings.
+    """
     target = find_target(task["target"], task["precision"])[0]
     runtime = target.checked_by or target.runtime
-    for dtype in _FACTORS:
-        file, runnable = writer.write(concept, dtype)
-        outputs = measuring.run_file(target.checked_by, runnable, list(golden.inputs))
+    numbers = {name: count for name, count in writer.factors(concept).items() if count >= _LEAST_HALVED}
+
+    def tried(halved: Collection[str]) -> tuple[str, Parity]:
+        one = writer.write(concept, halved)
+        outputs = measuring.run_file(target.checked_by, one.runnable, list(golden.inputs), one.function)
         assert outputs is not None
-        parity = measuring.measure(outputs, golden, floor, runtime)
-        if parity.passed:
-            return file, parity
-    name = entry_id(task["target"], task["precision"], task["io"])
-    measuring.check(parity, f"{concept} in {name}", task["bound"])
-    return file, parity
+        return one.name, measuring.measure(outputs, golden, floor, runtime)
+
+    written = tried(numbers)
+    if not written[1].passed and numbers:
+        whole = _error(tried(())[1])
+        costs = {name: max(_error(tried((name,))[1]) - whole, 0.0) for name in numbers}
+        left, halved = _SHARE * (10 ** (-floor / 10) - whole), []
+        for name in sorted(numbers, key=lambda one: costs[one] / numbers[one]):
+            if costs[name] <= left:
+                left -= costs[name]
+                halved.append(name)
+        written = tried(halved)
+        if not written[1].passed:
+            written = tried(())
+    measuring.check(
+        written[1], f"{concept} in {entry_id(task['target'], task['precision'], task['io'])}", task["bound"]
+    )
+    return written
+
+
+def _error(parity: Parity) -> float:
+    """Mean square of the error, black to white being 1."""
+    return 0.0 if parity.psnr_db is None else float(10 ** (-parity.psnr_db / 10))
 
 
 @contextmanager
-def _writer(target: str, exports: _Exports, folder: Path) -> Iterator[_Writer]:
-    if target == "onnx":
+def _writer(task: Task, exports: _Exports, folder: Path) -> Iterator[_Writer]:
+    if task["target"] == "onnx":
         yield _OnnxWriter(exports, folder)
         return
     with scratch_folder() as scratch:
-        yield _ExecuTorchWriter(exports, folder, scratch)
+        if task["target"] == "coreml":
+            yield _CoreMLWriter(task, folder, scratch)
+        else:
+            yield _ExecuTorchWriter(exports, folder, scratch)
 
 
 class _OnnxWriter:
@@ -151,10 +213,13 @@ class _OnnxWriter:
         self._pack = OnnxPack(exports.file(exports.base), concepts)
         self._pack.write_weights(folder)
 
-    def write(self, name: str, dtype: type[np.floating]) -> tuple[str, Path]:
+    def factors(self, name: str) -> dict[str, int]:
+        return self._pack.factors(name)
+
+    def write(self, name: str, halved: Collection[str]) -> Written:
         file = MODEL_FILE if name == self._default else f"concept-{name}.onnx"
-        self._pack.write_model(name, self._folder / file, dtype)
-        return file, self._folder / file
+        self._pack.write_model(name, self._folder / file, halved)
+        return Written(file, self._folder / file)
 
 
 class _ExecuTorchWriter:
@@ -165,22 +230,68 @@ class _ExecuTorchWriter:
         default = _program(exports, exports.concepts[exports.default])
         write_atomic(folder / PROGRAM_FILE, default.data)
         self._pack = ExecuTorchPack(_program(exports, exports.base), default)
+        self._kept: tuple[str, ConceptProgram] | None = None
+        self._tries = 0
         if len(exports.concepts) > 1:
             write_atomic(folder / FIRST_FILE, self._pack.first)
 
-    def write(self, name: str, dtype: type[np.floating]) -> tuple[str, Path]:
+    def factors(self, name: str) -> dict[str, int]:
+        return {} if name == self._exports.default else self._concept(name).factors()
+
+    def write(self, name: str, halved: Collection[str]) -> Written:
         if name == self._exports.default:
-            return PROGRAM_FILE, self._folder / PROGRAM_FILE
-        concept = _program(self._exports, self._exports.concepts[name])
-        patch, program = self._pack.patch(concept, dtype, FIRST_FILE)
+            return Written(PROGRAM_FILE, self._folder / PROGRAM_FILE)
+        patch, program = self._pack.patch(self._concept(name), halved, FIRST_FILE)
         file = f"concept-{name}.safetensors"
         write_atomic(self._folder / file, patch)
         # ExecuTorch maps a program's file: one that is in use is not written over.
-        runnable = self._scratch / f"{name}-{np.dtype(dtype).name}.pte"
+        self._tries += 1
+        runnable = self._scratch / f"{self._tries}.pte"
         runnable.write_bytes(program)
-        return file, runnable
+        (self._scratch / f"{self._tries - 2}.pte").unlink(missing_ok=True)
+        return Written(file, runnable)
+
+    def _concept(self, name: str) -> ConceptProgram:
+        """The last that was asked for is kept: one is tried several times."""
+        if self._kept is None or self._kept[0] != name:
+            program = _program(self._exports, self._exports.concepts[name])
+            self._kept = name, self._pack.concept(program)
+        return self._kept[1]
 
 
-def _program(exports: _Exports, folder: Path) -> Any:
+class _CoreMLWriter:
+    way = "function"
+
+    def __init__(self, task: Task, folder: Path, scratch: Path) -> None:
+        sources = {name: told["source"] for name, told in task["concepts"].items()}
+        self._names = function_names(list(sources), task["default"])
+        self._package = folder / PACKAGE
+        target, precision = find_target(task["target"], task["precision"])
+        rewrites = rewrites_at(precision, target.rewrites)
+        form = Form(precision, ios=max(task["ios"] or 0, LEAST_IOS), io=task["io"])
+
+        def rewritten(source: dict[str, Any]) -> tuple[nn.Module, tuple[Tensor, ...]]:
+            loaded = load_source(ModelSource.from_json(source))
+            example = (torch.zeros(1, *loaded.shape),)
+            return rewrite(canonical(loaded.module, example), example, rewrites), example
+
+        base, example = rewritten(task["source"])
+        packages = {}
+        for name, source in sources.items():
+            (scratch / name).mkdir()
+            branched = with_branches(base, rewritten(source)[0])
+            target.export(branched, example, form, scratch / name)
+            packages[self._names[name]] = scratch / name / PACKAGE
+        write_functions(packages, folder)
+
+    def factors(self, name: str) -> dict[str, int]:
+        """None: they are of the program's precision."""
+        return {}
+
+    def write(self, name: str, halved: Collection[str]) -> Written:
+        return Written(self._names[name], self._package, self._names[name])
+
+
+def _program(exports: _Exports, folder: Path) -> ProgramFile:
     weights = folder / WEIGHTS
     return read_program(exports.file(folder), json.loads(weights.read_text()) if weights.exists() else [])

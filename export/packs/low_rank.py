@@ -9,11 +9,12 @@ alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 # Half of the distance between neighbouring numbers, relative: what rounding once may change.
-_ROUNDING = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float16): 2.0**-11}
+_ROUNDING: dict[np.dtype[Any], float] = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float16): 2.0**-11}
 # Rounding errors add up on the way to a constant (a product over 512 numbers): this many of them are noise.
 _ROUNDINGS = 8.0
 # Combinations of columns of the first probe of a matrix's range, and how many of them must have been too many.
@@ -40,7 +41,7 @@ class Factors:
     def numbers(self) -> int:
         return self.b.size + self.a.size
 
-    def stored(self, dtype: type[np.floating]) -> Factors:
+    def stored(self, dtype: type[np.floating[Any]]) -> Factors:
         """Rounded to `dtype`: b first, then the a that fits the rounded b best."""
         b = self.b.astype(dtype)
         exact = b.astype(np.float64)
@@ -49,23 +50,24 @@ class Factors:
         return Factors(self.shape, self.axis, b, a.astype(dtype))
 
 
-def factorise(tensor: np.ndarray, size: float, dtype: np.dtype) -> Factors | None:
+def factorise(tensor: np.ndarray, size: float, dtype: np.dtype[Any], axis: int | None = None) -> Factors | None:
     """Few numbers whose product is `tensor`, up to what rounding does to numbers of `dtype` as large as `size`.
 
     Args:
         tensor: in float64.
+        axis: the one to take; the best where None.
     Returns:
         None where there are no fewer numbers than in the tensor.
     """
     noise, probe = size * _ROUNDING[dtype] * _ROUNDINGS, _PROBE
-    axes = [axis for axis, rows in enumerate(tensor.shape) if rows > 1]
+    axes = [one for one, rows in enumerate(tensor.shape) if rows > 1] if axis is None else [axis]
     while axes:
         # The axis that keeps the outputs apart is found by the first probe; the others' ranks are never computed.
-        found = [one for axis in axes if (one := _along(tensor, axis, noise, probe)) is not None]
+        found = [factors for one in axes if (factors := _along(tensor, one, noise, probe)) is not None]
         if found:
             best = min(found, key=lambda one: one.numbers)
             return best if best.numbers < tensor.size else None
-        axes = [axis for axis in axes if probe * (tensor.shape[axis] + tensor.size // tensor.shape[axis]) < tensor.size]
+        axes = [one for one in axes if probe * (tensor.shape[one] + tensor.size // tensor.shape[one]) < tensor.size]
         probe *= 4
     return None
 

@@ -6,14 +6,14 @@ what it takes without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pocketgan.errors import ExportError
-from pocketgan.export.packs.change import Change, changes
+from pocketgan.export.packs.change import Change, changes, numbers_of, stored_type
 from pocketgan.export.targets.onnx import MODEL_FILE, WEIGHTS_FILE
 
 # Smaller ones, shapes among them, stay in the models: runtimes read those before they open other files.
@@ -63,8 +63,12 @@ class OnnxPack:
                 file.write(bytes(offset - file.tell()))
                 file.write(self._base[key].tobytes())
 
-    def write_model(self, name: str, path: Path, dtype: type[np.floating]) -> None:
-        """Write a concept's model beside the shared file, its factors stored in `dtype`."""
+    def factors(self, name: str) -> dict[str, int]:
+        """How many numbers each of a concept's products has, by the constant that it is for."""
+        return numbers_of(self._changes[name])
+
+    def write_model(self, name: str, path: Path, halved: Collection[str]) -> None:
+        """Write a concept's model beside the shared file, the factors of `halved` in float16."""
         import onnx
         from onnx import numpy_helper
 
@@ -78,7 +82,7 @@ class OnnxPack:
             change = own.get(key)
             if change is not None and change.factors is not None:
                 base = self._initializer(f"{key}.base", key, tensor) if change.added else None
-                parts, steps = _product(key, change, dtype, base)
+                parts, steps = _product(key, change, stored_type(change, key in halved), base)
                 initializers += parts
                 made += steps
             elif change is None and key in self._offsets:
@@ -124,7 +128,7 @@ def _structure(model: Any) -> list[bytes]:
     return [node.SerializeToString(deterministic=True) for node in model.graph.node]
 
 
-def _product(key: str, change: Change, dtype: type[np.floating], base: Any) -> tuple[list[Any], list[Any]]:
+def _product(key: str, change: Change, dtype: type[np.floating[Any]], base: Any) -> tuple[list[Any], list[Any]]:
     """Initializers and nodes that compute the constant `key`."""
     from onnx import helper, numpy_helper
 

@@ -26,6 +26,7 @@ from pocketgan.export.bundles import (
 from pocketgan.export.entry import entry_id
 from pocketgan.export.forms import together
 from pocketgan.export.golden import Golden, write_golden
+from pocketgan.export.packs.coreml import LEAST_IOS
 from pocketgan.export.packs.joining import form_of
 from pocketgan.export.pool import Pool, ThisProcess
 from pocketgan.export.targets import find_target
@@ -34,7 +35,7 @@ from pocketgan.export.worker import Answer, join_task
 from pocketgan.files import atomic_folder, sha256_file
 
 # What can be shared between concepts: integers and palettes are chosen anew for every network.
-PRECISIONS = {"onnx": ("fp32",), "executorch-xnnpack": ("fp32",)}
+PRECISIONS = {"onnx": ("fp32",), "executorch-xnnpack": ("fp32",), "coreml": ("fp16", "fp32")}
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class PackRequest:
     default: str
 
 
-def check_pack(targets: Sequence[tuple[str, str | None]]) -> None:
-    """Raises ExportError where a target or a precision has no packs."""
+def check_pack(targets: Sequence[tuple[str, str | None]], ios: int | None = None) -> None:
+    """Raises ExportError where a target, a precision or a system has no packs."""
     for name, asked in targets:
         precision = find_target(name, asked)[1]
         if precision not in PRECISIONS.get(name, ()):
@@ -77,6 +78,8 @@ def check_pack(targets: Sequence[tuple[str, str | None]]) -> None:
                 f"--concepts writes {there}, not {entry_id(name, precision)}; merge a concept (pocketgan merge) and "
                 "export it alone"
             )
+        if name == "coreml" and ios is not None and ios < LEAST_IOS:
+            raise ExportError(f"Core ML's packages of several concepts need iOS {LEAST_IOS}; iOS {ios} is older")
 
 
 def export_pack(request: PackRequest, workers: int = DEFAULT_WORKERS) -> tuple[Manifest, dict[str, PocketganError]]:
@@ -85,7 +88,7 @@ def export_pack(request: PackRequest, workers: int = DEFAULT_WORKERS) -> tuple[M
     Raises:
         PocketganError: as `bundles.export_bundles`, where no form could be written.
     """
-    check_pack(request.bundle.targets)
+    check_pack(request.bundle.targets, request.bundle.ios)
     return _Pack(request).export(workers)
 
 
@@ -133,10 +136,16 @@ class _Pack:
                     *form,
                     folder=str(self._folder(form)),
                     base=str(base.form_folder(form)),
+                    source=base.source.to_json(),
                     concepts={
-                        name: {"export": str(plan.form_folder(form)), "golden": str(plan.work)}
+                        name: {
+                            "export": str(plan.form_folder(form)),
+                            "golden": str(plan.work),
+                            "source": plan.source.to_json(),
+                        }
                         for name, plan in members.items()
                     },
+                    ios=self._request.bundle.ios,
                     default=self._request.default,
                     entry=members[self._request.default].entries[form].model_dump(mode="json"),
                     floor=self._request.bundle.floor,

@@ -1,0 +1,135 @@
+"""Packs draw every concept as the network does that has it merged."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pack_inputs import make_pack_inputs
+
+from pocketgan import api
+from pocketgan.bundle.check import check
+from pocketgan.bundle.manifest import Manifest
+from pocketgan.bundle.patch import apply_patch
+from pocketgan.bundle.reader import open_bundle
+from pocketgan.export.parity import run_file
+from pocketgan.training.adapter import merge
+from pocketgan.training.adapter_files import load_adapter
+from pocketgan.training.generators.files import load_generator
+
+CONCEPTS = ("ink", "night")
+ONNX, EXECUTORCH = "onnx-fp32", "executorch-xnnpack-fp32"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
+    """A folder with the base, its adapters and a pack of them, whose default is the second."""
+    folder = tmp_path_factory.mktemp("pack")
+    make_pack_inputs(folder, CONCEPTS)
+    written = api.export(
+        folder / "base.safetensors",
+        ["onnx", "executorch-xnnpack"],
+        folder / "pack",
+        concepts=folder / "effects",
+        default="night",
+        workers=1,
+    )
+    assert not written.failed
+    return folder, written.manifest
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(3).uniform(-1, 1, (1, 3, 32, 32)).astype(np.float32)
+
+
+def merged_output(folder: Path, concept: str) -> np.ndarray:
+    base = load_generator(folder / "base.safetensors")
+    adapter = load_adapter(folder / "effects" / f"{concept}.safetensors")
+    with torch.no_grad():
+        return merge(base, adapter).module(torch.from_numpy(picture())).numpy()
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    return float(10 * np.log10(4 / np.mean((one.astype(np.float64) - other) ** 2)))
+
+
+def form(manifest: Manifest, concept: str, entry: str):
+    (named,) = [one for one in manifest.concepts if one.name == concept]
+    (found,) = [one for one in named.forms if one.entry == entry]
+    return found
+
+
+@pytest.mark.parametrize(("concept", "file"), [("night", "model.onnx"), ("ink", "concept-ink.onnx")])
+def test_onnx_runtime_draws_a_concept_from_the_shared_weights(made, concept: str, file: str) -> None:
+    folder, _ = made
+    (output,) = run_file("onnxruntime", folder / "pack" / "models" / ONNX / file, [picture()])
+    assert psnr(output, merged_output(folder, concept)) > 100
+
+
+def test_executorch_draws_every_concept_in_one_process(made, tmp_path: Path) -> None:
+    folder, manifest = made
+    entry = folder / "pack" / "models" / EXECUTORCH
+    apply_patch(entry / "model.pte", folder / "pack" / form(manifest, "ink", EXECUTORCH).name, tmp_path / "ink.pte")
+    (night,) = run_file("executorch", entry / "model.pte", [picture()])
+    (ink,) = run_file("executorch", tmp_path / "ink.pte", [picture()])
+    assert psnr(night, merged_output(folder, "night")) > 100
+    assert psnr(ink, merged_output(folder, "ink")) > 100
+    assert psnr(ink, night) < 60
+
+
+def test_a_patched_program_names_its_weights_as_no_other_does(made, tmp_path: Path) -> None:
+    # A runtime may keep packed weights by these names, which are hashes of what they once held.
+    folder, manifest = made
+    target = folder / "pack" / "models" / EXECUTORCH / "model.pte"
+    apply_patch(target, folder / "pack" / form(manifest, "ink", EXECUTORCH).name, tmp_path / "ink.pte")
+    before, after = target.read_bytes(), (tmp_path / "ink.pte").read_bytes()
+    changed = [at for at in range(0, len(before) - 64) if before[at : at + 8] != after[at : at + 8]]
+    assert len(before) == len(after)
+    assert changed
+
+
+def test_the_manifest_tells_how_each_concept_is_drawn(made) -> None:
+    folder, manifest = made
+    assert check(folder / "pack") == []
+    assert manifest.default_concept == "night"
+    assert [(one.name, one.text) for one in manifest.concepts] == [
+        ("ink", "a ink picture"),
+        ("night", "a night picture"),
+    ]
+    for concept in manifest.concepts:
+        adapter = (folder / "effects" / f"{concept.name}.safetensors").read_bytes()
+        assert concept.adapter == hashlib.sha256(adapter).hexdigest()
+    ways = {one.entry: (one.way, one.name) for one in manifest.concepts[0].forms}
+    assert ways == {
+        ONNX: ("model", f"models/{ONNX}/concept-ink.onnx"),
+        EXECUTORCH: ("patch", f"models/{EXECUTORCH}/concept-ink.safetensors"),
+    }
+    assert all(one.parity.passed and one.parity.floor_db == 100 for one in manifest.concepts[0].forms)
+
+
+def test_a_concepts_golden_output_is_the_merged_networks_of_the_same_input(made) -> None:
+    folder, manifest = made
+    sets = {one.id: one for one in manifest.golden}
+    own, shared = sets[form(manifest, "ink", ONNX).golden], sets["nchw-float32"]
+    assert own.inputs_of == shared.id
+    with open_bundle(folder / "pack") as bundle:
+        image = bundle.read(shared.inputs[0].file.path)
+        assert bundle.read(own.inputs[0].file.path) == hashlib.sha256(image).digest()
+        told = np.frombuffer(bundle.read(own.outputs[0].file.path), "<f4").reshape(1, 3, 32, 32)
+    base = load_generator(folder / "base.safetensors")
+    network = merge(base, load_adapter(folder / "effects" / "ink.safetensors")).module
+    with torch.no_grad():
+        drawn = network(torch.from_numpy(np.frombuffer(image, "<f4").reshape(1, 3, 32, 32).copy())).numpy()
+    np.testing.assert_allclose(told, drawn, atol=1e-6)
+
+
+def test_a_concept_adds_its_factors_and_no_weights(made) -> None:
+    _, manifest = made
+    entry = next(one for one in manifest.entries if one.id == ONNX)
+    sizes = {Path(file.path).name: file.bytes for file in entry.components[0].files}
+    assert set(sizes) == {"model.onnx", "model.onnx.data", "concept-ink.onnx"}
+    # Tokens of nine words along 77 positions, not 77 x 32 keys and values.
+    assert sizes["concept-ink.onnx"] < sizes["model.onnx.data"] / 3
