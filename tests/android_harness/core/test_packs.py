@@ -37,7 +37,7 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "concept ink has two forms of one entry": second_form,
     "concept ink names entry onnx-int8": lambda m: ink(m)["forms"][0].update(entry="onnx-int8"),
     "or golden set none, no such": lambda m: ink(m)["forms"][0].update(golden="none"),
-    "names models/onnx-fp32/x.onnx, which is no file": lambda m: ink(m)["forms"][0].update(name="models/onnx-fp32/x.onnx"),
+    "names models/x.onnx, which is no file": lambda m: ink(m)["forms"][0].update(name="models/x.onnx"),
     "takes its inputs of none": lambda m: m["golden"][1].update(inputs_of="none"),
     "takes its inputs of float-nchw-ink": lambda m: m["golden"][1].update(inputs_of="float-nchw-ink"),
 }
@@ -87,9 +87,7 @@ def test_each_concept_is_measured_and_believed(pack: Path, tmp_path: Path) -> No
     phone = JvmPhone(transport, lock_folder=tmp_path, sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
     short: dict[str, Any] = {"iterations": 4, "rounds": 2, "warmup": Warmup(timeout_s=0.1), "via": "app"}
     with open_bundle(pack) as bundle:
-        jobs = [
-            Job(bundle=bundle.digest, entry=ENTRY, concept=concept, **short) for concept in (None, "same", "soft")
-        ]
+        jobs = [Job(bundle=bundle.digest, entry=ENTRY, concept=concept, **short) for concept in (None, "same", "soft")]
         results = phone.run_groups([[(bundle, job) for job in jobs]], session="s")
     transport.stop()
     assert [result.errors for result in results] == [[], [], []]
