@@ -1,4 +1,4 @@
-"""The vectors of packs, which every language's harness runs: what a patch makes of a file, and how a concept is drawn."""
+"""The vectors of packs, which every language runs: what a patch makes of a file, and how a concept is drawn."""
 
 from __future__ import annotations
 

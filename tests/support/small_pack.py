@@ -109,11 +109,8 @@ def _golden(folder: Path, concept: str, shape: list[int]) -> dict[str, Any]:
     image, edited = folder / "golden/negative/image.bin", folder / f"golden/{concept}/edited.bin"
     outputs = [tensor | {"name": "edited", "file": record(folder, edited)}]
     if concept == "negative":
-        return {
-            "id": concept,
-            "inputs": [tensor | {"name": "image", "file": record(folder, image)}],
-            "outputs": outputs,
-        }
+        inputs = [tensor | {"name": "image", "file": record(folder, image)}]
+        return {"id": concept, "inputs": inputs, "outputs": outputs}
     stated = {"name": "sha256", "dtype": "uint8", "shape": [32]}
     inputs = [stated | {"file": record(folder, folder / f"golden/{concept}/sha256")}]
     return {"id": concept, "inputs_of": "negative", "inputs": inputs, "outputs": outputs}

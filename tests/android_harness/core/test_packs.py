@@ -37,9 +37,7 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "concept ink has two forms of one entry": second_form,
     "concept ink names entry onnx-int8": lambda m: ink(m)["forms"][0].update(entry="onnx-int8"),
     "or golden set none, no such": lambda m: ink(m)["forms"][0].update(golden="none"),
-    "names models/onnx-fp32/x.onnx, which is no file": lambda m: ink(m)["forms"][0].update(
-        name="models/onnx-fp32/x.onnx"
-    ),
+    "names models/x.onnx, which is no file": lambda m: ink(m)["forms"][0].update(name="models/x.onnx"),
     "takes its inputs of none": lambda m: m["golden"][1].update(inputs_of="none"),
     "takes its inputs of float-nchw-ink": lambda m: m["golden"][1].update(inputs_of="float-nchw-ink"),
 }

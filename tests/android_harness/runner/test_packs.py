@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from native_runner import Run, manifest_of, repack, shell_job, write_session
@@ -46,6 +47,10 @@ def test_a_concept_that_is_not_there_says_which_are(pack: Path, run: Run, tmp_pa
 def test_a_patch_of_another_file_is_refused(pack: Path, run: Run, tmp_path: Path) -> None:
     folder = write_session(tmp_path, [pack], [[shell_job(pack, concept="soft")]])
     model = next(manifest_of(folder).parent.rglob("model.onnx"))
-    repack(folder, lambda manifest, at: model.write_bytes(model.read_bytes() + b"\0"))
+
+    def lengthen(manifest: Any, at: Path) -> None:
+        model.write_bytes(model.read_bytes() + b"\0")
+
+    repack(folder, lengthen)
     (result,) = run(folder).results
     assert "soft.safetensors belongs to another file than models/onnx-fp32/model.onnx" in result.errors[0]

@@ -59,7 +59,8 @@ internal class RunAccount(
     private fun valuesOf(number: Int, job: Job) = Bundle().apply {
         putString(Instrumentation.REPORT_KEY_IDENTIFIER, RUNNER)
         putString("class", SessionInstrumentation::class.java.name)
-        putString("test", listOfNotNull(job.bundle.take(8), job.entry, job.component, "run ${job.run}").joinToString(" "))
+        val name = listOfNotNull(job.bundle.take(8), job.entry, job.component, job.concept, "run ${job.run}")
+        putString("test", name.joinToString(" "))
         putInt("current", number + 1)
         putInt("numtests", jobs.size)
     }

@@ -25,7 +25,11 @@ internal class Candidate(val entry: Entry, val engine: Engine, private val provi
     fun load(bundle: Bundle, concept: String?, patched: PatchedFiles): PictureModel {
         engine.start()
         val job = Job(
-            bundle = bundle.digest, entry = entry.id, concept = concept, provider = provider, threads = threads.toLong(),
+            bundle = bundle.digest,
+            entry = entry.id,
+            concept = concept,
+            provider = provider,
+            threads = threads.toLong(),
         )
         val plan: ModelPlan = planModel(bundle, entry, job, patched)
         return PictureModel(plan, engine.load(ModelRequest(plan, job)))
@@ -33,7 +37,8 @@ internal class Candidate(val entry: Entry, val engine: Engine, private val provi
 }
 
 /**
- * Every way to compute [concept] here, or what the bundle draws as it stands where that is null. What an engine's library lacks shows when it is loaded.
+ * Every way to compute [concept] here, or what the bundle draws as it stands where that is null. What an engine's library
+ * lacks shows when it is loaded.
  *
  * @param noted is told of each entry that cannot be one, and why.
  */

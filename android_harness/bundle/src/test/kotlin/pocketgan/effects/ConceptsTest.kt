@@ -55,7 +55,8 @@ class ConceptsTest {
     @Test
     fun `pack tells its concepts, and draws the one that is asked for`() {
         val effect = open(pack(half, dark), concept = "half")
-        assertEquals(listOf("plain" to "as it stands", "half" to "in half", "dark" to "in dark"), effect.concepts.map { it.name to it.text })
+        val told = listOf("plain" to "as it stands", "half" to "in half", "dark" to "in dark")
+        assertEquals(told, effect.concepts.map { it.name to it.text })
         assertEquals("half", effect.concept)
         // (200 / 127.5 - 1) / 2, as a level.
         assertEquals(164, made(effect))

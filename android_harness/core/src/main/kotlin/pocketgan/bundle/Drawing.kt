@@ -43,7 +43,8 @@ class Drawing internal constructor(
     /** The files of [component] that it needs: those that draw other concepts alone are left out. */
     fun files(component: Component): List<FileRecord> {
         val forms = manifest.concepts.flatMap { it.forms }.filter { it.entry == entry.id }
-        val others = forms.filter { it.way != ConceptForm.Way.FUNCTION }.map { it.name } - listOfNotNull(form?.name).toSet()
+        val named = forms.filter { it.way != ConceptForm.Way.FUNCTION }.map { it.name }.toSet()
+        val others = named - listOfNotNull(form?.name).toSet()
         val start = entryPoints(component).toSet()
         val isModel = named(ConceptForm.Way.MODEL, component) != null
         val idle = if (isModel) others + start else others - start

@@ -47,12 +47,15 @@ internal class Safetensors(private val data: ByteArray) {
 
     /** @throws DamageException there is no such tensor, or it is not described as a tensor is. */
     fun tensor(name: String): FactorTensor {
-        val stated = header[name].takeIf { name != METADATA } ?: throw DamageException("lacks its tensor ${quote(name)}")
-        val told = decoded(stated, StatedTensor.serializer(), "describes its tensor ${quote(name)} in no way that a .safetensors has")
+        val stated = header[name].takeIf { name != METADATA }
+            ?: throw DamageException("lacks its tensor ${quote(name)}")
+        val describes = "describes its tensor ${quote(name)}"
+        val told = decoded(stated, StatedTensor.serializer(), "$describes in no way that a .safetensors has")
         val (first, last) = told.dataOffsets
-        val size = told.shape.fold(BigInteger.valueOf(told.dtype.bytes.toLong())) { all, side -> all * BigInteger.valueOf(side) }
+        val item = BigInteger.valueOf(told.dtype.bytes.toLong())
+        val size = told.shape.fold(item) { all, side -> all * BigInteger.valueOf(side) }
         if (BigInteger.valueOf(last) - BigInteger.valueOf(first) != size) {
-            throw DamageException("describes its tensor ${quote(name)} by numbers that do not fit each other")
+            throw DamageException("$describes by numbers that do not fit each other")
         }
         if (last > data.size - start) throw DamageException("ends before its tensor ${quote(name)} does")
         val bytes = ByteBuffer.wrap(data, start + first.toInt(), size.toInt()).slice().order(ByteOrder.LITTLE_ENDIAN)
