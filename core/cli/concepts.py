@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -147,7 +148,7 @@ def merge(
     )
 
 
-def _refuse(options: dict[str, object], why: str) -> None:
+def _refuse(options: Mapping[str, object], why: str) -> None:
     told = [option for option, value in options.items() if value is not None]
     if told:
         raise DataError(f"{', '.join(told)} {'is' if len(told) == 1 else 'are'} {why}")
