@@ -172,7 +172,8 @@ class DaskWorkers:
         if isinstance(future, _Died):
             self._forget(name)
             return name, pack_error(future.line, "", 0.0)
-        if future is not self._futures.get(name):  # it was given to others since
+        current = self._futures.get(name)
+        if current is None or current is not future:  # it was given to others since
             return None
         self._forget(name)
         if future.status in ("cancelled", "lost"):

@@ -169,19 +169,20 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
 
 
 def _text(ended: AdaptedConcepts) -> str:
-    looked = any(one.record is not None and one.record.old for one in ended.concepts)
-    columns = ["concept", "state", "seconds", "L1", "of the inputs", "kB"] + ["old concepts, at worst"] * looked
-    blocks = [console.table(columns, [_row(one, looked) for one in ended.concepts])]
+    looked = [(one.name, old) for one in ended.concepts if one.record is not None for old in one.record.old or []]
+    judge = {"lpips": "LPIPS", "l1": "L1"}[looked[0][1].judge] if looked else ""
+    columns = ["concept", "state", "seconds", "L1", "of the inputs", "kB"]
+    columns += [f"old concepts, at worst ({judge})"] * bool(looked)
+    blocks = [console.table(columns, [_row(one, bool(looked)) for one in ended.concepts])]
     flagged = [
-        (one.name, old.name, old.judge.upper(), f"{old.base:.3f}", f"{old.adapted:.3f}", _times(old.ratio))
-        for one in ended.concepts
-        for old in (one.record.old if one.record is not None and one.record.old else [])
+        (name, old.name, f"{old.base:.3f}", f"{old.adapted:.3f}", _times(old.ratio))
+        for name, old in looked
         if old.flagged
     ]
     if flagged:
         blocks.append(
-            "Adapters that overwrite old concepts, above 1.2 times the base's distance:\n"
-            + console.table(("adapter", "old concept", "judge", "base", "with it on", "times"), flagged)
+            f"Adapters that overwrite old concepts, {judge} above 1.2 times the base's own:\n"
+            + console.table(("adapter", "old concept", "base", "with it on", "times"), flagged)
         )
     learnt = sum(one.record is not None for one in ended.concepts)
     blocks += [f"{one.name}: {one.error}" for one in ended.concepts if one.error]

@@ -17,7 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pocketgan.bundle.naming import is_name
 from pocketgan.errors import RecipeError
@@ -32,10 +32,12 @@ class _Strict(BaseModel):
 
 
 def _five_numbers(value: Any) -> Any:
-    """`1,4,1,8,8`, as on the command line -> [1, 4, 1, 8, 8]."""
-    if isinstance(value, str) and all(part.strip().isdecimal() for part in value.split(",")):
-        return [int(part) for part in value.split(",")]
-    return value
+    """[1, 4, 1, 8, 8], or `1,4,1,8,8` as on the command line."""
+    numbers = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    whole = [type(number) is int or (isinstance(number, str) and number.strip().isdecimal()) for number in numbers]
+    if len(whole) != 5 or not all(whole):
+        raise ValueError("ranks are five whole numbers, such as [1, 4, 1, 8, 8]")
+    return [int(number) for number in numbers]
 
 
 def _named(value: Any) -> Any:
@@ -64,17 +66,12 @@ class ListedConcept(_Strict):
         ranks: of the five parts of LoRA.
     """
 
-    name: Annotated[str, BeforeValidator(lambda value: _file_name(value) if isinstance(value, str) else value)]
-    text: Annotated[str, BeforeValidator(lambda value: _words(value) if isinstance(value, str) else value)] | None = (
-        None
-    )
+    name: Annotated[str, AfterValidator(_file_name)]
+    text: Annotated[str, AfterValidator(_words)] | None = None
     data: Annotated[str, Field(min_length=1)] | None = None
     direction: Direction | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
-    ranks: (
-        Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_five_numbers), Field(min_length=5, max_length=5)]
-        | None
-    ) = None
+    ranks: Annotated[list[int], BeforeValidator(_five_numbers)] | None = None
     batch_size: Annotated[int, Field(ge=1)] | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     seed: int | None = None

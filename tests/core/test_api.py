@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from concept_folders import make_concepts, write_texts
+from concepts import base_of
 from PIL import Image
 from torch import nn
 
 from pocketgan import api
 from pocketgan.errors import BundleError, ExportError, ModelError, PocketganError
+from pocketgan.training.generators.files import save_generator
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 # A network that pocketgan has never seen.
@@ -58,6 +61,16 @@ def glow(tmp_path, monkeypatch):
     del sys.modules["mine"]
 
 
+@pytest.fixture
+def concepts(tmp_path):
+    """A base, pairs of two concepts, and the features of their texts."""
+    base, texts = base_of(), {"red": "make it red", "dark": "make it dark"}
+    save_generator(tmp_path / "base.safetensors", base.module, base.spec, base.metadata)
+    make_concepts(tmp_path / "pairs", texts)
+    write_texts(tmp_path / "texts.safetensors", *texts.values())
+
+
+@pytest.mark.usefixtures("concepts")
 def test_the_page_runs_as_it_stands_there(glow, tmp_path, capsys):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(blocks) >= 8
@@ -71,6 +84,8 @@ def test_the_page_runs_as_it_stands_there(glow, tmp_path, capsys):
     assert names["student"].cost.macs <= 300e6
     assert [stage.name for stage in names["summary"].stages] == ["data", "teacher", "compress", "distill"]
     assert [path.name for path in names["after"]] == ["one.png", "two.png"]
+    assert names["whole"].base_sha256 == names["learnt"].base_digest
+    assert {one.name: one.state for one in names["effects"].concepts} == {"red": "done", "dark": "done"}
     assert (tmp_path / "student.safetensors").is_file()
     assert "there is no model 'resnet7'" in capsys.readouterr().out
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
+from pocketgan import console
 from pocketgan.errors import ModelError
 from pocketgan.training.parallel import Product, Task
+from pocketgan.training.task_work import work_folder
 
 SHAPE = (3, 2)
 
@@ -106,10 +108,25 @@ def misbehave(task: Task, seed: int) -> Product:
     return Product({"ok": True})
 
 
+def go_on(task: Task, seed: int) -> Product:
+    """Fails at first, and says the next time what it kept then."""
+    with work_folder(task) as folder:
+        begun = folder / "begun"
+        if not begun.exists():
+            begun.write_text("half of it")
+            raise ModelError("stopped in the middle")
+        return Product({"kept": begun.read_text()})
+
+
 def wait_long(task: Task, seed: int) -> Product:
     with Path(task.arguments["pids"]).open("a") as file:
         file.write(f"{os.getpid()}\n")
     time.sleep(120)
+    return Product({})
+
+
+def speak(task: Task, seed: int) -> Product:
+    console.note("step 1 of 2")
     return Product({})
 
 

@@ -22,6 +22,7 @@ from pocketgan import console
 from pocketgan.errors import MissingExtraError, PocketganError
 from pocketgan.training.parallel import Product, Task, open_pool, task_seed
 from pocketgan.training.task_replies import ReplyError
+from pocketgan.training.task_work import work_folder
 
 NUMBERS = {f"n{i}": Task({"number": i}) for i in range(4)}
 
@@ -219,6 +220,42 @@ def test_why_a_task_failed_is_kept_with_its_traceback_until_it_succeeds(here, tm
     (tmp_path / "marker").touch()
     assert here.map(tasks.misbehave, task, tmp_path, version="1")["t"].ok
     assert list(tmp_path.glob("*.failed.json")) == []
+
+
+def test_a_task_goes_on_from_what_it_kept_which_is_gone_once_it_succeeds(here, tmp_path):
+    given = {"a": Task({"number": 1})}
+    assert not here.map(tasks.go_on, given, tmp_path, version="1")["a"].ok
+    assert len(list(tmp_path.glob("*.partial"))) == 1
+    assert not here.map(tasks.go_on, {"other": Task({"number": 2})}, tmp_path, version="1")["other"].ok
+    assert here.map(tasks.go_on, given, tmp_path, version="1")["a"].value == {"kept": "half of it"}
+    assert list(tmp_path.glob("*.partial")) == []
+
+
+def test_a_task_that_still_runs_elsewhere_leaves_its_folder_to_that_run(tmp_path):
+    task = Task(kept=tmp_path / "kept")
+    with work_folder(task) as first, work_folder(task) as second:
+        assert first == tmp_path / "kept"
+        assert second != first
+        assert second.is_dir()
+    with work_folder(task) as again:
+        assert again == first
+    assert not second.exists()
+    (tmp_path / "file").touch()
+    with work_folder(Task(kept=tmp_path / "file" / "kept")) as elsewhere:  # where it cannot be written
+        assert elsewhere.is_dir()
+
+
+def test_what_tasks_say_is_not_shown_beside_the_table(here, tmp_path, capsys):
+    here.map(tasks.speak, {"a": Task()}, tmp_path, version="1")
+    assert capsys.readouterr().err == ""
+
+
+def test_who_asks_is_told_of_each_task_that_ends_now(here, tmp_path):
+    ended = []
+    for numbers in (["n1", "n0"], ["n0", "n2"]):
+        given = {name: NUMBERS[name] for name in numbers}
+        here.map(tasks.nothing, given, tmp_path, version="1", ended_one=lambda outcome: ended.append(outcome.name))
+    assert ended == ["n0", "n1", "n2"]
 
 
 def test_what_accept_trips_over_ends_that_task_alone(here, tmp_path):

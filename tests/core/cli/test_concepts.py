@@ -1,4 +1,4 @@
-"""`pocketgan merge`: what it writes, what it says, and what it refuses."""
+"""`pocketgan adapt` and `merge`: what they write, what they say, and what they refuse."""
 
 import json
 import sys
@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from concept_folders import make_concepts, write_texts
 from concepts import SPEC, base_of, concept_of
 
 from pocketgan.cli import main
@@ -161,6 +162,73 @@ def test_what_cannot_be_learnt_is_told_in_one_line(said, files, pairs, tmp_path,
     assert words in err
     assert err.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Arguments for a list of two concepts, of which one has fewer pairs than a step takes."""
+    texts = {"red": "make it red", "dark": "make it dark"}
+    make_concepts(tmp_path / "made", texts)
+    listed = tmp_path / "concepts.yaml"
+    listed.write_text(f"pairs: {tmp_path / 'made'}\nconcepts: [red, {{name: dark, batch_size: 9}}]\n")
+    encoder = write_texts(tmp_path / "texts.safetensors", *texts.values())
+    return ["--concepts", listed, "--encoder", encoder, "--steps", 1, "--workers", 0]
+
+
+def test_many_concepts_are_one_table_and_one_that_fails_is_exit_code_1(said, files, many, tmp_path):
+    code, out, _ = said("adapt", files[0], *many, "--out", tmp_path / "out")
+    rows = {line.split()[0]: line.split()[1] for line in out.splitlines() if line.startswith(("red", "dark "))}
+    assert code == 1
+    assert rows == {"red": "done", "dark": "failed"}
+    assert "dark: " in out
+    assert "holds 4 pairs to train on, fewer than the 9 of a step" in out
+    assert "1 of 2 concepts" in out
+    code, out, _ = said("adapt", files[0], *many, "--out", tmp_path / "out", "--json")
+    told = json.loads(out)
+    assert (code, told["ok"], told["base_digest"]) == (1, False, weights_digest(base_of().module))
+    assert [(one["name"], one["state"]) for one in told["concepts"]] == [("red", "kept"), ("dark", "failed")]
+    assert told["concepts"][0]["adapter"]["bytes"] == (tmp_path / "out" / "red.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--data", "x", "--name", "ink"], "--data, --name are for one concept"),
+        (["--lpips-weights", "alex.pth"], "--lpips-weights is for --old"),
+        (["--workers", "-1"], "--workers -1: wanted 0"),
+        (["--workers", "1", "--address", "tcp://h:1"], "--address and --workers exclude each other"),
+        (["--concepts", "gone.yaml"], "there is no list of concepts gone.yaml"),
+        (["--encoder", "gone.safetensors"], "there is no file of text features gone.safetensors"),
+        (["--old", "gone"], "gone was not made by `pocketgan pairs make`"),
+    ],
+)
+def test_what_many_concepts_cannot_be_given_is_told_in_one_line(said, files, many, tmp_path, more, words):
+    code, _, err = said("adapt", files[0], *many, "--out", tmp_path / "out", *more)
+    assert code == 2
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_cluster_that_does_not_answer_is_warned_of_and_told(said, files, many, tmp_path, monkeypatch):
+    monkeypatch.setattr("pocketgan.training.task_clusters.CONNECT_S", 0.5)
+    code, _, err = said("adapt", files[0], *many[:-2], "--out", tmp_path / "out", "--address", "tcp://127.0.0.1:9")
+    assert code == 2
+    warning, line = err.splitlines()
+    assert warning.startswith("warning: everything at tcp://127.0.0.1:9 is trusted in full")
+    assert "the cluster at tcp://127.0.0.1:9 does not answer" in line
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--workers", "2", "--old", "x"], "--old, --workers are for many concepts: name a list with --concepts"),
+        (["--data", "x", "--text", "ink"], "a concept needs --data, --text and --steps"),
+    ],
+)
+def test_what_one_concept_cannot_be_given_is_told_in_one_line(said, files, tmp_path, more, words):
+    code, _, err = said("adapt", files[0], *more, "--out", tmp_path / "a.safetensors")
+    assert (code, err.count("\n")) == (2, 1)
+    assert words in err
 
 
 @pytest.mark.parametrize(

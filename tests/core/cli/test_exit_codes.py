@@ -45,6 +45,7 @@ WRITING_FOLDERS = (
     ("run", "gone.yaml", "--out"),
     ("apply", "gone.pgb", "gone", "--out"),
     ("pairs", "make", "gone", "--concept", "pencil", "--out"),
+    ("adapt", "gone.safetensors", "--concepts", "gone.yaml", "--steps", "1", "--out"),
     ("bundle", "unpack", "gone.pgb", "--out"),
     ("export", "gone.safetensors", "--target", "onnx", "--out"),
 )
