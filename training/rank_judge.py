@@ -143,7 +143,7 @@ def search_ranks_folder(
         **row(found.ranks, found.judge),
         "metric": metric,
         "budget": budget,
-        "concept": concept.name,
+        "concept": concept.text,
         "base_sha256": given.digest,
         "steps": options.steps,
         "seed": options.seed,

@@ -10,6 +10,7 @@ import typer
 
 from pocketgan import __version__, console, faults
 from pocketgan.cli import (
+    analyse,
     baseline,
     bundles,
     compare,
@@ -55,6 +56,7 @@ app.command()(coreset.coreset)
 app.command()(concepts.adapt)
 app.command()(concepts.merge)
 app.command()(ranks.ranks)
+app.add_typer(analyse.analyse)
 app.command()(pictures.apply)
 app.command()(models_export.export)
 app.command()(measure.verify)

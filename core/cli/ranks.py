@@ -56,7 +56,7 @@ def ranks(
     report = search_ranks_folder(
         base,
         data,
-        learning.open_concept(out.stem, text, encoder),
+        learning.open_concept("ranks", text, encoder),
         AdaptOptions(steps, begin, batch_size=batch_size, learning_rate=learning_rate, seed=seed),
         out,
         **within,

@@ -43,9 +43,15 @@ def write_sheet(pairs: Path, out: Path, names: Sequence[str] | None = None, phot
         rows = _of_one(pairs, concepts[0], photos, side)
     else:
         rows = _of_many(pairs, concepts, photos, side)
-    with atomic_file(out) as temporary:
-        _drawn(rows, side).save(temporary, format=FORMATS[out.suffix.lower()], quality=76)
+    write_tiles(rows, out, side)
     return len(rows)
+
+
+def write_tiles(rows: Sequence[Sequence[Tile]], out: Path, side: int) -> None:
+    """Pictures in rows, each of `side` pixels and below its text, as a .png or .jpg."""
+    whole = [[(resize(pixels, side, side), text, colour) for pixels, text, colour in row] for row in rows]
+    with atomic_file(out) as temporary:
+        _drawn(whole, side).save(temporary, format=FORMATS[out.suffix.lower()], quality=76)
 
 
 def _of_many(pairs: Path, concepts: Sequence[Concept], photos: int, side: int) -> list[list[Tile]]:
