@@ -63,9 +63,9 @@ class PatchDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """The same PatchGAN at the full size and at every half of it (pix2pixHD, section 3.2), with SPADE's norms.
+    """The same PatchGAN at the full size and at every half of it (pix2pixHD, section 3.2; SPADE).
 
-    Convolutions between the first and the last are spectrally normalised and followed by instance norm (SPADE).
+    Convolutions between the first and the last are followed by instance norm.
 
     forward: (n, channels, h, w) -> by scale, from the full one on, the outputs of all layers; the last are raw scores.
 
@@ -73,15 +73,20 @@ class MultiScaleDiscriminator(nn.Module):
         channels: of input and output image concatenated.
         ndf: channels of the first layer.
         scales: number of discriminators (num_D).
-        layers: convolutions before the scores (n_layers); all but the last of them have stride 2.
-        seed: of the weights: Xavier with gain 0.02.
+        layers: convolutions before the scores (SPADE's n_layers_D, pix2pixHD's and 1); all but the last of them have
+            stride 2.
+        seed: of the weights.
+        spectral: whether the convolutions before a norm are spectrally normalised too and weights drawn by Xavier's
+            rule with gain 0.02 (SPADE), or not and from N(0, 0.02) (pix2pixHD).
     """
 
-    def __init__(self, channels: int, ndf: int = 64, scales: int = 2, layers: int = 4, seed: int = 0) -> None:
+    def __init__(
+        self, channels: int, ndf: int = 64, scales: int = 2, layers: int = 4, seed: int = 0, spectral: bool = True
+    ) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # also of the power iterations' first vectors
-            self.scales = nn.ModuleList(_scale(channels, ndf, layers) for _ in range(scales))
+            self.scales = nn.ModuleList(_scale(channels, ndf, layers, spectral) for _ in range(scales))
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         results = []
@@ -97,12 +102,15 @@ class MultiScaleDiscriminator(nn.Module):
         return results
 
 
-def _scale(channels: int, ndf: int, layers: int) -> nn.ModuleList:
+def _scale(channels: int, ndf: int, layers: int, spectral: bool) -> nn.ModuleList:
     """Layers of one discriminator; each is a convolution with what follows it."""
 
     def conv(inputs: int, outputs: int, stride: int, bias: bool = True) -> nn.Conv2d:
         made = nn.Conv2d(inputs, outputs, 4, stride=stride, padding=2, bias=bias)
-        nn.init.xavier_normal_(made.weight, gain=0.02)
+        if spectral:
+            nn.init.xavier_normal_(made.weight, gain=0.02)
+        else:
+            nn.init.normal_(made.weight, 0.0, 0.02)
         if made.bias is not None:
             nn.init.zeros_(made.bias)
         return made
@@ -112,7 +120,8 @@ def _scale(channels: int, ndf: int, layers: int) -> nn.ModuleList:
     for index in range(1, layers):
         wider = min(2 * width, 8 * ndf)
         # Instance norm takes a bias away again.
-        normed = spectral_norm(conv(width, wider, 2 if index < layers - 1 else 1, bias=False))
+        before = conv(width, wider, 2 if index < layers - 1 else 1, bias=False)
+        normed = spectral_norm(before) if spectral else before
         stages.append(nn.Sequential(normed, nn.InstanceNorm2d(wider), nn.LeakyReLU(0.2)))
         width = wider
     stages.append(conv(width, 1, 1))

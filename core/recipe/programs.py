@@ -68,6 +68,14 @@ TEACHER_PROGRAMS: dict[str, TeacherProgram] = {
         unpruned="gaugan",
         unpruned_takes_ngf=True,
     ),
+    "pix2pixhd": TeacherProgram(
+        f"{_PROGRAMS}.pix2pixhd",
+        data=("paired", "label"),
+        files={"vgg_weights": "lambda_vgg"},
+        defaults={"teacher": {"gan_mode": "lsgan", "scales": 3}, "distill": {"gan_mode": "lsgan"}},
+        unpruned="pix2pixhd",
+        unpruned_takes_ngf=True,
+    ),
 }
 STUDENT_PROGRAMS: dict[str, StudentProgram] = {"distill": StudentProgram(f"{_PROGRAMS}.distill")}
 

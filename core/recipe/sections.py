@@ -110,7 +110,7 @@ class Training(Section):
     decay: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="last share of the steps, with rates falling to 0"
     )
-    gan_mode: GanMode = Field("hinge", description="cyclegan: lsgan")
+    gan_mode: GanMode = Field("hinge", description="cyclegan, pix2pixhd: lsgan")
     average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="moving average of the generator, which is shipped: such as 0.999; smaller in the first steps"
     )
@@ -198,17 +198,25 @@ class TeacherStage(Training):
         None, description="channels of the first layer; the paper's where absent"
     )
     norm: Norm | None = Field(None, description="the generator's own where absent")
-    program: TeacherProgramName = Field("pix2pix", description="cyclegan: unpaired images; gaugan: label maps")
+    program: TeacherProgramName = Field(
+        "pix2pix", description="cyclegan: unpaired images; gaugan: label maps; pix2pixhd: label maps or pairs"
+    )
     lambda_l1: NotNegative = Field(100.0, description="pix2pix: weight of the distance to the target")
     lambda_cycle: NotNegative = Field(10.0, description="cyclegan: weight of going there and back")
     lambda_identity: NotNegative = Field(0.5, description="cyclegan: weight of the identity loss, times lambda_cycle")
     pool_size: Annotated[int, Field(ge=0, le=10000)] = Field(50, description="cyclegan: images in each pool")
-    lambda_feature: NotNegative = Field(10.0, description="gaugan: weight of feature matching")
-    lambda_vgg: NotNegative = Field(10.0, description="gaugan: weight of the perceptual loss; 0 needs no VGG")
+    lambda_feature: NotNegative = Field(10.0, description="gaugan, pix2pixhd: weight of feature matching")
+    lambda_vgg: NotNegative = Field(
+        10.0, description="gaugan, pix2pixhd: weight of the perceptual loss; 0 needs no VGG"
+    )
     vgg_weights: str | None = Field(
-        None, description="gaugan: file of torchvision's VGG19 or VGG16 weights; downloaded where absent"
+        None, description="gaugan, pix2pixhd: file of torchvision's VGG19 or VGG16 weights; downloaded where absent"
     )
     ndf: Annotated[int, Field(ge=1)] = Field(64, description="channels of the discriminator's first layer")
+    scales: Annotated[int, Field(ge=1, le=5)] = Field(
+        2,
+        description="gaugan, pix2pixhd (3): sizes at which the discriminator looks, each half of the one before",
+    )
 
     @model_validator(mode="after")
     def _is_trained_or_to_be(self) -> Self:

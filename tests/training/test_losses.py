@@ -30,6 +30,13 @@ def test_several_scales_count_alike_whatever_their_sizes(mode):
     assert both == pytest.approx(apart)
 
 
+def test_pix2pixhd_sums_over_scales():
+    real, fake = [torch.full((1, 1, 4, 4), 3.0), torch.zeros(1, 1, 2, 2)], [torch.ones(1, 1, 4, 4), torch.zeros(1)]
+    loss = AdversarialLoss("lsgan", over_scales="sum")
+    assert loss.discriminator(real, fake).item() == pytest.approx(((3 - 1) ** 2 + 1) / 2 + (1 + 0) / 2)
+    assert loss.generator(fake).item() == pytest.approx(0 + 1)
+
+
 def test_feature_matching_sums_layers_averages_scales_and_leaves_the_scores_out():
     ones, zeros, scores = torch.ones(1, 2, 4, 4), torch.zeros(1, 2, 4, 4), torch.full((1, 1, 4, 4), 1e6)
     real = [[ones, ones, scores], [3 * ones, scores]]
@@ -77,6 +84,24 @@ def test_the_multi_scale_discriminator_is_spades():
     norms = [m for m in judge.modules() if isinstance(m, torch.nn.InstanceNorm2d)]
     assert len(norms) == 6
     assert all(norm.weight is None for norm in norms)
+
+
+def test_pix2pixhds_discriminator_is_plain_convolutions_and_instance_norms():
+    judge = MultiScaleDiscriminator(6, ndf=8, scales=3, seed=3, spectral=False)
+    weights = [value for name, value in judge.state_dict().items() if name.startswith("scales.0") and "weight" in name]
+    assert [tuple(w.shape[:2]) for w in weights] == [(8, 6), (16, 8), (32, 16), (64, 32), (1, 64)]
+    assert torch.cat([w.flatten() for w in weights]).std().item() == pytest.approx(0.02, rel=0.05)
+    image = torch.randn(2, 6, 48, 32)
+    x = image
+    for weight, stride in zip(weights, (2, 2, 2, 1, 1), strict=True):
+        x = torch.nn.functional.conv2d(x, weight, stride=stride, padding=2)  # biases start at 0
+        if weight.shape[0] > 8:
+            x = (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+        if weight.shape[0] > 1:
+            x = torch.where(x > 0, x, 0.2 * x)
+    found = judge(image)
+    assert len(found) == 3
+    torch.testing.assert_close(found[0][-1], x)
 
 
 def test_spectral_norm_holds_the_largest_singular_value_at_one():
