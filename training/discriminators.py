@@ -1,7 +1,10 @@
-"""Discriminators: PatchGAN (pix2pix, Isola et al. 2017, section 3.2.2) and multi-scale (pix2pixHD, SPADE)."""
+"""Discriminators: PatchGAN (pix2pix, Isola et al. 2017, section 3.2.2), multi-scale (pix2pixHD, SPADE), and either of
+them with a head for each of several generators (OMGD, UGC)."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -89,17 +92,77 @@ class MultiScaleDiscriminator(nn.Module):
             self.scales = nn.ModuleList(_scale(channels, ndf, layers, spectral) for _ in range(scales))
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        results = []
-        for index, scale in enumerate(self.scales):
-            if index:
-                x = functional.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
-            outputs, features = x, []
-            assert isinstance(scale, nn.ModuleList)
-            for layer in scale:
-                outputs = layer(outputs)
-                features.append(outputs)
-            results.append(features)
-        return results
+        return _outputs([scale.children() for scale in self.scales], x)
+
+
+class MultiHeadDiscriminator(nn.Module):
+    """One that several generators share in part: a trunk for all, and a head for each of them (OMGD, UGC's stage 2).
+
+    Every head begins with the weights of `single`, and so judges as it does until it learns. UGC leaves open where the
+    heads begin: here after the last layer of stride 2, where the maps are smallest and the channels most.
+
+    forward: (n, channels, h, w) and the head's number, from 0 -> what `single` gives: scores, or by scale the outputs
+    of all layers.
+
+    Args:
+        single: a PatchDiscriminator or a MultiScaleDiscriminator, whose weights are copied.
+        heads: number of generators.
+        shared: layers of the trunk, each a convolution with what follows it; those of stride 2 where None.
+    Raises:
+        ValueError: it is neither, no layer is shared, or none is left for the heads.
+    """
+
+    def __init__(self, single: nn.Module, heads: int = 2, shared: int | None = None) -> None:
+        super().__init__()
+        scales = _layers_by_scale(copy.deepcopy(single))
+        if shared is None:
+            shared = sum(_stride(layer) == 2 for layer in scales[0])
+        if not 0 < shared < len(scales[0]):
+            raise ValueError(f"{shared} of {len(scales[0])} layers cannot be shared: 1 to {len(scales[0]) - 1} can")
+        self.by_scale = isinstance(single, MultiScaleDiscriminator)
+        self.trunks = nn.ModuleList(nn.ModuleList(layers[:shared]) for layers in scales)
+        self.heads = nn.ModuleList(
+            nn.ModuleList(nn.ModuleList(copy.deepcopy(layers[shared:])) for layers in scales) for _ in range(heads)
+        )
+
+    def forward(self, x: Tensor, head: int) -> Tensor | list[list[Tensor]]:
+        own = self.heads[head]
+        assert isinstance(own, nn.ModuleList)
+        scales = [[*trunk.children(), *last.children()] for trunk, last in zip(self.trunks, own, strict=True)]
+        outputs = _outputs(scales, x)
+        return outputs if self.by_scale else outputs[0][-1]
+
+
+def _outputs(scales: Sequence[Iterable[nn.Module]], x: Tensor) -> list[list[Tensor]]:
+    """By scale, each at half the size of the one before, the outputs of its layers."""
+    results = []
+    for index, layers in enumerate(scales):
+        if index:
+            x = functional.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
+        outputs, features = x, []
+        for layer in layers:
+            outputs = layer(outputs)
+            features.append(outputs)
+        results.append(features)
+    return results
+
+
+def _layers_by_scale(single: nn.Module) -> list[list[nn.Module]]:
+    """The convolutions of a discriminator, each with what follows it."""
+    if isinstance(single, MultiScaleDiscriminator):
+        return [[*scale.children()] for scale in single.scales]
+    if not isinstance(single, PatchDiscriminator):
+        raise ValueError(f"the layers of {type(single).__name__} are not known: they cannot be shared")
+    layers: list[nn.Sequential] = []
+    for module in single.body:
+        if isinstance(module, nn.Conv2d):
+            layers.append(nn.Sequential())
+        layers[-1].append(module)
+    return [[*layers]]
+
+
+def _stride(layer: nn.Module) -> int:
+    return next(module.stride[0] for module in layer.modules() if isinstance(module, nn.Conv2d))
 
 
 def _scale(channels: int, ndf: int, layers: int, spectral: bool) -> nn.ModuleList:

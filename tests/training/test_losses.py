@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from pocketgan.errors import ModelError
 from pocketgan.training import vgg as vgg_module
-from pocketgan.training.discriminators import MultiScaleDiscriminator, PatchDiscriminator
+from pocketgan.training.discriminators import MultiHeadDiscriminator, MultiScaleDiscriminator, PatchDiscriminator
 from pocketgan.training.losses import AdversarialLoss, PerceptualLoss, feature_matching, l1_loss
 from pocketgan.training.vgg import GROUPS, WIDTHS, load_vgg
 
@@ -110,6 +110,55 @@ def test_spectral_norm_holds_the_largest_singular_value_at_one():
         judge(torch.randn(1, 4, 32, 32))
     for layer in [*judge.scales[0].children()][1:-1]:
         assert torch.linalg.matrix_norm(layer[0].weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+
+
+SINGLES = {
+    "patch": lambda: PatchDiscriminator(6, 4, norm="instance", seed=1),
+    "pix2pixhd": lambda: MultiScaleDiscriminator(6, 4, scales=2, seed=1, spectral=False),
+    "spade": lambda: MultiScaleDiscriminator(6, 4, scales=2, seed=1).eval(),  # no power iteration between two looks
+}
+
+
+def scores_of(outputs):
+    return [outputs] if isinstance(outputs, torch.Tensor) else [scale[-1] for scale in outputs]
+
+
+@pytest.mark.parametrize("name", SINGLES)
+def test_both_heads_begin_as_the_discriminator_that_they_inherit_from(name):
+    single, image = SINGLES[name](), torch.randn(2, 6, 64, 64)
+    both = MultiHeadDiscriminator(single)
+    for head in (0, 1):
+        for found, expected in zip(scores_of(both(image, head)), scores_of(single(image)), strict=True):
+            assert torch.equal(found, expected)
+    # Three of the five layers are the trunk's, once; the others are there for each head.
+    weights = [sum(p.numel() for p in part.parameters()) for part in (single, both.trunks, both.heads)]
+    assert weights[0] == weights[1] + weights[2] / 2
+    biases = 4 + (8 + 16 if name == "patch" else 0)
+    assert weights[1] == (6 * 4 * 16 + 4 * 8 * 16 + 8 * 16 * 16 + biases) * len(both.trunks)
+
+
+def test_heads_learn_apart_on_a_trunk_that_both_train():
+    single, image = SINGLES["patch"](), torch.randn(2, 6, 64, 64)
+    both, before = MultiHeadDiscriminator(single), single.state_dict()["body.0.weight"].clone()
+    both(image, 0).square().mean().backward()
+    assert all(p.grad is not None for part in (both.trunks, both.heads[0]) for p in part.parameters())
+    assert all(p.grad is None for p in both.heads[1].parameters())
+    with torch.no_grad():
+        for parameter in both.parameters():
+            parameter.sub_(0 if parameter.grad is None else parameter.grad)
+    assert not torch.equal(both(image, 0), both(image, 1))
+    assert torch.equal(single.state_dict()["body.0.weight"], before)  # what they inherit from is left as it is
+
+
+def test_the_trunk_may_be_longer_but_neither_all_nor_nothing():
+    longer = MultiHeadDiscriminator(SINGLES["patch"](), heads=3, shared=4)
+    layers = [sum(isinstance(m, torch.nn.Conv2d) for m in part.modules()) for part in (longer.trunks, longer.heads)]
+    assert layers == [4, 3]
+    for shared in (0, 5):
+        with pytest.raises(ValueError, match=f"{shared} of 5 layers cannot be shared: 1 to 4 can"):
+            MultiHeadDiscriminator(SINGLES["patch"](), shared=shared)
+    with pytest.raises(ValueError, match="the layers of Identity are not known"):
+        MultiHeadDiscriminator(torch.nn.Identity())
 
 
 def test_discriminators_are_a_function_of_their_seed():
