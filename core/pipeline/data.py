@@ -25,8 +25,9 @@ def _check(recipe: Recipe) -> None:
         check_effect(recipe.data.effect)
     trained = [stage for stage in (recipe.teacher, recipe.distill) if stage is not None]
     if recipe.data is not None and recipe.data.unlabelled and not any(stage.takes_unlabelled for stage in trained):
-        programs = " and ".join(dict.fromkeys(stage.program for stage in trained))
-        who = f"{programs} learns from pairs alone" if programs else "nothing is trained"
+        programs = [*dict.fromkeys(stage.program for stage in trained)]
+        learn = "learns" if len(programs) == 1 else "learn"
+        who = f"{' and '.join(programs)} {learn} from pairs alone" if programs else "nothing is trained"
         console.note(f"data.unlabelled: {who}; these inputs are checked and left")
 
 
