@@ -110,7 +110,7 @@ def _plain(images: Tensor) -> Tensor:
 
 
 def ssim(student: Tensor, teacher: TeacherFeatures) -> Tensor:
-    """Mean structural similarity over images, channels and pixels, 1 for equal images; borders are padded with zeros."""
+    """Mean structural similarity over images, channels and pixels, 1 for equal images; zeros lie around them."""
     images, mean_t = torch.cat([student, student.square(), student * teacher.image], 1), teacher.blurred
     mean, square, product = blur(images).chunk(3, 1)
     variance, variance_t = square - mean.square(), teacher.blurred_square - mean_t.square()
@@ -127,7 +127,7 @@ def blur(images: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _bands(size: int, device: torch.device) -> Tensor:
-    """(size, size): row i holds the window around i. As a matrix product a pass takes a fifth of a convolution's time."""
+    """(size, size): row i holds the window around i. A fifth of the time of convolutions."""
     places = torch.arange(size)
     offsets = (places[:, None] - places).double()
     weights = torch.exp(-offsets.square() / (2 * SIGMA**2))

@@ -24,7 +24,7 @@ GROUPS = {"vgg19": (2, 2, 4, 4, 1), "vgg16": (2, 2, 3, 3, 1)}
 WIDTHS = (64, 128, 256, 512, 512)
 
 
-# Which activations between two poolings are features: the first, or the last; OMGD's network ends with its fourth group.
+# Which activations between two poolings are features; those of the last ones end with the fourth group, as in OMGD.
 Taps = Literal["first", "last"]
 
 
