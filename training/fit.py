@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 CHECKPOINT = "checkpoint.safetensors"
+# Of seeds: what draws the inputs without targets.
+UNLABELLED = 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class FitOptions:
         average: name of the network of which an exponential moving average is kept and put in its place at the end.
         average_decay: of that average in the long run (`state.decay_at`); 0 for none.
         keep_last: whether a checkpoint is written after the last step too, from which a longer training goes on.
+        unlabelled_batch_size: inputs without targets a step, over all processes.
     """
 
     steps: int
@@ -57,6 +60,7 @@ class FitOptions:
     average: str = "generator"
     average_decay: float = 0.0
     keep_last: bool = False
+    unlabelled_batch_size: int = 1
 
 
 def fit(
@@ -68,6 +72,7 @@ def fit(
     accelerator: Accelerator,
     picture: Callable[[Program], np.ndarray] | None = None,
     measuring: Measuring | None = None,
+    unlabelled: Samples | None = None,
 ) -> None:
     """Train until `options.steps`, going on from the checkpoint in `folder` if there is one.
 
@@ -78,12 +83,15 @@ def fit(
     Args:
         picture: makes an (h, w, 3) uint8 overview of the program's present state.
         measuring: evaluations; of the first process alone, for which the others wait in their next step.
+        unlabelled: inputs without targets, which batches hold beside the pairs; in an order of their own.
     Raises:
         ModelError: a loss or a weight is not a finite number; the checkpoint before it is intact.
         PocketganError: the batch cannot be divided among the processes.
         StorageError: the disk is full; the last checkpoint is intact.
     """
-    _must_divide(options.batch_size, accelerator.num_processes, label)
+    _must_divide("batch_size", options.batch_size, accelerator.num_processes, label)
+    if unlabelled is not None:
+        _must_divide("unlabelled_batch_size", options.unlabelled_batch_size, accelerator.num_processes, label)
     if accelerator.mixed_precision == "bf16" and accelerator.device.type == "cpu":
         _say_where_bf16_does_not_pay(label)
     rank, world = accelerator.process_index, accelerator.num_processes
@@ -107,7 +115,11 @@ def fit(
         watch.go_on(start, label)
 
     def samples(step: int) -> list[dict[str, Tensor]]:
-        return share_of_step(data, step, batch_size=options.batch_size, seed=options.seed, rank=rank, world=world)
+        pairs = share_of_step(data, step, batch_size=options.batch_size, seed=options.seed, rank=rank, world=world)
+        if unlabelled is None:
+            return pairs
+        size, seed = options.unlabelled_batch_size, seed_of(options.seed, UNLABELLED)
+        return pairs + share_of_step(unlabelled, step, batch_size=size, seed=seed, rank=rank, world=world)
 
     with (
         console.progress(label, options.steps, start) as bar,
@@ -162,10 +174,10 @@ def _say_where_bf16_does_not_pay(label: str) -> None:
         )
 
 
-def _must_divide(batch_size: int, world: int, label: str) -> None:
+def _must_divide(name: str, batch_size: int, world: int, label: str) -> None:
     if batch_size % world:
         raise PocketganError(
-            f"{label}: batch_size {batch_size} cannot be divided among {world} processes; choose a multiple of {world}"
+            f"{label}: {name} {batch_size} cannot be divided among {world} processes; choose a multiple of {world}"
         )
 
 

@@ -7,6 +7,7 @@ precision, and a mean over an image would be rounded to them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,20 +25,28 @@ class AdversarialLoss:
     """Least squares (Mao et al. 2017), cross entropy (Goodfellow et al. 2014) or hinge (Lim & Ye 2017).
 
     Discriminator scores are raw, of any shape; results are scalars. A list holds the scores of a discriminator at
-    several scales: the result is the mean over the scales (SPADE; pix2pixHD takes their sum).
+    several scales.
+
+    Args:
+        over_scales: whether the result is the mean over the scales (SPADE) or their sum (pix2pixHD).
     """
 
-    def __init__(self, mode: GanMode = "hinge") -> None:
+    def __init__(self, mode: GanMode = "hinge", over_scales: Literal["mean", "sum"] = "mean") -> None:
         self.mode = mode
+        self.over_scales = over_scales
 
     def discriminator(self, real: Tensor | Sequence[Tensor], fake: Tensor | Sequence[Tensor]) -> Tensor:
         """What the discriminator minimises, half for each side."""
         pairs = list(zip(_scales(real), _scales(fake), strict=True))
-        return torch.stack([self._discriminator(r, f) for r, f in pairs]).mean()
+        return self._over_scales([self._discriminator(r, f) for r, f in pairs])
 
     def generator(self, fake: Tensor | Sequence[Tensor]) -> Tensor:
         """What the generator minimises."""
-        return torch.stack([self._generator(scores) for scores in _scales(fake)]).mean()
+        return self._over_scales([self._generator(scores) for scores in _scales(fake)])
+
+    def _over_scales(self, losses: Sequence[Tensor]) -> Tensor:
+        together = torch.stack([*losses])
+        return together.sum() if self.over_scales == "sum" else together.mean()
 
     def _discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         if self.mode == "lsgan":
@@ -64,7 +73,7 @@ def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[T
     Args:
         real, fake: by scale, the outputs of all layers; the last, the scores, is left out. Real ones give no gradient.
     Returns:
-        The sum over layers, the mean over scales (SPADE).
+        The sum over layers, the mean over scales (pix2pixHD at its default of five layers, SPADE).
     """
     distances = [
         l1_loss(generated, target.detach())

@@ -7,8 +7,9 @@ from typing import Any
 
 from pocketgan import console
 from pocketgan.errors import DataError, require
-from pocketgan.files import write_atomic
-from pocketgan.pipeline.images import INDEX, WHOLE, ImageIndex, Split, find_splits
+from pocketgan.files import sha256_file, write_atomic
+from pocketgan.pipeline.images import INDEX, UNLABELLED, WHOLE, ImageIndex, Split, find_splits
+from pocketgan.pipeline.labelled import find_unlabelled, part_by_labels
 from pocketgan.pipeline.stage import Context, Stage
 from pocketgan.recipe.recipe import Recipe
 
@@ -22,6 +23,11 @@ def _check(recipe: Recipe) -> None:
         from pocketgan.training.teachers.filters import check_effect
 
         check_effect(recipe.data.effect)
+    trained = [stage for stage in (recipe.teacher, recipe.distill) if stage is not None]
+    if recipe.data is not None and recipe.data.unlabelled and not any(stage.takes_unlabelled for stage in trained):
+        programs = " and ".join(dict.fromkeys(stage.program for stage in trained))
+        who = f"{programs} learns from pairs alone" if programs else "nothing is trained"
+        console.note(f"data.unlabelled: {who}; these inputs are checked and left")
 
 
 def _outside(recipe: Recipe, run: Path) -> Any:
@@ -34,15 +40,31 @@ def _outside(recipe: Recipe, run: Path) -> Any:
     if stage.source == "builtin":
         from pocketgan.training.data.photos import PHOTOS
 
-        return {photo.path: photo.split for photo in PHOTOS}
-    from pocketgan.picture_files import is_image
-    from pocketgan.training.data.folders import content_hashes
-
+        return {**{photo.path: photo.split for photo in PHOTOS}, **_unlabelled_content(recipe, run)}
     if stage.folder is None:
         raise DataError("this recipe reads a folder of images; name it with --data DIR")
     root = Path(stage.folder).resolve()
     if not root.is_dir():
         raise DataError(f"there is no data folder {stage.folder}")
+    return {**_content(root, run), **_unlabelled_content(recipe, run)}
+
+
+def _unlabelled_content(recipe: Recipe, run: Path) -> dict[str, Any]:
+    """That of the folder `data.unlabelled`; empty where there is none."""
+    assert recipe.data is not None
+    if recipe.data.unlabelled is None:
+        return {}
+    root = Path(recipe.data.unlabelled).resolve()
+    if not root.is_dir():
+        raise DataError(f"data.unlabelled: there is no folder {recipe.data.unlabelled}")
+    return {UNLABELLED: _content(root, run)}
+
+
+def _content(root: Path, run: Path) -> dict[str, str]:
+    """SHA-256 of every picture file below a folder, by its name relative to it."""
+    from pocketgan.picture_files import is_image
+    from pocketgan.training.data.folders import content_hashes
+
     files = sorted(path for path in root.rglob("*") if is_image(path) and path.is_file())
     return {name: values[0] for name, values in content_hashes(files, root, _known_hashes(run, root)).items()}
 
@@ -51,8 +73,10 @@ def _known_hashes(run: Path, root: Path) -> dict[str, list[Any]]:
     """Of files in that folder, whose size and time tell that they are the same."""
     try:
         index = ImageIndex.read(run)
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return {}
+    if index.inputs is not None and index.inputs.root == str(root):
+        return index.inputs.files
     return index.files if index.root == str(root) else {}
 
 
@@ -60,20 +84,32 @@ def _make_data(context: Context) -> dict[str, Any]:
     """Pairs made from built-in photos, or images found in the user's folder and checked."""
     stage = context.recipe.data
     assert stage is not None
+    files: dict[str, list[Any]] = {}
     if stage.source == "builtin":
-        index = ImageIndex(_make_builtin(context))
+        root, splits = context.folder, _make_builtin(context)
     else:
         from pocketgan.picture_files import left_out
         from pocketgan.training.data.folders import content_hashes
 
         root = Path(str(stage.folder)).resolve()
         splits = find_splits(stage, root)
-        files = sorted({root / name for split in splits.values() for name in split.files()})
-        if text := left_out(sorted({path.parent for path in files}), files):
+        paths = sorted({root / name for split in splits.values() for name in split.files()})
+        if text := left_out(sorted({path.parent for path in paths}), paths):
             console.note(text)
-        index = ImageIndex(splits, str(root), content_hashes(files, root, {}))
+        files = content_hashes(paths, root, {})
+    facts: dict[str, Any] = {}
+    if stage.labels < 1:
+        total = len(splits["train"].items)
+        digest_of = lambda name: files[name][0] if name in files else sha256_file(root / name)  # noqa: E731
+        labelled, others = part_by_labels(splits["train"], stage.labels, digest_of)
+        splits = {**splits, "train": labelled, UNLABELLED: others}
+        facts["labels"] = {"share": stage.labels, "labelled": len(labelled.items), "of": total}
+    inputs = None
+    if stage.unlabelled is not None:
+        inputs, facts["unlabelled_folder"] = find_unlabelled(stage, root, splits)
+    index = ImageIndex(splits, None if stage.source == "builtin" else str(root), files, inputs)
     write_atomic(context.folder / INDEX, index.to_json())
-    return {name: split.count() for name, split in index.splits.items()}
+    return {**{name: split.count() for name, split in splits.items()}, **facts}
 
 
 def _make_builtin(context: Context) -> dict[str, Split]:

@@ -43,7 +43,7 @@ _EARLIER_FIELDS: dict[str, tuple[str, ...]] = {
 # whose content counts.
 _SHOWN = ("checkpoint_every", "sample_every", "evaluate", "inception", "lpips_weights", "judge")
 _WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
-    "data": ("folder",),
+    "data": ("folder", "unlabelled"),
     "teacher": (*_SHOWN, "vgg_weights", "weights"),
     "distill": _SHOWN,
     "export": ("workers",),

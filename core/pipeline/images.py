@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pocketgan.training.data.labels import LabelFormat
-    from pocketgan.training.data.samples import Pictures
+    from pocketgan.training.data.samples import Framing, Pictures
 
 INDEX = "index.json"
 # The split of whole photos, to be looked at beside crops.
 WHOLE = "whole"
+# The split of the training images whose targets are not read (`labelled.py`).
+UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True)
@@ -53,29 +55,50 @@ class Split:
 
 
 @dataclass(frozen=True)
+class InputFolder:
+    """The inputs of the folder `data.unlabelled`.
+
+    Attributes:
+        root: the folder, when it was looked at.
+        names: the files of every input: a picture, or a label map and its instance map if that is used.
+        files: by name, (SHA-256, size, time of change).
+    """
+
+    root: str
+    names: Sequence[Sequence[str]]
+    files: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
 class ImageIndex:
     """`index.json` of the data stage.
 
     Attributes:
-        splits: by name: train, val, and of built-in photos `WHOLE`.
+        splits: by name: train, val, of built-in photos `WHOLE`, and where some of the training images count as
+            unlabelled, `UNLABELLED`: train are the others then.
         root: the folder that held the files when they were looked at; None where the data stage made them, in its own.
         files: by name, (SHA-256, size, time of change) of what the user's folder holds (`training.data.folders`).
+        inputs: those of `data.unlabelled`; None where the recipe names no such folder.
     """
 
     splits: Mapping[str, Split]
     root: str | None = None
     files: dict[str, list[Any]] = field(default_factory=dict)
+    inputs: InputFolder | None = None
 
     def to_json(self) -> str:
         splits = {name: split.to_json() for name, split in self.splits.items()}
-        return json.dumps({"root": self.root, "splits": splits, "files": self.files}, indent=1)
+        # What a recipe does not use is not there: the content of this file is in the digests of all that reads it.
+        inputs = {} if self.inputs is None else {"inputs": asdict(self.inputs)}
+        return json.dumps({"root": self.root, "splits": splits, "files": self.files, **inputs}, indent=1)
 
     @staticmethod
     def read(run: Path) -> ImageIndex:
         """The index of a run whose data stage has finished."""
         value = json.loads((run / "data" / INDEX).read_text())
         splits = {name: Split.from_json(split) for name, split in value["splits"].items()}
-        return ImageIndex(splits, value["root"], value["files"])
+        inputs = InputFolder(**value["inputs"]) if "inputs" in value else None
+        return ImageIndex(splits, value["root"], value["files"], inputs)
 
 
 def find_splits(stage: DataStage, root: Path) -> dict[str, Split]:
@@ -115,6 +138,11 @@ def label_format(stage: DataStage) -> LabelFormat:
     return LabelFormat(stage.classes, stage.unknown, stage.instance)
 
 
+def input_format(stage: DataStage) -> LabelFormat | None:
+    """How the recipe's inputs become channels; None where they are pictures."""
+    return label_format(stage) if stage.kind == "label" else None
+
+
 def load_images(
     recipe: Recipe,
     run: Path,
@@ -133,7 +161,7 @@ def load_images(
     index = ImageIndex.read(run)
     # The recipe's folder, not the index's: the same images may have moved since.
     root = run / "data" if index.root is None else Path(recipe.data.folder or index.root).resolve()
-    return _pictures(recipe.data, root, only or index.splits[split], size or recipe.size, augmented)
+    return pictures_of(recipe.data, root, only or index.splits[split], size or recipe.size, augmented)
 
 
 def whole_photos(run: Path, multiple: tuple[int, int]) -> list[dict[str, Tensor]]:
@@ -165,10 +193,22 @@ def validation_images(recipe: Recipe, root: Path) -> Pictures:
     stage = recipe.data
     if stage is None or stage.source != "folder":
         raise DataError(f"the recipe {recipe.name} reads no folder of images; name one that does, such as facades")
-    return _pictures(stage, root, find_splits(stage, root)["val"], recipe.size)
+    return pictures_of(stage, root, find_splits(stage, root)["val"], recipe.size)
 
 
-def _pictures(
+def framing_of(stage: DataStage, augmented: Training | None) -> Framing:
+    """How images come to their size: as the data section says, and a training that augments them."""
+    if augmented is None:
+        return {"fit": stage.fit}
+    return {
+        "fit": stage.fit,
+        "load_scale": augmented.load_scale,
+        "flip": augmented.flip,
+        "part": augmented.crop_size,
+    }
+
+
+def pictures_of(
     stage: DataStage, root: Path, split: Split, size: tuple[int, int], augmented: Training | None = None
 ) -> Pictures:
     """The images of one split, whose names are relative to `root`."""
@@ -177,20 +217,18 @@ def _pictures(
     from pocketgan.training.data.unlabelled import UnlabelledImages
     from pocketgan.training.data.unpaired import Image, UnpairedImages
 
-    changes: dict[str, Any] = {"fit": stage.fit}
-    if augmented is not None:
-        changes |= {"load_scale": augmented.load_scale, "flip": augmented.flip, "part": augmented.crop_size}
+    framing = framing_of(stage, augmented)
     if stage.kind == "unpaired":
         domains = {
             side: [Image(root / name, half) for name, half in images]  # type: ignore[arg-type]  # as it was written
             for side, images in split.domains.items()
         }
-        return UnpairedImages(domains, stage.direction, size, **changes)
+        return UnpairedImages(domains, stage.direction, size, **framing)
     if stage.kind == "photos":
-        return UnlabelledImages([root / name for (name,) in split.items], size, **changes)
+        return UnlabelledImages([root / name for (name,) in split.items], size, **framing)
     if stage.kind == "label":
         scenes = [Scene(*(root / name for name in names)) for names in split.items]
-        return LabelMaps(scenes, label_format(stage), size, **changes)
+        return LabelMaps(scenes, label_format(stage), size, **framing)
     pairs = [Pair(*(root / name for name in names)) for names in split.items]
     direction = stage.direction if stage.source == "folder" else "AtoB"
-    return PairedImages(pairs, direction, size, **changes)
+    return PairedImages(pairs, direction, size, **framing)

@@ -15,6 +15,7 @@ from pocketgan.pipeline.choosing import check_counts, course, measuring, trainin
 from pocketgan.pipeline.drawn import learns_from_pictures, learnt_images
 from pocketgan.pipeline.images import load_images, whole_photos
 from pocketgan.pipeline.kept import MORE_STEPS
+from pocketgan.pipeline.labelled import unlabelled_inputs
 from pocketgan.pipeline.networks import GENERATOR, fresh_generator, input_multiple, input_shape, teacher_spec
 from pocketgan.pipeline.processes import world_size
 from pocketgan.pipeline.samples import overview, write_samples
@@ -123,13 +124,15 @@ def train(context: Context, stage: Training, task: Task, file: GeneratorFile) ->
             stage.sample_every,
             average_decay=stage.average_decay,
             keep_last=not stage.decay,
+            unlabelled_batch_size=stage.unlabelled_batch_size or stage.batch_size,
         )
         label = context.folder.name.removesuffix(".partial")
         picture = partial(overview, val=val, device=accelerator.device)
         watched = None
         if kept is not None and context.processes.first:
             watched = measuring(context, stage, task, kept, accelerator.device)
-        fit(task.program, train, options, context.folder, label, accelerator, picture, watched)
+        unlabelled = unlabelled_inputs(context.recipe, context.run, stage)
+        fit(task.program, train, options, context.folder, label, accelerator, picture, watched, unlabelled)
         if context.processes.first:
             # The generator comes last: where it is, the training is over.
             for name, network in task.kept.items():

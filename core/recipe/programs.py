@@ -27,6 +27,7 @@ class TeacherProgram:
         files: fields of its section that name files whose content decides about the result, each with the field of the
             loss's weight; at weight 0 the file is not read.
         defaults: by section (teacher, distill), fields whose paper has another default than pix2pix.
+        unlabelled: whether its batches hold inputs without targets too.
         weighs_discriminator: whether it has `lambda_gan`, and trains without a discriminator at 0.
         unpruned: the generator that users would ship otherwise.
         unpruned_takes_ngf: whether that one is as wide as the teacher; the paper's width otherwise.
@@ -36,6 +37,7 @@ class TeacherProgram:
     data: tuple[DataKind, ...]
     files: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    unlabelled: bool = False
     weighs_discriminator: bool = False
     unpruned: str = "resnet9"
     unpruned_takes_ngf: bool = False
@@ -43,9 +45,15 @@ class TeacherProgram:
 
 @dataclass(frozen=True)
 class StudentProgram:
-    """A student's program. `module`: where its `METHOD` is, a `training.programs.method.StudentMethod`."""
+    """A student's program.
+
+    Attributes:
+        module: where its `METHOD` is, a `training.programs.method.StudentMethod`.
+        unlabelled: whether its batches hold inputs without targets too.
+    """
 
     module: str
+    unlabelled: bool = False
 
 
 _TTUR: dict[str, object] = {"learning_rate": 1e-4, "discriminator_learning_rate": 4e-4, "adam_betas": (0.0, 0.9)}
@@ -66,6 +74,14 @@ TEACHER_PROGRAMS: dict[str, TeacherProgram] = {
         files={"vgg_weights": "lambda_vgg"},
         defaults={"teacher": _TTUR, "distill": _TTUR},
         unpruned="gaugan",
+        unpruned_takes_ngf=True,
+    ),
+    "pix2pixhd": TeacherProgram(
+        f"{_PROGRAMS}.pix2pixhd",
+        data=("paired", "label"),
+        files={"vgg_weights": "lambda_vgg"},
+        defaults={"teacher": {"gan_mode": "lsgan", "scales": 3}, "distill": {"gan_mode": "lsgan"}},
+        unpruned="pix2pixhd",
         unpruned_takes_ngf=True,
     ),
 }

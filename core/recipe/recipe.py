@@ -107,6 +107,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _unlabelled_inputs_are_of_programs_that_take_them(self) -> Self:
+        for name, stage in (("teacher", self.teacher), ("distill", self.distill)):
+            if stage is not None and stage.unlabelled_batch_size is not None and not stage.takes_unlabelled:
+                raise ValueError(
+                    f"{name}.unlabelled_batch_size: {name}.program {stage.program} learns from pairs alone; remove it"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _what_is_not_known_is_not_pruned(self) -> Self:
         teacher, compress = self.teacher, self.compress
         if teacher is None or compress is None or compress.student is not None:

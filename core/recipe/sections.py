@@ -22,7 +22,7 @@ from pocketgan.recipe.choices import (
     Unknown,
     Widths,
 )
-from pocketgan.recipe.programs import StudentProgramName, TeacherProgramName
+from pocketgan.recipe.programs import STUDENT_PROGRAMS, TEACHER_PROGRAMS, StudentProgramName, TeacherProgramName
 from pocketgan.recipe.units import Budget, budget_mismatch
 from pocketgan.targets import IO, IOS, PRECISIONS, TARGETS, TIMED
 
@@ -76,6 +76,15 @@ class DataStage(Section):
         "channel", description="label: an unknown pixel has a channel of its own, or is zero in all"
     )
     instance: bool = Field(False, description="label: instance/ holds instance PNGs, whose edges are one more channel")
+    labels: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="paired, label: share of the training images that have their target, chosen by content; the others "
+        "are inputs without one",
+    )
+    unlabelled: str | None = Field(
+        None,
+        description="paired, label: a folder of inputs that never had a target: pictures, or label maps without photos",
+    )
     effect: str = Field("stylization", description="builtin: the filter that makes the targets")
     train_crops: Steps = Field(400, description="builtin: number of training pairs")
     val_crops: Steps = Field(32, description="builtin: number of validation pairs")
@@ -88,6 +97,15 @@ class DataStage(Section):
             raise ValueError(f"built-in photos are cut to the resolution already; fit: {self.fit} needs source: folder")
         if (self.classes is not None) != (self.kind == "label"):
             raise ValueError("kind: label and classes, the number of classes, go together")
+        return self
+
+    @model_validator(mode="after")
+    def _what_has_no_labels_is_not_parted_by_them(self) -> Self:
+        if self.kind in ("paired", "label"):
+            return self
+        for name in ("labels", "unlabelled"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is of images with targets, kind: paired or label; kind: {self.kind} has none")
         return self
 
     @property
@@ -104,13 +122,18 @@ class Training(Section):
 
     steps: Steps = Field(description="optimiser steps")
     batch_size: Steps = Field(1, description="images a step, over all processes")
+    unlabelled_batch_size: Steps | None = Field(
+        None,
+        description="programs that learn from inputs without targets: such inputs a step, over all processes; as many "
+        "as batch_size where absent",
+    )
     learning_rate: Positive = Field(2e-4, description="gaugan: 1e-4")
     discriminator_learning_rate: Positive | None = Field(None, description="the generator's where absent; gaugan: 4e-4")
     adam_betas: tuple[Beta, Beta] = Field((0.5, 0.999), description="gaugan: [0, 0.9]")
     decay: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="last share of the steps, with rates falling to 0"
     )
-    gan_mode: GanMode = Field("hinge", description="cyclegan: lsgan")
+    gan_mode: GanMode = Field("hinge", description="cyclegan, pix2pixhd: lsgan")
     average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="moving average of the generator, which is shipped: such as 0.999; smaller in the first steps"
     )
@@ -170,6 +193,11 @@ class Training(Section):
         return ", ".join([*self.evaluate, str(self.best_by)])
 
     @property
+    def takes_unlabelled(self) -> bool:
+        """Whether its program learns from inputs without targets too."""
+        return False
+
+    @property
     def crop_size(self) -> tuple[int, int] | None:
         """(height, width) of the parts that are trained on; None for whole images."""
         return None if self.crop is None else (self.crop, self.crop)
@@ -198,17 +226,25 @@ class TeacherStage(Training):
         None, description="channels of the first layer; the paper's where absent"
     )
     norm: Norm | None = Field(None, description="the generator's own where absent")
-    program: TeacherProgramName = Field("pix2pix", description="cyclegan: unpaired images; gaugan: label maps")
+    program: TeacherProgramName = Field(
+        "pix2pix", description="cyclegan: unpaired images; gaugan: label maps; pix2pixhd: label maps or pairs"
+    )
     lambda_l1: NotNegative = Field(100.0, description="pix2pix: weight of the distance to the target")
     lambda_cycle: NotNegative = Field(10.0, description="cyclegan: weight of going there and back")
     lambda_identity: NotNegative = Field(0.5, description="cyclegan: weight of the identity loss, times lambda_cycle")
     pool_size: Annotated[int, Field(ge=0, le=10000)] = Field(50, description="cyclegan: images in each pool")
-    lambda_feature: NotNegative = Field(10.0, description="gaugan: weight of feature matching")
-    lambda_vgg: NotNegative = Field(10.0, description="gaugan: weight of the perceptual loss; 0 needs no VGG")
+    lambda_feature: NotNegative = Field(10.0, description="gaugan, pix2pixhd: weight of feature matching")
+    lambda_vgg: NotNegative = Field(
+        10.0, description="gaugan, pix2pixhd: weight of the perceptual loss; 0 needs no VGG"
+    )
     vgg_weights: str | None = Field(
-        None, description="gaugan: file of torchvision's VGG19 or VGG16 weights; downloaded where absent"
+        None, description="gaugan, pix2pixhd: file of torchvision's VGG19 or VGG16 weights; downloaded where absent"
     )
     ndf: Annotated[int, Field(ge=1)] = Field(64, description="channels of the discriminator's first layer")
+    scales: Annotated[int, Field(ge=1, le=5)] = Field(
+        2,
+        description="gaugan, pix2pixhd (3): sizes at which the discriminator looks, each half of the one before",
+    )
 
     @model_validator(mode="after")
     def _is_trained_or_to_be(self) -> Self:
@@ -222,6 +258,10 @@ class TeacherStage(Training):
             if not self.range[0] < self.range[1]:
                 raise ValueError(f"range is black, then white: expected [low, high], got {[*self.range]}")
         return self
+
+    @property
+    def takes_unlabelled(self) -> bool:
+        return TEACHER_PROGRAMS[self.program].unlabelled
 
     @property
     def is_own(self) -> bool:
@@ -289,6 +329,10 @@ class DistillStage(Training):
         description="the data's target or the teacher's picture; where absent the data's, if there are any and the "
         "teacher has features to distil",
     )
+
+    @property
+    def takes_unlabelled(self) -> bool:
+        return STUDENT_PROGRAMS[self.program].unlabelled
 
 
 class ExportStage(Section):

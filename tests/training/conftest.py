@@ -37,14 +37,14 @@ def kill_in_the_fourth_step(program):
 def assert_resumes_bit_for_bit(tmp_path):
     """Trains whole, and killed and resumed: both end in the same bits. `make(seed)` gives a fresh program."""
 
-    def check(make, data, precision="no", **more):
+    def check(make, data, precision="no", unlabelled=None, **more):
         def alone():
             AcceleratorState._reset_state()  # it remembers the first precision of a process
             return Accelerator(cpu=True, mixed_precision=precision)
 
         whole, first, second = make(0), make(0), make(9)
         options = FitOptions(5, 2, seed=3, checkpoint_every=2, sample_every=100, **more)
-        fit(whole, data, options, tmp_path / "whole", label="whole", accelerator=alone())
+        fit(whole, data, options, tmp_path / "whole", label="whole", accelerator=alone(), unlabelled=unlabelled)
         with pytest.raises(StopError):
             fit(
                 kill_in_the_fourth_step(first),
@@ -53,8 +53,9 @@ def assert_resumes_bit_for_bit(tmp_path):
                 tmp_path / "killed",
                 label="killed",
                 accelerator=alone(),
+                unlabelled=unlabelled,
             )
-        fit(second, data, options, tmp_path / "killed", label="killed", accelerator=alone())
+        fit(second, data, options, tmp_path / "killed", label="killed", accelerator=alone(), unlabelled=unlabelled)
         expected, found = state(whole), state(second)
         assert expected.keys() == found.keys()
         assert [key for key in expected if not torch.equal(expected[key], found[key])] == []

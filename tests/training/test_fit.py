@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import semi_supervised
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -64,6 +65,35 @@ def test_a_resumed_training_equals_an_undisturbed_one_bit_for_bit(
 ):
     monkeypatch.setattr(state, "memory_format", lambda device: layout)
     assert_resumes_bit_for_bit(program, Colours(), precision, average_decay=decay)
+
+
+class Grey:
+    """Inputs without targets."""
+
+    def __len__(self):
+        return 7
+
+    def sample(self, index, random):
+        return {"unlabelled": torch.full((3, 32, 32), index / 7) + 0.01 * float(random.standard_normal())}
+
+
+def test_inputs_without_targets_are_the_same_after_a_resume(assert_resumes_bit_for_bit):
+    made = []
+
+    def make(seed):
+        made.append(semi_supervised.fresh(seed))
+        return made[-1]
+
+    assert_resumes_bit_for_bit(make, Colours(), unlabelled=Grey(), unlabelled_batch_size=3)
+    whole, killed, resumed = (
+        [(len(batch["input"]), [round(x.item(), 5) for x in batch["unlabelled"][:, 0, 0, 0]]) for batch in program.seen]
+        for program in made
+    )
+    assert [pairs for pairs, _ in whole] == [2] * 5
+    assert [len(inputs) for _, inputs in whole] == [3] * 5
+    assert killed[:2] + resumed == whole  # the checkpoint was made after the second step
+    epoch = [value for _, inputs in whole for value in inputs][:7]
+    assert {round(value * 7) for value in epoch} == set(range(7))
 
 
 @pytest.fixture
@@ -259,8 +289,11 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     class Three:
         num_processes = 3
 
-    with pytest.raises(PocketganError, match="multiple of 3"):
+    with pytest.raises(PocketganError, match=r"batch_size 2 cannot .* multiple of 3"):
         fit(program(), Colours(), options(2), tmp_path, label="t", accelerator=Three())
+    uneven = FitOptions(2, 3, seed=0, unlabelled_batch_size=4)
+    with pytest.raises(PocketganError, match=r"unlabelled_batch_size 4 cannot .* multiple of 3"):
+        fit(program(), Colours(), uneven, tmp_path, label="t", accelerator=Three(), unlabelled=Grey())
 
 
 def test_a_checkpoint_that_does_not_fit_counts_as_none(tmp_path):

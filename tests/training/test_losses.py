@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from pocketgan.errors import ModelError
 from pocketgan.training import vgg as vgg_module
-from pocketgan.training.discriminators import MultiScaleDiscriminator, PatchDiscriminator
+from pocketgan.training.discriminators import MultiHeadDiscriminator, MultiScaleDiscriminator, PatchDiscriminator
 from pocketgan.training.losses import AdversarialLoss, PerceptualLoss, feature_matching, l1_loss
 from pocketgan.training.vgg import GROUPS, WIDTHS, load_vgg
 
@@ -28,6 +28,13 @@ def test_several_scales_count_alike_whatever_their_sizes(mode):
     both = loss.discriminator([big, small], [small, big]).item()
     apart = (loss.discriminator(big, small) + loss.discriminator(small, big)).item() / 2
     assert both == pytest.approx(apart)
+
+
+def test_pix2pixhd_sums_over_scales():
+    real, fake = [torch.full((1, 1, 4, 4), 3.0), torch.zeros(1, 1, 2, 2)], [torch.ones(1, 1, 4, 4), torch.zeros(1)]
+    loss = AdversarialLoss("lsgan", over_scales="sum")
+    assert loss.discriminator(real, fake).item() == pytest.approx(((3 - 1) ** 2 + 1) / 2 + (1 + 0) / 2)
+    assert loss.generator(fake).item() == pytest.approx(0 + 1)
 
 
 def test_feature_matching_sums_layers_averages_scales_and_leaves_the_scores_out():
@@ -79,12 +86,79 @@ def test_the_multi_scale_discriminator_is_spades():
     assert all(norm.weight is None for norm in norms)
 
 
+def test_pix2pixhds_discriminator_is_plain_convolutions_and_instance_norms():
+    judge = MultiScaleDiscriminator(6, ndf=8, scales=3, seed=3, spectral=False)
+    weights = [value for name, value in judge.state_dict().items() if name.startswith("scales.0") and "weight" in name]
+    assert [tuple(w.shape[:2]) for w in weights] == [(8, 6), (16, 8), (32, 16), (64, 32), (1, 64)]
+    assert torch.cat([w.flatten() for w in weights]).std().item() == pytest.approx(0.02, rel=0.05)
+    image = torch.randn(2, 6, 48, 32)
+    x = image
+    for weight, stride in zip(weights, (2, 2, 2, 1, 1), strict=True):
+        x = torch.nn.functional.conv2d(x, weight, stride=stride, padding=2)  # biases start at 0
+        if weight.shape[0] > 8:
+            x = (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+        if weight.shape[0] > 1:
+            x = torch.where(x > 0, x, 0.2 * x)
+    found = judge(image)
+    assert len(found) == 3
+    torch.testing.assert_close(found[0][-1], x)
+
+
 def test_spectral_norm_holds_the_largest_singular_value_at_one():
     judge = MultiScaleDiscriminator(4, ndf=8, scales=1, seed=3)
     for _ in range(30):
         judge(torch.randn(1, 4, 32, 32))
     for layer in [*judge.scales[0].children()][1:-1]:
         assert torch.linalg.matrix_norm(layer[0].weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+
+
+SINGLES = {
+    "patch": lambda: PatchDiscriminator(6, 4, norm="instance", seed=1),
+    "pix2pixhd": lambda: MultiScaleDiscriminator(6, 4, scales=2, seed=1, spectral=False),
+    "spade": lambda: MultiScaleDiscriminator(6, 4, scales=2, seed=1).eval(),  # no power iteration between two looks
+}
+
+
+def scores_of(outputs):
+    return [outputs] if isinstance(outputs, torch.Tensor) else [scale[-1] for scale in outputs]
+
+
+@pytest.mark.parametrize("name", SINGLES)
+def test_both_heads_begin_as_the_discriminator_that_they_inherit_from(name):
+    single, image = SINGLES[name](), torch.randn(2, 6, 64, 64)
+    both = MultiHeadDiscriminator(single)
+    for head in (0, 1):
+        for found, expected in zip(scores_of(both(image, head)), scores_of(single(image)), strict=True):
+            assert torch.equal(found, expected)
+    # Three of the five layers are the trunk's, once; the others are there for each head.
+    weights = [sum(p.numel() for p in part.parameters()) for part in (single, both.trunks, both.heads)]
+    assert weights[0] == weights[1] + weights[2] / 2
+    biases = 4 + (8 + 16 if name == "patch" else 0)
+    assert weights[1] == (6 * 4 * 16 + 4 * 8 * 16 + 8 * 16 * 16 + biases) * len(both.trunks)
+
+
+def test_heads_learn_apart_on_a_trunk_that_both_train():
+    single, image = SINGLES["patch"](), torch.randn(2, 6, 64, 64)
+    both, before = MultiHeadDiscriminator(single), single.state_dict()["body.0.weight"].clone()
+    both(image, 0).square().mean().backward()
+    assert all(p.grad is not None for part in (both.trunks, both.heads[0]) for p in part.parameters())
+    assert all(p.grad is None for p in both.heads[1].parameters())
+    with torch.no_grad():
+        for parameter in both.parameters():
+            parameter.sub_(0 if parameter.grad is None else parameter.grad)
+    assert not torch.equal(both(image, 0), both(image, 1))
+    assert torch.equal(single.state_dict()["body.0.weight"], before)  # what they inherit from is left as it is
+
+
+def test_the_trunk_may_be_longer_but_neither_all_nor_nothing():
+    longer = MultiHeadDiscriminator(SINGLES["patch"](), heads=3, shared=4)
+    layers = [sum(isinstance(m, torch.nn.Conv2d) for m in part.modules()) for part in (longer.trunks, longer.heads)]
+    assert layers == [4, 3]
+    for shared in (0, 5):
+        with pytest.raises(ValueError, match=f"{shared} of 5 layers cannot be shared: 1 to 4 can"):
+            MultiHeadDiscriminator(SINGLES["patch"](), shared=shared)
+    with pytest.raises(ValueError, match="the layers of Identity are not known"):
+        MultiHeadDiscriminator(torch.nn.Identity())
 
 
 def test_discriminators_are_a_function_of_their_seed():

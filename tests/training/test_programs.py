@@ -15,12 +15,14 @@ from pocketgan.training.programs.cyclegan import CycleGan, ImagePool, Unaligned
 from pocketgan.training.programs.distill import Distill, feature_shapes
 from pocketgan.training.programs.gaugan import GauGan
 from pocketgan.training.programs.pix2pix import Pix2Pix
+from pocketgan.training.programs.pix2pixhd import Pix2PixHd
 from pocketgan.training.similarity import FeatureDistance
 
 SPEC = spec_by_name("resnet6", ngf=4, norm="batch", height=32, width=32)
 SMALL = SPEC.with_widths({name: max(2, width // 2) for name, width in SPEC.widths.items()})
 FORM = LabelFormat(4)
 SPADE = spec_by_name("gaugan", ngf=2, norm="batch", height=64, width=64, input_channels=FORM.channels)
+GLOBAL = spec_by_name("pix2pixhd", ngf=2, norm="instance-affine", height=64, width=64, input_channels=FORM.channels)
 SMALL_SPADE = SPADE.with_widths({name: max(2, width // 2) for name, width in SPADE.widths.items()})
 
 
@@ -83,6 +85,16 @@ def gaugan(seed):
     return GauGan(build(SPADE, seed), judge, Features())
 
 
+def pix2pixhd(seed, generator=None):
+    judge = MultiScaleDiscriminator(FORM.channels + 3, 4, scales=3, seed=seed, spectral=False)
+    return Pix2PixHd(generator or build(GLOBAL, seed), judge, Features())
+
+
+def pix2pixhd_student(seed):
+    narrow = GLOBAL.with_widths({name: max(2, width // 2) for name, width in GLOBAL.widths.items()})
+    return Distill(pix2pixhd(seed, build(narrow, seed)), build(GLOBAL, 5), FeatureDistance("gka"))
+
+
 def aligned(seed, similarity="gka"):
     task = Pix2Pix(build(SMALL, seed), patch(6, seed))
     teacher = build(SPEC, 5)
@@ -111,6 +123,8 @@ PROGRAMS = {
     "aligned-mse": (lambda seed: aligned(seed, "mse"), Noise()),
     "unaligned": (unaligned, Noise()),
     "spade": (spade_student, Maps()),
+    "pix2pixhd": (pix2pixhd, Maps()),
+    "pix2pixhd-student": (pix2pixhd_student, Maps()),
 }
 
 
@@ -230,12 +244,43 @@ def test_gaugan_without_vgg_needs_no_weights():
     assert set(terms_of(program, batch_of(Maps(), 0, 1))["generator"]) == {"adversarial", "feature"}
 
 
+def test_pix2pixhd_sums_its_verdicts_over_three_scales_and_averages_feature_matching():
+    program, batch = pix2pixhd(0), batch_of(Maps(), 0, 1)
+    fake = program.generator(batch["input"])
+    real, made = (program.discriminator(torch.cat([batch["input"], image], 1)) for image in (batch["target"], fake))
+    phases = list(program.losses(batch))
+    assert [name for name, _ in phases] == ["discriminator", "generator"]
+    terms = phases[1][1]
+    assert list(terms) == ["adversarial", "feature", "vgg"]
+
+    def mean_square(x):
+        return (x.double() ** 2).mean().item()
+
+    def distance(x, y):
+        return (x.double() - y.double()).abs().mean().item()
+
+    judged = sum(mean_square(r[-1] - 1) + mean_square(f[-1]) for r, f in zip(real, made, strict=True)) / 2
+    assert phases[0][1]["discriminator"].item() == pytest.approx(judged, rel=1e-5)
+    assert terms["adversarial"].item() == pytest.approx(sum(mean_square(f[-1] - 1) for f in made), rel=1e-5)
+    matched = sum(distance(r[j], f[j]) for r, f in zip(real, made, strict=True) for j in range(4)) / 3
+    assert terms["feature"].item() == pytest.approx(10 * matched, rel=1e-5)
+    seen = zip(program.vgg(fake), program.vgg(batch["target"]), (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1), strict=True)
+    assert terms["vgg"].item() == pytest.approx(10 * sum(w * distance(x, y) for x, y, w in seen), rel=1e-5)
+
+
+def test_pix2pixhd_without_vgg_needs_no_weights():
+    program = Pix2PixHd(build(GLOBAL, 0), pix2pixhd(0).discriminator, None)
+    assert "vgg" not in program.networks()
+    assert set(terms_of(program, batch_of(Maps(), 0))["generator"]) == {"adversarial", "feature"}
+
+
 @pytest.mark.parametrize(
     ("name", "terms"),
     [
         ("aligned", {"adversarial", "l1", "distill"}),
         ("unaligned", {"adversarial", "recon", "distill"}),
         ("spade", {"adversarial", "feature", "vgg", "distill"}),
+        ("pix2pixhd-student", {"adversarial", "feature", "vgg", "distill"}),
     ],
 )
 def test_students_learn_their_task_and_their_teachers_features(name, terms):

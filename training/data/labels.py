@@ -74,6 +74,10 @@ class LabelFormat:
             maps.append(edges(instances)[None])
         return np.concatenate(maps)
 
+    def encode_cut(self, crop: Crop, labels: np.ndarray, instance: Path | None) -> np.ndarray:
+        """The same of a crop of a label map and of the file of its instance map, if that is used."""
+        return self.encode(crop.labels(labels), crop.labels(read_indices(instance)) if instance else None)
+
 
 def edges(instances: np.ndarray) -> np.ndarray:
     """(h, w) instance numbers -> (h, w) uint8: 1 where one of the four neighbours belongs to another instance."""
@@ -119,8 +123,8 @@ def find_scenes(root: Path, form: LabelFormat) -> dict[str, list[Scene]]:
                 + holds_instead(root)
             )
     scenes = [scene for split in SPLITS for scene in splits[split]]
-    sizes = _check_labels([scene.label for scene in scenes], form)
-    sizes |= _check_instances([scene.instance for scene in scenes if scene.instance is not None])
+    instances = [scene.instance for scene in scenes if scene.instance is not None]
+    sizes = check_maps([scene.label for scene in scenes], instances, form)
     sizes |= check_readable([scene.photo for scene in scenes])
     check_equal_sizes([scene.files() for scene in scenes], sizes, "scene")
     return splits
@@ -140,6 +144,15 @@ class _Map:
     size: Size
     least: int = 0
     largest: int = 0
+
+
+def check_maps(labels: Sequence[Path], instances: Sequence[Path], form: LabelFormat) -> dict[Path, Size]:
+    """(width, height) of every label map and instance map as it is shown.
+
+    Raises:
+        DataError: one is no index image, or a label map holds an index that is no class.
+    """
+    return _check_labels(labels, form) | _check_instances(instances)
 
 
 def _check_labels(files: Sequence[Path], form: LabelFormat) -> dict[Path, Size]:
@@ -229,9 +242,8 @@ class LabelMaps:
 
     def _tensors(self, index: int, labels: np.ndarray, crop: Crop) -> dict[str, Tensor]:
         scene = self.scenes[index]
-        instances = crop.labels(read_indices(scene.instance)) if scene.instance else None
         return {
-            "input": torch.from_numpy(self.form.encode(crop.labels(labels), instances)),
+            "input": torch.from_numpy(self.form.encode_cut(crop, labels, scene.instance)),
             "target": to_tensor(crop.picture(read_image(scene.photo))),
         }
 

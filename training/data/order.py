@@ -23,7 +23,7 @@ def share_of_step(
     return samples
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _permutation(seed: int, epoch: int, count: int) -> list[int]:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(seed, epoch, 0))).tolist()
 

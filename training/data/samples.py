@@ -139,5 +139,6 @@ def _covering(size: tuple[int, int], source: tuple[int, int] | None) -> tuple[in
 
 
 def batch(samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack samples into (n, ...) tensors."""
-    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+    """Stack samples into (n, ...) tensors, one a name, of the samples that have it."""
+    names = dict.fromkeys(name for sample in samples for name in sample)
+    return {name: torch.stack([sample[name] for sample in samples if name in sample]) for name in names}

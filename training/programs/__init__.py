@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+# By name: `input` and `target` of n images, and where the program learns from inputs without targets too (its row in
+# `recipe/programs.py` says so), `unlabelled`: (m, c, h, w) of other images, whose number is a setting of its own.
 Batch = Mapping[str, "Tensor"]
 Phase = tuple[str, dict[str, "Tensor"]]
 

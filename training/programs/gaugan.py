@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pocketgan.recipe.choices import GanMode
 from pocketgan.recipe.sections import DistillStage, TeacherStage, Training
 from pocketgan.training.discriminators import MultiScaleDiscriminator
-from pocketgan.training.losses import PerceptualLoss, feature_matching
-from pocketgan.training.programs import Batch, Optimiser
-from pocketgan.training.programs.adversarial import Adversarial
+from pocketgan.training.programs import Optimiser
 from pocketgan.training.programs.method import DISCRIMINATOR, Setting, Task, TeacherMethod, optimiser_of
+from pocketgan.training.programs.multi_scale import MultiScale
 from pocketgan.training.vgg import load_vgg
 
 # Two time-scale update rule: the discriminator learns four times as fast.
 GENERATOR_RATE, DISCRIMINATOR_RATE, BETAS = 1e-4, 4e-4, (0.0, 0.9)
 
 
-class GauGan(Adversarial):
+class GauGan(MultiScale):
     """Trains `generator` on batches with `input` (one-hot labels and edges) and `target`.
 
-    SPADE's code steps the generator first and draws again for the discriminator; here, as in pix2pix, one picture
-    serves both and the discriminator steps first.
-
     Args:
-        discriminator: multi-scale; sees labels and image concatenated, real and generated in one batch.
+        discriminator: multi-scale.
         vgg: features for the perceptual loss; None where its weight is 0.
         lambda_feature, lambda_vgg: weights of feature matching and of the perceptual loss (paper: 10 each).
     """
@@ -45,49 +40,19 @@ class GauGan(Adversarial):
         super().__init__(
             generator,
             discriminator,
+            vgg,
             gan_mode=gan_mode,
+            lambda_feature=lambda_feature,
+            lambda_vgg=lambda_vgg,
             optimiser=optimiser or Optimiser((), GENERATOR_RATE, BETAS),
             discriminator_learning_rate=discriminator_learning_rate,
-        )
-        self.vgg = vgg
-        self.perceptual = PerceptualLoss(vgg) if vgg is not None else None
-        self.lambda_feature = lambda_feature
-        self.lambda_vgg = lambda_vgg
-
-    def networks(self) -> dict[str, nn.Module]:
-        return {**super().networks(), **({"vgg": self.vgg} if self.vgg is not None else {})}
-
-    def judge(self, batch: Batch, fake: Tensor) -> Tensor:
-        fake_features, real_features = self._features(batch, fake.detach())
-        return self.adversarial.discriminator(
-            [features[-1] for features in real_features], [features[-1] for features in fake_features]
-        )
-
-    def generator_terms(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
-        fake_features, real_features = self._features(batch, fake)
-        terms = {
-            "adversarial": self.adversarial.generator([features[-1] for features in fake_features]),
-            "feature": self.lambda_feature * feature_matching(real_features, fake_features),
-        }
-        if self.perceptual is not None:
-            terms["vgg"] = self.lambda_vgg * self.perceptual(fake, batch["target"])
-        return terms
-
-    def _features(self, batch: Batch, fake: Tensor) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """The discriminator's outputs by scale and layer: of the generated images, and of the real ones."""
-        images = torch.cat([fake, batch["target"]])
-        both = self.discriminator(torch.cat([torch.cat([batch["input"]] * 2), images], 1))
-        count = len(fake)
-        return (
-            [[layer[:count] for layer in scale] for scale in both],
-            [[layer[count:] for layer in scale] for scale in both],
         )
 
 
 class _Method(TeacherMethod):
     def discriminator(self, setting: Setting, seed: int) -> nn.Module:
-        """SPADE's, at two scales, on labels and output."""
-        return MultiScaleDiscriminator(setting.channels + 3, setting.stage.ndf, seed=seed)
+        """SPADE's, at two scales unless told otherwise, on labels and output."""
+        return MultiScaleDiscriminator(setting.channels + 3, setting.stage.ndf, setting.stage.scales, seed=seed)
 
     def teacher(self, setting: Setting, generator: nn.Module) -> Task:
         judge = self.discriminator(setting, setting.seed)

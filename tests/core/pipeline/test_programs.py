@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from pocketgan.errors import ModelError, PocketganError, RecipeError
 from pocketgan.pipeline.processes import OneProcess
@@ -33,12 +34,20 @@ resolution: [64, 128]
 data: {kind: label, classes: 4, instance: true}
 teacher: {program: gaugan, generator: gaugan, norm: batch, ngf: 2, ndf: 4, steps: 2, batch_size: 2, lambda_vgg: 0}
 """ + COMMON.replace("BUDGET", "60M")
+PIX2PIXHD = """
+resolution: 64
+data: {kind: label, classes: 4, instance: true}
+teacher:
+  {program: pix2pixhd, generator: pix2pixhd, norm: instance-affine, ngf: 4, ndf: 4, steps: 2, batch_size: 2,
+   lambda_vgg: 0}
+""" + COMMON.replace("BUDGET", "10M")
 OWN = """
 name: own
 resolution: 32
 data: {source: builtin, train_crops: 4, val_crops: 2}
 teacher: {generator: "mine:generator", ndf: 4, steps: 2}
 """
+PHOTO_PAIRS = "{source: builtin, train_crops: 4, val_crops: 2}"
 LINES = """
 resolution: 64
 data: {source: builtin, effect: ink, train_crops: 4, val_crops: 2}
@@ -112,12 +121,33 @@ def test_pictures_are_learnt_from_parts_of_them_and_without_a_discriminator(trai
     assert sizes == [(384, 384), (336, 224), (64, 64), (64, 64)]  # two whole photos, two crops
 
 
-def test_a_gaugan_is_compressed_at_a_size_that_is_not_square(tmp_path, train):
+def label_maps(root):
     for split in ("train", "val"):
-        images(tmp_path / "data" / split / "photo", 3, colours)
-        images(tmp_path / "data" / split / "label", 3, lambda random: random.integers(0, 5, (40, 40), np.uint8))
-        images(tmp_path / "data" / split / "instance", 3, lambda random: random.integers(0, 9, (40, 40), np.uint16))
-    run = train(GAUGAN, tmp_path / "data")
+        images(root / split / "photo", 3, colours)
+        images(root / split / "label", 3, lambda random: random.integers(0, 5, (40, 40), np.uint8))
+        images(root / split / "instance", 3, lambda random: random.integers(0, 9, (40, 40), np.uint16))
+    return root
+
+
+def test_a_pix2pixhd_is_compressed_and_its_student_starts_from_its_discriminator(tmp_path, train):
+    run = train(PIX2PIXHD, label_maps(tmp_path / "data"))
+    student = load_generator(run / "distill" / "generator.safetensors")
+    assert (student.trained, student.spec.family, student.spec.input_channels) == (True, "resnet", 6)
+    assert set(read_stage(run, "distill")["facts"]) == {"l1", "teacher_l1"}
+    judges = [load_file(run / stage / "discriminator.safetensors") for stage in ("teacher", "distill")]
+    assert judges[0].keys() == judges[1].keys()
+    assert {name.split(".")[1] for name in judges[0]} == {"0", "1", "2"}  # three scales
+    # Two steps of Adam at 2e-4 took the student's away from where the teacher's ended.
+    assert max((judges[0][name] - judges[1][name]).abs().max().item() for name in judges[0]) < 1e-3
+
+
+def test_a_pix2pixhd_learns_from_pairs_too(train):
+    text = PIX2PIXHD.split("compress:")[0].replace("{kind: label, classes: 4, instance: true}", PHOTO_PAIRS)
+    assert read_stage(train(text), "teacher")["facts"]["l1"] > 0
+
+
+def test_a_gaugan_is_compressed_at_a_size_that_is_not_square(tmp_path, train):
+    run = train(GAUGAN, label_maps(tmp_path / "data"))
     student = load_generator(run / "distill" / "generator.safetensors")
     assert (student.spec.input_channels, student.spec.height, student.spec.width) == (6, 64, 128)
     facts = read_stage(run, "distill")["facts"]
@@ -251,6 +281,8 @@ def test_recipes_whose_parts_do_not_fit_are_refused(tmp_path, text, settings, me
         (GAUGAN, ["resolution=128", "distill.crop=96"], "multiples of 64"),
         (GAUGAN, ["resolution=64", "teacher.batch_size=1"], "smallest map of gaugan has one pixel"),
         (GAUGAN, ["teacher.lambda_vgg=1", "teacher.vgg_weights=nowhere.pth"], "there is no file nowhere.pth"),
+        (PIX2PIXHD, ["teacher.lambda_vgg=1", "teacher.vgg_weights=nowhere.pth"], "there is no file nowhere.pth"),
+        (PIX2PIXHD, ["resolution=68"], "multiples of 16"),
     ],
 )
 def test_what_would_fail_after_hours_is_told_before(tmp_path, text, settings, message):
@@ -267,6 +299,11 @@ def test_what_would_fail_after_hours_is_told_before(tmp_path, text, settings, me
             GAUGAN,
             {"learning_rate": 1e-4, "discriminator_learning_rate": 4e-4, "adam_betas": (0.0, 0.9), "gan_mode": "hinge"},
             {"lambda_distill": 0.5, "adam_betas": (0.0, 0.9)},
+        ),
+        (
+            PIX2PIXHD,
+            {"gan_mode": "lsgan", "learning_rate": 2e-4, "adam_betas": (0.5, 0.999), "scales": 3, "lambda_feature": 10},
+            {"gan_mode": "lsgan", "learning_rate": 2e-4, "lambda_distill": 0.5},
         ),
         (OWN + "compress: {budget: 1M}\ndistill: {steps: 1}", {}, {}),
     ],
