@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pocketgan.recipe.choices import CONTENT, SSIM, STYLE, TV
 from pocketgan.training.losses import l1_loss
 
-SSIM, STYLE, CONTENT, TV = 10.0, 1e4, 10.0, 1e-5
 # Of the SSIM: an 11x11 window, its deviation in pixels, and the constants of Wang et al. (2004) for a range of 1, which
 # the code keeps though its images lie in [-1, 1].
 WINDOW, SIGMA, C1, C2 = 11, 1.5, 0.01**2, 0.03**2
@@ -49,12 +49,18 @@ class OnlineDistillation:
 
     Args:
         vgg: gives relu1_2, relu2_2, relu3_3 and relu4_3 of VGG16 for images in [0, 1], which are not normalised as
-            ImageNet classifiers expect; see `vgg.load_vgg16`.
+            ImageNet classifiers expect; see `vgg.load_vgg16`. None where neither style nor content counts.
         ssim, style, content, tv: weights; a term of weight 0 is not computed.
     """
 
     def __init__(
-        self, vgg: nn.Module, *, ssim: float = SSIM, style: float = STYLE, content: float = CONTENT, tv: float = TV
+        self,
+        vgg: nn.Module | None,
+        *,
+        ssim: float = SSIM,
+        style: float = STYLE,
+        content: float = CONTENT,
+        tv: float = TV,
     ) -> None:
         self.vgg = vgg
         self.ssim, self.style, self.content, self.tv = ssim, style, content, tv
@@ -99,8 +105,11 @@ class OnlineDistillation:
             grams.append(products)
             return feature
 
+        if not (self.style or self.content):
+            return [], grams
+        assert self.vgg is not None
         if not self.style:
-            return (self.vgg((images + 1) / 2) if self.content else []), grams
+            return self.vgg((images + 1) / 2), grams
         return self.vgg((images + 1) / 2, with_gram), grams
 
 

@@ -2,7 +2,9 @@
 
 Every width of a generator takes one of a few shares of its full size (UGC: 8, 16, ..., 64 channels where the whole
 network has 64, scaled alike in wider layers), and behind every layer that changes the size of the map stand some of the
-extra residual blocks that the supernet has there (UGC: three are inserted, 0, 1 or 2 are searched).
+extra residual blocks that the supernet has there (UGC: three are inserted, 0, 1 or 2 are searched). The blocks behind a
+layer have an inner width of their own, so that a narrow layer may have blocks that are wide inside, as OMGD's deeper
+teacher has (four times).
 """
 
 from __future__ import annotations
@@ -16,16 +18,13 @@ import numpy as np
 
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_json
+from pocketgan.recipe.choices import SUPERNET_BLOCKS, SUPERNET_DEPTHS, SUPERNET_EXPANSION, SUPERNET_WIDTHS
 from pocketgan.training.generators import GeneratorSpec, check, extra_parts, extra_places
 from pocketgan.training.generators.extras import extra_count, extra_name, is_extra, without_extras
 
-WIDTHS = tuple(range(8, 65, 8))
-DEPTHS = (0, 1, 2)
-INSERTED = 3
-# Inner width of an extra block as a multiple of the layer's: OMGD's deeper teacher, whose blocks UGC's stand for.
-EXPANSION = 4
 # An extra SPADE block shares its maps as wide as this one of its stage.
 _SHARED = "spade1"
+_INNER = ".extras"
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class Configuration:
 
     Attributes:
         space: digest of the space.
-        widths: by the name of a width, its share of the full one, out of the largest of the space's `widths`.
+        widths: by the name of a width, its share of the full one, out of the largest of the space's `widths`;
+            `down1.extras` is the inner one of all blocks behind `down1`.
         depths: by layer, how many of its extra blocks are there: the first ones.
     """
 
@@ -76,16 +76,16 @@ class Space:
         depths: numbers of extra blocks behind a layer that are searched, rising.
         inserted: extra blocks behind every such layer in the supernet; the largest network has all of them, also where
             fewer are searched.
-        expansion: inner width of an extra block as a multiple of the layer's.
+        expansion: full inner width of an extra block as a multiple of the layer's.
     Raises:
         ModelError: the family takes no extra blocks, or the numbers make no space.
     """
 
     base: GeneratorSpec
-    widths: tuple[int, ...] = WIDTHS
-    depths: tuple[int, ...] = DEPTHS
-    inserted: int = INSERTED
-    expansion: int = EXPANSION
+    widths: tuple[int, ...] = SUPERNET_WIDTHS
+    depths: tuple[int, ...] = SUPERNET_DEPTHS
+    inserted: int = SUPERNET_BLOCKS
+    expansion: int = SUPERNET_EXPANSION
 
     def __post_init__(self) -> None:
         if not extra_places(self.base):
@@ -107,7 +107,7 @@ class Space:
                 "search fewer"
             )
         whole = self.widths[-1]
-        odd = {name: full for name, full in self.base.widths.items() for share in self.widths if full * share % whole}
+        odd = {name: full for name, full in self.full_widths.items() for share in self.widths if full * share % whole}
         if odd:
             name, full = next(iter(odd.items()))
             raise ModelError(
@@ -143,6 +143,12 @@ class Space:
         return extra_places(self.base)
 
     @cached_property
+    def full_widths(self) -> dict[str, int]:
+        """By the names of a configuration's widths, what they are in the largest network."""
+        inner = {_inner(place): self.expansion * self.base.widths[width] for place, width in self.places.items()}
+        return {**self.base.widths, **inner}
+
+    @cached_property
     def largest(self) -> Configuration:
         """All channels and all inserted blocks: the supernet itself."""
         return self._all(self.widths[-1], self.inserted)
@@ -154,11 +160,11 @@ class Space:
 
     def random(self, rng: np.random.Generator) -> Configuration:
         """Every width and every depth alike likely and on its own."""
-        widths = rng.choice(self.widths, len(self.base.widths)).tolist()
+        widths = rng.choice(self.widths, len(self.full_widths)).tolist()
         depths = rng.choice(self.depths, len(self.places)).tolist()
         return Configuration(
             self.digest,
-            dict(zip(self.base.widths, widths, strict=True)),
+            dict(zip(self.full_widths, widths, strict=True)),
             dict(zip(self.places, depths, strict=True)),
         )
 
@@ -189,14 +195,17 @@ class Space:
         return self._spec(self.largest)
 
     def configuration(self, spec: GeneratorSpec) -> Configuration:
-        """The configuration whose spec that is, at whatever size.
+        """The configuration whose spec that is, at whatever size; where it has no blocks, the narrowest inside.
 
         Raises:
             ModelError: no sub-network of this supernet has it.
         """
         whole = self.widths[-1]
         try:
-            widths = {name: spec.widths[name] * whole // full for name, full in self.base.widths.items()}
+            least = {_inner(place): self.full_widths[_inner(place)] * self.widths[0] // whole for place in self.places}
+            inner = {name: spec.widths.get(extra_name(name.removesuffix(_INNER), 1), n) for name, n in least.items()}
+            sizes = {**{name: spec.widths[name] for name in self.base.widths}, **inner}
+            widths = {name: sizes[name] * whole // full for name, full in self.full_widths.items()}
             found = Configuration(self.digest, widths, {place: extra_count(spec, place) for place in self.places})
             self.check(found)
             if self._spec(found).at(spec.height, spec.width) != spec:
@@ -216,7 +225,7 @@ class Space:
             )
         depths = {*self.depths, self.inserted}
         if (
-            one.widths.keys() != self.base.widths.keys()
+            one.widths.keys() != self.full_widths.keys()
             or one.depths.keys() != self.places.keys()
             or not {*one.widths.values()} <= {*self.widths}
             or not {*one.depths.values()} <= depths
@@ -230,7 +239,7 @@ class Space:
         return f"the {self.base.family} supernet {self.digest[:12]}"
 
     def _all(self, width: int, depth: int) -> Configuration:
-        return Configuration(self.digest, dict.fromkeys(self.base.widths, width), dict.fromkeys(self.places, depth))
+        return Configuration(self.digest, dict.fromkeys(self.full_widths, width), dict.fromkeys(self.places, depth))
 
     def _chosen(self, one: Configuration, other: Configuration, take_other: Callable[[], bool]) -> Configuration:
         def genes(ours: Mapping[str, int], its: Mapping[str, int]) -> dict[str, int]:
@@ -242,8 +251,9 @@ class Space:
         whole = self.widths[-1]
         widths = {name: full * one.widths[name] // whole for name, full in self.base.widths.items()}
         parts = extra_parts(self.base)
-        for place, width in self.places.items():
-            sizes = [self.expansion * widths[width], *(widths[f"{place}.{_SHARED}"] for _ in parts[1:])]
+        for place in self.places:
+            inner = self.full_widths[_inner(place)] * one.widths[_inner(place)] // whole
+            sizes = [inner, *(widths[f"{place}.{_SHARED}"] for _ in parts[1:])]
             for number in range(1, one.depths[place] + 1):
                 block = extra_name(place, number)
                 widths |= {f"{block}{part}": size for part, size in zip(parts, sizes, strict=True)}
@@ -265,6 +275,11 @@ def space_around(whole: GeneratorSpec, widths: Sequence[int], depths: Sequence[i
             "that it was made with"
         )
     return space
+
+
+def _inner(place: str) -> str:
+    """The name in a configuration of the inner width of the blocks behind a layer."""
+    return f"{place}{_INNER}"
 
 
 def _divisible(widths: Sequence[int]) -> int:

@@ -115,9 +115,27 @@ def test_what_is_no_configuration_is_refused(value):
 
 
 def test_a_spec_of_the_space_is_known_at_any_size():
-    space = Space(RESNET)
+    space = Space(RESNET, depths=(1, 2))
     one = space.random(rng(5))
     assert space.configuration(space.spec(one).at(64, 128)) == one
+    shallow = replace(one, depths=dict.fromkeys(one.depths, 0))
+    loose = Space(RESNET)
+    shallow = replace(shallow, space=loose.digest)
+    again = loose.configuration(loose.spec(shallow))
+    assert loose.spec(again) == loose.spec(shallow)
+    assert {again.widths[f"{place}.extras"] for place in space.places} == {8}
+
+
+def test_narrow_layers_may_have_blocks_that_are_wide_inside():
+    space = Space(UNET)
+    one = replace(
+        space.smallest,
+        widths={**space.smallest.widths, "down1": 16, "down1.extras": 64},
+        depths={**space.smallest.depths, "down1": 2},
+    )
+    # OMGD's deeper teacher: 16 channels, and four times as many inside its blocks
+    widths = space.spec(one).widths
+    assert (widths["down1"], widths["down1.extra1"], widths["down1.extra2"]) == (16, 64, 64)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pocketgan.training.programs import Optimiser, Program
 if TYPE_CHECKING:
     from torch import nn
 
+    from pocketgan.training.generators import GeneratorSpec
     from pocketgan.training.programs.adversarial import Adversarial
 
 DISCRIMINATOR = "discriminator"
@@ -36,6 +37,7 @@ class Setting:
         seed: of the recipe.
         data: the kind of the data.
         fresh_generator: makes another generator of the teacher's architecture from a seed.
+        spec: gives that architecture; it is not asked of a generator of the user's own, which has none.
     """
 
     stage: TeacherStage
@@ -44,6 +46,7 @@ class Setting:
     seed: int
     data: DataKind
     fresh_generator: Callable[[int], nn.Module]
+    spec: Callable[[], GeneratorSpec]
 
 
 @dataclass(frozen=True)
