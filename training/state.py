@@ -15,7 +15,7 @@ from pocketgan.training.checkpoint import load_checkpoint, save_checkpoint
 from pocketgan.training.data.samples import batch as stack
 from pocketgan.training.layout import faster_layers, memory_format
 from pocketgan.training.processes import average_over_processes, gathered
-from pocketgan.training.programs import Phase, Program
+from pocketgan.training.programs import Part, Phase, Program
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -112,11 +112,15 @@ class TrainingState:
         """All phases of one step; gradients are averaged over the processes before each optimiser steps."""
         minimised: dict[str, Tensor] = {}
         with self._accelerator.autocast():
-            for phase, terms in self._computed(self._program.losses(batch)):
+            for found in self._computed(self._program.losses(batch)):
+                phase, terms = found
                 # Only this phase's parameters get gradients: the generator's loss goes through the discriminator
                 # without computing or leaving anything in it.
                 own = self._parameters[phase]
                 torch.stack([*terms.values()]).sum().backward(inputs=own)
+                minimised |= {name: value.detach() for name, value in terms.items()}
+                if isinstance(found, Part):
+                    continue
                 for parameter in own:
                     if parameter.grad is None:
                         parameter.grad = torch.zeros_like(parameter)
@@ -125,7 +129,6 @@ class TrainingState:
                 )
                 self._optimisers[phase].step()
                 self._optimisers[phase].zero_grad(set_to_none=True)
-                minimised |= {name: value.detach() for name, value in terms.items()}
         return minimised
 
     def _computed(self, phases: Iterator[Phase]) -> Iterator[Phase]:

@@ -44,7 +44,7 @@ _EARLIER_FIELDS: dict[str, tuple[str, ...]] = {
 _SHOWN = ("checkpoint_every", "sample_every", "evaluate", "inception", "lpips_weights", "judge")
 _WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "data": ("folder", "unlabelled"),
-    "teacher": (*_SHOWN, "vgg_weights", "weights"),
+    "teacher": (*_SHOWN, "vgg_weights", "vgg16_weights", "weights"),
     "distill": _SHOWN,
     "adapt": ("folder", "checkpoint_every", "coreset"),
     "export": ("workers",),

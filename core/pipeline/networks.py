@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pocketgan.bundle.manifest import Cost
     from pocketgan.training.generators import GeneratorSpec
+    from pocketgan.training.supernet_space import Space
 
 # Files of stages: the trained generator of teacher and distill, the searched one of compress.
 GENERATOR = "generator.safetensors"
@@ -24,19 +25,43 @@ TEACHER_BUNDLE = "teacher.pgb"
 
 
 def teacher_spec(recipe: Recipe) -> GeneratorSpec:
-    """The unpruned architecture that the recipe trains, or that it begins with.
+    """The unpruned architecture that the recipe trains, or that it begins with; of a supernet the largest network.
 
     Raises:
-        ModelError: the generator's name is unknown, or the file of its weights cannot be used.
+        ModelError: the generator's name is unknown, the file of its weights cannot be used, or it makes no supernet.
     """
-    from pocketgan.training.generators import spec_by_name
     from pocketgan.training.trained import trained_spec
 
     stage = recipe.teacher
     assert stage is not None
-    height, width = recipe.size
     if stage.weights is not None:
         return trained_spec(Path(stage.weights), named_generator(stage), recipe.size)
+    return supernet_space(recipe).whole if stage.program == "ugc" else _named_spec(recipe)
+
+
+def supernet_space(recipe: Recipe) -> Space:
+    """The sub-networks of the supernet that the recipe's teacher is.
+
+    Raises:
+        ModelError: the recipe's numbers or its generator make no supernet, or the trained one is another.
+    """
+    from pocketgan.training.supernet_space import Space, space_around
+
+    stage = recipe.teacher
+    assert stage is not None
+    widths, depths = tuple(stage.supernet_widths), tuple(stage.supernet_depths)
+    if stage.weights is not None:
+        return space_around(teacher_spec(recipe), widths, depths, stage.supernet_expansion)
+    return Space(_named_spec(recipe), widths, depths, stage.supernet_blocks, stage.supernet_expansion)
+
+
+def _named_spec(recipe: Recipe) -> GeneratorSpec:
+    """What the name of the teacher's generator stands for, at the recipe's size."""
+    from pocketgan.training.generators import spec_by_name
+
+    stage = recipe.teacher
+    assert stage is not None
+    height, width = recipe.size
     return spec_by_name(
         stage.generator,
         ngf=stage.ngf,
@@ -58,7 +83,7 @@ def unpruned_name(recipe: Recipe) -> str:
     from pocketgan.training.generators import grid, spec_by_name
 
     assert recipe.teacher is not None
-    *preferred, last = TEACHER_PROGRAMS[recipe.teacher.program].unpruned
+    *preferred, last = TEACHER_PROGRAMS[recipe.teacher.learns_as].unpruned
     for name in preferred:
         multiple, least = grid(spec_by_name(name))
         if not any(side % multiple or side < least for side in recipe.size):
@@ -72,7 +97,7 @@ def unpruned_spec(recipe: Recipe) -> GeneratorSpec:
 
     assert recipe.teacher is not None
     height, width = recipe.size
-    ngf = recipe.teacher.ngf if TEACHER_PROGRAMS[recipe.teacher.program].unpruned_takes_ngf else None
+    ngf = recipe.teacher.ngf if TEACHER_PROGRAMS[recipe.teacher.learns_as].unpruned_takes_ngf else None
     return spec_by_name(
         unpruned_name(recipe), ngf=ngf, height=height, width=width, input_channels=input_channels(recipe)
     )

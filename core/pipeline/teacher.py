@@ -18,6 +18,7 @@ from pocketgan.pipeline.stage import Context, Stage
 from pocketgan.pipeline.training import check_trainable, teacher_file, train
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
 from pocketgan.recipe.recipe import Recipe
+from pocketgan.recipe.sections import TeacherStage
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,6 +45,7 @@ def teacher_setting(recipe: Recipe, run: Path) -> Setting:
         seed=recipe.seed,
         data="paired" if recipe.data is None else recipe.data.kind,
         fresh_generator=fresh,
+        spec=lambda: teacher_spec(recipe),
         texts=features_of(recipe, run),
     )
 
@@ -53,8 +55,8 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
     generator."""
     stage = recipe.teacher
     assert stage is not None
-    named = TEACHER_PROGRAMS[stage.program].files.items()
-    files = [Path(getattr(stage, name)) for name, weight in named if getattr(stage, name) and getattr(stage, weight)]
+    named = {**TEACHER_PROGRAMS[stage.learns_as].files, **TEACHER_PROGRAMS[stage.program].files}.items()
+    files = [Path(getattr(stage, name)) for name, weights in named if getattr(stage, name) and _weighs(stage, weights)]
     if stage.is_own:
         from pocketgan.training.generators.own import source_file
 
@@ -67,6 +69,11 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
         else:
             files.append(Path(stage.weights))
     return [sha256_file(path) for path in files if path.is_file()] or None
+
+
+def _weighs(stage: TeacherStage, weights: str | tuple[str, ...]) -> bool:
+    """Whether one of the fields of weights is not 0."""
+    return any(getattr(stage, name) for name in ([weights] if isinstance(weights, str) else weights))
 
 
 def _outside(recipe: Recipe, run: Path) -> Any:

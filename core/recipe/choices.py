@@ -39,5 +39,15 @@ Scale = Literal["imagenet", "unit", "signed", "bytes"]
 TrainingPrecision = Literal["fp32", "bf16"]
 # Which state of a training is its outcome.
 Ship = Literal["last", "best"]
+# UGC's supernet: shares of a full width, out of the largest; blocks behind a layer that are searched, and that are
+# inserted; full inner width of such a block as a multiple of its layer's.
+SUPERNET_WIDTHS = tuple(range(8, 65, 8))
+SUPERNET_DEPTHS = (0, 1, 2)
+SUPERNET_BLOCKS = 3
+SUPERNET_EXPANSION = 1
+# Weights of OMGD's distillation loss.
+SSIM, STYLE, CONTENT, TV = 10.0, 1e4, 10.0, 1e-5
+# Programs whose losses may train the largest network of a supernet on pairs.
+Supervised = Literal["pix2pix", "pix2pixhd", "gaugan"]
 # How frames are measured: one after the other, overlapping, or without a pause for a time.
 Mode = Literal["latency", "throughput", "sustained"]

@@ -25,7 +25,7 @@ class TeacherProgram:
         module: where its `METHOD` is, a `training.programs.method.TeacherMethod`.
         data: the kinds of data that it learns from.
         files: fields of its section that name files whose content decides about the result, each with the field of the
-            loss's weight; at weight 0 the file is not read.
+            loss's weight, or of several; where all are 0 the file is not read.
         defaults: by section (teacher, distill), fields whose paper has another default than pix2pix.
         unlabelled: whether its batches hold inputs without targets too.
         weighs_discriminator: whether it has `lambda_gan`, and trains without a discriminator at 0.
@@ -36,7 +36,7 @@ class TeacherProgram:
 
     module: str
     data: tuple[DataKind, ...]
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     unlabelled: bool = False
     weighs_discriminator: bool = False
@@ -92,6 +92,13 @@ TEACHER_PROGRAMS: dict[str, TeacherProgram] = {
         defaults={"teacher": {"gan_mode": "lsgan", "scales": 3}, "distill": {"gan_mode": "lsgan"}},
         unpruned=("pix2pixhd",),
         unpruned_takes_ngf=True,
+    ),
+    # What is not said here is said by the program that `teacher.supervised` names.
+    "ugc": TeacherProgram(
+        f"{_PROGRAMS}.ugc_supernet",
+        data=("paired", "label"),
+        files={"vgg16_weights": ("lambda_style", "lambda_content")},
+        unlabelled=True,
     ),
 }
 STUDENT_PROGRAMS: dict[str, StudentProgram] = {"distill": StudentProgram(f"{_PROGRAMS}.distill")}

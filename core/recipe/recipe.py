@@ -50,7 +50,8 @@ class Recipe(Section):
         teacher = raw.get("teacher") if isinstance(raw, dict) else None
         if not isinstance(teacher, dict):
             return raw
-        program = TEACHER_PROGRAMS.get(str(teacher.get("program")))
+        name = str(teacher.get("program"))
+        program = TEACHER_PROGRAMS.get(str(teacher.get("supervised")) if name == "ugc" else name)
         defaults = {} if program is None else program.defaults
         filled = {stage: {**more, **raw[stage]} for stage, more in defaults.items() if isinstance(raw.get(stage), dict)}
         return {**raw, **filled}
@@ -61,7 +62,7 @@ class Recipe(Section):
             return self
         if self.data.kind == "photos" and not self.teacher.is_given:
             raise ValueError("data.kind photos has no targets: it needs a trained teacher, teacher.weights")
-        kinds = TEACHER_PROGRAMS[self.teacher.program].data
+        kinds = TEACHER_PROGRAMS[self.teacher.learns_as].data
         if self.teacher.is_given and "paired" in kinds:
             kinds = (*kinds, "photos")
         if self.teacher.is_foreign:
@@ -69,8 +70,9 @@ class Recipe(Section):
                 raise ValueError(f"{self.teacher.weights} teaches by its pictures: teacher.program pix2pix")
             kinds = tuple(dict.fromkeys((*(kind for kind in kinds if kind != "label"), "unpaired")))
         if self.data.kind not in kinds:
+            field = "supervised" if self.teacher.program == "ugc" else "program"
             raise ValueError(
-                f"teacher.program {self.teacher.program} learns from data.kind {' or '.join(kinds)}, "
+                f"teacher.{field} {self.teacher.learns_as} learns from data.kind {' or '.join(kinds)}, "
                 f"not {self.data.kind}"
             )
         return self
@@ -101,11 +103,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _programs_that_need_their_discriminator_have_it(self) -> Self:
-        if self.teacher is None or TEACHER_PROGRAMS[self.teacher.program].weighs_discriminator:
+        if self.teacher is None or TEACHER_PROGRAMS[self.teacher.learns_as].weighs_discriminator:
             return self
         for name, stage in (("teacher", self.teacher), ("distill", self.distill)):
             if stage is not None and stage.lambda_gan != 1:
-                raise ValueError(f"{name}.lambda_gan is of pix2pix; {self.teacher.program} needs its discriminator")
+                raise ValueError(f"{name}.lambda_gan is of pix2pix; {self.teacher.learns_as} needs its discriminator")
         return self
 
     @model_validator(mode="after")

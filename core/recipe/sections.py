@@ -8,6 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pocketgan.bundle.manifest import Name
 from pocketgan.recipe.choices import (
+    CONTENT,
+    SSIM,
+    STYLE,
+    SUPERNET_BLOCKS,
+    SUPERNET_DEPTHS,
+    SUPERNET_EXPANSION,
+    SUPERNET_WIDTHS,
+    TV,
     BudgetBy,
     ChosenBy,
     DataKind,
@@ -21,6 +29,7 @@ from pocketgan.recipe.choices import (
     Scale,
     Ship,
     Similarity,
+    Supervised,
     TrainingPrecision,
     TransformerPlace,
     Unknown,
@@ -168,6 +177,10 @@ class Training(Section):
         None,
         description="pixels: train on square parts of this side, at random; on the whole resolution where absent",
     )
+    lambda_ssim: NotNegative = Field(SSIM, description="ugc: weight of 1 - SSIM in the distillation loss")
+    lambda_style: NotNegative = Field(STYLE, description="ugc: weight of the distance of VGG16's Gram matrices in it")
+    lambda_content: NotNegative = Field(CONTENT, description="ugc: weight of the distance of VGG16's relu2_2 in it")
+    lambda_tv: NotNegative = Field(TV, description="ugc: weight of the student's total variation in it")
     lambda_gan: NotNegative = Field(
         1.0, description="pix2pix, e2gan: weight of the discriminator's verdict; 0 trains without one"
     )
@@ -257,8 +270,8 @@ class TeacherStage(Training):
     )
     program: TeacherProgramName = Field(
         "pix2pix",
-        description="cyclegan: unpaired images; gaugan: label maps; pix2pixhd: label maps or pairs; e2gan: a base of "
-        "several concepts",
+        description="cyclegan: unpaired images; gaugan: label maps; pix2pixhd: label maps or pairs; ugc: a supernet, "
+        "with few pairs and other inputs; e2gan: a base of several concepts",
     )
     lambda_l1: NotNegative = Field(100.0, description="pix2pix, e2gan: weight of the distance to the target")
     lambda_cycle: NotNegative = Field(10.0, description="cyclegan: weight of going there and back")
@@ -270,6 +283,25 @@ class TeacherStage(Training):
     )
     vgg_weights: str | None = Field(
         None, description="gaugan, pix2pixhd: file of torchvision's VGG19 or VGG16 weights; downloaded where absent"
+    )
+    supervised: Supervised = Field(
+        "pix2pix", description="ugc: the program whose losses and defaults train the largest network on pairs"
+    )
+    supernet_widths: list[Steps] = Field(
+        default=[*SUPERNET_WIDTHS], description="ugc: shares of every width, out of the largest of them"
+    )
+    supernet_depths: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[*SUPERNET_DEPTHS],
+        description="ugc: extra blocks behind a down- or up-sampling layer that are searched",
+    )
+    supernet_blocks: Annotated[int, Field(ge=0, le=16)] = Field(
+        SUPERNET_BLOCKS, description="ugc: extra blocks that are inserted; the largest network has all of them"
+    )
+    supernet_expansion: Annotated[int, Field(ge=1, le=16)] = Field(
+        SUPERNET_EXPANSION, description="ugc: full inner width of an extra block as a multiple of its layer's"
+    )
+    vgg16_weights: str | None = Field(
+        None, description="ugc: file of torchvision's VGG16 weights, for the distillation loss; downloaded where absent"
     )
     ndf: Annotated[int, Field(ge=1)] = Field(64, description="channels of the discriminator's first layer")
     scales: Annotated[int, Field(ge=1, le=5)] = Field(
@@ -293,6 +325,21 @@ class TeacherStage(Training):
     @property
     def takes_unlabelled(self) -> bool:
         return TEACHER_PROGRAMS[self.program].unlabelled
+
+    @model_validator(mode="after")
+    def _a_supernet_has_a_name(self) -> Self:
+        if self.program == "ugc" and (self.is_own or self.is_foreign):
+            whose = self.generator if self.is_own else self.weights
+            raise ValueError(
+                f"a supernet is made of a generator whose layers pocketgan knows, not of {whose}; name one, such as "
+                "generator: unet256"
+            )
+        return self
+
+    @property
+    def learns_as(self) -> str:
+        """The program whose losses train the generator on pairs: its own, but for a supernet."""
+        return self.supervised if self.program == "ugc" else self.program
 
     @property
     def is_own(self) -> bool:

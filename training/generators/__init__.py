@@ -9,14 +9,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pocketgan.errors import ModelError
+from pocketgan.training.generators.extras import check_extras, without_extras
 from pocketgan.training.generators.spec import MIDDLE, NORMS, GeneratorSpec, Layer, Norm, TransformerPlace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "NAMES", "GeneratorSpec", "Layer", "build", "check", "followers", "grid", "layers", "narrowed", "prunable",
-    "scales", "skeleton", "smallest_norm", "spec_by_name", "takes_dropout", "units", "use_dropout", "vanishing",
+    "NAMES", "GeneratorSpec", "Layer", "build", "check", "extra_parts", "extra_places", "followers", "grid", "layers",
+    "narrowed", "prunable", "scales", "skeleton", "smallest_norm", "spec_by_name", "takes_dropout", "units",
+    "use_dropout", "vanishing",
 ]  # fmt: skip
 
 
@@ -122,6 +124,20 @@ def grid(spec: GeneratorSpec) -> tuple[int, int]:
     return _family(spec.family).grid(spec)
 
 
+def extra_places(spec: GeneratorSpec) -> dict[str, str]:
+    """Layers that extra residual blocks may follow (`extras`), each with the width that such blocks are on.
+
+    Empty of a family that takes none.
+    """
+    family = _family(spec.family)
+    return family.extra_places(spec) if hasattr(family, "extra_places") else {}
+
+
+def extra_parts(spec: GeneratorSpec) -> tuple[str, ...]:
+    """What names the widths of an extra block, behind `extras.extra_name`; the first is its inner width."""
+    return getattr(_family(spec.family), "EXTRA_PARTS", ("",))
+
+
 def check(spec: GeneratorSpec) -> None:
     """Raises ModelError for sizes or widths that the family cannot have."""
     family = _family(spec.family)
@@ -134,7 +150,8 @@ def check(spec: GeneratorSpec) -> None:
             f"not {spec.height}x{spec.width}"
         )
     family_widths = family.widths(2, spec.blocks, spec.levels)
-    if unknown := sorted(spec.widths.keys() - family_widths.keys()):
+    check_extras(spec, extra_places(spec), extra_parts(spec))
+    if unknown := sorted(without_extras(spec).keys() - family_widths.keys()):
         mark, message = _EARLIER.get(spec.family, ("", ""))
         if mark and any(mark in name for name in unknown):
             raise ModelError(message)

@@ -7,12 +7,15 @@ in their blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from pocketgan.training.generators.extras import extra_count
 from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
+
+MakeExtra = Callable[[GeneratorSpec, str, int], nn.Module]
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
@@ -71,14 +74,42 @@ def residual_pixels(spec: GeneratorSpec) -> int:
     return spec.height * spec.width // 4**spec.levels
 
 
+class ExtraBlocks(nn.ModuleDict):
+    """The extra blocks of a network by the layer that they follow; without parameters where it has none.
+
+    Args:
+        make_extra: the block of a number, counted from 1, behind a layer; None of a family that takes none.
+    """
+
+    def __init__(self, spec: GeneratorSpec, places: Iterable[str], make_extra: MakeExtra | None) -> None:
+        super().__init__()
+        for place in places if make_extra else ():
+            if count := extra_count(spec, place):
+                assert make_extra is not None
+                self[place] = nn.ModuleList(make_extra(spec, place, number) for number in range(1, count + 1))
+
+    def behind(self, place: str) -> Iterable[nn.Module]:
+        """The blocks behind a layer, in their order."""
+        if place not in self:
+            return ()
+        blocks = self[place]
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks
+
+
 class ResidualGenerator(nn.Module):
     """An image-to-image generator around residual blocks.
 
     forward: (n, input_channels, h, w) in [-1, 1] -> (n, output_channels, h, w) in [-1, 1]; h and w multiples of
-    2 ** levels.
+    2 ** levels. `make_extra` makes the extra blocks that a spec may name.
     """
 
-    def __init__(self, spec: GeneratorSpec, make_block: Callable[[GeneratorSpec, int], nn.Module]) -> None:
+    def __init__(
+        self,
+        spec: GeneratorSpec,
+        make_block: Callable[[GeneratorSpec, int], nn.Module],
+        make_extra: MakeExtra | None = None,
+    ) -> None:
         super().__init__()
         w, bias, levels = spec.widths, has_bias(spec.norm), range(1, spec.levels + 1)
         stem = nn.Conv2d(spec.input_channels, w["stem"], 7, bias=bias)
@@ -95,6 +126,7 @@ class ResidualGenerator(nn.Module):
             transposed = nn.ConvTranspose2d(before, w[name], 3, stride=2, padding=1, output_padding=1, bias=bias)
             self.add_module(name, ConvNormReLU(transposed, spec.norm, w[name]))
             before = w[name]
+        self.extras = ExtraBlocks(spec, (*self.downs, *self.ups), make_extra)
         self.head_pad = nn.ReflectionPad2d(3)
         self.head = nn.Conv2d(before, spec.output_channels, 7)
 
@@ -113,7 +145,7 @@ class ResidualGenerator(nn.Module):
         """The map that the head turns into an image, and the features that are distilled."""
         x = self.stem(x)
         for name in self.downs:
-            x = self.get_submodule(name)(x)
+            x = self._changed_size(name, x)
         features = [x]
         third = max(1, len(self.blocks) // 3)
         for index, block in enumerate(self.blocks, start=1):
@@ -121,22 +153,43 @@ class ResidualGenerator(nn.Module):
             if index % third == 0:
                 features.append(x)
         for name in self.ups:
-            x = self.get_submodule(name)(x)
+            x = self._changed_size(name, x)
         return x, features
+
+    def _changed_size(self, name: str, x: Tensor) -> Tensor:
+        """What a down- or up-sampling layer makes of x, and the extra blocks behind it."""
+        x = self.get_submodule(name)(x)
+        for block in self.extras.behind(name):
+            x = block(x)
+        return x
+
+
+def no_extras(spec: GeneratorSpec, place: str, pixels: int) -> Iterator[Layer]:
+    """The rows of the extra blocks of a family that takes none."""
+    return iter(())
 
 
 def frame_layers(
-    spec: GeneratorSpec, block_layers: Callable[[GeneratorSpec, int, int], Iterator[Layer]]
+    spec: GeneratorSpec,
+    block_layers: Callable[[GeneratorSpec, int, int], Iterator[Layer]],
+    extra_layers: Callable[[GeneratorSpec, str, int], Iterator[Layer]] = no_extras,
 ) -> Iterator[Layer]:
-    """The layer rows of a whole ResidualGenerator; `block_layers(spec, index, pixels)` gives those of one block."""
-    yield from body_layers(spec, block_layers)
+    """The layer rows of a whole ResidualGenerator.
+
+    Args:
+        block_layers: those of one block: `block_layers(spec, index, pixels)`.
+        extra_layers: those of the extra blocks behind a layer: `extra_layers(spec, place, pixels)`.
+    """
+    yield from body_layers(spec, block_layers, extra_layers)
     full, last = spec.height * spec.width, f"up{spec.levels}"
     width = spec.widths[last]
     yield Layer("head", "conv", width, spec.output_channels, full, full, 7, bias=True, reads=(last,))
 
 
 def body_layers(
-    spec: GeneratorSpec, block_layers: Callable[[GeneratorSpec, int, int], Iterator[Layer]]
+    spec: GeneratorSpec,
+    block_layers: Callable[[GeneratorSpec, int, int], Iterator[Layer]],
+    extra_layers: Callable[[GeneratorSpec, str, int], Iterator[Layer]] = no_extras,
 ) -> Iterator[Layer]:
     """The rows in front of the head."""
     w, bias, pixels = spec.widths, has_bias(spec.norm), spec.height * spec.width
@@ -149,6 +202,7 @@ def body_layers(
         )
         pixels //= 4
         yield norm_layer(f"{name}.norm", spec.norm, w[name], pixels, name)
+        yield from extra_layers(spec, name, pixels)
         before = name
     for index in range(1, spec.blocks + 1):
         yield from block_layers(spec, index, pixels)
@@ -159,6 +213,7 @@ def body_layers(
         )  # fmt: skip
         pixels *= 4
         yield norm_layer(f"{name}.norm", spec.norm, w[name], pixels, name)
+        yield from extra_layers(spec, name, pixels)
         before = name
 
 

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from pocketgan.training.generators import resnet
-from pocketgan.training.generators.blocks import ConvNormReLU, ResidualGenerator, body_layers, has_bias, norm_layer
+from pocketgan.training.generators.blocks import (
+    ConvNormReLU,
+    ExtraBlocks,
+    ResidualGenerator,
+    body_layers,
+    has_bias,
+    norm_layer,
+)
+from pocketgan.training.generators.extras import extra_name
+from pocketgan.training.generators.resnet import ResnetBlock
 from pocketgan.training.generators.spec import GeneratorSpec, Layer
 
 LOCAL_BLOCKS = 3
@@ -27,7 +36,7 @@ class GlobalBody(ResidualGenerator):
     """The global generator without its head: (n, c, h, w) -> (n, width of its last layer, h, w)."""
 
     def __init__(self, spec: GeneratorSpec) -> None:
-        super().__init__(spec, resnet.make_block)
+        super().__init__(spec, resnet.make_block, resnet.make_extra)
         del self.head_pad, self.head
 
 
@@ -50,6 +59,7 @@ class LocalEnhancer(nn.Module):
         )
         up = nn.ConvTranspose2d(shared, w["local_up"], 3, stride=2, padding=1, output_padding=1, bias=bias)
         self.up = ConvNormReLU(up, spec.norm, w["local_up"])
+        self.extras = ExtraBlocks(spec, _local_places(spec), _make_extra)
         self.head_pad = nn.ReflectionPad2d(3)
         self.head = nn.Conv2d(w["local_up"], spec.output_channels, 7)
 
@@ -59,15 +69,36 @@ class LocalEnhancer(nn.Module):
     def forward_with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The output image, and the features that are distilled: the global generator's, and what its map becomes."""
         coarse, features = self.inner.body(self.shrink(x))
-        x = self.down(self.stem(x)) + coarse
+        x = self.down(self.stem(x))
+        for block in self.extras.behind("local_down"):
+            x = block(x)
+        x = x + coarse
         for block in self.blocks:
             x = block(x)
-        return torch.tanh(self.head(self.head_pad(self.up(x)))), [*features, x]
+        features = [*features, x]
+        x = self.up(x)
+        for block in self.extras.behind("local_up"):
+            x = block(x)
+        return torch.tanh(self.head(self.head_pad(x))), features
 
 
 def _shared(spec: GeneratorSpec) -> str:
     """The width at which the global generator's map and the enhancer's own are summed."""
     return f"up{spec.levels}"
+
+
+def _local_places(spec: GeneratorSpec) -> dict[str, str]:
+    """The enhancer's own layers that change the size, each with the width behind it."""
+    return {"local_down": _shared(spec), "local_up": "local_up"}
+
+
+def extra_places(spec: GeneratorSpec) -> dict[str, str]:
+    """Every layer that changes the size of the map, of the global generator and of the enhancer."""
+    return {**resnet.extra_places(spec), **_local_places(spec)}
+
+
+def _make_extra(spec: GeneratorSpec, place: str, number: int) -> ResnetBlock:
+    return ResnetBlock(spec.widths[_local_places(spec)[place]], spec.widths[extra_name(place, number)], spec.norm)
 
 
 def build(spec: GeneratorSpec) -> LocalEnhancer:
@@ -78,17 +109,20 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
     w, bias, shared = spec.widths, has_bias(spec.norm), _shared(spec)
     full = spec.height * spec.width
     half = full // 4
-    for row in body_layers(spec.at(spec.height // 2, spec.width // 2), resnet.block_layers):
+    halved = spec.at(spec.height // 2, spec.width // 2)
+    for row in body_layers(halved, resnet.block_layers, resnet.extra_layers):
         yield row._replace(name=f"inner.{row.name}")
     c, stem, up = w[shared], w["local_stem"], w["local_up"]
     yield Layer("stem.conv", "conv", spec.input_channels, stem, full, full, 7, bias=bias, writes="local_stem")
     yield norm_layer("stem.norm", spec.norm, stem, full, "local_stem")
     yield Layer("down.conv", "conv", stem, c, full, half, 3, bias=bias, reads=("local_stem",), writes=shared)
     yield norm_layer("down.norm", spec.norm, c, half, shared)
+    yield from resnet.pairs_behind(spec, "local_down", shared, half)
     for index in range(1, LOCAL_BLOCKS + 1):
         yield from resnet.pair_layers(spec, f"blocks.{index - 1}", shared, f"local_block{index}", half)
     yield Layer("up.conv", "transposed", c, up, half, full, 3, bias=bias, reads=(shared,), writes="local_up")
     yield norm_layer("up.norm", spec.norm, up, full, "local_up")
+    yield from resnet.pairs_behind(spec, "local_up", "local_up", full)
     yield Layer("head", "conv", up, spec.output_channels, full, full, 7, bias=True, reads=("local_up",))
 
 
@@ -96,7 +130,8 @@ def deciders(spec: GeneratorSpec) -> dict[str, str]:
     """By width, the norm whose scales decide about it; of two that are summed, the global generator's."""
     inner = {name: f"inner.{path}" for name, path in resnet.deciders(spec).items()}
     blocks = {f"local_block{i}": f"blocks.{i - 1}.first.norm" for i in range(1, LOCAL_BLOCKS + 1)}
-    return {**inner, "local_stem": "stem.norm", "local_up": "up.norm", **blocks}
+    extras = resnet.extra_deciders(spec, _local_places(spec))
+    return {**inner, "local_stem": "stem.norm", "local_up": "up.norm", **blocks, **extras}
 
 
 def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:

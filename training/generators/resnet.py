@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
@@ -12,12 +12,14 @@ from pocketgan.training.generators.blocks import (
     frame_deciders,
     frame_grid,
     frame_layers,
+    frame_names,
     frame_widths,
     has_bias,
     make_norm,
     norm_layer,
     residual_name,
 )
+from pocketgan.training.generators.extras import extra_count, extra_name
 from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
 
 grid = frame_grid
@@ -48,12 +50,42 @@ def make_block(spec: GeneratorSpec, index: int) -> ResnetBlock:
     return ResnetBlock(spec.widths[residual_name(spec)], spec.widths[f"block{index}"], spec.norm)
 
 
+def extra_places(spec: GeneratorSpec) -> dict[str, str]:
+    """Every layer that changes the size of the map; the width of what stands behind it is its own."""
+    return {name: name for name in frame_names(spec.levels)[1:]}
+
+
+def make_extra(spec: GeneratorSpec, place: str, number: int) -> ResnetBlock:
+    """The extra block of that number, counted from 1, behind a layer: like the family's own."""
+    return ResnetBlock(spec.widths[place], spec.widths[extra_name(place, number)], spec.norm)
+
+
 def build(spec: GeneratorSpec) -> ResidualGenerator:
-    return ResidualGenerator(spec, make_block)
+    return ResidualGenerator(spec, make_block, make_extra)
 
 
 def layers(spec: GeneratorSpec) -> Iterator[Layer]:
-    return frame_layers(spec, block_layers)
+    return frame_layers(spec, block_layers, extra_layers)
+
+
+def extra_layers(spec: GeneratorSpec, place: str, pixels: int) -> Iterator[Layer]:
+    """The rows of the extra blocks behind a layer."""
+    return pairs_behind(spec, place, place, pixels)
+
+
+def pairs_behind(spec: GeneratorSpec, place: str, outer: str, pixels: int) -> Iterator[Layer]:
+    """The rows of the extra blocks behind a layer, each two 3x3 convolutions on the width `outer`."""
+    for number in range(1, extra_count(spec, place) + 1):
+        yield from pair_layers(spec, f"extras.{place}.{number - 1}", outer, extra_name(place, number), pixels)
+
+
+def extra_deciders(spec: GeneratorSpec, places: Iterable[str]) -> dict[str, str]:
+    """By the inner width of an extra block of two convolutions, the norm whose scales decide about it."""
+    return {
+        extra_name(place, number): f"extras.{place}.{number - 1}.first.norm"
+        for place in places
+        for number in range(1, extra_count(spec, place) + 1)
+    }
 
 
 def block_layers(spec: GeneratorSpec, index: int, pixels: int) -> Iterator[Layer]:
@@ -73,7 +105,7 @@ def pair_layers(spec: GeneratorSpec, name: str, outer: str, inner: str, pixels: 
 def deciders(spec: GeneratorSpec) -> dict[str, str]:
     """By width, the norm whose scales decide about it: the frame's, and the first of every block."""
     inner = {f"block{index}": f"blocks.{index - 1}.first.norm" for index in range(1, spec.blocks + 1)}
-    return {**frame_deciders(spec), **inner}
+    return {**frame_deciders(spec), **inner, **extra_deciders(spec, extra_places(spec))}
 
 
 def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:

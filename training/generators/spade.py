@@ -13,12 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pocketgan.training.generators.blocks import has_scale, make_norm, norm_layer
+from pocketgan.training.generators.blocks import ExtraBlocks, MakeExtra, has_scale, make_norm, no_extras, norm_layer
+from pocketgan.training.generators.extras import extra_count, extra_name
 from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
 
 SHARED = 128
 STAGES = ("head", "middle0", "middle1", "up0", "up1", "up2", "up3")
 DISTILLED = ("head", "middle1", "up1", "up3")
+# An extra block has the widths of a stage that keeps its own: inside, and those of its two SPADE norms.
+EXTRA_PARTS = ("", ".spade0", ".spade1")
 # Two resolutions stay the same between stages: between the middle blocks with five levels, none with six ("more").
 MORE = 6
 
@@ -88,24 +91,29 @@ class Spade(nn.Module):
 
 
 class SpadeBlock(nn.Module):
-    """Shortcut + conv(act(spade(conv(act(spade(x)))))); the shortcut is 1x1 where the width changes."""
+    """Shortcut + conv(act(spade(conv(act(spade(x)))))); the shortcut is 1x1 where the width changes.
 
-    def __init__(self, spec: GeneratorSpec, stage: str) -> None:
+    Args:
+        name: in front of the names of its SPADE norms in `spec.widths`.
+        ends: the widths that it reads and writes.
+        inside: its inner width.
+    """
+
+    def __init__(self, spec: GeneratorSpec, name: str, ends: tuple[str, str], inside: str) -> None:
         super().__init__()
-        reads, writes = (spec.widths[name] for name in stage_ends(stage))
-        inner = spec.widths[f"{stage}.inner"]
+        reads, writes, inner = spec.widths[ends[0]], spec.widths[ends[1]], spec.widths[inside]
 
-        def spade(name: str, channels: int) -> Spade:
-            shared = spec.widths[f"{stage}.{name}"]
+        def spade(part: str, channels: int) -> Spade:
+            shared = spec.widths[f"{name}.{part}"]
             return Spade(Modulation(spec.input_channels, shared, channels, spec.norm), channels, spec.norm)
 
         self.spade0, self.spade1 = spade("spade0", reads), spade("spade1", inner)
         self.conv0 = nn.Conv2d(reads, inner, 3, padding=1)
         self.conv1 = nn.Conv2d(inner, writes, 3, padding=1)
-        if stage.startswith("up"):
+        self.changes = ends[0] != ends[1]
+        if self.changes:
             self.spade_shortcut = spade("spade_shortcut", reads)
             self.shortcut = nn.Conv2d(reads, writes, 1, bias=False)
-        self.changes = stage.startswith("up")
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         around = self.shortcut(self.spade_shortcut(x, labels)) if self.changes else x
@@ -113,14 +121,33 @@ class SpadeBlock(nn.Module):
         return around + self.conv1(functional.leaky_relu(self.spade1(x, labels), 0.2))
 
 
+def _make_block(spec: GeneratorSpec, stage: str) -> SpadeBlock:
+    return SpadeBlock(spec, stage, stage_ends(stage), f"{stage}.inner")
+
+
+def _make_extra(spec: GeneratorSpec, place: str, number: int) -> SpadeBlock:
+    name, (_, width) = extra_name(place, number), stage_ends(place)
+    return SpadeBlock(spec, name, (width, width), name)
+
+
+def extra_places(spec: GeneratorSpec) -> dict[str, str]:
+    """The stages behind an up-sampling, each with the width that it leaves."""
+    return {stage: stage_ends(stage)[1] for stage in STAGES if grows(stage, spec.levels)}
+
+
 class SpadeGenerator(nn.Module):
     """forward: one-hot labels and edges (n, input_channels, h, w) -> (n, output_channels, h, w) in [-1, 1].
 
-    h and w are multiples of 2 ** levels. `last_norm` stands in front of the last activation.
+    h and w are multiples of 2 ** levels. `last_norm` stands in front of the last activation; `make_extra` makes the
+    extra blocks that a spec may name.
     """
 
     def __init__(
-        self, spec: GeneratorSpec, make_block: Callable[[GeneratorSpec, str], nn.Module], last_norm: nn.Module
+        self,
+        spec: GeneratorSpec,
+        make_block: Callable[[GeneratorSpec, str], nn.Module],
+        last_norm: nn.Module,
+        make_extra: MakeExtra | None = None,
     ) -> None:
         super().__init__()
         w = spec.widths
@@ -128,6 +155,7 @@ class SpadeGenerator(nn.Module):
         self.fc = nn.Conv2d(spec.input_channels, w["fc"], 3, padding=1)
         self.fc_norm = make_norm(spec.norm, w["fc"]) if has_scale(spec.norm) else nn.Identity()
         self.stages = nn.ModuleDict({stage: make_block(spec, stage) for stage in STAGES})
+        self.extras = ExtraBlocks(spec, STAGES, make_extra)
         self.last_norm = last_norm
         self.grow = nn.Upsample(scale_factor=2)
         self.head = nn.Conv2d(w["up3"], spec.output_channels, 3, padding=1)
@@ -143,6 +171,8 @@ class SpadeGenerator(nn.Module):
             if grows(stage, self.levels):
                 x = self.grow(x)
             x = block(x, labels)
+            for extra in self.extras.behind(stage):
+                x = extra(x, labels)
             if stage in DISTILLED:
                 features.append(x)
         x = self.head(functional.leaky_relu(self.last_norm(x), 0.2))
@@ -156,15 +186,21 @@ def grows(stage: str, levels: int) -> bool:
 
 def build(spec: GeneratorSpec) -> SpadeGenerator:
     last_norm = make_norm(spec.norm, spec.widths["up3"]) if has_scale(spec.norm) else nn.Identity()
-    return SpadeGenerator(spec, SpadeBlock, last_norm)
+    return SpadeGenerator(spec, _make_block, last_norm, _make_extra)
 
 
 def generator_layers(
     spec: GeneratorSpec,
     block_layers: Callable[[GeneratorSpec, str, int], Iterator[Layer]],
     last_norm: Sequence[Layer],
+    extra_layers: Callable[[GeneratorSpec, str, int], Iterator[Layer]] = no_extras,
 ) -> Iterator[Layer]:
-    """The rows of a SpadeGenerator; `block_layers(spec, stage, pixels)` gives those of one block."""
+    """The rows of a SpadeGenerator.
+
+    Args:
+        block_layers: those of one block: `block_layers(spec, stage, pixels)`.
+        extra_layers: those of the extra blocks behind a stage: `extra_layers(spec, stage, pixels)`.
+    """
     full = spec.height * spec.width
     pixels = full // 4**spec.levels
     yield Layer("fc", "conv", spec.input_channels, spec.widths["fc"], pixels, pixels, 3, bias=True, writes="fc")
@@ -174,25 +210,41 @@ def generator_layers(
         if grows(stage, spec.levels):
             pixels *= 4
         yield from block_layers(spec, stage, pixels)
+        yield from extra_layers(spec, stage, pixels)
     yield from last_norm
     yield Layer("head", "conv", spec.widths["up3"], spec.output_channels, full, full, 3, bias=True, reads=("up3",))
 
 
 def layers(spec: GeneratorSpec) -> Iterator[Layer]:
     last_norm = norm_layer("last_norm", spec.norm, spec.widths["up3"], spec.height * spec.width, "up3")
-    return generator_layers(spec, _block_layers, [last_norm] if has_scale(spec.norm) else [])
+    return generator_layers(
+        spec, _stage_layers, [last_norm] if has_scale(spec.norm) else [], extra_layers=_extra_layers
+    )
 
 
-def _block_layers(spec: GeneratorSpec, stage: str, pixels: int) -> Iterator[Layer]:
-    path, inner = f"stages.{stage}", f"{stage}.inner"
-    reads, writes = stage_ends(stage)
-    c, h, d = spec.widths[reads], spec.widths[inner], spec.widths[writes]
+def _stage_layers(spec: GeneratorSpec, stage: str, pixels: int) -> Iterator[Layer]:
     if stage.startswith("up"):
-        yield from _spade_layers(spec, stage, "spade_shortcut", reads, pixels)
+        yield from _spade_layers(spec, f"stages.{stage}", f"{stage}.spade_shortcut", stage_ends(stage)[0], pixels)
         yield shortcut_layer(spec, stage, pixels)
-    yield from _spade_layers(spec, stage, "spade0", reads, pixels)
+    yield from _block_layers(spec, f"stages.{stage}", stage, stage_ends(stage), f"{stage}.inner", pixels)
+
+
+def _extra_layers(spec: GeneratorSpec, stage: str, pixels: int) -> Iterator[Layer]:
+    width = stage_ends(stage)[1]
+    for number in range(1, extra_count(spec, stage) + 1):
+        name = extra_name(stage, number)
+        yield from _block_layers(spec, f"extras.{stage}.{number - 1}", name, (width, width), name, pixels)
+
+
+def _block_layers(
+    spec: GeneratorSpec, path: str, name: str, ends: tuple[str, str], inner: str, pixels: int
+) -> Iterator[Layer]:
+    """The rows of the SpadeBlock at `path` without its shortcut."""
+    reads, writes = ends
+    c, h, d = spec.widths[reads], spec.widths[inner], spec.widths[writes]
+    yield from _spade_layers(spec, path, f"{name}.spade0", reads, pixels)
     yield Layer(f"{path}.conv0", "conv", c, h, pixels, pixels, 3, 1, True, (reads,), inner)
-    yield from _spade_layers(spec, stage, "spade1", inner, pixels)
+    yield from _spade_layers(spec, path, f"{name}.spade1", inner, pixels)
     yield Layer(f"{path}.conv1", "conv", h, d, pixels, pixels, 3, 1, True, (inner,), writes)
 
 
@@ -203,9 +255,9 @@ def shortcut_layer(spec: GeneratorSpec, stage: str, pixels: int) -> Layer:
     return Layer(f"stages.{stage}.shortcut", "conv", c, d, pixels, pixels, 1, 1, False, (reads,), writes)
 
 
-def _spade_layers(spec: GeneratorSpec, stage: str, name: str, on: str, pixels: int) -> Iterator[Layer]:
-    path, width, c = f"stages.{stage}.{name}", f"{stage}.{name}", spec.widths[on]
-    shared = spec.widths[width]
+def _spade_layers(spec: GeneratorSpec, block: str, width: str, on: str, pixels: int) -> Iterator[Layer]:
+    """The rows of the SPADE in the block at that path whose shared map is `width`."""
+    path, c, shared = f"{block}.{width.rpartition('.')[2]}", spec.widths[on], spec.widths[width]
     yield norm_layer(f"{path}.norm", spec.norm, c, pixels, on)
     modulation = f"{path}.modulation"
     yield Layer(f"{modulation}.shared", "conv", spec.input_channels, shared, pixels, pixels, 3, bias=True, writes=width)
@@ -222,6 +274,11 @@ def deciders(spec: GeneratorSpec) -> dict[str, str]:
     for stage in STAGES:
         found[f"{stage}.inner"] = f"stages.{stage}.spade1.norm"
         found |= {f"{stage}.{name}": f"stages.{stage}.{name}.modulation.norm" for name in spades(stage)}
+    for stage in extra_places(spec):
+        for number in range(1, extra_count(spec, stage) + 1):
+            name, path = extra_name(stage, number), f"extras.{stage}.{number - 1}"
+            found[name] = f"{path}.spade1.norm"
+            found |= {f"{name}.{part}": f"{path}.{part}.modulation.norm" for part in ("spade0", "spade1")}
     return found
 
 

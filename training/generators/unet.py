@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from pocketgan.training.generators.blocks import has_bias, make_norm, norm_layer
-from pocketgan.training.generators.spec import GeneratorSpec, Layer
+from pocketgan.training.generators.blocks import ConvNormReLU, ExtraBlocks, has_bias, make_norm, norm_layer
+from pocketgan.training.generators.extras import extra_name
+from pocketgan.training.generators.resnet import extra_deciders, pairs_behind
+from pocketgan.training.generators.spec import GeneratorSpec, Layer, Norm
 
 WIDEST = 8
 DISTILLED_UPS = 3
@@ -52,6 +54,34 @@ class Up(nn.Module):
         return self.dropout(self.norm(self.conv(torch.relu(x))))
 
 
+class ExtraBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(act(x)))))), both convolutions 3x3.
+
+    Maps of a U-Net come without an activation; its own stands in front, leaky on the way down.
+    """
+
+    def __init__(self, width: int, inner: int, norm: Norm, leaky: bool) -> None:
+        super().__init__()
+        bias = has_bias(norm)
+        self.act = nn.LeakyReLU(0.2) if leaky else nn.ReLU()
+        self.first = ConvNormReLU(nn.Conv2d(width, inner, 3, padding=1, bias=bias), norm, inner)
+        self.second = nn.Conv2d(inner, width, 3, padding=1, bias=bias)
+        self.norm = make_norm(norm, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.second(self.first(self.act(x))))
+
+
+def extra_places(spec: GeneratorSpec) -> dict[str, str]:
+    """Every map but the innermost, which has a single pixel and no norm; OMGD's deeper U-Net leaves it out too."""
+    return {name: name for way in ("down", "up") for name in (f"{way}{i}" for i in range(1, spec.levels))}
+
+
+def _make_extra(spec: GeneratorSpec, place: str, number: int) -> ExtraBlock:
+    width, inner = spec.widths[place], spec.widths[extra_name(place, number)]
+    return ExtraBlock(width, inner, spec.norm, leaky=place.startswith("down"))
+
+
 class UNetGenerator(nn.Module):
     """forward: (n, input_channels, h, w) -> (n, output_channels, h, w), both in [-1, 1].
 
@@ -62,6 +92,7 @@ class UNetGenerator(nn.Module):
         super().__init__()
         self.downs = nn.ModuleList(Down(spec, level) for level in range(1, spec.levels + 1))
         self.ups = nn.ModuleList(Up(spec, level) for level in range(spec.levels - 1, 0, -1))
+        self.extras = ExtraBlocks(spec, extra_places(spec), _make_extra)
         inputs = sum(spec.widths[name] for name in _up_reads(spec, 0))
         self.head = nn.ConvTranspose2d(inputs, spec.output_channels, 4, stride=2, padding=1)
 
@@ -71,12 +102,16 @@ class UNetGenerator(nn.Module):
     def forward_with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The output image, and the features that are distilled: the innermost map and the last three on the way up."""
         skips = []
-        for down in self.downs:
+        for level, down in enumerate(self.downs, start=1):
             x = down(x)
+            for block in self.extras.behind(f"down{level}"):
+                x = block(x)
             skips.append(x)
         features = [skips.pop()]
-        for up in self.ups:
+        for level, up in zip(range(len(self.ups), 0, -1), self.ups, strict=True):
             x = up(x)
+            for block in self.extras.behind(f"up{level}"):
+                x = block(x)
             features.append(x)
             x = torch.cat([skips.pop(), x], 1)
         return torch.tanh(self.head(torch.relu(x))), [features[0], *features[1:][-DISTILLED_UPS:]]
@@ -108,6 +143,7 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
         pixels //= 4
         if 1 < level < spec.levels:
             yield norm_layer(f"{path}.norm", spec.norm, width, pixels, name)
+        yield from pairs_behind(spec, name, name, pixels)
     for level in range(spec.levels - 1, -1, -1):
         path, name, source = f"ups.{spec.levels - 1 - level}", f"up{level}", _up_reads(spec, level)
         inputs = sum(spec.widths[part] for part in source)
@@ -117,6 +153,7 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
                 f"{path}.conv", "transposed", inputs, width, pixels, 4 * pixels, 4, bias=bias, reads=source, writes=name
             )
             yield norm_layer(f"{path}.norm", spec.norm, width, 4 * pixels, name)
+            yield from pairs_behind(spec, name, name, 4 * pixels)
         else:
             yield Layer(
                 "head", "transposed", inputs, spec.output_channels, pixels, 4 * pixels, 4, bias=True, reads=source
@@ -127,7 +164,8 @@ def layers(spec: GeneratorSpec) -> Iterator[Layer]:
 def deciders(spec: GeneratorSpec) -> dict[str, str]:
     """By width, the norm whose scales decide about it; the outermost and innermost map have none and stay."""
     down = {f"down{level}": f"downs.{level - 1}.norm" for level in range(2, spec.levels)}
-    return down | {f"up{level}": f"ups.{spec.levels - 1 - level}.norm" for level in range(spec.levels - 1, 0, -1)}
+    up = {f"up{level}": f"ups.{spec.levels - 1 - level}.norm" for level in range(spec.levels - 1, 0, -1)}
+    return down | up | extra_deciders(spec, extra_places(spec))
 
 
 def followers(spec: GeneratorSpec) -> dict[str, tuple[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -13,6 +13,16 @@ if TYPE_CHECKING:
 # `recipe/programs.py` says so), `unlabelled`: (m, c, h, w) of other images, whose number is a setting of its own.
 Batch = Mapping[str, "Tensor"]
 Phase = tuple[str, dict[str, "Tensor"]]
+
+
+class Part(NamedTuple):
+    """A part of a phase: its gradients are kept, and its optimiser steps with the rest of the phase, which follows.
+
+    What a part has computed is freed before the next one begins.
+    """
+
+    optimiser: str
+    terms: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Program(Protocol):
         """The phases of one step, in order: an optimiser's name and the weighted terms whose sum it minimises.
 
         A phase is computed only after the optimiser of the one before has stepped, so that a generator meets the
-        discriminator that has just learnt.
+        discriminator that has just learnt. One that comes in several pieces yields a `Part` for all but the last.
         """
 
     def output(self, images: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from pocketgan.training.programs import Optimiser, Program
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pocketgan.training.generators import GeneratorSpec
     from pocketgan.training.programs.adversarial import Adversarial
 
 DISCRIMINATOR = "discriminator"
@@ -37,6 +38,7 @@ class Setting:
         data: the kind of the data.
         texts: (concepts, 77, 512), the features of the concepts' texts, where the data are of several.
         fresh_generator: makes another generator of the teacher's architecture from a seed.
+        spec: gives that architecture; it is not asked of a generator of the user's own, which has none.
     """
 
     stage: TeacherStage
@@ -45,6 +47,7 @@ class Setting:
     seed: int
     data: DataKind
     fresh_generator: Callable[[int], nn.Module]
+    spec: Callable[[], GeneratorSpec]
     texts: Tensor | None = None
 
 

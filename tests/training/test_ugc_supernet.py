@@ -1,0 +1,196 @@
+"""UGC's stage 1: what one step of the sandwich does, that it goes on after a kill, and what memory it takes.
+
+The memory goal is a benchmark (make bench):
+
+    .venv/bin/python -m pytest -m heavy -s tests/training/test_ugc_supernet.py
+"""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from pocketgan.training.discriminators import PatchDiscriminator
+from pocketgan.training.generators import build, spec_by_name
+from pocketgan.training.online_distillation import OnlineDistillation
+from pocketgan.training.programs import Part
+from pocketgan.training.programs.pix2pix import Pix2Pix
+from pocketgan.training.programs.ugc_supernet import UgcSupernet
+from pocketgan.training.state import TrainingState
+from pocketgan.training.supernet import Supernet
+from pocketgan.training.supernet_space import Space
+
+SPACE = Space(
+    spec_by_name("resnet6", ngf=4, norm="batch", height=32, width=32), widths=(1, 2, 4), depths=(0, 1), inserted=1
+)
+
+
+class Vgg(nn.Module):
+    """Stands in for VGG16: four features, and the images that it has seen."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(7)
+        self.convs = nn.ModuleList(nn.Conv2d(3 if i == 0 else 4, 4, 3, stride=2, padding=1) for i in range(4))
+        self.requires_grad_(False)
+        self.seen = []
+
+    def forward(self, x, on_tap=lambda feature: feature):
+        self.seen.append(x.detach())
+        features = []
+        for conv in self.convs:
+            x = on_tap(torch.relu(conv(x)))
+            features.append(x)
+        return features
+
+
+def program(seed=0):
+    network = build(SPACE.whole, seed)
+    task = Pix2Pix(network, PatchDiscriminator(6, 4, layers=2, seed=seed))
+    return UgcSupernet(task, Supernet(SPACE, network), OnlineDistillation(Vgg()))
+
+
+def batch(labelled=2, unlabelled=3):
+    """Every input is of one grey value: labelled ones below zero, others above."""
+    random = torch.Generator().manual_seed(1)
+    below = -torch.arange(1, labelled + 1) / 10
+    above = torch.arange(1, unlabelled + 1) / 10
+    grey = {"input": below, "target": below, **({"unlabelled": above} if unlabelled else {})}
+    return {
+        name: values.view(-1, 1, 1, 1) + 0.05 * torch.randn(len(values), 3, 32, 32, generator=random)
+        for name, values in grey.items()
+    }
+
+
+class Samples:
+    def __init__(self, names, count):
+        self.names, self.count = names, count
+
+    def __len__(self):
+        return self.count
+
+    def sample(self, index, random):
+        return {name: torch.from_numpy(random.standard_normal((3, 32, 32))).float().clamp(-1, 1) for name in self.names}
+
+
+def test_a_step_trains_the_largest_on_pairs_then_a_random_and_the_smallest_by_its_pictures():
+    phases = list(program().losses(batch()))
+    names = [[*terms] for _, terms in phases]
+    distances = ["ssim", "style", "content", "tv"]
+    assert names == [
+        ["discriminator"],
+        ["adversarial", "l1"],
+        [f"random_{name}" for name in distances],
+        [f"smallest_{name}" for name in distances],
+    ]
+    assert [isinstance(phase, Part) for phase in phases] == [False, True, True, False]
+
+
+def test_the_shared_weights_make_one_step_along_the_sum_of_the_three_gradients(monkeypatch):
+    whole = program()
+    parameters = dict(whole.supernet.network.named_parameters())
+    torch.manual_seed(5)
+    total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+    judged = whole.losses(batch())
+    next(judged)  # the discriminator does not step here
+    for _, terms in judged:
+        gradients = torch.autograd.grad(
+            torch.stack([*terms.values()]).sum(), [*parameters.values()], allow_unused=True, retain_graph=True
+        )
+        for name, gradient in zip(parameters, gradients, strict=True):
+            total[name] += 0 if gradient is None else gradient
+
+    other, steps = program(), []
+    state = TrainingState(other, Accelerator(cpu=True), steps=1, averaged="generator", average_decay=0)
+    generator, judge = state._optimisers["generator"], state._optimisers["discriminator"]
+    found = {}
+
+    def step():
+        steps.append("generator")
+        found.update({name: p.grad.clone() for name, p in other.supernet.network.named_parameters()})
+
+    monkeypatch.setattr(generator, "step", step)
+    monkeypatch.setattr(judge, "step", lambda: steps.append("discriminator"))
+    torch.manual_seed(5)
+    state.step([{name: values[i] for name, values in batch().items() if i < len(values)} for i in range(3)], 0)
+    assert steps == ["discriminator", "generator"]
+    for name, gradient in total.items():
+        assert torch.allclose(found[name], gradient, rtol=1e-3, atol=1e-4 * gradient.abs().max().item() + 1e-7), name
+
+
+def test_labelled_images_are_images_too_and_the_largest_is_looked_at_once():
+    torch.manual_seed(2)
+    step, below = program(), 0
+    for _ in range(20):
+        inputs = step._images(batch(labelled=3, unlabelled=3))
+        assert len(inputs) == 3
+        below += int((inputs.mean((1, 2, 3)) < 0).sum())
+    assert 15 < below < 45  # half of 60
+    list(step.losses(batch()))
+    assert [len(images) for images in step.distance.vgg.seen] == [3, 3, 3]
+
+
+def test_without_other_images_the_labelled_inputs_serve():
+    step, images = program(), batch(unlabelled=0)
+    assert torch.equal(step._images(images), images["input"])
+
+
+def test_random_sub_networks_follow_from_torchs_generator(monkeypatch):
+    drawn = []
+    step = program()
+    draw = step.supernet.draw
+    monkeypatch.setattr(step.supernet, "draw", lambda one, images: drawn.append(one) or draw(one, images))
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        list(step.losses(batch()))
+    assert drawn[0] == drawn[2] != drawn[4]
+    assert drawn[1] == drawn[3] == drawn[5] == SPACE.smallest
+
+
+def test_it_resumes_bit_for_bit(assert_resumes_bit_for_bit):
+    pairs, others = Samples(("input", "target"), 4), Samples(("unlabelled",), 5)
+    end = assert_resumes_bit_for_bit(program, pairs, unlabelled=others, unlabelled_batch_size=2)
+    start = {f"generator.{key}": value for key, value in program(0).supernet.network.state_dict().items()}
+    assert [key for key, value in start.items() if key.endswith("conv.weight") and torch.equal(end[key], value)] == []
+
+
+PEAK = """
+import resource, sys
+import torch
+from accelerate import Accelerator
+from pocketgan.training.discriminators import PatchDiscriminator
+from pocketgan.training.generators import build, spec_by_name
+from pocketgan.training.online_distillation import OnlineDistillation
+from pocketgan.training.programs.pix2pix import Pix2Pix
+from pocketgan.training.programs.ugc_supernet import UgcSupernet
+from pocketgan.training.state import TrainingState
+from pocketgan.training.supernet import Supernet
+from pocketgan.training.supernet_space import Space
+from pocketgan.training.vgg import VggFeatures
+space = Space(spec_by_name(sys.argv[2]))
+network = build(space.whole)
+program = Pix2Pix(network, PatchDiscriminator(6, 64))
+if sys.argv[1] == "sandwich":
+    program = UgcSupernet(program, Supernet(space, network), OnlineDistillation(VggFeatures("vgg16", taps="last")))
+state = TrainingState(program, Accelerator(cpu=True), steps=2, averaged="generator", average_decay=0)
+for number in range(2):
+    torch.manual_seed(number)
+    names = ("input", "target", "unlabelled")
+    state.step([{name: torch.rand(3, 256, 256) * 2 - 1 for name in names} for _ in range(4)], number)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["unet256", "resnet9"])
+def test_a_step_takes_at_most_three_tenths_more_memory_than_the_largest_alone(name):
+    def peak(program):
+        run = subprocess.run([sys.executable, "-c", PEAK, program, name], capture_output=True, text=True, check=True)
+        return int(run.stdout.split()[-1])
+
+    alone, sandwich = peak("alone"), peak("sandwich")
+    print(f"{name}: {sandwich / 2**30:.2f} GiB, {sandwich / alone:.3f} times the largest alone")
+    assert sandwich <= 1.3 * alone
