@@ -1,6 +1,6 @@
 """A Job: what a device is asked to measure.
 
-1.1 adds `via`, `provider`, `clock` and mode `camera`; 1.2 adds `energy`.
+1.1 adds `via`, `provider`, `clock` and mode `camera`; 1.2 adds `energy`; 1.3 is that of its Results.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pocketgan.bench.schema.words import Provider as Provider
 from pocketgan.bench.schema.words import Via as Via
 from pocketgan.bundle.manifest import Name, Sha256, Strict
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 # Of the same major version; a reader leaves out what a later minor one added.
 Version = Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
 

@@ -4,7 +4,7 @@ The session folder holds `session.json` and `bundles/<digest>/` with `manifest.j
 the asked entries. The device answers with `results.jsonl`: `result` lines, each appended and flushed as its Job ends,
 `beat` lines in between, and one `end` line last.
 
-1.1: its Jobs are of 1.2.
+1.1: its Jobs are of 1.2; 1.2: of 1.3.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import Field
 from pocketgan.bench.schema.job import Job
 from pocketgan.bundle.manifest import Strict
 
-SESSION_VERSION = "1.1"
+SESSION_VERSION = "1.2"
 
 
 class Group(Strict):

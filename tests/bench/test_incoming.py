@@ -71,7 +71,7 @@ def test_parity_says_nothing_where_nothing_independent_computed_the_reference() 
 
 
 def test_the_schema_version_of_a_result_is_the_one_that_it_is_written_down_in() -> None:
-    assert result(sound(schema_version="1.99", mood="good")).schema_version == "1.2"
+    assert result(sound(schema_version="1.99", mood="good")).schema_version == "1.3"
 
 
 @pytest.mark.parametrize(

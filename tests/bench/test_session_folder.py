@@ -115,4 +115,4 @@ def test_a_session_is_plain_json_for_other_languages(
     write_session(tmp_path / "s", session(job(bundle)), [(bundle, job(bundle))], there={})
     told = json.loads((tmp_path / "s" / "session.json").read_bytes())
     assert told["groups"][0]["jobs"][0]["bundle"] == bundle.digest
-    assert (told["schema_version"], told["groups"][0]["jobs"][0]["schema_version"]) == ("1.1", "1.2")
+    assert (told["schema_version"], told["groups"][0]["jobs"][0]["schema_version"]) == ("1.2", "1.3")
