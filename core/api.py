@@ -18,6 +18,7 @@ from pocketgan.outcomes import ExportedBundle, GateDecision, Verification
 if TYPE_CHECKING:
     import numpy as np
 
+    from pocketgan.bench.devices.web.options import WebOptions
     from pocketgan.bench.measured import Measured
     from pocketgan.bench.schema.job import CoolDown, Via, Warmup
     from pocketgan.bench.schema.words import ClockRegime, JobMode, Provider
@@ -242,12 +243,13 @@ def bench(
     min_fps: float | None = None,
     max_ms: float | None = None,
     wait_s: float = 0,
+    web: WebOptions | None = None,
 ) -> list[Measured]:
     """Measure bundles: frame times, loads, memory. Entries of the same id take turns, so that they compare.
 
     Args:
         bundles: one or several.
-        device: where they run: this computer, or `android:SERIAL`, a phone.
+        device: where they run: this computer, `android:SERIAL`, a phone, or `web`, whoever opens the page in a browser.
         via: what measures on a phone, its "app", which None stands for, or its "shell".
         apk: the app; the one that was built or came with this installation where None.
         entry: one entry alone, such as onnx-fp32.
@@ -267,6 +269,7 @@ def bench(
         resume: take over the runs that `out` already holds.
         min_fps, max_ms: a budget: each row's `budget` says whether it is held, at 99 %; the stricter of the two counts.
         wait_s: how long to wait for a device that another process measures on.
+        web: how the page of `web` is served, and to how many phones.
     Returns:
         What was measured of each bundle and entry, its raw `result` included.
     Raises:
@@ -306,7 +309,7 @@ def bench(
     for path in paths:
         with open_bundle(path) as bundle:
             manifests[bundle.digest] = bundle.manifest
-    where = find_device(device, via, None if apk is None else Path(apk))
+    where = find_device(device, via, None if apk is None else Path(apk), web)
     results = measure(paths, where, options, journal, resume=resume, wait_s=wait_s)
     return [
         measured(result, budget_ms, input_size(manifests[result.job.bundle].entry(result.job.entry)))

@@ -39,7 +39,8 @@ class Conditions(Strict):
     battery: its current times its voltage, negative while it is charged. `current_a` (of the same sign), `voltage_v`
     and `charge_mah`, what is left in the battery by its counter, are as the OS tells them. `refresh_hz` is the
     display's now. `sustained_performance` and `performance_hint`: whether what measures has asked for Android's
-    sustained-performance mode, and has a session of performance hints open. `visible`: of a page, whether it was in front.
+    sustained-performance mode, and has a session of performance hints open. `visible`: of a page, whether it is in
+    front.
     """
 
     at_ns: Nanoseconds
@@ -139,8 +140,8 @@ class Clock(Strict):
 class Page(Strict):
     """The page that measured in a browser, and what its figures are worth.
 
-    `isolated`: whether other pages are kept out of its process (COOP and COEP), without which there are neither threads
-    nor fine timers. `timer_step_ns` is the smallest step of its clock that it saw. `gpu` is the adapter, as WebGPU tells
+    `isolated`: whether other pages are kept out of its process (COOP and COEP), without which there are neither
+    threads nor fine timers. `timer_step_ns` is the smallest step of its clock that it saw. `gpu` is the adapter, as WebGPU tells
     it; null where there is none. `threads` is how many the runtime was given. `begun_again`: how often the measurement
     was thrown away and begun anew, because the page was hidden or had to load again.
     """
