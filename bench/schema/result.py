@@ -141,9 +141,9 @@ class Page(Strict):
     """The page that measured in a browser, and what its figures are worth.
 
     `isolated`: whether other pages are kept out of its process (COOP and COEP), without which there are neither
-    threads nor fine timers. `timer_step_ns` is the smallest step of its clock that it saw. `gpu` is the adapter, as WebGPU tells
-    it; null where there is none. `threads` is how many the runtime was given. `begun_again`: how often the measurement
-    was thrown away and begun anew, because the page was hidden or had to load again.
+    threads nor fine timers. `timer_step_ns` is the smallest step of its clock that it saw. `gpu` is the adapter, as
+    WebGPU tells it; null where there is none. `threads` is how many the runtime was given. `begun_again`: how often the
+    measurement was thrown away and begun anew, because the page was hidden or had to load again.
     """
 
     browser: str

@@ -1,4 +1,4 @@
-"""The server's own certificate, which no authority signed: browsers warn once, and its fingerprint is there to compare."""
+"""The server's own certificate, which no authority signed: browsers warn once, and its fingerprint is shown."""
 
 from __future__ import annotations
 

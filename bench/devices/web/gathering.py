@@ -21,7 +21,8 @@ from pocketgan.bench.devices.web.runtime import find_runtime
 from pocketgan.bench.devices.web.secret import Secret
 from pocketgan.bench.devices.web.served import ServedFiles
 from pocketgan.bench.devices.web.server import Listener, WebServer
-from pocketgan.bench.devices.web.transport import WebTransport
+from pocketgan.bench.devices.web.transport import QUIET_S, WebTransport
+from pocketgan.bench.devices.web.visitor import Visitor
 from pocketgan.bench.devices.web.visitors import Visitors
 from pocketgan.bench.schema.job import Job, Via
 from pocketgan.bench.schema.result import DeviceInfo, Result
@@ -31,7 +32,7 @@ from pocketgan.errors import DeviceError
 from pocketgan.files import cache_folder
 from pocketgan.scratch import scratch_folder
 
-_GOODBYE_S = 0.5
+_GOODBYE_S, _LOOK_S = 1.2, 0.02
 _ALONE = (
     "--device web waits for somebody with a phone, which bench alone does: pocketgan bench BASE CANDIDATE --device web "
     "measures both in turns, and pocketgan compare takes results files"
@@ -43,6 +44,8 @@ class WebDevices:
 
     Args:
         options: how the session is held.
+    Attributes:
+        urls: what opens the page while it is served, the network's address first, this computer's own last.
     """
 
     name = "web"
@@ -52,6 +55,7 @@ class WebDevices:
 
     def __init__(self, options: WebOptions) -> None:
         self.options = options
+        self.urls: list[str] = []
 
     def runs(self, entry: Entry) -> bool:
         """Whether a page can be asked to run the entry."""
@@ -98,7 +102,8 @@ class WebDevices:
             routes = Routes(secret, gathering.visitors, gathering.served, runtime)
             doors = _doors(self.options)
             stack.enter_context(WebServer(routes, gathering.visitors.bell, doors.listeners))
-            _show(doors, secret.text)
+            self.urls = [f"{one.door.scheme}://{one.address}:{one.door.port}/#{secret.text}" for one in doors.listeners]
+            _show(doors, self.urls)
             stack.callback(gathering.end, "the session is over")
             yield gathering
 
@@ -126,11 +131,18 @@ class Gathering:
     def end(self, why: str) -> None:
         """Measure no more, on none of them, and tell them so."""
         self._why = why
-        told = [visitor for visitor in self.visitors.everyone() if visitor.order != "over"]
-        for visitor in told:
-            visitor.say("over", why)
-        if told:
-            time.sleep(_GOODBYE_S)
+        everyone = self.visitors.everyone()
+        for visitor in everyone:
+            if visitor.order != "over":
+                visitor.say("over", why)
+        end = time.monotonic() + _GOODBYE_S
+        while time.monotonic() < end and not all(map(_is_told, everyone)):
+            time.sleep(_LOOK_S)
+
+
+def _is_told(visitor: Visitor) -> bool:
+    """Whether it knows, or is nobody who listens."""
+    return visitor.knows or visitor.refused is not None or visitor.silent_s > QUIET_S
 
 
 @dataclass(frozen=True)
@@ -179,13 +191,12 @@ def _free_port(addresses: Sequence[str], wanted: int) -> int:
     raise DeviceError("the page cannot be served: this computer has no free port for it; name one with --port")
 
 
-def _show(doors: _Doors, secret: str) -> None:
+def _show(doors: _Doors, urls: Sequence[str]) -> None:
     """Where to go, for people. On standard error: the results are the output."""
     port = doors.local.door.port
     if doors.lan is not None:
-        url = f"{doors.lan.door.scheme}://{doors.lan.address}:{port}/#{secret}"
-        console.note(qr_code(url))
-        console.note(f"open it on the phone, in the same network: {url}")
+        console.note(qr_code(urls[0]))
+        console.note(f"open it on the phone, in the same network: {urls[0]}")
         if doors.mark:
             console.note(
                 "its browser warns of a certificate that nobody signed: it is this computer's own, go on. SHA-256, to "
@@ -196,4 +207,4 @@ def _show(doors: _Doors, secret: str) -> None:
                 "plain HTTP: whoever is in this network can read the secret and the models, and a browser gives such a "
                 "page one thread, no WebGPU and a coarse clock"
             )
-    console.note(f"on this computer, or behind `adb reverse tcp:{port} tcp:{port}`: http://{LOOPBACK}:{port}/#{secret}")
+    console.note(f"on this computer, or behind `adb reverse tcp:{port} tcp:{port}`: {urls[-1]}")

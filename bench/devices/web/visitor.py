@@ -47,6 +47,7 @@ class Visitor:
         self._lock = threading.RLock()
         self._page = ""
         self._order: Order = "wait"
+        self._told: Order = "wait"
         self._words = ""
         self._run = ""
         self._session: dict[str, Any] | None = None
@@ -84,6 +85,7 @@ class Visitor:
     def work(self) -> dict[str, Any]:
         """What there is to do."""
         with self._lock:
+            self._told = self._order
             told: dict[str, Any] = {"state": self._order, "run": self._run, "have": self._held, "words": self._words}
             if self._order == "measure" and self._session is not None:
                 told |= self._session
@@ -141,6 +143,12 @@ class Visitor:
         """What it was at when it crashed; None where it did not since the run began."""
         with self._lock:
             return self._died
+
+    @property
+    def knows(self) -> bool:
+        """Whether its page was told what it is to do."""
+        with self._lock:
+            return self._told == self._order
 
     @property
     def order(self) -> Order:
