@@ -169,6 +169,15 @@ class Measuring:
         """Of this computer alone."""
         return self.device.urls[-1]
 
+    def wait_beside(self, page: Any) -> list[Result]:
+        """As `wait`, for a browser's page, which goes on only while its driver is asked."""
+        assert self.thread is not None
+        for _ in range(1200):
+            if not self.thread.is_alive():
+                break
+            page.wait_for_timeout(50)
+        return self.wait()
+
     def wait(self) -> list[Result]:
         """What was measured; what went wrong is raised."""
         assert self.thread is not None

@@ -1,0 +1,253 @@
+"""The page in the system's Chromium, measuring real bundles."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chromium import chromium, needs_chromium, until
+from fake_page import measuring
+from ort_web import ort_web
+
+from pocketgan.bench.jobs import JobOptions
+from pocketgan.bench.journal import read_results
+from pocketgan.bench.schema.job import Warmup
+
+pytestmark = [needs_chromium, pytest.mark.slow]
+SHORT = JobOptions(iterations=6, rounds=2, runs=1, warmup=Warmup(iterations=2, timeout_s=0))
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Path:
+    return ort_web()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium("--enable-unsafe-webgpu") as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A phone of its own: nothing is kept between two tests."""
+    context = browser.new_context()
+    opened = context.new_page()
+    opened.problems = []
+    opened.on("pageerror", lambda problem: opened.problems.append(str(problem)))
+    yield opened
+    context.close()
+
+
+def is_over(page: Any) -> Any:
+    return lambda: page.get_attribute("body", "data-step") == "over"
+
+
+def hide(page: Any, hidden: bool) -> None:
+    """As the system hides a tab; headless browsers show all of theirs."""
+    page.evaluate(
+        """hidden => {
+          Object.defineProperty(document, 'visibilityState', { value: hidden ? 'hidden' : 'visible', configurable: true });
+          document.dispatchEvent(new Event('visibilitychange'));
+        }""",
+        hidden,
+    )
+
+
+def test_two_models_are_measured_with_two_threads_and_their_outputs_are_right(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    bundles = [make_bundle("student", size=32, layers=2), make_bundle("unpruned", size=32, layers=4)]
+    options = JobOptions(iterations=6, rounds=3, runs=1, warmup=Warmup(iterations=2, timeout_s=0), threads=2)
+    with measuring(bundles, tmp_path / "r.jsonl", runtime, options) as session:
+        page.goto(session.url)
+        results = session.wait_beside(page)
+        until(page, is_over(page))
+        rows = page.inner_text("#results").splitlines()
+    assert [result.errors for result in results] == [[], []]
+    assert page.problems == []
+    for result in results:
+        assert (len(result.frames), result.page.threads, result.page.isolated) == (6, 2, True)
+        # A 3x3 convolution in float32: rounding alone.
+        assert result.parity.max_abs_error < 1e-4
+        assert result.parity_after.psnr_db > 35
+        assert len(result.cold_load_ns) == 1
+        assert result.runtime_version == "1.30.0"
+        assert result.page.timer_step_ns <= 100_000
+    assert results[0].process == results[1].process
+    assert [row.split("\t")[:2] for row in rows] == [
+        ["student onnx-fp32", "WebAssembly, 2 threads"],
+        ["unpruned onnx-fp32", "WebAssembly, 2 threads"],
+    ]
+
+
+def test_the_address_loses_its_secret_and_no_script_sees_the_token(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    with measuring([make_bundle()], tmp_path / "r.jsonl", runtime, SHORT) as session:
+        page.goto(session.url)
+        session.wait_beside(page)
+        assert page.evaluate("location.href") == session.url.split("#")[0]
+        assert page.evaluate("document.cookie") == ""
+        (cookie,) = page.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+
+
+def test_wrong_output_is_found_before_any_clock(make_bundle: Any, runtime: Path, page: Any, tmp_path: Path) -> None:
+    bundles = [make_bundle("right"), make_bundle("wrong", wrong_by=0.5)]
+    with measuring(bundles, tmp_path / "r.jsonl", runtime, SHORT) as session:
+        page.goto(session.url)
+        right, wrong = session.wait_beside(page)
+    assert (len(right.frames), right.errors) == (6, [])
+    assert not wrong.frames
+    # 10 log10(2^2 / 0.5^2) = 12.04 dB
+    assert wrong.errors == ["wrong output: 12.0 dB from the golden output, 30.0 dB is the floor"]
+
+
+def test_what_is_no_model_is_the_error_of_its_result(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    with measuring([make_bundle(model=b"no model at all")], tmp_path / "r.jsonl", runtime, SHORT) as session:
+        page.goto(session.url)
+        (result,) = session.wait_beside(page)
+    assert result.errors[0].startswith("the runtime refused the model: ")
+
+
+def test_a_reload_measures_nothing_twice_and_loses_nothing(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    options = JobOptions(iterations=6, rounds=1, runs=3, warmup=Warmup(iterations=1, timeout_s=0))
+    with measuring([make_bundle(size=32)], tmp_path / "r.jsonl", runtime, options) as session:
+        page.goto(session.url)
+        until(page, lambda: page.locator("#results tr").count() >= 1)
+        page.reload()
+        (result,) = session.wait_beside(page)
+    assert (len(result.frames), result.errors) == (6, [])
+    assert [one.job.run for one in read_results([session.out]).results] == [0, 1, 2]
+
+
+def test_a_hidden_page_begins_again_once_it_is_in_front(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    options = JobOptions(mode="sustained", duration_s=2, warmup=Warmup(iterations=1, timeout_s=0))
+    with measuring([make_bundle(size=32)], tmp_path / "r.jsonl", runtime, options) as session:
+        page.goto(session.url)
+        until(page, lambda: page.get_attribute("body", "data-step") == "measuring")
+        hide(page, True)
+        until(page, lambda: page.inner_text("#title") == "Paused")
+        hide(page, False)
+        (result,) = session.wait_beside(page)
+    assert result.errors == []
+    assert result.page.begun_again == 1
+    assert all(state.visible for state in result.conditions)
+
+
+def test_a_worker_that_dies_is_no_end_of_the_session(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    options = JobOptions(mode="sustained", duration_s=3, warmup=Warmup(iterations=1, timeout_s=0))
+    with measuring(
+        [make_bundle("first", size=32), make_bundle("second")], tmp_path / "r.jsonl", runtime, options
+    ) as session:
+        page.goto(session.url)
+        until(page, lambda: page.get_attribute("body", "data-step") == "measuring")
+        worker = until(page, lambda: next((one for one in page.workers if one.evaluate("self.name")), None))
+        worker.evaluate("self.close()")
+        first, second = session.wait_beside(page)
+    assert first.errors == ["its worker ended without a word while it measured this"]
+    assert second.errors == []
+
+
+def test_a_network_that_is_gone_for_a_while_loses_nothing(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    options = JobOptions(iterations=4, rounds=1, runs=4, warmup=Warmup(iterations=1, timeout_s=0))
+    with measuring([make_bundle(size=32)], tmp_path / "r.jsonl", runtime, options) as session:
+        page.goto(session.url)
+        until(page, lambda: page.locator("#results tr").count() >= 1)
+        page.context.set_offline(True)
+        until(page, lambda: page.get_attribute("body", "data-lost") is not None)
+        # Without a network it measures to its end.
+        until(page, lambda: page.locator("#results tr").count() == 4)
+        assert len(read_results([session.out]).results) < 4
+        page.context.set_offline(False)
+        (result,) = session.wait_beside(page)
+    assert (len(result.frames), result.errors) == (4, [])
+
+
+def test_two_pages_at_once_are_two_devices(make_bundle: Any, runtime: Path, browser: Any, tmp_path: Path) -> None:
+    with measuring([make_bundle()], tmp_path / "r.jsonl", runtime, SHORT, phones=2) as session:
+        contexts = [browser.new_context() for _ in range(2)]
+        pages = [context.new_page() for context in contexts]
+        for one in pages:
+            one.goto(session.url)
+        results = session.wait_beside(pages[0])
+        for context in contexts:
+            context.close()
+    assert len({result.device.name for result in results}) == 2
+    assert [(len(result.frames), result.errors) for result in results] == [(6, [])] * 2
+
+
+def test_a_killed_server_that_comes_back_has_what_the_page_kept(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    """The host loses its results file as well: what it takes over comes from the browser."""
+    bundle = make_bundle(size=32)
+    options = JobOptions(iterations=4, rounds=1, runs=2, warmup=Warmup(iterations=1, timeout_s=0))
+    with measuring([bundle], tmp_path / "r.jsonl", runtime, options) as session:
+        page.goto(session.url)
+        until(page, lambda: page.locator("#results tr").count() >= 1)
+        page.context.set_offline(True)
+        until(page, lambda: page.locator("#results tr").count() == 2)
+        kept = page.evaluate(
+            """() => new Promise(resolve => {
+              const asked = indexedDB.open('pocketgan', 1);
+              asked.onsuccess = () => {
+                const all = asked.result.transaction('lines').objectStore('lines').getAll();
+                all.onsuccess = () => resolve(all.result);
+              };
+            })"""
+        )
+        page.context.set_offline(False)
+        session.wait_beside(page)
+    records = [json.loads(line) for line in kept]
+    assert [record["job"]["run"] for record in records if record["record"] == "result"] == [0, 1]
+
+
+def test_webgpu_of_a_program_is_right_and_marked_simulated(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    options = JobOptions(iterations=2, rounds=1, runs=1, warmup=Warmup(iterations=1, timeout_s=0), provider="webgpu")
+    with measuring([make_bundle(size=16)], tmp_path / "r.jsonl", runtime, options) as session:
+        page.goto(session.url)
+        until(page, lambda: page.inner_text("#about"))
+        if "no WebGPU" in page.inner_text("#about"):
+            pytest.skip("this Chromium has no SwiftShader")
+        (result,) = session.wait_beside(page)
+    assert result.errors == []
+    assert result.device.simulated
+    assert result.placement.requested == "webgpu"
+    assert "swiftshader" in result.page.gpu.lower()
+    assert result.parity.max_abs_error < 1e-3
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="exporting needs torch")
+def test_a_generator_that_this_project_exported_agrees_with_pythons_runtime(
+    runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    from pocketgan import api
+
+    exported = api.export("resnet6", "onnx", out=tmp_path / "small.pgb", ngf=4, input=(3, 64, 64))
+    bundle = tmp_path / "small.pgb"
+    assert exported is not None
+    with measuring([bundle], tmp_path / "r.jsonl", runtime, SHORT) as session:
+        page.goto(session.url)
+        (result,) = session.wait_beside(page)
+    (here,) = api.bench(bundle, iterations=1, rounds=1, runs=1, warmup=Warmup(timeout_s=0), out=tmp_path / "here.jsonl")
+    assert result.errors == []
+    assert np.isclose(result.parity.max_abs_error, here.result.parity.max_abs_error, atol=1e-4)
