@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
+import re
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +55,8 @@ def hide(page: Any, hidden: bool) -> None:
     """As the system hides a tab; headless browsers show all of theirs."""
     page.evaluate(
         """hidden => {
-          Object.defineProperty(document, 'visibilityState', { value: hidden ? 'hidden' : 'visible', configurable: true });
+          const value = hidden ? 'hidden' : 'visible';
+          Object.defineProperty(document, 'visibilityState', { value, configurable: true });
           document.dispatchEvent(new Event('visibilitychange'));
         }""",
         hidden,
@@ -193,30 +197,49 @@ def test_two_pages_at_once_are_two_devices(make_bundle: Any, runtime: Path, brow
     assert [(len(result.frames), result.errors) for result in results] == [(6, [])] * 2
 
 
-def test_a_killed_server_that_comes_back_has_what_the_page_kept(
+def test_a_server_that_was_killed_goes_on_with_resume(
     make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
 ) -> None:
-    """The host loses its results file as well: what it takes over comes from the browser."""
-    bundle = make_bundle(size=32)
-    options = JobOptions(iterations=4, rounds=1, runs=2, warmup=Warmup(iterations=1, timeout_s=0))
-    with measuring([bundle], tmp_path / "r.jsonl", runtime, options) as session:
-        page.goto(session.url)
-        until(page, lambda: page.locator("#results tr").count() >= 1)
-        page.context.set_offline(True)
-        until(page, lambda: page.locator("#results tr").count() == 2)
-        kept = page.evaluate(
-            """() => new Promise(resolve => {
-              const asked = indexedDB.open('pocketgan', 1);
-              asked.onsuccess = () => {
-                const all = asked.result.transaction('lines').objectStore('lines').getAll();
-                all.onsuccess = () => resolve(all.result);
-              };
-            })"""
-        )
-        page.context.set_offline(False)
-        session.wait_beside(page)
-    records = [json.loads(line) for line in kept]
-    assert [record["job"]["run"] for record in records if record["record"] == "result"] == [0, 1]
+    """What the browser measured without it is taken over, nothing is measured twice, and nothing is lost."""
+    out, port = tmp_path / "r.jsonl", free_port()
+    command = [
+        sys.executable, "-m", "pocketgan", "bench", str(make_bundle(size=32)), "--device", "web", "--port", str(port),
+        "--out", str(out), "--ort-web", str(runtime), "--iterations", "8", "--rounds", "1", "--runs", "4",
+        "--warmup", "1", "--warmup-timeout", "0", "--resume",
+    ]  # fmt: skip
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    page.goto(local_url(first))
+    until(page, lambda: page.locator("#results tr").count() >= 1)
+    first.kill()
+    first.wait()
+    # The page measures on without it.
+    until(page, lambda: page.locator("#results tr").count() == 4)
+    second = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    page.goto("about:blank")
+    page.goto(local_url(second))
+    until(page, lambda: second.poll() is not None)
+    assert second.returncode == 0, second.stderr.read()
+    results = read_results([out]).results
+    assert sorted(result.job.run for result in results) == [0, 1, 2, 3]
+    assert [(len(result.frames), result.errors) for result in results] == [(2, [])] * 4
+    assert len({result.session for result in results}) == 1
+    # All of what the first server did not get was there at once: it is older than the second.
+    assert len({result.process.split()[1].split("-")[0] for result in results}) == 1
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def local_url(process: subprocess.Popen[str]) -> str:
+    """The address that a command prints for this computer."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"http://127\.0\.0\.1:\S+", line):
+            return found[0]
+    raise AssertionError("the command ended without an address")
 
 
 def test_webgpu_of_a_program_is_right_and_marked_simulated(
