@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chromium import chromium, needs_chromium, until
+from chromium import chromium, free_port, local_url, needs_chromium, until
 from fake_page import measuring
 from ort_web import ort_web
 
@@ -225,21 +223,6 @@ def test_a_server_that_was_killed_goes_on_with_resume(
     assert len({result.session for result in results}) == 1
     # All of what the first server did not get was there at once: it is older than the second.
     assert len({result.process.split()[1].split("-")[0] for result in results}) == 1
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def local_url(process: subprocess.Popen[str]) -> str:
-    """The address that a command prints for this computer."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if found := re.search(r"http://127\.0\.0\.1:\S+", line):
-            return found[0]
-    raise AssertionError("the command ended without an address")
 
 
 def test_webgpu_of_a_program_is_right_and_marked_simulated(

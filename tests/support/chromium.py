@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,3 +42,18 @@ def until(page: Any, holds: Callable[[], Any], seconds: float = PATIENCE_S) -> A
             return found
         page.wait_for_timeout(50)
     raise AssertionError(f"not in {seconds:g} s: {page.inner_text('body')}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def local_url(process: subprocess.Popen[str]) -> str:
+    """The address that a command prints for this computer."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"http://127\.0\.0\.1:\S+", line):
+            return found[0]
+    raise AssertionError("the command ended without an address")

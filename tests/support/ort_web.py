@@ -13,6 +13,11 @@ from pocketgan.errors import DeviceError
 _OWN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pocketgan" / "onnxruntime-web" / VERSION
 
 
+def cached_ort_web() -> Path | None:
+    """Its folder where it was fetched already."""
+    return None if WebRuntime(_OWN).lacks else _OWN
+
+
 def ort_web() -> Path:
     """Its folder; the test is skipped where it cannot be had."""
     if WebRuntime(_OWN).lacks:
