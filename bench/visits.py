@@ -116,7 +116,7 @@ class Visit:
             self.problem = str(problem)
             console.note(f"{self._name}: {problem}")
             self._gathering.visitors.give_up(visitor)
-            visitor.say("over", f"Ended: {problem}")
+            visitor.say("over", f"Ended: {problem}. Load this page again to go on.")
         except BaseException as fault:
             self.fault = fault
             visitor.say("over", "Ended: a problem of the computer that asked.")

@@ -284,7 +284,7 @@ def test_a_certificate_is_kept_as_long_as_it_fits(tmp_path: Path) -> None:
     names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["192.0.2.7"]
     assert names.get_values_for_type(x509.DNSName) == ["desk"]
-    assert made.public_key().curve.name == "secp256r1"  # type: ignore[union-attr]
+    assert made.public_key().curve.name == "secp256r1"
     assert path.stat().st_mode & 0o777 == 0o600
     first = fingerprint(path)
     assert len(first.split(":")) == 32

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from fake_page import QUICK, FakePage, Record, ended, fake_runtime, measuring
 
+from pocketgan import api
 from pocketgan.bench.devices import find_device
 from pocketgan.bench.devices.web.options import WebOptions
 from pocketgan.bench.jobs import JobOptions, options_on
 from pocketgan.bench.journal import read_results
 from pocketgan.bench.runs import measurements
 from pocketgan.errors import DeviceError
+from pocketgan.pipeline.bench import STAGE
+from pocketgan.recipe.reading import load_recipe
 
 
 @pytest.fixture
@@ -253,3 +256,31 @@ def test_the_web_is_no_device_for_who_looks_on(make_bundle: Any) -> None:
         find_device("local", web=WebOptions(phones=2))
     with pytest.raises(DeviceError, match="measures without an app"):
         find_device("web", via="app")
+
+
+def test_the_report_says_which_browser_measured_and_the_gate_what_differs(
+    make_bundle: Any, runtime: Path, tmp_path: Path
+) -> None:
+    found = {}
+    other = {"browser": "Firefox 140", "isolated": False, "timer_step_ns": 1_000_000}
+    for name, page_of in {"one": {}, "other": other}.items():
+        with measuring([make_bundle()], tmp_path / f"{name}.jsonl", runtime) as session:
+            FakePage(session.url).carry_out(lambda record, page_of=page_of: record["page"].update(page_of))
+            session.wait()
+        found[name] = session.out
+    page = api.report(found["one"], tmp_path / "report.html").read_text()
+    assert "Chrome 156, isolated, clock in steps of 5 µs, no WebGPU" in page
+    assert "a page in a browser" in page
+    decision = api.compare(found["one"], found["other"])
+    assert decision.verdict == "INCOMPARABLE"
+    assert [line for line in decision.pairs[0].differences if line.startswith(("browser", "isolation", "timer"))] == [
+        "browser: Chrome 156 and Firefox 140",
+        "isolation: isolated and not isolated",
+        "timer step: 5 µs and 1000 µs",
+    ]
+
+
+def test_a_recipe_cannot_wait_for_somebody_with_a_phone(tmp_path: Path) -> None:
+    recipe = load_recipe("demo", ["bench.device=web"])
+    with pytest.raises(DeviceError, match=r"bench\.device web waits for somebody with a phone"):
+        STAGE.check(recipe)

@@ -114,8 +114,9 @@ def test_the_wheel_measures_in_a_browser_with_what_is_in_it(built, tmp_path):
         "bench", tmp_path / "tiny.pgb", "--device", "web", "--port", 0, "--runs", 1, "--iterations", 4, "--json"
     )
     with chromium() as browser:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        measuring = subprocess.Popen(bench, text=True, env=environment, cwd=tmp_path, **pipes)
+        measuring = subprocess.Popen(
+            bench, text=True, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         page = browser.new_page()
         page.goto(local_url(measuring))
         until(page, lambda: measuring.poll() is not None)

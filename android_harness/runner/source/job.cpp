@@ -5,7 +5,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr int job_minor = 2;
+constexpr int job_minor = 3;
 
 void must_not_be_negative(const Fields& fields, std::string_view name, double value) {
     if (value < 0) fields.fail(name, "is negative");
@@ -45,7 +45,7 @@ Job read_job(const json::Value& value, const std::string& where) {
     Fields fields(value, where, later);
     Job job;
     job.source = json::to_text(value);
-    fields.text("schema_version", "1.2");
+    fields.text("schema_version", "1.3");
     job.bundle = fields.sha256("bundle");
     job.entry = fields.name("entry");
     if (fields.take("component") != nullptr) job.component = fields.name("component");

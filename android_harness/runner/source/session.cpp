@@ -7,7 +7,7 @@
 namespace pocketgan {
 namespace {
 
-constexpr int session_minor = 1;
+constexpr int session_minor = 2;
 constexpr std::size_t most_session_bytes = 64u << 20;
 
 std::vector<Job> read_group(const json::Value& value, const std::string& where, bool later) {
@@ -33,7 +33,7 @@ Session read_session(const std::filesystem::path& folder) {
     Fields fields(value, path.string(), later);
     Session session;
     session.folder = folder;
-    fields.text("schema_version", "1.1");
+    fields.text("schema_version", "1.2");
     session.name = fields.text("name");
     if (session.name.empty() || session.name.size() > 1024) fields.fail("name", "is empty or too long");
     session.beat_interval_s = fields.number("beat_interval_s", 1);

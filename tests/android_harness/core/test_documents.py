@@ -67,5 +67,5 @@ def _places(node: Any) -> list[tuple[Any, Any]]:
 
 def _is_of_this_version(path: Path, value: Any) -> bool:
     """Python's models alone do not leave out what a later minor added."""
-    earlier = ("1.0", "1.1") if "session" in path.name else ("1.0", "1.1", "1.2")
+    earlier = ("1.0", "1.1", "1.2") if "session" in path.name else ("1.0", "1.1", "1.2", "1.3")
     return value.get("schema_version") in (None, *earlier)

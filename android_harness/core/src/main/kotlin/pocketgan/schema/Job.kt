@@ -11,7 +11,7 @@ import pocketgan.json.Matches
 import pocketgan.json.Violation
 
 /** Version of job and result that this harness knows whole; the models are those of bench/schema/. */
-const val SCHEMA_VERSION = "1.2"
+const val SCHEMA_VERSION = "1.3"
 internal const val VERSION_PATTERN = "^1\\.[0-9]{1,4}$"
 
 /** One frame after the other, overlapping, without a pause for a time, or from the camera's sensor to the screen. */

@@ -11,7 +11,7 @@ import pocketgan.json.Items
 import pocketgan.json.Matches
 
 /** Version of the session that this harness knows whole; see bench/schema/session.py. */
-const val SESSION_VERSION = "1.1"
+const val SESSION_VERSION = "1.2"
 
 /** Jobs whose models take turns, round by round; a sustained or camera Job has a group of its own. */
 @Serializable
