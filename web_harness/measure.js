@@ -109,13 +109,14 @@ class Draft {
   }
 
   /**
-   * What a runtime throws belongs to this model, not to the others.
+   * What a runtime throws belongs to this model, not to the others; frames that came before it are not to be trusted.
    * @param {() => unknown} work
    */
   async attempt(work) {
     try {
       await work();
     } catch (problem) {
+      this.frames = [];
       this.errors.push(told(problem));
     }
   }
@@ -187,8 +188,14 @@ class Draft {
     this.compareAgain();
   }
 
-  /** Finds work that was only queued, or that went wrong when the device got warm. */
+  /**
+   * Finds work that was only queued, or that went wrong when the device got warm, and frames that the clock does not see.
+   */
   compareAgain() {
+    if (this.frames.some((frame) => frame.inference_ns === 0)) {
+      const step = this.around.timerStepNs / 1000;
+      throw new RefusedError(`a frame is shorter than a step of this browser's clock, ${step} µs: too small a model for it`);
+    }
     this.parityAfter = this.model.parity();
     // A timed frame begins with a picture of 256 levels, the golden input does not: more cannot be asked.
     const floorDb = Math.min(this.model.plan.floorDb, DEFAULT_FLOOR_DB);

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from chromium import chromium, free_port, local_url, needs_chromium, until
 from fake_page import measuring
 from ort_web import ort_web
 
+from pocketgan.bench.devices.web.addresses import lan_address
 from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.journal import read_results
 from pocketgan.bench.schema.job import Warmup
+from pocketgan.bundle.reader import open_bundle
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 SHORT = JobOptions(iterations=6, rounds=2, runs=1, warmup=Warmup(iterations=2, timeout_s=0))
@@ -225,6 +226,39 @@ def test_a_server_that_was_killed_goes_on_with_resume(
     assert len({result.process.split()[1].split("-")[0] for result in results}) == 1
 
 
+@pytest.mark.skipif(lan_address() is None, reason="this computer has no network")
+def test_a_phone_that_went_past_the_warning_has_threads(
+    make_bundle: Any, runtime: Path, browser: Any, tmp_path: Path
+) -> None:
+    options = replace(SHORT, threads=2)
+    with measuring([make_bundle()], tmp_path / "r.jsonl", runtime, options) as session:
+        context = browser.new_context(ignore_https_errors=True)
+        page = context.new_page()
+        page.goto(session.device.urls[0])
+        (result,) = session.wait_beside(page)
+        context.close()
+    assert session.device.urls[0].startswith("https://")
+    assert (result.errors, result.page.isolated, result.page.threads) == ([], True, 2)
+
+
+@pytest.mark.skipif(lan_address() is None, reason="this computer has no network")
+def test_a_phone_over_plain_http_is_not_isolated_and_measures_with_one_thread(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    bundles = [make_bundle("larger", size=256, layers=2), make_bundle("smaller", size=8)]
+    options = replace(SHORT, iterations=30)
+    with measuring(bundles, tmp_path / "r.jsonl", runtime, options, plain_http=True) as session:
+        page.goto(session.device.urls[0])
+        larger, smaller = session.wait_beside(page)
+        assert "one thread (not isolated)" in page.inner_text("#about")
+    assert page.problems == []
+    assert (larger.errors, len(larger.frames)) == ([], 30)
+    assert (larger.page.isolated, larger.page.gpu) == (False, None)
+    # Chromium's clock moves by 100 µs there; a 3x3 convolution of 8x8 pixels takes less.
+    assert larger.page.timer_step_ns == 100_000
+    assert "shorter than a step of this browser's clock, 100 µs" in smaller.errors[0]
+
+
 def test_webgpu_of_a_program_is_right_and_marked_simulated(
     make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
 ) -> None:
@@ -242,18 +276,32 @@ def test_webgpu_of_a_program_is_right_and_marked_simulated(
     assert result.parity.max_abs_error < 1e-3
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="exporting needs torch")
-def test_a_generator_that_this_project_exported_agrees_with_pythons_runtime(
-    runtime: Path, page: Any, tmp_path: Path
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_this_project_exported_agrees_with_its_parity_in_python(
+    exported: Path, runtime: Path, page: Any, tmp_path: Path, threads: int
 ) -> None:
-    from pocketgan import api
-
-    exported = api.export("resnet6", "onnx", out=tmp_path / "small.pgb", ngf=4, input=(3, 64, 64))
-    bundle = tmp_path / "small.pgb"
-    assert exported is not None
-    with measuring([bundle], tmp_path / "r.jsonl", runtime, SHORT) as session:
+    with measuring([exported], tmp_path / "r.jsonl", runtime, replace(SHORT, threads=threads)) as session:
         page.goto(session.url)
         (result,) = session.wait_beside(page)
-    (here,) = api.bench(bundle, iterations=1, rounds=1, runs=1, warmup=Warmup(timeout_s=0), out=tmp_path / "here.jsonl")
+    with open_bundle(exported) as bundle:
+        parity = bundle.manifest.entry("onnx-fp32").parity
     assert result.errors == []
-    assert np.isclose(result.parity.max_abs_error, here.result.parity.max_abs_error, atol=1e-4)
+    assert result.page.threads == threads
+    # Both are rounding of float32; the browser's adds in another order.
+    assert parity.max_abs_error < 1e-4
+    assert result.parity.max_abs_error < 1e-4
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that `pocketgan export` made of a small network."""
+    torch = pytest.importorskip("torch")
+    from pocketgan import api
+
+    layers = [
+        torch.nn.ReflectionPad2d(3), torch.nn.Conv2d(3, 8, 7), torch.nn.InstanceNorm2d(8), torch.nn.ReLU(),
+        torch.nn.ConvTranspose2d(8, 3, 3, padding=1), torch.nn.Tanh(),
+    ]  # fmt: skip
+    out = tmp_path_factory.mktemp("exported") / "small.pgb"
+    api.export(torch.nn.Sequential(*layers), "onnx", out, input=(3, 32, 32))
+    return out
