@@ -1,5 +1,6 @@
 import { aboutHere } from './browser.js';
 import { Kept, marker, ownNumber, randomHex } from './kept.js';
+import { moduleUrl, runtimeUrl } from './modules.js';
 import { Host, Outbox, RefusedByHost, persistently } from './send.js';
 import { SessionRun } from './session.js';
 import { show } from './view.js';
@@ -25,6 +26,8 @@ async function main() {
   const host = new Host(phone, randomHex(8));
   const joined = await persistently(() => host.join(secret, about, kept, crashed), network);
   history.replaceState(null, '', location.pathname);
+  // Needed in any case, and the computer may still be getting ready; what fails now is fetched again when it is needed.
+  Promise.all([moduleUrl('worker.js'), ...joined.runtime.files.wasm.map(runtimeUrl)]).catch(() => {});
   await follow(joined);
 
   /** @param {Joined} told */
