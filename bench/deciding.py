@@ -15,11 +15,12 @@ def command_that_decides(base: Result, candidate: Result) -> str:
     entry = f" --entry {candidate.job.entry}" if base.job.entry == candidate.job.entry else ""
     job, device = candidate.job, candidate.device
     entry += f" --concept {job.concept}" if job.concept is not None else ""
-    # A farm's phone is known by a folder, and is too far away for compare.
-    is_far = device.name == "farm"
+    # A farm's phone is known by a folder, a browser's comes by itself, and both are too far away for compare.
+    is_far = device.name == "farm" or device.kind == "web"
+    where = {"farm": "farm:DIR"}.get(device.name, "web" if device.kind == "web" else shlex.quote(device.name))
     how = f" --threads {job.threads}" if job.threads != 1 else ""
-    how += f" --device {'farm:DIR' if is_far else shlex.quote(device.name)}" if device.kind != "local" else ""
-    how += f" --via {job.via}" if job.via != "process" else ""
+    how += f" --device {where}" if device.kind != "local" else ""
+    how += f" --via {job.via}" if job.via in ("app", "shell") else ""
     how += f" --provider {job.provider}" if job.provider != "default" else ""
     how += f" --clock {job.clock}" if job.clock != "free" else ""
     if job.duration_s is None:

@@ -9,7 +9,7 @@ from pocketgan import console
 from pocketgan.bench.devices.device import Device
 from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.devices.turn_groups import ALONE
-from pocketgan.bench.providers import deprecated, must_take
+from pocketgan.bench.providers import PAGES_ALONE, deprecated, must_take
 from pocketgan.bench.schema.job import ClockRegime, CoolDown, Job, JobMode, Provider, Via, Warmup
 from pocketgan.bundle.manifest import Entry
 from pocketgan.bundle.reader import Bundle
@@ -64,9 +64,14 @@ def options_on(device: Device, options: JobOptions) -> JobOptions:
     """
     if options.energy and options.mode not in ALONE:
         raise DeviceError("--energy needs --mode sustained or --mode camera: a battery's gauge takes its time")
+    if device.name == "web":
+        _must_suit_a_page(options)
+        return replace(options, via="page")
     if not isinstance(device, RemoteDevice):
         _must_be_usual(options)
         return options
+    if options.provider in PAGES_ALONE:
+        raise DeviceError(f"--provider {options.provider} is a browser's: --device web measures in one")
     asked = replace(options, via=options.via or device.via)
     if asked.via == "shell":
         _must_have_no_screen(asked)
@@ -88,6 +93,22 @@ def _must_be_usual(options: JobOptions) -> None:
     for refusal, asked in refusals.items():
         if asked:
             raise DeviceError(refusal)
+
+
+def _must_suit_a_page(options: JobOptions) -> None:
+    """Refuse what no browser has."""
+    refusals = {
+        f"--mode {options.mode}: a page measures frame by frame, --mode latency or --mode sustained": options.mode
+        not in ("latency", "sustained"),
+        f"--provider {options.provider} is no browser's, which has {' and '.join(PAGES_ALONE)}": options.provider
+        not in ("default", *PAGES_ALONE),
+        "--clock pinned: no browser holds a phone's clock; use --device android": options.clock != "free",
+        "--energy: no browser tells what its battery gives; use --device android": options.energy,
+        "--cool-down: no browser tells how warm its phone is": options.cool_down is not None,
+    }
+    for refusal, asked in refusals.items():
+        if asked:
+            raise DeviceError(f"{refusal} (--device web)")
 
 
 def _must_have_no_screen(options: JobOptions) -> None:

@@ -54,12 +54,14 @@ class SessionPlan:
 
     def take_over(self, results: Sequence[Result], device: DeviceInfo) -> str | None:
         """Take the latest good result of each of the jobs on that device; the session of the last one, None where
-        there is none."""
+        there is none. That a Result was marked as simulated, of a device that is not, makes it no other device."""
         jobs = {job.model_dump_json() for job in self.jobs}
         held = [
             result
             for result in results
-            if result.frames and result.device == device and result.job.model_dump_json() in jobs
+            if result.frames
+            and result.device.model_copy(update={"simulated": device.simulated}) == device
+            and result.job.model_dump_json() in jobs
         ]
         for result in held:
             self.take(result)

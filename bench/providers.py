@@ -15,6 +15,8 @@ from pocketgan.targets import PORTABLE
 _NNAPI_DEPRECATED = 15
 # ONNX Runtime's execution providers, chosen when a file is loaded.
 _OF_ONNX: tuple[Provider, ...] = ("cpu", "xnnpack", "nnapi", "qnn", "wasm", "webgpu")
+# Of onnxruntime-web, in a browser.
+PAGES_ALONE: tuple[Provider, ...] = ("wasm", "webgpu")
 # ExecuTorch computes with what its program was exported for.
 _OF_TARGET: dict[str, Provider] = {
     PORTABLE: "cpu",

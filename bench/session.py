@@ -51,12 +51,20 @@ def measure(
     """
     with ExitStack() as stack:
         opened = _open_all(stack, bundles)
-        plan = SessionPlan(opened, device, options_on(device, options))
+        asked = options_on(device, options)
+        plan = SessionPlan(opened, device, asked)
         stack.enter_context(locked(device, wait_s))
         journal = stack.enter_context(Journal(journal_path))
         for bundle in opened:
             shown = (gallery or {}).get(bundle.digest) or _golden_gallery(bundle, journal)
             journal.append_bundle(bundle.digest, bundle.manifest, (samples or {}).get(bundle.digest, ()), shown)
+        if device.name == "web":
+            # Only then: a server and its certificate take a while to import.
+            from pocketgan.bench.devices.web.gathering import WebDevices
+            from pocketgan.bench.visits import measure_visits
+
+            assert isinstance(device, WebDevices)
+            return measure_visits(opened, device, asked, journal, resume, new_session())
         session = plan.take_over(journal.results.results, device.describe()) if resume else None
         if plan.done:
             console.note(f"{len(plan.done)} of {plan.planned_runs} runs are in {journal_path} already")

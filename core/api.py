@@ -19,6 +19,7 @@ from pocketgan.outcomes import ExportedBundle, GateDecision, MergedConcept, Veri
 if TYPE_CHECKING:
     import numpy as np
 
+    from pocketgan.bench.devices.web.options import WebOptions
     from pocketgan.bench.journal import GalleryRow
     from pocketgan.bench.measured import Measured
     from pocketgan.bench.schema.job import CoolDown, Via, Warmup
@@ -263,12 +264,13 @@ def bench(
     min_fps: float | None = None,
     max_ms: float | None = None,
     wait_s: float = 0,
+    web: WebOptions | None = None,
 ) -> list[Measured]:
     """Measure bundles: frame times, loads, memory. Entries of the same id take turns, so that they compare.
 
     Args:
         bundles: one or several.
-        device: where they run: this computer, or `android:SERIAL`, a phone.
+        device: where they run: this computer, `android:SERIAL`, a phone, or `web`, whoever opens the page in a browser.
         via: what measures on a phone, its "app", which None stands for, or its "shell".
         apk: the app; the one that was built or came with this installation where None.
         entry: one entry alone, such as onnx-fp32.
@@ -291,6 +293,7 @@ def bench(
             where None.
         min_fps, max_ms: a budget: each row's `budget` says whether it is held, at 99 %; the stricter of the two counts.
         wait_s: how long to wait for a device that another process measures on.
+        web: how the page of `web` is served, and to how many phones.
     Returns:
         What was measured of each bundle, entry and concept, its raw `result` included.
     Raises:
@@ -334,7 +337,7 @@ def bench(
             manifests[bundle.digest] = bundle.manifest
             if bundle.manifest.concepts:
                 packs[bundle.digest] = path
-    where = find_device(device, via, None if apk is None else Path(apk))
+    where = find_device(device, via, None if apk is None else Path(apk), web)
     shown = {} if gallery is None else _galleries(packs, Path(gallery))
     results = measure(paths, where, options, journal, gallery=shown, resume=resume, wait_s=wait_s)
     return [

@@ -26,6 +26,8 @@ Kind = Literal[
     "placement",
     "power_save",
     "screen",
+    "visibility",
+    "page",
     "energy",
     "count",
     "stamps",

@@ -115,9 +115,25 @@ def _rules(result: Result) -> list[Fault]:
     requested = None if result.placement is None else result.placement.requested
     if job.provider != "default" and requested != job.provider:
         found.append(Fault("placement", f"it ran with provider {requested or 'unknown'}, not {job.provider}"))
+    if job.via == "page":
+        found += _page(result)
     if len(result.cold_load_ns) > job.cold_repeats:
         found.append(Fault("count", f"it gave {len(result.cold_load_ns)} cold loads, not {job.cold_repeats}"))
     return found
+
+
+def _page(result: Result) -> list[Fault]:
+    """What a browser must tell for its times to be worth something."""
+    page, threads = result.page, result.job.threads
+    if page is None:
+        return [Fault("page", "it does not tell which browser measured, nor whether the page was isolated")]
+    if page.threads != threads:
+        return [Fault("page", f"it ran on {page.threads} threads, not {threads}")]
+    if threads > 1 and not page.isolated:
+        return [Fault("page", f"it says that {threads} threads ran in a page that is not isolated, which has but one")]
+    if not any(state.visible for state in result.conditions):
+        return [Fault("visibility", "it does not tell whether its page was in front")]
+    return []
 
 
 def _is_hot_though_called_cool(result: Result) -> bool:
@@ -137,6 +153,8 @@ def _states(result: Result) -> list[Fault]:
         found.append(Fault("power_save", "its battery saver was on: turn it off, charge it, and measure again"))
     if any(state.screen_on is False for state in result.conditions):
         found.append(Fault("screen", "its screen was off meanwhile: let it stay awake while it is measured"))
+    if any(state.visible is False for state in result.conditions):
+        found.append(Fault("visibility", "its page was hidden meanwhile: keep it in front while it is measured"))
     return found + ([Fault("energy", line) for line in _charged(result)] if result.job.energy else [])
 
 

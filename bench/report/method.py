@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Measurement
-from pocketgan.bench.schema.result import Conditions, DeviceInfo, Result
+from pocketgan.bench.schema.result import Conditions, DeviceInfo, Page, Result
 from pocketgan.bench.ways import ways
 
 
@@ -48,6 +48,7 @@ def _session(items: list[Measurement]) -> Session:
             "Processor",
             f"{device.cpu}, {labels.plural(device.cores, 'core')}, {labels.size(device.memory_bytes)} memory",
         ),
+        ("Browser", ", ".join(_distinct(page_words(result.page) for result in results if result.page is not None))),
         ("Runtimes", ", ".join(runtimes)),
         ("Build", ", ".join(_distinct(result.app_build for result in results))),
         ("Rule", "; ".join(_distinct(_rule(item) for item in items))),
@@ -74,9 +75,25 @@ def _session(items: list[Measurement]) -> Session:
 
 def _device(device: DeviceInfo) -> str:
     model = "" if device.model in ("", labels.device_name(device)) else f", {device.model}"
-    where = {"local": "the host that ran pocketgan", "android": "Android device", "ios": "iOS device"}[device.kind]
+    where = {
+        "local": "the host that ran pocketgan",
+        "android": "Android device",
+        "ios": "iOS device",
+        "web": "a page in a browser",
+    }[device.kind]
     simulated = ", SIMULATED: its times say nothing about a real device" if device.simulated else ""
     return f"{labels.device_name(device)}{model} ({where}{simulated})"
+
+
+def page_words(page: Page) -> str:
+    """What a page measured in: `Chrome 156, isolated, clock in steps of 5 µs, GPU arm valhall`."""
+    told = [
+        page.browser,
+        "isolated" if page.isolated else "not isolated",
+        f"clock in steps of {page.timer_step_ns / 1000:g} µs",
+        f"GPU {page.gpu}" if page.gpu else "no WebGPU",
+    ]
+    return ", ".join(told)
 
 
 def _rule(item: Measurement) -> str:
@@ -212,7 +229,7 @@ def _options(measurement: Measurement, items: Sequence[Measurement]) -> str:
         if job.cool_down.maximum_temperature_c is not None:
             options.append(f"--cool-below {job.cool_down.maximum_temperature_c:g}")
     options.append(f"--cold-repeats {job.cold_repeats}")
-    options += [f"--via {job.via}"] if job.via != "process" else []
+    options += [f"--via {job.via}"] if job.via in ("app", "shell") else []
     options += [f"--provider {job.provider}"] if job.provider != "default" else []
     options += [f"--clock {job.clock}"] if job.clock != "free" else []
     options += ["--energy"] if job.energy else []

@@ -3,7 +3,7 @@
 1.1 adds what devices that are elsewhere tell: `placement`, `clock`, `parity_after`, `dropped_frames`, a frame's stamps
 of capture and display, and more of the conditions; `web` is a kind of device. 1.2 adds what energy per frame needs,
 `charger_checks` and the battery's readings, and what else an app's conditions hold: the display's refresh rate,
-sustained-performance mode and performance hints.
+sustained-performance mode and performance hints. 1.3 adds `page`, and whether it was `visible`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Conditions(Strict):
     battery: its current times its voltage, negative while it is charged. `current_a` (of the same sign), `voltage_v`
     and `charge_mah`, what is left in the battery by its counter, are as the OS tells them. `refresh_hz` is the
     display's now. `sustained_performance` and `performance_hint`: whether what measures has asked for Android's
-    sustained-performance mode, and has a session of performance hints open.
+    sustained-performance mode, and has a session of performance hints open. `visible`: of a page, whether it is in
+    front.
     """
 
     at_ns: Nanoseconds
@@ -59,6 +60,7 @@ class Conditions(Strict):
     refresh_hz: float | None = Field(default=None, gt=0)
     sustained_performance: bool | None = None
     performance_hint: bool | None = None
+    visible: bool | None = None
 
 
 class Frame(Strict):
@@ -135,6 +137,23 @@ class Clock(Strict):
     after_mhz: float | None = Field(default=None, gt=0)
 
 
+class Page(Strict):
+    """The page that measured in a browser, and what its figures are worth.
+
+    `isolated`: whether other pages are kept out of its process (COOP and COEP), without which there are neither
+    threads nor fine timers. `timer_step_ns` is the smallest step of its clock that it saw. `gpu` is the adapter, as
+    WebGPU tells it; null where there is none. `threads` is how many the runtime was given. `begun_again`: how often the
+    measurement was thrown away and begun anew, because the page was hidden or had to load again.
+    """
+
+    browser: str
+    isolated: bool
+    timer_step_ns: Nanoseconds = Field(ge=0)
+    gpu: str | None = None
+    threads: int = Field(ge=1)
+    begun_again: int = Field(default=0, ge=0)
+
+
 class ChargerCheck(Strict):
     """What the host saw of a phone's power at one moment, beside what the phone measured: the proof of an energy Job.
 
@@ -187,4 +206,5 @@ class Result(Strict):
     clock: Clock | None = None
     dropped_frames: int | None = Field(default=None, ge=0)
     charger_checks: list[ChargerCheck] = []
+    page: Page | None = None
     errors: list[str] = []

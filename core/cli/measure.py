@@ -18,11 +18,18 @@ from pocketgan.cli.options import (
     Concepts,
     EntryId,
     Json,
+    OrtWeb,
     ProviderOf,
     ViaOption,
+    WebAddress,
+    WebPhones,
+    WebPlainHttp,
+    WebPort,
+    WebTimeLimit,
     output_file,
     parse_duration,
     parse_share,
+    web_options,
 )
 from pocketgan.cli.verdicts import MaxMs, MinFps, Wait, energy_payload, exit_code, held_payload
 
@@ -100,12 +107,19 @@ def bench(
     min_fps: MinFps = None,
     max_ms: MaxMs = None,
     wait: Wait = "0s",
+    phones: WebPhones = None,
+    time_limit: WebTimeLimit = None,
+    address: WebAddress = None,
+    port: WebPort = None,
+    plain_http: WebPlainHttp = False,
+    ort_web: OrtWeb = None,
     json: Json = False,
 ) -> None:
     """Measure bundles: frame times, loads, memory.
 
     Entries of the same id take turns, so that they compare. They run on this computer, which is no phone: its figures
-    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's app.
+    compare models with each other, and a phone has other ones; --device android:SERIAL measures in a phone's app,
+    --device web in the browser of any phone that opens the address it prints.
     With --min-fps or --max-ms each gets a verdict: PASS
     (exit code 0), TOO SLOW (1) or NOISY (3).
     """
@@ -144,6 +158,7 @@ def bench(
         min_fps=min_fps,
         max_ms=max_ms,
         wait_s=parse_duration(wait, "--wait"),
+        web=web_options(phones, time_limit, address, port, plain_http, ort_web),
     )
     payload: dict[str, Any] = {
         "results": str(out),
@@ -237,6 +252,12 @@ def report(
     console.result({"report": str(page)}, f"{page}: {page.stat().st_size:,} bytes")
 
 
+def _way(row: Measured) -> str:
+    """Of several phones and ways to compute, which."""
+    job = row.result.job
+    return f" ({job.provider}, {job.threads} threads, {row.result.device.name})" if job.via == "page" else ""
+
+
 def _start(json: bool) -> None:
     if json:
         console.use_json()
@@ -249,6 +270,9 @@ def _figures(row: Measured) -> dict[str, Any]:
     figures = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "result"}
     return {
         **figures,
+        "device": row.result.device.name,
+        "provider": row.result.job.provider,
+        "threads": row.result.job.threads,
         "budget": None if row.budget is None else held_payload(row.budget),
         "camera": None if row.camera is None else asdict(row.camera),
         "energy": None if row.energy is None else energy_payload(row.energy),
@@ -283,7 +307,7 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
     cells = [
         (
             row.bundle,
-            drawn_name(row.entry, row.concept) + (" (composed)" if row.composed else ""),
+            drawn_name(row.entry, row.concept) + (" (composed)" if row.composed else "") + _way(row),
             row.input,
             row.runtime,
             *map(cell, (row.fps, row.median_ms, row.p90_ms, row.first_inference_ms, row.cold_load_ms)),

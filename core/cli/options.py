@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from pocketgan.bench.schema.words import ClockRegime, Provider
 from pocketgan.files import file_to_write, folder_to_write
+
+if TYPE_CHECKING:
+    from pocketgan.bench.devices.web.options import WebOptions
 
 
 def output_file(option: str) -> Callable[[str], Path]:
@@ -79,6 +82,28 @@ ApkFile = Annotated[
     Path | None,
     typer.Option("--apk", metavar="FILE", help="The app for phones, instead of the one that came with pocketgan."),
 ]
+WebPhones = Annotated[
+    int | None,
+    typer.Option("--phones", min=1, help="With --device web: how many phones are measured.", show_default="1"),
+]
+WebTimeLimit = Annotated[
+    str | None, typer.Option("--time-limit", help="With --device web: when it ends in any case.", show_default="1h")
+]
+WebAddress = Annotated[
+    str | None,
+    typer.Option("--address", help="With --device web: this computer's address in the phones' network.", metavar="IP"),
+]
+WebPort = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, help="With --device web: its port.", show_default="8765")
+]
+WebPlainHttp = Annotated[
+    bool,
+    typer.Option("--plain-http", help="With --device web: without TLS, so without secrecy; one thread, no WebGPU."),
+]
+OrtWeb = Annotated[
+    Path | None,
+    typer.Option("--ort-web", metavar="DIR", help="With --device web: npm's onnxruntime-web, instead of fetching it."),
+]
 StoreAt = Annotated[
     str,
     typer.Option(
@@ -102,6 +127,29 @@ def parse_duration(text: str, option: str) -> float:
     if match is None:
         raise ResultsError(f"{option} is a time such as 90s, 10m or 1h, not {text!r}")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def web_options(
+    phones: int | None,
+    time_limit: str | None,
+    address: str | None,
+    port: int | None,
+    plain_http: bool,
+    ort_web: Path | None,
+) -> WebOptions | None:
+    """Those of --device web; None where none was given."""
+    from pocketgan.bench.devices.web.options import WebOptions
+
+    told = {
+        "phones": phones,
+        "time_limit_s": None if time_limit is None else parse_duration(time_limit, "--time-limit"),
+        "address": address,
+        "port": port,
+        "plain_http": plain_http or None,
+        "ort_web": ort_web,
+    }
+    given: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    return WebOptions(**given) if given else None
 
 
 def parse_share(text: str, option: str) -> float:

@@ -21,6 +21,11 @@ def _check(recipe: Recipe) -> None:
     from pocketgan.bench.jobs import fitting_targets
 
     assert recipe.bench is not None
+    if recipe.bench.device == "web":
+        raise DeviceError(
+            "bench.device web waits for somebody with a phone, and a run must come to its end alone: leave it out, and "
+            "measure the bundles of the run with pocketgan bench --device web"
+        )
     device = find_device(recipe.bench.device)
     fitting = fitting_targets(device)
     if recipe.export is not None and not set(recipe.export.targets) & set(fitting):

@@ -8,8 +8,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import onnx
 import pytest
+from chromium import chromium, local_url, needs_chromium, until
+from fake_page import fake_runtime
+from ort_web import cached_ort_web
 from simulated_app import make_apk
+
+from pocketgan.bench.devices.web.runtime import all_files
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -20,13 +26,19 @@ def built(tmp_path_factory):
     """sdist, and the wheel built from it, out of a copy of the tracked files."""
     source = tmp_path_factory.mktemp("source") / "pocketgan"
     ignore = shutil.ignore_patterns(
-        ".venv*", "build", "dist", "runs", ".git", "*.egg-info", "__pycache__", ".*_cache", "target", "*.apk"
+        ".venv*", "build", "dist", "runs", ".git", "*.egg-info", "__pycache__", ".*_cache", "target", "*.apk", "runtime"
     )
     shutil.copytree(ROOT, source, ignore=ignore, symlinks=True)
     app = source / "android_harness" / "app"
     (app / "target").mkdir()
     make_apk(app / "target" / "pocketgan-harness.apk", libraries=["lib/arm64-v8a/libonnxruntime.so"])
     subprocess.run([sys.executable, str(app / "into_wheel.py")], check=True, stdout=subprocess.DEVNULL)
+    runtime = source / "web_harness" / "runtime"
+    if cached := cached_ort_web():
+        shutil.copytree(cached, runtime)
+    else:
+        fake_runtime(runtime)
+        (runtime / "LICENSE").write_text("MIT License")
     out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--outdir", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -66,6 +78,59 @@ def test_the_app_rides_in_the_wheel_and_is_found_with_its_licences(built, tmp_pa
     (folder / "pocketgan-harness.apk").unlink()
     without = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert "measuring in a phone's app needs the app, which this installation has not" in without.stderr
+
+
+def test_the_page_and_its_runtime_ride_in_the_wheel(built):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        inside = {
+            Path(name).relative_to("pocketgan/web_harness").as_posix()
+            for name in wheel.namelist()
+            if "/web_harness/" in name
+        }
+    page = {file.name for file in (ROOT / "web_harness").iterdir() if file.suffix in (".html", ".css", ".js", ".svg")}
+    assert page | {"__init__.py"} <= inside
+    assert "runtime/LICENSE" in inside
+    assert len([name for name in inside if name.startswith("runtime/ort")]) == len(all_files())
+    assert not any(name.startswith(("release", "types", "jsconfig")) for name in inside)
+
+
+@needs_chromium
+def test_the_wheel_measures_in_a_browser_with_what_is_in_it(built, tmp_path):
+    if cached_ort_web() is None:
+        pytest.skip("onnxruntime-web is not in the cache: tests/bench/test_web_page.py fetches it")
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path / "site")
+    onnx.save(tiny_model(), tmp_path / "tiny.onnx")
+    run = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); from pocketgan.cli import main; main()"
+    # An npm that cannot be called: what is needed is there.
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": str(tmp_path)}
+
+    def command(*arguments):
+        return [sys.executable, "-c", run, *map(str, arguments)]
+
+    packing = command("bundle", "pack", "--onnx", tmp_path / "tiny.onnx", "--out", tmp_path / "tiny.pgb")
+    subprocess.run(packing, check=True, capture_output=True, cwd=tmp_path)
+    bench = command(
+        "bench", tmp_path / "tiny.pgb", "--device", "web", "--port", 0, "--runs", 1, "--iterations", 4, "--json"
+    )
+    with chromium() as browser:
+        measuring = subprocess.Popen(
+            bench, text=True, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        page = browser.new_page()
+        page.goto(local_url(measuring))
+        until(page, lambda: measuring.poll() is not None)
+    assert measuring.returncode == 0, measuring.stderr.read()
+    (row,) = json.loads(measuring.stdout.read())["measured"]
+    assert (row["provider"], row["errors"], row["fps"] > 0) == ("wasm", [], True)
+
+
+def tiny_model():
+    """`y = relu(x)` of a picture."""
+    shape = [1, 3, 16, 16]
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "tiny", values[:1], values[1:])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
 
 
 def modules(wheel):

@@ -97,7 +97,7 @@ std::string Recording::result(const std::string& session, const std::string& dev
                                       .add("registered", registered_)
                                       .done();
     return json::Writer()
-        .add("schema_version", "\"1.2\"")
+        .add("schema_version", "\"1.3\"")
         .add("session", json::quote(session))
         .add("job", job_.source)
         .add("bundle_name", json::quote(bundle_name))

@@ -59,6 +59,7 @@ data class Conditions(
     @SerialName("refresh_hz") @Above(0) val refreshHz: Double? = null,
     @SerialName("sustained_performance") val sustainedPerformance: Boolean? = null,
     @SerialName("performance_hint") val performanceHint: Boolean? = null,
+    val visible: Boolean? = null,
 )
 
 /** One timed frame: its start on the device's monotonic clock and its three parts, in nanoseconds. */
@@ -126,6 +127,17 @@ data class Clock(
 @Serializable
 data class ChargerCheck(val at: String, val usb: Boolean, val charger: Boolean?, val simulated: Boolean)
 
+/** The page that measured in a browser; an app gives none. */
+@Serializable
+data class Page(
+    val browser: String,
+    val isolated: Boolean,
+    @SerialName("timer_step_ns") @AtLeast(0) val timerStepNs: Long,
+    val gpu: String? = null,
+    @AtLeast(1) val threads: Long,
+    @SerialName("begun_again") @AtLeast(0) val begunAgain: Long = 0,
+)
+
 /** Everything a device has to say about one Job; the host does all statistics. */
 @Serializable
 data class Result(
@@ -156,5 +168,6 @@ data class Result(
     val clock: Clock? = null,
     @SerialName("dropped_frames") @AtLeast(0) val droppedFrames: Long? = null,
     @SerialName("charger_checks") val chargerChecks: List<ChargerCheck> = emptyList(),
+    val page: Page? = null,
     val errors: List<String> = emptyList(),
 )

@@ -1,0 +1,341 @@
+"""The server of `--device web`, against who means it ill: nothing falls over, nothing is read without the secret."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from cryptography import x509
+from fake_page import FakePage, fake_runtime, measuring
+
+from pocketgan.bench.devices.web.addresses import LOOPBACK, lan_address
+from pocketgan.bench.devices.web.certificate import certificate_for, fingerprint, tls_context
+from pocketgan.bench.devices.web.gathering import Gathering, WebDevices
+from pocketgan.bench.devices.web.options import WebOptions
+from pocketgan.bench.devices.web.secret import Secret
+from pocketgan.errors import DeviceError
+
+SEED = 20261126
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[WebDevices, Gathering]]:
+    """An open session that nobody is measured in."""
+    device = WebDevices(WebOptions(port=0, ort_web=fake_runtime(tmp_path / "ort"), phones=8))
+    with device.open() as gathering:
+        yield device, gathering
+
+
+@pytest.fixture
+def page(served: tuple[WebDevices, Gathering]) -> FakePage:
+    return FakePage(served[0].urls[-1])
+
+
+def raw(page: FakePage, data: bytes, *, patience_s: float = 5.0) -> bytes:
+    """What the server says to these bytes until it closes."""
+    said = b""
+    with socket.create_connection((page.host, page.port), timeout=patience_s) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            while piece := connection.recv(65536):
+                said += piece
+    return said
+
+
+def status(said: bytes) -> int:
+    return int(said.split(b" ", 2)[1]) if said else 0
+
+
+def test_the_page_is_there_for_everybody_isolated_and_to_itself(page: FakePage) -> None:
+    for path in ("/", "/main.js", "/worker.js", "/page.css"):
+        answer = page.ask("GET", path)
+        assert answer.status == 200
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+        assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_page_without_runtime_and_models_is_small(page: FakePage) -> None:
+    from pocketgan.bench.devices.web.page_files import page_answers
+
+    assert sum(len(answer.body) for answer in page_answers().values()) < 60_000
+
+
+def test_nothing_else_is_readable_without_the_secret(page: FakePage) -> None:
+    for path in ("/work", "/runtime/ort.wasm.min.mjs", f"/files/{'a' * 64}", "/nothing"):
+        assert page.ask("GET", path).status == 401
+    for path in ("/lines", "/beat"):
+        assert page.ask("POST", path, b"{}").status == 401
+    assert page.join(secret="wrong").status == 401
+    assert page.join(secret="").status == 401
+    page.cookie = f"pocketgan-{page.port}=made-up"
+    assert page.ask("GET", "/work").status == 401
+
+
+def test_the_secret_is_exchanged_for_a_token(page: FakePage) -> None:
+    answer = page.join()
+    assert answer.status == 200
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert page.secret not in cookie
+    assert page.ask("GET", "/runtime/ort.wasm.min.mjs").body == b"// ort.wasm.min.mjs"
+    # A reload has the token alone.
+    assert page.join(secret="").status == 200
+
+
+def test_the_secret_of_an_other_session_opens_nothing(page: FakePage, tmp_path: Path) -> None:
+    other = WebDevices(WebOptions(port=0, ort_web=tmp_path / "ort"))
+    with other.open():
+        assert page.join(secret=FakePage(other.urls[-1]).secret).status == 401
+        page.join()
+        stranger = FakePage(other.urls[-1])
+        stranger.cookie = page.cookie.replace(str(page.port), str(stranger.port))
+        assert stranger.ask("GET", "/runtime/ort.wasm.min.mjs").status == 401
+
+
+def test_who_guesses_is_stopped() -> None:
+    now = 0.0
+    secret = Secret(clock=lambda: now)
+    for _ in range(20):
+        assert not secret.is_guessed_at
+        assert not secret.opens("guess")
+    assert secret.is_guessed_at
+    now = 61.0
+    assert not secret.is_guessed_at
+    assert secret.opens(secret.text)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "evil.example:80"}, 421),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_requests_of_other_sites_are_refused(page: FakePage, headers: Any, expected: int) -> None:
+    page.join()
+    assert page.ask("POST", "/beat", b"", page.of(run=""), headers).status == expected
+    usual = page.ask("POST", "/beat", b"", page.of(run=""))
+    assert (usual.status, usual.json["state"]) == (200, "wait")
+
+
+MALFORMED = [
+    (b"", 0),
+    (b"GET\r\n\r\n", 400),
+    (b"GET / HTTP/1.0\r\n\r\n", 505),
+    (b"GET / HTTP/2.0\r\n\r\n", 400),
+    (b"BREW / HTTP/1.1\r\nHost: h\r\n\r\n", 405),
+    (b"GET /\xff HTTP/1.1\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: h\nX: y\r\n\r\n", 400),
+    (b"POST /join HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", 400),
+    (b"POST /join HTTP/1.1\r\nHost: h\r\nContent-Length: 1e3\r\n\r\n", 400),
+    (b"POST /join HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501),
+    (b"POST /join HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", 417),
+    (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 65 + b"\r\n", 431),
+    (b"GET / HTTP/1.1\r\nX: " + b"y" * 9000 + b"\r\n\r\n", 431),
+    (b"GET /?" + b"a" * 600 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+    (b"GET /?a=1&a=2 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+]
+
+
+@pytest.mark.parametrize(("data", "expected"), MALFORMED, ids=range(len(MALFORMED)))
+def test_malformed_requests_are_refused(page: FakePage, data: bytes, expected: int) -> None:
+    assert status(raw(page, data)) == expected
+    assert page.ask("GET", "/").status == 200
+
+
+PATHS = (
+    "/../pyproject.toml", "/..%2f..%2fetc/passwd", "/files/../../etc/passwd", "/runtime/../ort.wasm.min.mjs",
+    "/runtime/..%2f..%2f..%2fetc%2fpasswd", "//etc/passwd", "/files/" + "g" * 64, "/files/" + "a" * 64, "/types.d.ts",
+    "/jsconfig.json", "/__init__.py", "/runtime/", "/files/", "/C:/boot.ini", "/%00", "/main.js/", "/runtime/LICENSE",
+)  # fmt: skip
+
+
+def test_no_path_leads_to_a_file_that_is_not_the_sessions(page: FakePage) -> None:
+    page.join()
+    for path in PATHS:
+        answer = page.ask("GET", path)
+        assert answer.status == 404, path
+        assert answer.json == {"error": answer.json["error"]}
+
+
+BROKEN_JOINS = (
+    b"", b"{", b"[]", b"null", b'"page"', b"[" * 100_000, json.dumps({"page": "p"}).encode(), b"\xff\xfe",
+    json.dumps({"page": "p", "about": {}, "run": "", "lines": "", "crashed": None}).encode(),
+)  # fmt: skip
+
+
+def test_what_is_no_page_does_not_join(page: FakePage) -> None:
+    headers = {"Authorization": f"Pocketgan {page.secret}"}
+    for body in BROKEN_JOINS:
+        assert page.ask("POST", "/join", body, headers=headers).status == 400, body[:40]
+    for changes in ({"id": "../../x"}, {"cores": 0}, {"model": "x" * 300}, {"providers": ["cuda"]}, {"extra": 1}):
+        about = {**page.about, **changes}
+        assert page.join(about=about).status == 400, changes
+    assert page.join(lines="half a line").status == 400
+    assert page.join().status == 200
+
+
+def hostile(rng: random.Random, page: FakePage) -> bytes:
+    """A request that is no good: mutated, cut, mixed up, or sound in form and of somebody who has no right to it."""
+    path = rng.choice([*PATHS, "/", "/join", "/lines", "/work", "/beat", "/files/" + "b" * 64])
+    method = rng.choice(["GET", "POST", "PUT", "get", "", "HEAD", "OPTIONS"])
+    body = rng.choice([b"", b"{}", b"[" * 200, rng.randbytes(rng.randrange(300))])
+    length = rng.choice([len(body), len(body) + 5, 10**11, -3, "x"])
+    host = rng.choice([f"{page.host}:{page.port}", f"{page.host}:{page.port}", "evil.example", ""])
+    cookie = rng.choice(["", f"Cookie: pocketgan-{page.port}={rng.random()}\r\n"])
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{cookie}\r\n"
+    data = bytearray(head.encode() + body)
+    for _ in range(rng.choice([0, 0, 1, 3])):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    return bytes(data[: rng.choice([len(data), rng.randrange(len(data))])])
+
+
+def attack(page: FakePage, count: int) -> list[bytes]:
+    rng = random.Random(SEED)
+    return [raw(page, hostile(rng, page)) for _ in range(count)]
+
+
+def test_hundreds_of_hostile_requests_read_nothing(page: FakePage) -> None:
+    answers = attack(page, 300)
+    assert {status(said) for said in answers} <= {0, 200, 400, 401, 403, 404, 405, 421, 431}
+    bodies = [said.split(b"\r\n\r\n", 1)[1] for said in answers if status(said) == 200]
+    index = page.ask("GET", "/").body
+    assert all(body == index[: len(body)] for body in bodies)
+    assert page.join().status == 200
+
+
+@pytest.mark.heavy
+def test_ten_thousand_hostile_requests_take_no_memory(page: FakePage) -> None:
+    before = psutil.Process().memory_info().rss
+    answers = attack(page, 10_000)
+    grown = psutil.Process().memory_info().rss - before
+    print(f"10,000 hostile requests: {grown / 1e6:.0f} MB more, {psutil.Process().num_fds()} files open")
+    assert grown < 50e6
+    assert page.join().status == 200
+    assert {status(said) for said in answers} <= {0, 200, 400, 401, 403, 404, 405, 421, 431}
+
+
+def test_who_keeps_silent_holds_nobody_up(page: FakePage) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            silent = stack.enter_context(socket.create_connection((page.host, page.port)))
+            silent.sendall(b"GET / HT")
+        assert page.join().status == 200
+
+
+def test_a_body_that_is_too_long_is_not_read(page: FakePage) -> None:
+    head = (
+        f"POST /join HTTP/1.1\r\nHost: {page.host}:{page.port}\r\nOrigin: http://{page.host}:{page.port}\r\n"
+        f"Authorization: Pocketgan {page.secret}\r\nContent-Length: 100000000\r\n\r\n"
+    )
+    assert status(raw(page, head.encode() + b"x" * 1000)) == 413
+
+
+def test_requests_in_great_number_are_slowed_down(page: FakePage) -> None:
+    page.join()
+    found = [page.ask("POST", "/beat", b"", page.of(run="")).status for _ in range(120)]
+    assert found[0] == 200
+    assert 429 in found
+
+
+@pytest.mark.skipif(lan_address() is None, reason="this computer has no network")
+def test_phones_are_served_over_tls_with_a_certificate_for_the_address(served: Any) -> None:
+    device, _ = served
+    page = FakePage(device.urls[0])
+    assert device.urls[0].startswith("https://")
+    authority = ssl.create_default_context(
+        cafile=str(next(Path(os.environ["XDG_CACHE_HOME"]).rglob("certificate.pem")))
+    )
+    # A silent client, which is no TLS at all, before it.
+    with (
+        socket.create_connection((page.host, page.port)),
+        socket.create_connection((page.host, page.port), timeout=10) as plain,
+        authority.wrap_socket(plain, server_hostname=page.host) as secure,
+    ):
+        secure.sendall(f"GET / HTTP/1.1\r\nHost: {page.host}:{page.port}\r\nConnection: close\r\n\r\n".encode())
+        assert secure.recv(64).startswith(b"HTTP/1.1 200 OK")
+    # Over loopback alone it is plain, and never under the network's name.
+    assert FakePage(device.urls[-1]).ask("GET", "/", headers={"Host": f"{page.host}:{page.port}"}).status == 421
+
+
+def test_a_certificate_is_kept_as_long_as_it_fits(tmp_path: Path) -> None:
+    path = certificate_for(["192.0.2.7", "desk"], tmp_path / "web")
+    made = x509.load_pem_x509_certificate(path.read_bytes())
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["192.0.2.7"]
+    assert names.get_values_for_type(x509.DNSName) == ["desk"]
+    assert made.public_key().curve.name == "secp256r1"
+    assert path.stat().st_mode & 0o777 == 0o600
+    first = fingerprint(path)
+    assert len(first.split(":")) == 32
+    assert fingerprint(certificate_for(["192.0.2.7", "desk"], tmp_path / "web")) == first
+    assert fingerprint(certificate_for(["192.0.2.8", "desk"], tmp_path / "web")) != first
+    path.chmod(0o644)
+    other = fingerprint(certificate_for(["192.0.2.8", "desk"], tmp_path / "web"))
+    path.write_text("no certificate")
+    assert fingerprint(certificate_for(["192.0.2.8", "desk"], tmp_path / "web")) != other
+    assert tls_context(path).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_plain_http_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if lan_address() is None:
+        pytest.skip("this computer has no network")
+    device = WebDevices(WebOptions(port=0, ort_web=fake_runtime(tmp_path / "ort"), plain_http=True))
+    with device.open():
+        assert device.urls[0].startswith("http://")
+        assert FakePage(device.urls[0]).join().status == 200
+    assert "whoever is in this network can read the secret" in capsys.readouterr().err
+
+
+def test_what_the_user_names_wrongly_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"--address 203\.0\.113\.9 is no address of this computer"):
+        lan_address("203.0.113.9")
+    with (
+        pytest.raises(DeviceError, match=r"--ort-web .* holds no ort\.wasm\.min\.mjs"),
+        WebDevices(WebOptions(ort_web=tmp_path)).open(),
+    ):
+        pass
+
+
+def test_a_port_that_is_taken_gives_way_to_another(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        device = WebDevices(WebOptions(port=taken, ort_web=fake_runtime(tmp_path / "ort")))
+        with device.open():
+            assert FakePage(device.urls[-1]).port != taken
+
+
+def test_files_of_the_session_are_served_by_their_hash_alone(make_bundle: Any, tmp_path: Path) -> None:
+    bundle = make_bundle()
+    with measuring([bundle], tmp_path / "r.jsonl", fake_runtime(tmp_path / "ort")) as session:
+        page = FakePage(session.url)
+        order = page.join().json
+        while order["state"] != "measure":
+            order = page.work(order["state"], order["run"])
+        for file in order["files"].values():
+            answer = page.ask("GET", f"/files/{file['sha256']}")
+            assert (answer.status, len(answer.body)) == (200, file["bytes"])
+        page.carry_out()
+        session.wait()

@@ -1,0 +1,392 @@
+import { stateNow, stayAwake } from './browser.js';
+import { marker } from './kept.js';
+import { moduleUrl, runtimeUrl } from './modules.js';
+import { RefusedByHost } from './send.js';
+
+/** @import { About, Circumstances, FromWorker, Job, Joined, Manifest, Order, Provider, Result, Session, ToWorker, Work } from './types' */
+/** @import { Host, Outbox } from './send.js' */
+/** @import { Kept } from './kept.js' */
+
+/** The host asked to measure no more. */
+class StoppedError extends Error {}
+/** The page was hidden: what was measured meanwhile counts nothing. */
+class HiddenError extends Error {}
+/** A worker ended without a word. */
+class WorkerDiedError extends Error {}
+
+/**
+ * What a page tells of its session, for whoever shows it.
+ * @typedef {object} Told
+ * @property {'files' | 'measuring' | 'hidden' | 'sending' | 'result'} step
+ * @property {string} [detail] what is measured, or fetched
+ * @property {string} [at] loading, comparing, warming up, measuring
+ * @property {number} [done] of `total`: bytes of files, frames (or seconds) of a Job
+ * @property {number} [total]
+ * @property {Job} [job]
+ * @property {Result} [result]
+ * @property {number} [answered] Jobs that are done, of `jobs`
+ * @property {number} [jobs]
+ */
+
+/** Files of bundles, by their hash: fetched once for each page. @type {Map<string, Promise<Blob>>} */
+const files = new Map();
+
+/** One run of a session: what the host asked, carried out group by group, each Result sent as it comes. */
+export class SessionRun {
+  #stop = new AbortController();
+  #progressed = true;
+  #beat = '';
+
+  /**
+   * @param {Host} host
+   * @param {Kept} kept
+   * @param {Outbox} outbox
+   * @param {Joined} joined
+   * @param {About} about
+   * @param {Order} order
+   * @param {(told: Told) => void} tell
+   */
+  constructor(host, kept, outbox, joined, about, order, tell) {
+    this.host = host;
+    this.kept = kept;
+    this.outbox = outbox;
+    this.joined = joined;
+    this.about = about;
+    this.run = order.run;
+    this.session = /** @type {Session} */ (order.session);
+    this.files = order.files ?? {};
+    this.tell = tell;
+    this.groups = 0;
+  }
+
+  /** Measure no more. */
+  stop() {
+    this.#stop.abort();
+  }
+
+  /** Until everything is measured and sent, or the host wants no more. */
+  async carryOut() {
+    const { session } = this;
+    const beats = setInterval(() => this.#tellHost(), Math.max(500, session.beat_interval_s * 1000));
+    const hidden = () => marker.hide(document.visibilityState !== 'visible');
+    document.addEventListener('visibilitychange', hidden);
+    try {
+      const answered = this.#answered();
+      this.jobs = session.groups.reduce((sum, group) => sum + group.jobs.length, 0);
+      this.done = answered.length;
+      await this.#fetchFiles();
+      for (const { jobs } of session.groups) {
+        const missing = jobs.filter((job) => !takeOut(answered, job));
+        if (missing.length) await this.#measureOnceVisible(missing);
+      }
+      await this.#write({ record: 'end', error: null });
+    } catch (problem) {
+      if (!(problem instanceof StoppedError)) throw problem;
+      await this.#write({ record: 'end', error: 'cancelled' });
+    } finally {
+      clearInterval(beats);
+      document.removeEventListener('visibilitychange', hidden);
+      marker.end();
+    }
+    this.tell({ step: 'sending' });
+    await this.outbox.flush();
+  }
+
+  /** Jobs that the kept lines answer, each as often as they do. */
+  #answered() {
+    return this.kept.lines.map((line) => JSON.parse(line)).filter((one) => one.record === 'result')
+      .map((one) => JSON.stringify(one.job));
+  }
+
+  async #fetchFiles() {
+    const wanted = Object.entries(this.files);
+    const total = wanted.reduce((sum, [, file]) => sum + file.bytes, 0);
+    let done = 0;
+    for (const [path, file] of wanted) {
+      this.#mustGoOn();
+      this.tell({ step: 'files', detail: path.split('/').slice(2).join('/'), done, total });
+      await fileOf(file.sha256);
+      done += file.bytes;
+    }
+    for (const provider of new Set(this.session.groups.map((group) => providerOf(group.jobs[0])))) {
+      await Promise.all([moduleUrl('worker.js'), ...this.joined.runtime.files[provider].map(runtimeUrl)]);
+    }
+  }
+
+  /**
+   * What was begun while the page was in front and did not end so is begun again.
+   * @param {Job[]} jobs
+   */
+  async #measureOnceVisible(jobs) {
+    for (;;) {
+      await this.#visible();
+      this.#mustGoOn();
+      try {
+        return await this.#measure(jobs);
+      } catch (problem) {
+        if (problem instanceof HiddenError) this.kept.begunAgain += 1;
+        else if (problem instanceof WorkerDiedError) return await this.#afterDeath(jobs, problem);
+        else throw problem;
+      }
+    }
+  }
+
+  /**
+   * A model that ends its worker takes the others of its group along: each is tried alone.
+   * @param {Job[]} jobs
+   * @param {WorkerDiedError} problem
+   */
+  async #afterDeath(jobs, problem) {
+    if (jobs.length > 1) {
+      for (const job of jobs) await this.#measureOnceVisible([job]);
+      return;
+    }
+    const [work] = await this.#work(jobs);
+    await this.#keep([failed(work, this.#circumstances(jobs[0]), `${problem.message} while it measured this`)]);
+  }
+
+  async #visible() {
+    if (document.visibilityState === 'visible') return;
+    this.tell({ step: 'hidden' });
+    await new Promise((resolve) => {
+      const look = () => {
+        if (document.visibilityState !== 'visible' && !this.#stop.signal.aborted) return;
+        document.removeEventListener('visibilitychange', look);
+        resolve(undefined);
+      };
+      document.addEventListener('visibilitychange', look);
+      this.#stop.signal.addEventListener('abort', look);
+    });
+  }
+
+  /** @param {Job[]} jobs */
+  async #measure(jobs) {
+    const work = await this.#work(jobs);
+    const [{ threads }] = jobs;
+    const provider = providerOf(jobs[0]);
+    const [library, loader, wasm] = await Promise.all(this.joined.runtime.files[provider].map(runtimeUrl));
+    this.groups += 1;
+    const about = this.#circumstances(jobs[0]);
+    marker.begin(`${work[0].manifest.name} ${jobs[0].entry}`);
+    const awake = await stayAwake();
+    const name = `pocketgan-${about.process}`;
+    const worker = new Worker(await moduleUrl('worker.js'), { type: 'module', name });
+    try {
+      const results = await this.#results(worker, name, work, {
+        kind: 'measure', provider, threads, urls: { library, loader, wasm }, work, about,
+      });
+      await this.#keep(results);
+      this.kept.begunAgain = 0;
+    } finally {
+      worker.terminate();
+      await awake?.release();
+      marker.end();
+    }
+  }
+
+  /**
+   * @param {Worker} worker
+   * @param {string} name
+   * @param {Work[]} work
+   * @param {ToWorker} asked
+   * @returns {Promise<Result[]>}
+   */
+  #results(worker, name, work, asked) {
+    const over = new AbortController();
+    return new Promise((/** @type {(results: Result[]) => void} */ resolve, reject) => {
+      worker.addEventListener('message', (/** @type {MessageEvent<FromWorker>} */ { data }) => {
+        this.#progressed = true;
+        if (data.kind === 'results') resolve(data.results);
+        else if (data.kind === 'failed') reject(new WorkerDiedError(`its worker failed: ${data.message}`));
+        else if (data.kind === 'look') stateNow().then((state) => worker.postMessage({ kind: 'state', state }));
+        else this.#progress(work[data.number].job, data);
+      });
+      worker.addEventListener('error', (event) => {
+        event.preventDefault();
+        reject(new WorkerDiedError(`its worker ended (${event.message || 'without a word'})`));
+      });
+      const { signal } = over;
+      document.addEventListener('visibilitychange', () => {
+        if (document.visibilityState !== 'visible') reject(new HiddenError('the page was hidden'));
+      }, { signal });
+      this.#stop.signal.addEventListener('abort', () => reject(new StoppedError()), { signal });
+      whenLost(name, signal, () => reject(new WorkerDiedError('its worker ended without a word')));
+      if (this.#stop.signal.aborted) reject(new StoppedError());
+      worker.postMessage(asked);
+    }).finally(() => over.abort());
+  }
+
+  /**
+   * @param {Job} job
+   * @param {Extract<FromWorker, { kind: 'progress' }>} told
+   */
+  #progress(job, { detail, done, step }) {
+    this.#beat = JSON.stringify({
+      record: 'beat', at_ns: Math.round(performance.now() * 1e6), detail: detail.slice(0, 200), done,
+    });
+    const total = job.iterations ?? job.duration_s ?? 1;
+    this.tell({ step: 'measuring', detail, at: step, done, total, job, answered: this.done, jobs: this.jobs });
+  }
+
+  /** @param {Result[]} results */
+  async #keep(results) {
+    for (const result of results) {
+      await this.#write({ record: 'result', ...result });
+      this.done = (this.done ?? 0) + 1;
+      this.tell({ step: 'result', result, answered: this.done, jobs: this.jobs });
+    }
+  }
+
+  /** @param {object} line */
+  async #write(line) {
+    await this.kept.add(JSON.stringify(line));
+    // Sent beside the work: a network that is gone holds nothing up.
+    this.outbox.flush().catch((problem) => {
+      if (problem instanceof RefusedByHost) this.stop();
+    });
+  }
+
+  async #tellHost() {
+    const line = this.#progressed ? this.#beat : '';
+    this.#progressed = false;
+    try {
+      const order = await this.host.beat(this.run, line);
+      if (order.state !== 'measure' || order.run !== this.run) this.stop();
+    } catch (problem) {
+      if (problem instanceof RefusedByHost) this.stop();
+    }
+  }
+
+  /**
+   * @param {Job[]} jobs
+   * @returns {Promise<Work[]>}
+   */
+  async #work(jobs) {
+    return Promise.all(jobs.map(async (job) => {
+      const folder = `bundles/${job.bundle}/`;
+      const there = Object.entries(this.files).filter(([path]) => path.startsWith(folder));
+      const blobs = await Promise.all(there.map(async ([path, file]) => (
+        /** @type {[string, Blob]} */ ([path.slice(folder.length), await fileOf(file.sha256)])
+      )));
+      const found = Object.fromEntries(blobs);
+      const manifest = /** @type {Manifest} */ (JSON.parse(await found['manifest.json'].text()));
+      return { job, manifest, files: found };
+    }));
+  }
+
+  /**
+   * @param {Job} job
+   * @returns {Circumstances}
+   */
+  #circumstances(job) {
+    const { about, joined, session } = this;
+    return {
+      session: session.name,
+      process: `${this.host.page}-${this.groups}`,
+      device: {
+        name: joined.name,
+        model: about.model,
+        kind: 'web',
+        os: about.os,
+        os_build: '',
+        cpu: about.cpu,
+        cores: about.cores,
+        memory_bytes: about.memory_bytes,
+        simulated: providerOf(job) === 'webgpu' && about.simulated_gpu,
+      },
+      page: { browser: about.browser, isolated: about.isolated, gpu: about.gpu, begun_again: this.kept.begunAgain },
+      providers: about.providers,
+    };
+  }
+
+  #mustGoOn() {
+    if (this.#stop.signal.aborted) throw new StoppedError();
+  }
+}
+
+/** @param {Job} job */
+const providerOf = (job) => /** @type {Provider} */ (job.provider === 'webgpu' ? 'webgpu' : 'wasm');
+
+/**
+ * A file by its hash, which is checked where the browser can (pages over plain HTTP cannot; parity decides there).
+ * @param {string} sha256
+ * @returns {Promise<Blob>}
+ */
+function fileOf(sha256) {
+  let file = files.get(sha256);
+  if (!file) {
+    file = fetchFile(sha256);
+    files.set(sha256, file);
+    file.catch(() => files.delete(sha256));
+  }
+  return file;
+}
+
+/** @param {string} sha256 */
+async function fetchFile(sha256) {
+  const answer = await fetch(`/files/${sha256}`, { cache: 'no-store' });
+  if (!answer.ok) throw new Error(`a file of the session cannot be had: ${answer.status}`);
+  const blob = await answer.blob();
+  if (crypto.subtle) {
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer()));
+    const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    if (found !== sha256) throw new Error('a file of the session came damaged');
+  }
+  return blob;
+}
+
+/**
+ * Calls `lost` once nobody holds the lock of that name that somebody held; nothing happens where there are no locks.
+ * @param {string} name
+ * @param {AbortSignal} signal ends the watch
+ * @param {() => void} lost
+ */
+async function whenLost(name, signal, lost) {
+  if (!navigator.locks) return;
+  while (!signal.aborted) {
+    const { held } = await navigator.locks.query();
+    if (held?.some((lock) => lock.name === name)) break;
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+  }
+  try {
+    await navigator.locks.request(name, { signal }, () => lost());
+  } catch {
+    // The watch ended.
+  }
+}
+
+/**
+ * @param {string[]} answered
+ * @param {Job} job
+ */
+function takeOut(answered, job) {
+  const at = answered.indexOf(JSON.stringify(job));
+  if (at >= 0) answered.splice(at, 1);
+  return at >= 0;
+}
+
+/**
+ * The Result of a Job that gave nothing.
+ * @param {Work} work
+ * @param {Circumstances} circumstances
+ * @param {string} error
+ * @returns {Result}
+ */
+function failed({ job, manifest }, { session, process, device, page }, error) {
+  const entry = manifest.entries.find((one) => one.id === job.entry);
+  return {
+    schema_version: '1.3',
+    session,
+    job,
+    bundle_name: manifest.name,
+    device,
+    runtime: entry?.runtime ?? '',
+    runtime_version: '',
+    app_build: 'release',
+    started_at: new Date().toISOString(),
+    process,
+    frames: [],
+    page: { ...page, timer_step_ns: 0, threads: job.threads },
+    errors: [error],
+  };
+}
