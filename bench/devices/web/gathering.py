@@ -81,7 +81,7 @@ class WebDevices:
         """See Device. Raises DeviceError: nobody may come."""
         raise DeviceError(_ALONE)
 
-    def check(self, work: Sequence[tuple[Bundle, str]]) -> list[list[str]]:
+    def check(self, work: Sequence[tuple[Bundle, str, str | None]]) -> list[list[str]]:
         """See Device. Raises DeviceError: nobody may come."""
         raise DeviceError(_ALONE)
 

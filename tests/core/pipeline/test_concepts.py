@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pocketgan.errors import DataError, RecipeError
+from pocketgan.bundle.reader import open_bundle
+from pocketgan.errors import DataError, ExportError, RecipeError
 from pocketgan.pairs.making import make_filtered
 from pocketgan.pipeline.stage import facts_of
 from pocketgan.pipeline.way import run_recipe, with_folder
@@ -54,18 +55,29 @@ def recipe(effects, tmp_path):
 
 
 def test_from_concepts_to_a_base_and_adapters_of_it(recipe, tmp_path):
-    told = recipe(BASE + ADAPT)
+    told = recipe(BASE + ADAPT.replace(", vintage", "") + "export: {targets: [onnx]}\nbundle: {}\n")
     done = run_recipe(told, tmp_path / "run")
     base = load_generator(tmp_path / "run/teacher/generator.safetensors")
     first, _ = facts_of(tmp_path / "run", "data")["concepts"].items()
     assert first[0] == "noir"
     assert base.metadata["concept"] == first[1]
     assert done.facts("data")["train"] == 22
-    for name in ("thermal", "vintage"):
-        adapter = load_adapter(tmp_path / f"run/adapt/{name}.safetensors")
-        assert (adapter.concept.name, adapter.base_digest) == (name, weights_digest(base.module))
+    adapter = load_adapter(tmp_path / "run/adapt/thermal.safetensors")
+    assert (adapter.concept.name, adapter.base_digest) == ("thermal", weights_digest(base.module))
+    with open_bundle(done.bundle) as pack:
+        assert (pack.manifest.name, pack.manifest.role) == ("effects-concepts", "student")
+        assert [concept.name for concept in pack.manifest.concepts] == ["thermal"]
+        assert pack.manifest.quality["l1"] == pytest.approx(done.facts("adapt")["l1"])
+    # unet256, which users would ship otherwise, takes no picture of 32 pixels.
+    assert [path.stem for path in done.bundles] == ["effects-concepts", "effects-resnet9"]
     again = run_recipe(told, tmp_path / "run")
     assert all(stage.skipped for stage in again.stages)
+
+
+def test_targets_that_cannot_hold_a_pack_are_told_before_anything_is_trained(recipe, tmp_path):
+    with pytest.raises(ExportError, match="--concepts writes onnx-fp32"):
+        run_recipe(recipe(BASE + ADAPT + "export: {targets: [onnx], precisions: [int8]}\n"), tmp_path / "run")
+    assert not (tmp_path / "run/data").exists()
 
 
 def test_a_finished_concept_is_not_adapted_again(recipe, tmp_path, monkeypatch):
