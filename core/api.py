@@ -127,6 +127,8 @@ def export(
     ios: int | None = None,
     soc: str | None = None,
     floor: float | None = None,
+    concepts: FilePath | None = None,
+    default: str | None = None,
     workers: int = 2,
 ) -> ExportedBundle:
     """Export a model to runtime files, each measured against the model, as one bundle.
@@ -146,35 +148,44 @@ def export(
         ios: oldest iOS for Core ML.
         soc: Qualcomm's name of the phone's chip.
         floor: parity in dB below which an entry is refused; each precision's own where None.
+        concepts: a folder of the model's adapters: the bundle becomes a pack, which draws all of their concepts.
+        default: the concept that a pack draws where none is asked for; the first by its file's name where None.
         workers: exporting processes at most. A module is exported in this one.
     Raises:
         ExportError: a target or precision is unknown or lacks something, or no target can express the model.
-        ModelError: the model cannot be used.
+        ModelError: the model cannot be used, or an adapter is none of its own.
         ParityError: no file computes what the model computes, which fresh weights of our own families need not.
     """
-    from pocketgan.errors import require
+    from pocketgan.errors import ExportError, require
 
     require("export", "torch", "safetensors")
     from pocketgan.bundle.naming import bundle_name
     from pocketgan.bundle.packing import packed
+    from pocketgan.concept_packs import open_pack
     from pocketgan.export.bundles import BundleRequest, export_possible
     from pocketgan.export.calibration import load_calibration
     from pocketgan.export.forms import check_forms
     from pocketgan.export.golden import check_contracts
+    from pocketgan.export.packs.writing import check_pack
     from pocketgan.export.source import source_shape
     from pocketgan.models import cost_of, find_source
     from pocketgan.targets import pairs
 
     path, forms, contracts = Path(out), pairs(_list(targets), precisions and _list(precisions)), _list(io)
     check_contracts(contracts)
+    if concepts is not None:
+        check_pack(forms)
     check_forms(forms, calibrated=calibration is not None, ios=ios, soc=soc)
+    if default is not None and concepts is None:
+        raise ExportError("--default names one of the concepts of a pack: --concepts DIR")
     with ExitStack() as stack:
         source = find_source(stack, model, input, ngf)
+        pack = None if concepts is None else stack.enter_context(open_pack(source, Path(concepts), default))
         if isinstance(calibration, str | PathLike):
             calibration = load_calibration(Path(calibration), source_shape(source))
         folder = stack.enter_context(packed(path)) if path.suffix == ".pgb" else path
         request = BundleRequest(
-            model=source,
+            model=source if pack is None else pack.base,
             folder=folder,
             name=bundle_name(name, str(model) if isinstance(model, str | PathLike) else source.called),
             role=_ROLES[source.kind],
@@ -186,7 +197,7 @@ def export(
             soc=soc,
             floor=floor,
         )
-        manifest, failures = export_possible(request, workers)
+        manifest, failures = export_possible(request, workers) if pack is None else pack.export(request, workers)
     return ExportedBundle(path, manifest, {entry: str(error) for entry, error in failures.items()})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pocketgan import __version__, console
-from pocketgan.bundle.manifest import Cost, Entry, FileRecord, Manifest, Origin, Role
+from pocketgan.bundle.manifest import Cost, Entry, FileRecord, GoldenSet, Manifest, Origin, Role
 from pocketgan.bundle.packing import record_file, write_manifest
 from pocketgan.errors import ExportError, PocketganError, storage_errors
 from pocketgan.export.entry import EXPORT_VERSION, entry_id
@@ -57,6 +57,7 @@ class BundleRequest:
         floor: parity floor in dB for every entry; that of each precision where None.
         teacher: which model was the teacher, where it was not trained in the run.
         work: where finished forms wait; `.<folder>.work` beside `folder` where None.
+        places: whether finished forms tell where their weights lie, for packs.
     """
 
     model: Path | ModelSource
@@ -75,6 +76,7 @@ class BundleRequest:
     floor: float | None = None
     teacher: Origin | None = None
     work: Path | None = None
+    places: bool = False
 
 
 def export_bundle(request: BundleRequest, workers: int = DEFAULT_WORKERS) -> Manifest:
@@ -90,7 +92,7 @@ def export_possible(
     Raises:
         PocketganError: as `export_bundles`, where no form could be written.
     """
-    (plan,) = _exported([request], workers)
+    (plan,) = exported([request], workers)
     failures = {entry_id(*form): error for form, error in plan.failures.items()}
     if not plan.entries:
         plan.drop_empty_work()
@@ -115,7 +117,7 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
         ParityError: a form below its floor, but for fresh random weights of our own families.
         StorageError: the disk is full or read-only; finished forms are kept.
     """
-    plans = _exported(requests, workers)
+    plans = exported(requests, workers)
     failures = {
         f"{plan.request.name} {entry_id(*form)}": error for plan in plans for form, error in plan.failures.items()
     }
@@ -126,16 +128,24 @@ def export_bundles(requests: Sequence[BundleRequest], workers: int = DEFAULT_WOR
     return [plan.assemble() for plan in plans]
 
 
-def _exported(requests: Sequence[BundleRequest], workers: int) -> list[_Plan]:
-    """Plans whose forms have been tried."""
-    plans = [_Plan(request) for request in requests]
+def exported(
+    requests: Sequence[BundleRequest],
+    workers: int,
+    then: Callable[[Pool | ThisProcess, list[Plan]], None] | None = None,
+) -> list[Plan]:
+    """Plans whose forms have been tried; see `export_bundles`.
+
+    Args:
+        then: what else the same workers do, once they have.
+    """
+    plans = [Plan(request) for request in requests]
     for plan in plans:
         recover_folder(plan.folder)
         must_be_replaceable(plan.folder)
         with storage_errors(plan.work):
             plan.work.mkdir(parents=True, exist_ok=True)
     try:
-        _export_forms(plans, workers)
+        _export_forms(plans, workers, then)
     except PocketganError:
         for plan in plans:
             plan.drop_empty_work()
@@ -143,7 +153,9 @@ def _exported(requests: Sequence[BundleRequest], workers: int) -> list[_Plan]:
     return plans
 
 
-def _export_forms(plans: Sequence[_Plan], workers: int) -> None:
+def _export_forms(
+    plans: list[Plan], workers: int, then: Callable[[Pool | ThisProcess, list[Plan]], None] | None
+) -> None:
     """Export what is not finished yet to the plans' work folders."""
     count = sum(len(plan.forms) for plan in plans)
     with (
@@ -168,9 +180,11 @@ def _export_forms(plans: Sequence[_Plan], workers: int) -> None:
 
         tasks = [(f"{plan.request.name} {entry_id(*form)}", plan.export_task(form)) for plan, form in missing]
         pool.run(tasks, done, failed)
+        if then is not None:
+            then(pool, plans)
 
 
-def _pool(plans: Sequence[_Plan], workers: int) -> Pool | ThisProcess:
+def _pool(plans: Sequence[Plan], workers: int) -> Pool | ThisProcess:
     """Workers; this process where it alone has a model."""
     if any(plan.source.kind == "module" for plan in plans):
         return ThisProcess()
@@ -192,7 +206,7 @@ def must_be_replaceable(folder: Path) -> None:
         raise ExportError(f"{folder} holds other files than a bundle; choose a new folder")
 
 
-class _Plan:
+class Plan:
     """One request on its way: what its workers are asked, and what they have answered."""
 
     def __init__(self, request: BundleRequest) -> None:
@@ -236,7 +250,7 @@ class _Plan:
         self._trained = answer["trained"] if self.request.trained is None else self.request.trained
 
     @property
-    def _bound(self) -> bool:
+    def bound(self) -> bool:
         """Whether floors bind it: everything but fresh random weights of our own families."""
         return self._trained or self._spec is None
 
@@ -247,7 +261,7 @@ class _Plan:
 
     def take_finished(self, form: Asked) -> bool:
         """Whether a form that is still valid waits in the work folder; it is taken then."""
-        entry = read_artifact(self._form(form), self._digest(form))
+        entry = read_artifact(self.form_folder(form), self._digest(form))
         if entry is not None:
             self.entries[form] = entry
         return entry is not None
@@ -257,30 +271,36 @@ class _Plan:
             self.source.to_json(),
             *form,
             golden=self.work,
-            folder=self._form(form),
+            folder=self.form_folder(form),
             digest=self._digest(form),
-            bound=self._bound,
+            bound=self.bound,
             floor=self.request.floor,
             calibration=self._calibration,
             ios=self.request.ios,
             soc=self.request.soc,
+            places=self.request.places,
         )
+
+    def golden(self) -> Golden:
+        """What the model makes of the golden inputs."""
+        return Golden(*(np.load(self.work / name, allow_pickle=False) for name in (INPUTS, OUTPUTS)))
 
     def assemble(self) -> Manifest:
         """Put the written forms, golden tensors and the manifest together, and remove the work folder."""
-        golden = Golden(*(np.load(self.work / name, allow_pickle=False) for name in (INPUTS, OUTPUTS)))
+        golden = self.golden()
         with atomic_folder(self.folder) as folder:
             for form in self.entries:
-                models = self._form(form) / "models"
-                shutil.copytree(models, folder / "models", copy_function=_link_or_copy, dirs_exist_ok=True)
+                models = self.form_folder(form) / "models"
+                shutil.copytree(models, folder / "models", copy_function=link_or_copy, dirs_exist_ok=True)
             contracts = {io for *_, io in self.entries}
             sets = [write_golden(folder, golden.to(io)) for io in self.request.io if io in contracts]
-            manifest = self._manifest(sets, [write_notice(folder)])
+            manifest = self.manifest(sets, [write_notice(folder)])
             write_manifest(folder, manifest)
         shutil.rmtree(self.work, ignore_errors=True)
         return manifest
 
-    def _manifest(self, golden: list[Any], licenses: list[FileRecord]) -> Manifest:
+    def manifest(self, golden: list[GoldenSet], licenses: list[FileRecord]) -> Manifest:
+        """What the bundle says of itself."""
         request = self.request
         spec = None if self._spec is None else GeneratorSpec.from_json(self._spec)
         packages = {package for target, *_ in self.entries for package in find_target(target)[0].packages}
@@ -299,7 +319,8 @@ class _Plan:
             created_with={"pocketgan": __version__, **versions(packages)},
         )
 
-    def _form(self, form: Asked) -> Path:
+    def form_folder(self, form: Asked) -> Path:
+        """Where the finished form waits."""
         return self.work / "entries" / entry_id(*form)
 
     def _digest(self, form: Asked) -> str:
@@ -312,7 +333,8 @@ class _Plan:
                 "calibration": None if self._calibration is None else sha256_file(Path(self._calibration)),
                 "ios": self.request.ios,
                 "soc": self.request.soc,
-                "bound": self._bound,
+                "bound": self.bound,
+                **({"places": True} if self.request.places else {}),
                 "versions": versions(find_target(form[0])[0].packages),
             }
         )
@@ -326,7 +348,7 @@ def write_notice(folder: Path) -> FileRecord:
     return record_file(folder, "LICENSES/pocketgan.txt")
 
 
-def _link_or_copy(source: str, target: str) -> None:
+def link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:

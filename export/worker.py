@@ -14,6 +14,7 @@ import queue
 import sys
 import threading
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from pocketgan.files import atomic_file, atomic_folder, write_atomic
 Task = dict[str, Any]
 Answer = dict[str, Any]
 
-ARTIFACT = "artifact.json"
+ARTIFACT, WEIGHTS = "artifact.json", "weights.json"
 INPUTS, OUTPUTS = "golden-inputs.npy", "golden-outputs.npy"
 
 
@@ -36,7 +37,7 @@ def run_task(task: Task) -> Answer:
     Raises:
         PocketganError: what the user must know.
     """
-    return {"golden": _golden, "export": _export}[task["task"]](task)
+    return {"golden": _golden, "export": _export, "join": _join}[task["task"]](task)
 
 
 def golden_task(source: dict[str, Any], inputs: str | None, io: list[str], folder: Path) -> Task:
@@ -63,10 +64,11 @@ def export_task(
     calibration: str | None,
     ios: int | None,
     soc: str | None,
+    places: bool = False,
 ) -> Task:
     """Export to `folder`, which appears whole: the files below models/, and artifact.json with entry and digest.
 
-    `calibration` is a .npy file (n, c, h, w).
+    `calibration` is a .npy file (n, c, h, w). With `places` there is weights.json, too: see `packs.executorch`.
     """
     return {
         "task": "export",
@@ -82,7 +84,13 @@ def export_task(
         "calibration": calibration,
         "ios": ios,
         "soc": soc,
+        "places": places,
     }
+
+
+def join_task(target: str, precision: str, io: str, **told: Any) -> Task:
+    """Make one entry of the forms of a pack's networks; see `packs.joining.join`."""
+    return {"task": "join", "target": target, "precision": precision, "io": io, **told}
 
 
 def read_artifact(folder: Path, digest: str) -> Entry | None:
@@ -131,7 +139,8 @@ def _export(task: Task) -> Answer:
 
     loaded = load_source(ModelSource.from_json(task["source"]))
     arrays = [np.load(Path(task["golden"]) / name, allow_pickle=False) for name in (INPUTS, OUTPUTS)]
-    with atomic_folder(Path(task["folder"])) as folder:
+    weights: list[dict[str, Any]] = []
+    with atomic_folder(Path(task["folder"])) as folder, _recording(task, weights):
         artifact = export(
             loaded.module,
             task["target"],
@@ -148,8 +157,25 @@ def _export(task: Task) -> Answer:
         )
         entry = artifact.entry.model_dump(mode="json")
         stored = {"digest": task["digest"], "seconds": artifact.seconds, "entry": entry}
+        if weights:
+            write_atomic(folder / WEIGHTS, json.dumps(weights))
         write_atomic(folder / ARTIFACT, json.dumps(stored))
     return {"entry": entry, "seconds": artifact.seconds}
+
+
+def _recording(task: Task, weights: list[dict[str, Any]]) -> AbstractContextManager[None]:
+    """Within it the places of weights are told, where the task asks for them and the target has them to tell."""
+    if not task["places"] or task["target"] != "executorch-xnnpack":
+        return nullcontext()
+    from pocketgan.export.packs.executorch import recorded_weights
+
+    return recorded_weights(weights)
+
+
+def _join(task: Task) -> Answer:
+    from pocketgan.export.packs.joining import join
+
+    return join(task)
 
 
 def main() -> None:

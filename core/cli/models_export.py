@@ -12,7 +12,7 @@ from pocketgan.cli.options import Json, output_bundle
 from pocketgan.targets import CALIBRATED, DEFAULT_SOC, IOS, PRECISIONS, TARGETS
 
 if TYPE_CHECKING:
-    from pocketgan.bundle.manifest import Entry
+    from pocketgan.bundle.manifest import Entry, Manifest, Parity
 
 
 def export(
@@ -59,6 +59,20 @@ def export(
         typer.Option("--soc", help=f"Chip for executorch-qualcomm, such as SM8750; {DEFAULT_SOC} if left out."),
     ] = None,
     floor: Annotated[float | None, typer.Option("--floor", help="Parity floor in dB, for every entry.")] = None,
+    concepts: Annotated[
+        Path | None,
+        typer.Option(
+            "--concepts",
+            metavar="DIR",
+            help="Folder of MODEL's adapters: one bundle draws all of their concepts, on shared weights.",
+        ),
+    ] = None,
+    default: Annotated[
+        str | None,
+        typer.Option(
+            "--default", metavar="NAME", help="Concept to draw where none is asked for; the first if left out."
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Exporting processes at most; each takes 1.5 GB.")
     ] = 2,
@@ -97,6 +111,8 @@ def export(
         ios=ios,
         soc=soc,
         floor=floor,
+        concepts=concepts,
+        default=default,
         workers=workers,
     )
     entries = written.manifest.entries
@@ -104,10 +120,23 @@ def export(
     trade_offs = [_trade_off(entry) for entry in entries if entry.trade_off]
     unchecked = [f"{entry.id}: not checked here, because {entry.unchecked}" for entry in entries if entry.unchecked]
     payload = {entry.id: _summary(entry, out) for entry in entries}
+    for concept in written.manifest.concepts:
+        for form in concept.forms:
+            payload[form.entry].setdefault("concepts", {})[concept.name] = _parity(form.parity)
     payload |= {entry: {"error": why} for entry, why in written.failed.items()}
     failures = [f"not written: {entry}: {why}" for entry, why in written.failed.items()]
     console.result(
-        payload, "\n".join([console.table(columns, map(_row, entries)), *unchecked, *trade_offs, *failures, str(out)])
+        payload,
+        "\n".join(
+            [
+                console.table(columns, map(_row, entries)),
+                *_concept_lines(written.manifest),
+                *unchecked,
+                *trade_offs,
+                *failures,
+                str(out),
+            ]
+        ),
     )
     if failures:
         raise typer.Exit(1)
@@ -119,14 +148,38 @@ def _summary(entry: Entry, out: Path) -> dict[str, Any]:
     return {
         "path": str(out if out.suffix == ".pgb" else out / point),
         "bytes": entry.bytes,
-        "parity": None
-        if parity is None
-        else {**parity.model_dump(include={"psnr_db", "max_abs_error", "ssim"}), "passed": parity.passed},
+        "parity": _parity(parity),
         **({} if entry.unchecked is None else {"unchecked": entry.unchecked}),
         "delegated_fraction": None if delegation is None else delegation.delegated_fraction,
         "subgraphs": None if delegation is None else delegation.subgraphs,
         **({"trade_off": [trial.model_dump() for trial in entry.trade_off]} if entry.trade_off else {}),
     }
+
+
+def _parity(parity: Parity | None) -> dict[str, Any] | None:
+    if parity is None:
+        return None
+    return {**parity.model_dump(include={"psnr_db", "max_abs_error", "ssim"}), "passed": parity.passed}
+
+
+def _concept_lines(manifest: Manifest) -> list[str]:
+    """What a pack draws: the parity of every concept but the default, which is the entry's."""
+    if not manifest.concepts:
+        return []
+    ids = [entry.id for entry in manifest.entries]
+    rows = []
+    for concept in manifest.concepts:
+        forms = {form.entry: form for form in concept.forms}
+        told = [_psnr(forms[one].parity) if one in forms else "as the entry" for one in ids]
+        rows.append((concept.name, *told))
+    return [console.table(("concept", *ids), rows)]
+
+
+def _psnr(parity: Parity | None) -> str:
+    if parity is None:
+        return "not checked here"
+    value = "exact" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
+    return value if parity.passed else f"{value} FAILS"
 
 
 def _trade_off(entry: Entry) -> str:
@@ -146,9 +199,6 @@ def _trade_off(entry: Entry) -> str:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     parity, delegation = entry.parity, entry.delegation
-    measured = ("not checked here", "-")
-    if parity is not None:
-        value = "exact" if parity.psnr_db is None else f"{parity.psnr_db:.1f} dB"
-        measured = (value if parity.passed else f"{value} FAILS", f"{parity.max_abs_error:.2g}")
+    measured = (_psnr(parity), "-" if parity is None else f"{parity.max_abs_error:.2g}")
     delegated = (f"{delegation.delegated_fraction:.0%}", str(delegation.subgraphs)) if delegation else ("-", "-")
     return (entry.id, f"{entry.bytes:,}", *measured, *delegated)

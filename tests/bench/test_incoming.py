@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,17 @@ def test_a_bundle_that_is_compared_with_itself_is_answered_twice_and_no_third_ti
     assert [fault.kind for fault in incoming.strays] == ["repeated"]
 
 
+@pytest.mark.parametrize("answered", [None, "night"])
+def test_a_result_must_name_the_concept_that_was_asked(answered: str | None) -> None:
+    job = Job.model_validate({**ONE["job"], "schema_version": "1.3", "concept": "ink"})
+    incoming = Incoming(SCRIPT["session"], [[replace(asked(), job=job)]], PHONE)
+    for concept in (answered, "ink"):
+        record = sound(job={**job.model_dump(mode="json"), "concept": concept}, schema_version="1.3")
+        incoming.feed(json.dumps(record).encode() + b"\n")
+    assert [fault.kind for fault in incoming.strays] == ["job"]
+    assert [one.job.concept for one in incoming.results.values()] == ["ink"]
+
+
 def test_processes_of_two_sessions_never_share_a_name() -> None:
     assert result(sound(process="1")).process == f"{SCRIPT['session']} 1"
 
@@ -71,7 +83,7 @@ def test_parity_says_nothing_where_nothing_independent_computed_the_reference() 
 
 
 def test_the_schema_version_of_a_result_is_the_one_that_it_is_written_down_in() -> None:
-    assert result(sound(schema_version="1.99", mood="good")).schema_version == "1.2"
+    assert result(sound(schema_version="1.99", mood="good")).schema_version == "1.3"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from pocketgan.bundle.manifest import Origin
 from pocketgan.bundle.packing import pack_folder
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.errors import ExportError, ModelError, ParityError, StorageError
-from pocketgan.export.bundles import BundleRequest, _Plan, export_bundle, export_bundles, export_possible
+from pocketgan.export.bundles import BundleRequest, Plan, export_bundle, export_bundles, export_possible
 from pocketgan.export.pool import Pool, worker_count
 from pocketgan.export.source import from_function, from_spec, parse_source
 from pocketgan.export.worker import read_artifact
@@ -160,7 +160,7 @@ def test_what_can_be_checked_is_told_before_anything_is_lowered(targets, options
     ],
 )
 def test_a_finished_form_does_not_outlive_an_upgrade_of_what_made_it(target, package, tmp_path, monkeypatch):
-    plan = _Plan(_request(tmp_path, targets=[(target, None)]))
+    plan = Plan(_request(tmp_path, targets=[(target, None)]))
     (form,) = plan.forms
     model = plan._form(form) / "models/onnx-fp32/model.onnx"
     model.parent.mkdir(parents=True)

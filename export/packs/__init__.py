@@ -1,0 +1,1 @@
+"""Packs: one bundle of a base and several concepts, which share the base's weights (docs/bundle.md, "Packs")."""

@@ -1,0 +1,236 @@
+"""A pack's entry for ExecuTorch with XNNPACK: the default concept's program, and a patch a concept (docs/bundle.md).
+
+A program is a flatbuffer and segments. XNNPACK's weights are segments named by the SHA-256 of what they hold; those
+names stand in the flatbuffer and in the delegate's graph, and a runtime may keep packed weights by them, so that a
+concept gets names of its own. Other constants lie in one segment. Two networks of the same form have them all at the
+same places.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from pocketgan.bundle.patch import METADATA_KEY, BytesPatch, Patch, PatchPlan, WeightPatch, put_in
+from pocketgan.bundle.safetensors import write_tensors
+from pocketgan.errors import ExportError
+from pocketgan.export.packs.change import Change, changes
+
+_DTYPES: dict[str, np.dtype] = {"FLOAT": np.dtype("<f4"), "HALF": np.dtype("<f2")}
+# Names of weights: hexadecimal SHA-256.
+_NAME = re.compile(rb"[0-9a-f]{64}")
+
+
+@contextmanager
+def recorded_weights(found: list[dict[str, Any]]) -> Iterator[None]:
+    """Within it XNNPACK's lowering tells of every weight its name, type and shape, as they are stored.
+
+    ExecuTorch is pinned to one version, so its insides are known.
+    """
+    from executorch.backends.xnnpack.operators.node_visitor import NodeVisitor
+
+    original = NodeVisitor.get_serialized_buffer_index
+
+    def record(self: Any, tensor: Any, graph: Any, ids: Any, nhwc: bool, swapped: bool, *rest: Any, **more: Any) -> int:
+        before = len(graph.constant_data)
+        index: int = original(self, tensor, graph, ids, nhwc, swapped, *rest, **more)
+        if len(graph.constant_data) > before:
+            shape = list(tensor.meta["val"].shape)
+            if swapped:
+                shape[:2] = shape[1::-1]
+            if nhwc and len(shape) == 4:
+                shape = [shape[0], *shape[2:], shape[1]]
+            stored = graph.constant_data[-1]
+            found.append({"key": stored.named_key, "shape": shape, "bytes": stored.size})
+        return index
+
+    with mock.patch.object(NodeVisitor, "get_serialized_buffer_index", record):
+        yield
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a constant lies in a program's file."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read(self, data: bytes | bytearray) -> np.ndarray:
+        count = int(np.prod(self.shape))
+        return np.frombuffer(data, self.dtype, count, self.offset).reshape(self.shape)
+
+    @property
+    def end(self) -> int:
+        return self.offset + int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class ProgramFile:
+    """A program's bytes, and its constants by their place in it, which is the same in all of its form."""
+
+    data: bytes
+    places: Mapping[str, Place]
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def constants(self) -> dict[str, np.ndarray]:
+        return {name: place.read(self.data) for name, place in self.places.items()}
+
+
+def read_program(path: Path, weights: list[dict[str, Any]]) -> ProgramFile:
+    """Read a `.pte` file.
+
+    Args:
+        weights: what `recorded_weights` found as it was written.
+    """
+    from executorch.exir._serialize._program import _flatbuffer_to_program, _get_extended_header
+
+    data = path.read_bytes()
+    header = _get_extended_header(data)
+    assert header is not None
+    program = _flatbuffer_to_program(data[: header.program_size])
+    starts = [header.segment_base_offset + segment.offset for segment in program.segments]
+    segment_of = {named.key: named.segment_index for named in program.named_data or []}
+    places: dict[str, Place] = {}
+    keys: dict[str, str] = {}
+    for one in weights:
+        offset, count = starts[segment_of[one["key"]]], int(np.prod(one["shape"]))
+        dtype = {4: _DTYPES["FLOAT"], 2: _DTYPES["HALF"]}.get(one["bytes"] // count, np.dtype("u1"))
+        places.setdefault(f"{offset}", Place(offset, tuple(one["shape"]), dtype))
+        keys.setdefault(f"{offset}", one["key"])
+    constants = program.constant_segment
+    for value in (value.val for plan in program.execution_plan for value in plan.values):
+        index = getattr(value, "data_buffer_idx", 0)
+        if index and constants is not None and value.scalar_type.name in _DTYPES:
+            offset = starts[constants.segment_index] + constants.offsets[index]
+            places.setdefault(f"{offset}", Place(offset, tuple(value.sizes), _DTYPES[value.scalar_type.name]))
+    return ProgramFile(data, places, keys)
+
+
+@dataclass
+class _Writing:
+    """A patch as it grows."""
+
+    weights: list[WeightPatch] = field(default_factory=list)
+    bytes: list[BytesPatch] = field(default_factory=list)
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class ExecuTorchPack:
+    """The patches of an entry: what leads from the default concept's program to the base's, and from there to every
+    concept's. So each holds no more than its own concept's factors.
+
+    Raises:
+        ExportError: the programs differ by more than by constants.
+    """
+
+    def __init__(self, base: ProgramFile, default: ProgramFile) -> None:
+        self._base, self._default = base, default
+        _must_be_alike(base, default)
+        to_base = changes(default.constants(), base.constants(), alone=False)
+        # What no factors lead back from is replaced whole by every concept: as it is for the base, nothing is done.
+        self._whole = {name for name, change in to_base.items() if change.whole is not None}
+        writing = _Writing()
+        for name, change in to_base.items():
+            if change.factors is not None:
+                _add_product(writing, name, default.places[name], change, np.float32)
+        self._to_base = writing
+        self.first = _finished(writing, default.data, None, None)[0]
+
+    def patch(self, concept: ProgramFile, dtype: type[np.floating], first_name: str) -> tuple[bytes, bytes]:
+        """The patch that makes the concept's program of the default's, its factors stored in `dtype`; and the program.
+
+        Args:
+            first_name: of the file that holds `first`, beside the patch.
+        """
+        _must_be_alike(self._base, concept)
+        own = concept.constants()
+        writing = _Writing()
+        for name, change in changes(self._base.constants(), own, alone=False).items():
+            place = concept.places[name]
+            if name in self._whole or change.factors is None:
+                _replace(writing, name, place.offset, own[name].tobytes())
+            else:
+                _add_product(writing, name, place, change, dtype)
+        for name, key in concept.keys.items():
+            before = self._default.keys[name]
+            if key == before:
+                continue
+            for match in re.finditer(before.encode(), self._default.data):
+                _replace(writing, f"{name}.name", match.start(), key.encode())
+        return _finished(writing, self._default.data, self._to_base, first_name)
+
+
+def _must_be_alike(one: ProgramFile, other: ProgramFile) -> None:
+    """ExportError unless two programs differ in constants and their names alone."""
+    if one.places == other.places and len(one.data) == len(other.data):
+        bare = [_without_constants(program) for program in (one, other)]
+        if bare[0] == bare[1]:
+            return
+    raise ExportError("the programs of two concepts differ by more than by weights: none can be shared")
+
+
+def _without_constants(program: ProgramFile) -> bytes:
+    data = bytearray(program.data)
+    for place in program.places.values():
+        data[place.offset : place.end] = bytes(place.end - place.offset)
+    return _NAME.sub(bytes(64), bytes(data))
+
+
+def _replace(writing: _Writing, tensor: str, offset: int, new: bytes) -> None:
+    writing.tensors[tensor] = np.frombuffer(new, np.uint8)
+    writing.bytes.append(BytesPatch(offset=offset, bytes=tensor))
+
+
+def _add_product(writing: _Writing, name: str, place: Place, change: Change, dtype: type[np.floating]) -> None:
+    """Items for a product along any axis of a tensor that is stored row after row: one for each position of the axes
+    before it, which share b; along the last axis one item, the other way round."""
+    assert change.factors is not None
+    factors = change.factors.stored(dtype)
+    told = change.dtype.name
+    before, here, after = (int(np.prod(part)) for part in _split(factors.shape, factors.axis))
+    if after == 1:
+        writing.tensors |= {f"{name}.b": factors.a.T.copy(), f"{name}.a": factors.b.T.copy()}
+        item = {"rows": before, "columns": here, "dtype": told, "a": f"{name}.a", "b": f"{name}.b"}
+        writing.weights.append(WeightPatch.model_validate({"offset": place.offset, **item}))
+        return
+    writing.tensors[f"{name}.b"] = factors.b
+    blocks = factors.a.reshape(-1, before, after)
+    for index in range(before):
+        tensor = f"{name}.a{index}" if before > 1 else f"{name}.a"
+        writing.tensors[tensor] = np.ascontiguousarray(blocks[:, index])
+        offset = place.offset + index * here * after * place.dtype.itemsize
+        item = {"rows": here, "columns": after, "dtype": told, "a": tensor, "b": f"{name}.b"}
+        writing.weights.append(WeightPatch.model_validate({"offset": offset, **item}))
+
+
+def _split(shape: tuple[int, ...], axis: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    return shape[:axis], shape[axis : axis + 1], shape[axis + 1 :]
+
+
+def _finished(writing: _Writing, target: bytes, first: _Writing | None, first_name: str | None) -> tuple[bytes, bytes]:
+    """The patch's file, and what it makes of `target` after `first`."""
+    told = {
+        "target_bytes": len(target),
+        "target_sha256": hashlib.sha256(target).hexdigest(),
+        "first": first_name,
+        "weights": writing.weights,
+        "bytes": writing.bytes,
+    }
+    plan = PatchPlan.model_validate({**told, "result_sha256": "0" * 64})
+    result = bytearray(target)
+    if first is not None:
+        put_in(Patch(plan.model_copy(update={"weights": first.weights, "bytes": first.bytes}), first.tensors), result)
+    put_in(Patch(plan, writing.tensors), result)
+    plan = plan.model_copy(update={"result_sha256": hashlib.sha256(result).hexdigest()})
+    metadata = json.dumps(plan.model_dump(mode="json"), separators=(",", ":"), sort_keys=True)
+    return write_tensors({METADATA_KEY: metadata}, writing.tensors), bytes(result)
