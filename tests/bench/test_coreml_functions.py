@@ -21,7 +21,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("plain", "ink"):
 
         @Builder.program(input_specs=[Builder.TensorSpec(shape=(1, 3, 4, 4))])
-        def program(x):  # type: ignore[no-untyped-def]
+        def program(x):
             return Builder.mul(x=x, y=2.0)
 
         options = {"convert_to": "mlprogram", "minimum_deployment_target": coremltools.target.iOS18}

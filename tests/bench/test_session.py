@@ -76,7 +76,7 @@ class FakeDevice:
             for bundle, job in work
         ]
 
-    def check(self, work: Sequence[tuple[Bundle, str]]) -> list[list[str]]:
+    def check(self, work: Sequence[tuple[Bundle, str, str | None]]) -> list[list[str]]:
         return [[] for _ in work]
 
 

@@ -101,8 +101,8 @@ def pack_of_concepts(
         (home.with_name(f"{ENTRY}-2")).mkdir()
         shutil.copy(home / "model.onnx", home.with_name(f"{ENTRY}-2") / "model.onnx")
         shutil.copy(home / "weights.data", home.with_name(f"{ENTRY}-2") / "weights.data")
-        files = [record_file(folder, f"models/{ENTRY}-2/{file}") for file in ("model.onnx", "weights.data")]
-        component = {**entry["components"][0], "entry_point": f"models/{ENTRY}-2/model.onnx", "files": files}
+        copied = [record_file(folder, f"models/{ENTRY}-2/{file}") for file in ("model.onnx", "weights.data")]
+        component = {**entry["components"][0], "entry_point": f"models/{ENTRY}-2/model.onnx", "files": copied}
         entries.append({**entry, "id": f"{ENTRY}-2", "components": [component]})
     form = {"entry": ENTRY, "way": way, "parity": parity}
     manifest = Manifest.model_validate(

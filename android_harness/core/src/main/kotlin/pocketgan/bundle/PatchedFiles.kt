@@ -68,7 +68,7 @@ class PatchedFiles(private val folder: Path, private val memory: FileMemory = No
         } finally {
             Files.deleteIfExists(partial)
         }
-        FileChannel.open(folder, READ).use { it.force(true) }
+        // Whether a power cut leaves its name does not matter: without one it is made again.
         memory.remember(file)
         return file
     }
