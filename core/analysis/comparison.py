@@ -32,7 +32,7 @@ class Comparison:
         metric, lpips_weights: as `PairQuality` takes them.
         told: what the trainings depend on beside all this.
     Attributes:
-        facts: what the table's readers want to know of all arms alike.
+        facts: what the table's readers want to know of all arms alike; no base where they begin with fresh weights.
     Raises:
         PocketganError: pairs or folder cannot be used, or what judges is not to be had.
     """
@@ -62,9 +62,12 @@ class Comparison:
         everything = {**given.told(concept), "options": settings, "quality": self._quality.told(), **told}
         self.arms = Arms(out, what, everything)
         self.facts: dict[str, Any] = {
+            "what": what,
+            "base_sha256": everything["base"],
             "concept": concept.text,
             "steps": options.steps,
             "batch_size": options.batch_size,
+            "learning_rate": options.learning_rate,
             "seed": options.seed,
             "size": list(given.size),
             "images": {"trained": len(trained), "kept": len(kept)},
@@ -83,6 +86,7 @@ class Comparison:
 
         if (found := self.arms.result(name)) is not None:
             return found
+        console.note(f"analyse {self.facts['what']}: {name}")
         folder = self.arms.checkpoints(name)
         made = fine_tune(base, self._images, self._concept, self._options, folder, self._accelerator, frozen=frozen)
         return self.judge(name, made.module.to(self._accelerator.device), facts)

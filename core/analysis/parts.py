@@ -66,6 +66,7 @@ def analyse_parts(
 
     untrained = with_concept(given.base.module, concept.tokens).eval().to(join().device)
     compared.judge(UNTRAINED, untrained, {"trained_parameters": 0})
+    table = write()
     for name in (NOTHING, *chosen):
         frozen = [part for part in chosen if part == name]
         compared.learn(name, given.base, {"trained_parameters": unfrozen_parameters(given.spec, frozen)}, frozen=frozen)

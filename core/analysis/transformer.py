@@ -76,6 +76,7 @@ def analyse_transformer(
     compared = Comparison(
         "transformer", given, concept, options, out, metric=metric, lpips_weights=lpips_weights, told=told
     )
+    table = _written(out, compared, chosen, metric, {})
     for place in chosen:
         total = cost(specs[place])
         compared.learn(place, fresh(place), {"parameters": total.params, "macs": total.macs})
