@@ -58,6 +58,7 @@ class BundleRequest:
         teacher: which model was the teacher, where it was not trained in the run.
         work: where finished forms wait; `.<folder>.work` beside `folder` where None.
         places: whether finished forms tell where their weights lie, for packs.
+        skipped: targets whose forms are not exported, but by whoever makes a pack of this.
     """
 
     model: Path | ModelSource
@@ -77,6 +78,7 @@ class BundleRequest:
     teacher: Origin | None = None
     work: Path | None = None
     places: bool = False
+    skipped: Sequence[str] = ()
 
 
 def export_bundle(request: BundleRequest, workers: int = DEFAULT_WORKERS) -> Manifest:
@@ -157,13 +159,13 @@ def _export_forms(
     plans: list[Plan], workers: int, then: Callable[[Pool | ThisProcess, list[Plan]], None] | None
 ) -> None:
     """Export what is not finished yet to the plans' work folders."""
-    count = sum(len(plan.forms) for plan in plans)
+    jobs = [(plan, form) for plan in plans for form in plan.forms if form[0] not in plan.request.skipped]
+    count = len(jobs)
     with (
         console.progress("export", count) as progress,
         _pool(plans, workers) as pool,
     ):
         pool.run([(plan.request.name, plan.golden_task()) for plan in plans], lambda i, a: plans[i].take_golden(a))
-        jobs = [(plan, form) for plan in plans for form in plan.forms]
         missing = [(plan, form) for plan, form in jobs if not plan.take_finished(form)]
         progress.advance(count - len(missing))
         missing.sort(key=lambda job: job[0].layers * find_target(job[1][0])[0].relative_time, reverse=True)

@@ -36,7 +36,7 @@ LEAST_IOS = 18
 DEFAULT_FUNCTION = "main"
 _aten = torch.ops.aten
 # Operators with a weight, and the weight's axis of outputs.
-_OUTPUTS = {_aten.conv2d.default: 0, _aten.conv_transpose2d.input: 1, _aten.linear.default: 0}
+_OUTPUTS: dict[Any, int] = {_aten.conv2d.default: 0, _aten.conv_transpose2d.input: 1, _aten.linear.default: 0}
 
 
 def function_names(concepts: Sequence[str], default: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ from pocketgan.files import atomic_folder, sha256_file
 
 # What can be shared between concepts: integers and palettes are chosen anew for every network.
 PRECISIONS = {"onnx": ("fp32",), "executorch-xnnpack": ("fp32",), "coreml": ("fp16", "fp32")}
+
+# Targets whose packs are made of the networks themselves; of the default concept's file they take what is known of it.
+JOINED_ALONE = ("coreml",)
 
 
 @dataclass(frozen=True)
@@ -104,15 +108,26 @@ class _Pack:
 
     def export(self, workers: int) -> tuple[Manifest, dict[str, PocketganError]]:
         bundle, concepts = self._request.bundle, self._request.concepts
-        base = replace(bundle, work=self._work / "base", places=True)
+        base = replace(bundle, work=self._work / "base", places=True, skipped=JOINED_ALONE)
         members = [
-            replace(base, model=one.model, name=f"{bundle.name} ({one.name})", work=self._work / f"concept-{one.name}")
+            replace(
+                base,
+                model=one.model,
+                name=f"{bundle.name} ({one.name})",
+                work=self._work / f"concept-{one.name}",
+                skipped=() if one.name == self._request.default else JOINED_ALONE,
+            )
             for one in concepts
         ]
-        plans = exported([base, *members], workers, self._join)
+        try:
+            plans = exported([base, *members], workers, self._join)
+        except PocketganError:
+            self._drop_empty_work()
+            raise
         if not self._joined:
-            if not any(plan.entries for plan in plans):
-                shutil.rmtree(self._work, ignore_errors=True)
+            for plan in plans:
+                plan.drop_empty_work()
+            self._drop_empty_work()
             raise together(
                 {f"{bundle.name} {form}": error for form, error in self._failures.items()}, len(plans[0].forms)
             )
@@ -162,6 +177,11 @@ class _Pack:
             self._failures[entry_id(*forms[index])] = error
 
         pool.run(tasks, done, failed)
+
+    def _drop_empty_work(self) -> None:
+        """Remove the work folder if no finished form waits in it."""
+        with suppress(OSError):
+            self._work.rmdir()
 
     def _folder(self, form: Asked) -> Path:
         return self._work / "joined" / entry_id(*form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pack_inputs import make_adapter, make_base, make_pack_inputs
@@ -24,7 +25,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refused(kind: type[Exception], match: str, inputs: Path, tmp_path: Path, **changed) -> None:
-    told = {"model": inputs / "base.safetensors", "targets": "onnx", "concepts": inputs / "effects"} | changed
+    told: dict[str, Any] = {
+        "model": inputs / "base.safetensors",
+        "targets": "onnx",
+        "concepts": inputs / "effects",
+    } | changed
     with pytest.raises(kind, match=match) as caught:
         api.export(out=tmp_path / "out.pgb", **told)
     assert "\n" not in str(caught.value)

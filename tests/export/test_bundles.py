@@ -162,10 +162,10 @@ def test_what_can_be_checked_is_told_before_anything_is_lowered(targets, options
 def test_a_finished_form_does_not_outlive_an_upgrade_of_what_made_it(target, package, tmp_path, monkeypatch):
     plan = Plan(_request(tmp_path, targets=[(target, None)]))
     (form,) = plan.forms
-    model = plan._form(form) / "models/onnx-fp32/model.onnx"
+    model = plan.form_folder(form) / "models/onnx-fp32/model.onnx"
     model.parent.mkdir(parents=True)
     model.write_bytes(b"12345")
-    (plan._form(form) / "artifact.json").write_text(json.dumps({"digest": plan._digest(form), "entry": ENTRY}))
+    (plan.form_folder(form) / "artifact.json").write_text(json.dumps({"digest": plan._digest(form), "entry": ENTRY}))
     assert plan.take_finished(form)
     installed = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: "99" if name == package else installed(name))

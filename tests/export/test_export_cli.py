@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("executorch")
 
-from pocketgan import console
+import pocketgan.bench.schema
+from pocketgan import api, console
 from pocketgan.bundle.check import check
+from pocketgan.bundle.manifest import Manifest
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.cli import main
+from pocketgan.outcomes import ExportedBundle
 
 NETWORK = """
 from torch import nn
@@ -118,6 +123,40 @@ def test_a_function_that_misses_its_floor_ends_with_exit_code_1(export, tmp_path
     assert not (tmp_path / "x.pgb").exists()
 
 
+def test_a_pack_tells_how_well_each_concept_is_drawn(export, monkeypatch):
+    folder = Path(pocketgan.bench.schema.__file__).resolve().parent / "examples"
+    manifest = Manifest.model_validate_json((folder / "valid-manifest-concepts.json").read_text())
+    asked = {}
+
+    def exported(*_, **options):
+        asked.update(options)
+        return ExportedBundle(Path("effects.pgb"), manifest, {})
+
+    monkeypatch.setattr(api, "export", exported)
+    arguments = (
+        "base.safetensors",
+        "--target",
+        "onnx",
+        "--concepts",
+        "effects",
+        "--default",
+        "night",
+        "--out",
+        "e.pgb",
+    )
+    code, out, _ = export(*arguments)
+    assert (code, asked["concepts"], asked["default"]) == (0, Path("effects"), "night")
+    assert re.search(r"night +as the entry\n", out)
+    assert re.search(r"ink +118\.2 dB\n", out)
+    _, out, _ = export(*arguments, "--json")
+    assert json.loads(out)["onnx-fp32"]["concepts"]["ink"] == {
+        "psnr_db": 118.2,
+        "max_abs_error": 1e-05,
+        "ssim": None,
+        "passed": True,
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -129,6 +168,9 @@ def test_a_function_that_misses_its_floor_ends_with_exit_code_1(export, tmp_path
         (("resnet9", "--target", "onnx", "--input", "256"), "--input is channels x height x width"),
         (("nothing", "--target", "onnx"), "there is no model 'nothing'"),
         (("resnet9", "--target", "onnx", "--name", "../x"), "--name takes letters"),
+        (("resnet9", "--target", "onnx", "--concepts", "."), "--concepts takes a base's model file"),
+        (("resnet9", "--target", "onnx", "--default", "ink"), "--default names one of the concepts of a pack"),
+        (("resnet9", "--target", "coreml", "--concepts", ".", "--ios", "17"), "need iOS 18; iOS 17 is older"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(export, arguments, expected, tmp_path):

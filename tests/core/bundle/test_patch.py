@@ -28,7 +28,7 @@ def sha256(data: bytes) -> str:
 
 def write(folder: Path, result: bytes, name: str = "ink.safetensors", **plan: Any) -> Path:
     told = {"target_bytes": len(TARGET), "target_sha256": sha256(TARGET), "result_sha256": sha256(result)} | plan
-    tensors = {"a": A, "b": B, "word": np.frombuffer(b"WORD", np.uint8)}
+    tensors: dict[str, np.ndarray] = {"a": A, "b": B, "word": np.frombuffer(b"WORD", np.uint8)}
     (folder / name).write_bytes(write_tensors({"patch": json.dumps(told)}, tensors))
     return folder / name
 

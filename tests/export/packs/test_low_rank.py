@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pocketgan.export.packs.change import changes
-from pocketgan.export.packs.low_rank import factorise
+from pocketgan.export.packs.low_rank import Factors, factorise
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -22,12 +22,17 @@ def adapted(old: np.ndarray, axis: int, rank: int) -> np.ndarray:
     return (old + np.moveaxis((0.1 * b @ a).reshape(old.shape[axis], *rest), 0, axis)).astype(np.float32)
 
 
+def factors_of(new: np.ndarray, old: np.ndarray) -> Factors:
+    found = factorise(new.astype(np.float64) - old, float(np.abs(new).max()), FLOAT32)
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize(("shape", "axis", "rank"), [((64, 32, 3, 3), 0, 4), ((48, 64, 4, 4), 1, 8), ((96, 64), 0, 1)])
 def test_a_change_of_low_rank_is_found_whatever_the_axis(shape, axis, rank) -> None:
     old = weight(*shape)
     new = adapted(old, axis, rank)
-    found = factorise(new.astype(np.float64) - old, float(np.abs(new).max()), FLOAT32)
-    assert found is not None
+    found = factors_of(new, old)
     assert found.b.shape[1] == rank
     # b of the axis and a of all others, and no more.
     assert found.numbers == rank * (shape[found.axis] + old.size // shape[found.axis])
@@ -36,7 +41,7 @@ def test_a_change_of_low_rank_is_found_whatever_the_axis(shape, axis, rank) -> N
 def test_factors_give_the_weight_back_to_a_float32s_rounding() -> None:
     old = weight(64, 32, 3, 3)
     new = adapted(old, 0, 4)
-    found = factorise(new.astype(np.float64) - old, float(np.abs(new).max()), FLOAT32).stored(np.float32)
+    found = factors_of(new, old).stored(np.float32)
     restored = old + (found.b.astype(np.float64) @ found.a).reshape(64, 32, 3, 3)
     np.testing.assert_allclose(restored, new, atol=4 * 2.0**-24 * np.abs(new).max())
 
@@ -44,7 +49,7 @@ def test_factors_give_the_weight_back_to_a_float32s_rounding() -> None:
 def test_factors_in_float16_are_off_by_no_more_than_their_own_rounding() -> None:
     old = weight(64, 32, 3, 3)
     new = adapted(old, 0, 4)
-    stored = factorise(new.astype(np.float64) - old, float(np.abs(new).max()), FLOAT32).stored(np.float16)
+    stored = factors_of(new, old).stored(np.float16)
     assert stored.a.dtype == stored.b.dtype == np.float16
     product = (stored.b.astype(np.float64) @ stored.a.astype(np.float64)).reshape(64, 32, 3, 3)
     error = np.sqrt(np.mean((product - (new.astype(np.float64) - old)) ** 2))
