@@ -95,9 +95,10 @@ def adapt(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Learn an effect, or with --concepts many: LoRA on a base, in one small file each.
+    """Learn effects: LoRA on a base, a small file each.
 
-    The base stays as it is. What was stopped goes on with the same command.
+    One with --data and --text, many with --concepts. The base stays as it is. What was stopped goes on with the same
+    command.
     """
     pixels = None if size is None else parse_size(size, "--size")
     if concepts is None:
