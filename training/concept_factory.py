@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pocketgan import console
-from pocketgan.errors import require
+from pocketgan.errors import ModelError, require
 from pocketgan.files import sha256_file, write_atomic
 from pocketgan.training.adapter import (
     Concept,
@@ -35,6 +35,7 @@ from pocketgan.training.adapter_set import (
     EncoderRecord,
     Figures,
     OldConcept,
+    read_adapter_set,
 )
 from pocketgan.training.adapting import AdaptOptions, adapt_folder
 from pocketgan.training.base_and_pairs import spec_at
@@ -166,6 +167,7 @@ def adapt_concepts(
         tasks = {name: forgetting_task(looked, base, adapter) for name, adapter in made.items()}
         remembered = look_back(tasks, looked, out / WORK, pool)
     outcomes = tuple(_outcome(jobs[one.name], learnt[one.name], remembered.get(one.name), out) for one in wanted)
+    _tell_of_others(out, outcomes)
     digest = weights_digest(loaded.module)
     AdapterSet(
         base_digest=digest,
@@ -173,7 +175,6 @@ def adapt_concepts(
         text_encoder=EncoderRecord(name=encoder.identity.name, digest=encoder.identity.digest),
         concepts=[one.record for one in outcomes if one.record is not None],
     ).write(out)
-    _tell_of_others(out, outcomes)
     return AdaptedConcepts(out, digest, outcomes)
 
 
@@ -321,7 +322,11 @@ def _old(remembered: Outcome) -> list[OldConcept]:
 
 def _tell_of_others(out: Path, outcomes: Sequence[ConceptOutcome]) -> None:
     """Adapters of an earlier list stay, and are in no pack; a failed concept's is of other settings."""
+    try:
+        before = [one.adapter.file for one in read_adapter_set(out).concepts]
+    except ModelError:
+        return
     listed = {f"{one.name}.safetensors" for one in outcomes if one.record is not None}
-    others = sorted(path.name for path in out.glob("*.safetensors") if path.name not in listed)
+    others = [file for file in before if file not in listed and (out / file).is_file()]
     if others:
-        console.note(f"{out} holds {', '.join(others)} of an earlier list, which concepts.json does not name")
+        console.note(f"left in {out} from an earlier list, and not named by concepts.json: {', '.join(others)}")

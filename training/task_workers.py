@@ -16,7 +16,8 @@ from pocketgan.errors import PocketganError
 from pocketgan.training.task_replies import pack_error
 from pocketgan.training.task_work import answer
 
-WORKERLESS_S = 60.0
+# Workers of ours start again by themselves, on a busy computer in a minute or two.
+WORKERLESS_S = 180.0
 
 
 class Workers(Protocol):
@@ -96,7 +97,7 @@ class DaskWorkers:
         """Workers that there are now.
 
         Raises:
-            PocketganError: there has been none for a minute, or the scheduler is gone.
+            PocketganError: there has been none for three minutes, or the scheduler is gone.
         """
         with self._scheduler_there():
             self._there = set(self._client.nthreads())

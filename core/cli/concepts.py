@@ -104,9 +104,10 @@ def adapt(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Learn an effect, or with --concepts many: LoRA on a base, in one small file each.
+    """Learn effects: LoRA on a base, a small file each.
 
-    The base stays as it is. What was stopped goes on with the same command.
+    One with --data and --text, many with --concepts. The base stays as it is. What was stopped goes on with the same
+    command.
     """
     if full and ranks is not None:
         raise ModelError("--ranks are LoRA's, and --full trains all weights without it; leave one of them out")

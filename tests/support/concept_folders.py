@@ -6,7 +6,15 @@ import numpy as np
 import torch
 
 from pocketgan.pictures import write_image
-from pocketgan.training.data.concepts import CONCEPT_FILE, SET_FILE, ConceptRecord, PairsSet, PhotoRecord, Teacher
+from pocketgan.training.data.concepts import (
+    CONCEPT_FILE,
+    SET_FILE,
+    ConceptRecord,
+    PairsSet,
+    PhotoRecord,
+    Split,
+    Teacher,
+)
 from pocketgan.training.text.encoder import EncoderIdentity
 from pocketgan.training.text.precomputed import write_features
 
@@ -16,7 +24,7 @@ EFFECTS = {
     "dark": lambda photo: photo // 2,
     "red": lambda photo: photo * np.array([1, 0, 0], np.uint8),
 }
-COUNTS = {"train": 4, "val": 2}
+COUNTS: dict[Split, int] = {"train": 4, "val": 2}
 
 
 def make_pairs(folder, effect, size=32):

@@ -89,7 +89,7 @@ def states(ended):
     return {one.name: one.state for one in ended.concepts}
 
 
-def test_a_concept_that_fails_leaves_the_others_and_alone_is_learnt_again(given, tmp_path):
+def test_a_concept_that_fails_leaves_the_others_and_alone_is_learnt_again(given, tmp_path, capsys):
     wanted = wanted_of(given)
     wanted[1] = replace(wanted[1], options=replace(OPTIONS, batch_size=9))
     first = adapt_all(given, wanted, tmp_path)
@@ -118,6 +118,10 @@ def test_a_concept_that_fails_leaves_the_others_and_alone_is_learnt_again(given,
     with one_thread():
         adapt_folder(given / "base.safetensors", given / "pairs" / "red", concept, OPTIONS, alone)
     assert alone.read_bytes() == (tmp_path / "red.safetensors").read_bytes()
+
+    adapt_all(given, wanted[:2], tmp_path)
+    assert "from an earlier list, and not named by concepts.json: red.safetensors\n" in capsys.readouterr().err
+    assert [one.name for one in read_adapter_set(tmp_path).concepts] == ["negative", "dark"]
 
     (tmp_path / "red.safetensors").write_bytes(b"else")
     with pytest.raises(ModelError, match=r"red.safetensors is not the file that .*concepts.json names"):
