@@ -56,7 +56,7 @@ def test_two_effects_in_one_bundle_with_their_frame_rates(answer, tmp_path):
     written = answer("export", base, "--concepts", adapters, "--target", "onnx", "--out", "pack.pgb")
     assert list(written["onnx-fp32"]["concepts"]) == ["vintage"]  # beside the default, thermal
     quick = ("--iterations", "3", "--rounds", "1", "--runs", "1", "--warmup", "1")
-    rows = answer("bench", "pack.pgb", "--concept", "thermal,vintage", *quick, "--out", "results.jsonl")
-    found = {row["concept"]: row["fps"] for row in (rows if isinstance(rows, list) else rows["entries"])}
+    told = answer("bench", "pack.pgb", "--concept", "thermal,vintage", *quick, "--out", "results.jsonl")
+    found = {row["concept"]: row["fps"] for row in told["measured"]}
     assert set(found) == {"thermal", "vintage"}
     assert min(found.values()) > 1
