@@ -20,12 +20,13 @@ from pocketgan.bundle.manifest import Cost, Entry, FileRecord, GoldenSet, Manife
 from pocketgan.bundle.packing import record_file, write_manifest
 from pocketgan.errors import ExportError, PocketganError, storage_errors
 from pocketgan.export.entry import EXPORT_VERSION, entry_id
+from pocketgan.export.exchange import ARTIFACT, INPUTS, OUTPUTS, Answer, Task
 from pocketgan.export.forms import check_forms, together
 from pocketgan.export.golden import Golden, write_golden
 from pocketgan.export.pool import Pool, ThisProcess, worker_count
 from pocketgan.export.source import ModelSource, from_file
 from pocketgan.export.targets import find_target
-from pocketgan.export.worker import ARTIFACT, INPUTS, OUTPUTS, Answer, Task, export_task, golden_task, read_artifact
+from pocketgan.export.worker import export_task, golden_task, read_artifact
 from pocketgan.files import atomic_file, atomic_folder, recover_folder, sha256_file, sha256_json
 from pocketgan.targets import versions
 from pocketgan.training.generators import GeneratorSpec

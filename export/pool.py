@@ -23,7 +23,8 @@ import psutil
 
 from pocketgan import errors
 from pocketgan.errors import ExportError, MissingExtraError, ParityError, PocketganError
-from pocketgan.export.worker import Answer, Task, run_task
+from pocketgan.export.exchange import Answer, Task
+from pocketgan.export.worker import run_task
 from pocketgan.scratch import scratch_folder
 
 # Peak of a worker that has imported all exporters and lowers a full-size generator: 1.3 GB measured.

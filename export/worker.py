@@ -22,13 +22,8 @@ import numpy as np
 
 from pocketgan.bundle.manifest import Entry
 from pocketgan.errors import ExportError, PocketganError
+from pocketgan.export.exchange import ARTIFACT, INPUTS, OUTPUTS, WEIGHTS, Answer, Task
 from pocketgan.files import atomic_file, atomic_folder, write_atomic
-
-Task = dict[str, Any]
-Answer = dict[str, Any]
-
-ARTIFACT, WEIGHTS = "artifact.json", "weights.json"
-INPUTS, OUTPUTS = "golden-inputs.npy", "golden-outputs.npy"
 
 
 def run_task(task: Task) -> Answer:

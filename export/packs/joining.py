@@ -19,6 +19,7 @@ from pocketgan.errors import storage_errors
 from pocketgan.export import parity as measuring
 from pocketgan.export.canonical import canonical
 from pocketgan.export.entry import entry_id
+from pocketgan.export.exchange import INPUTS, OUTPUTS, WEIGHTS, Answer, Task
 from pocketgan.export.golden import Golden
 from pocketgan.export.packs.coreml import LEAST_IOS, function_names, with_branches, write_functions
 from pocketgan.export.packs.executorch import ConceptProgram, ExecuTorchPack, ProgramFile, read_program
@@ -31,7 +32,6 @@ from pocketgan.export.targets.coreml import PACKAGE
 from pocketgan.export.targets.executorch import MODEL_FILE as PROGRAM_FILE
 from pocketgan.export.targets.onnx import MODEL_FILE
 from pocketgan.export.targets.target import Form
-from pocketgan.export.worker import INPUTS, OUTPUTS, WEIGHTS, Answer, Task
 from pocketgan.files import atomic_folder, write_atomic
 from pocketgan.scratch import scratch_folder
 

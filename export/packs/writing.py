@@ -25,6 +25,7 @@ from pocketgan.export.bundles import (
     write_notice,
 )
 from pocketgan.export.entry import entry_id
+from pocketgan.export.exchange import Answer
 from pocketgan.export.forms import together
 from pocketgan.export.golden import Golden, write_golden
 from pocketgan.export.packs.coreml import LEAST_IOS
@@ -32,7 +33,7 @@ from pocketgan.export.packs.joining import form_of
 from pocketgan.export.pool import Pool, ThisProcess
 from pocketgan.export.targets import find_target
 from pocketgan.export.targets.target import INPUT, OUTPUT
-from pocketgan.export.worker import Answer, join_task
+from pocketgan.export.worker import join_task
 from pocketgan.files import atomic_folder, sha256_file
 
 # What can be shared between concepts: integers and palettes are chosen anew for every network.
