@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,3 +68,20 @@ def numbers_of(changed: Mapping[str, Change]) -> dict[str, int]:
 def stored_type(change: Change, halved: bool) -> type[np.floating[Any]]:
     """In what a product's factors are stored; those of a float16 constant are never wider."""
     return np.float16 if halved or change.dtype == np.float16 else np.float32
+
+
+def with_common_factors(changed: Mapping[str, Change]) -> dict[str, Change]:
+    """The same changes with as few b as may be: the phases of a transposed convolution, which were one weight, take the
+    first one's."""
+    found: dict[str, Change] = {}
+    kept: list[np.ndarray] = []
+    for name, change in changed.items():
+        found[name] = change
+        if change.factors is None:
+            continue
+        shared = next((one for b in kept if (one := change.factors.on(b)) is not None), None)
+        if shared is None:
+            kept.append(change.factors.b)
+        else:
+            found[name] = replace(change, factors=shared)
+    return found

@@ -23,7 +23,7 @@ import numpy as np
 from pocketgan.bundle.patch import METADATA_KEY, BytesPatch, Patch, PatchPlan, WeightPatch, put_in
 from pocketgan.bundle.safetensors import write_tensors
 from pocketgan.errors import ExportError
-from pocketgan.export.packs.change import Change, changes, numbers_of, stored_type
+from pocketgan.export.packs.change import Change, changes, numbers_of, stored_type, with_common_factors
 
 _DTYPES: dict[str, np.dtype[Any]] = {"FLOAT": np.dtype("<f4"), "HALF": np.dtype("<f2")}
 # Names of weights: hexadecimal SHA-256.
@@ -148,7 +148,7 @@ class ExecuTorchPack:
     def __init__(self, base: ProgramFile, default: ProgramFile) -> None:
         self._base, self._default = base, default
         _must_be_alike(base, default)
-        to_base = changes(default.constants(), base.constants(), alone=False)
+        to_base = with_common_factors(changes(default.constants(), base.constants(), alone=False))
         # What no factors lead back from is replaced whole by every concept: as it is for the base, nothing is done.
         self._whole = {name for name, change in to_base.items() if change.whole is not None}
         writing = _Writing()
@@ -165,7 +165,7 @@ class ExecuTorchPack:
             ExportError: more than constants.
         """
         _must_be_alike(self._base, program)
-        found = changes(self._base.constants(), program.constants(), alone=False)
+        found = with_common_factors(changes(self._base.constants(), program.constants(), alone=False))
         for name in self._whole & found.keys():
             found[name] = Change(found[name].dtype, whole=program.places[name].read(program.data))
         return ConceptProgram(program, found)
@@ -213,8 +213,7 @@ def _without_constants(program: ProgramFile) -> bytes:
 
 
 def _replace(writing: _Writing, tensor: str, offset: int, new: bytes) -> None:
-    writing.tensors[tensor] = np.frombuffer(new, np.uint8)
-    writing.bytes.append(BytesPatch(offset=offset, bytes=tensor))
+    writing.bytes.append(BytesPatch(offset=offset, bytes=_kept(writing, tensor, np.frombuffer(new, np.uint8))))
 
 
 def _add_product(writing: _Writing, name: str, place: Place, change: Change, dtype: type[np.floating[Any]]) -> None:
@@ -225,18 +224,26 @@ def _add_product(writing: _Writing, name: str, place: Place, change: Change, dty
     told = change.dtype.name
     before, here, after = (int(np.prod(part)) for part in _split(factors.shape, factors.axis))
     if after == 1:
-        writing.tensors |= {f"{name}.b": factors.a.T.copy(), f"{name}.a": factors.b.T.copy()}
-        item = {"rows": before, "columns": here, "dtype": told, "a": f"{name}.a", "b": f"{name}.b"}
-        writing.weights.append(WeightPatch.model_validate({"offset": place.offset, **item}))
+        pair = {"a": _kept(writing, f"{name}.a", factors.b.T), "b": _kept(writing, f"{name}.b", factors.a.T)}
+        item = {"offset": place.offset, "rows": before, "columns": here, "dtype": told, **pair}
+        writing.weights.append(WeightPatch.model_validate(item))
         return
-    writing.tensors[f"{name}.b"] = factors.b
+    b = _kept(writing, f"{name}.b", factors.b)
     blocks = factors.a.reshape(-1, before, after)
     for index in range(before):
-        tensor = f"{name}.a{index}" if before > 1 else f"{name}.a"
-        writing.tensors[tensor] = np.ascontiguousarray(blocks[:, index])
+        a = _kept(writing, f"{name}.a{index}" if before > 1 else f"{name}.a", blocks[:, index])
         offset = place.offset + index * here * after * place.dtype.itemsize
-        item = {"rows": here, "columns": after, "dtype": told, "a": tensor, "b": f"{name}.b"}
-        writing.weights.append(WeightPatch.model_validate({"offset": offset, **item}))
+        item = {"offset": offset, "rows": here, "columns": after, "dtype": told, "a": a, "b": b}
+        writing.weights.append(WeightPatch.model_validate(item))
+
+
+def _kept(writing: _Writing, name: str, tensor: np.ndarray) -> str:
+    """The name of a tensor in the patch, which holds equal ones once."""
+    for known, other in writing.tensors.items():
+        if other.dtype == tensor.dtype and np.array_equal(other, tensor):
+            return known
+    writing.tensors[name] = np.ascontiguousarray(tensor)
+    return name
 
 
 def _split(shape: tuple[int, ...], axis: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

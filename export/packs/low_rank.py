@@ -8,7 +8,7 @@ alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,14 @@ class Factors:
         axis: whose positions are the rows of `b`.
         b: (shape[axis], rank).
         a: (rank, all other axes in their order).
+        least: singular values below it are noise.
     """
 
     shape: tuple[int, ...]
     axis: int
     b: np.ndarray
     a: np.ndarray
+    least: float = 0.0
 
     @property
     def numbers(self) -> int:
@@ -47,7 +49,16 @@ class Factors:
         exact = b.astype(np.float64)
         # The product is kept, not the factor: a = (b'b)^-1 b' (b a).
         a = np.linalg.lstsq(exact, self.b, rcond=None)[0] @ self.a
-        return Factors(self.shape, self.axis, b, a.astype(dtype))
+        return replace(self, b=b, a=a.astype(dtype))
+
+    def on(self, b: np.ndarray) -> Factors | None:
+        """The same tensor with another b, up to noise; None where it cannot be."""
+        if b.shape != self.b.shape:
+            return None
+        mixing = np.linalg.lstsq(b, self.b, rcond=None)[0]
+        # What is lost, (b' - b M) a, is of low rank: its size follows from two small triangles.
+        lost = np.linalg.qr(self.b - b @ mixing)[1] @ np.linalg.qr(self.a.T)[1].T
+        return replace(self, b=b, a=mixing @ self.a) if np.linalg.norm(lost, 2) <= self.least else None
 
 
 def factorise(tensor: np.ndarray, size: float, dtype: np.dtype[Any], axis: int | None = None) -> Factors | None:
@@ -86,9 +97,10 @@ def _along(tensor: np.ndarray, axis: int, noise: float, probe: int) -> Factors |
         left, values, right = np.linalg.svd(basis.T @ matrix, full_matrices=False)
         left = basis @ left
     # A matrix of independent numbers of size s has a largest singular value of about s (sqrt(m) + sqrt(n)).
-    rank = int((values > noise * (rows**0.5 + columns**0.5)).sum())
+    least = noise * (rows**0.5 + columns**0.5)
+    rank = int((values > least).sum())
     if not whole and rank > probe - _SPARE:
         return None
     # Both factors get the same share of the size, which keeps float16 away from its ends.
     root = np.sqrt(values[:rank])
-    return Factors(tensor.shape, axis, left[:, :rank] * root, root[:, None] * right[:rank])
+    return Factors(tensor.shape, axis, left[:, :rank] * root, root[:, None] * right[:rank], least)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pocketgan.export.packs.change import changes
+from pocketgan.export.packs.change import changes, with_common_factors
 from pocketgan.export.packs.low_rank import Factors, factorise
 
 FLOAT32 = np.dtype(np.float32)
@@ -54,6 +54,23 @@ def test_factors_in_float16_are_off_by_no_more_than_their_own_rounding() -> None
     product = (stored.b.astype(np.float64) @ stored.a.astype(np.float64)).reshape(64, 32, 3, 3)
     error = np.sqrt(np.mean((product - (new.astype(np.float64) - old)) ** 2))
     assert error < 2.0**-11 * np.sqrt(np.mean(product**2))
+
+
+def test_parts_of_one_weight_share_their_factor_of_the_outputs() -> None:
+    old = weight(64, 32, 2, 2)
+    new = adapted(old, 0, 4)
+    other = adapted(old, 0, 4) + np.float32(0.1) * adapted(weight(64, 32, 2, 2) * 0, 1, 4)
+    base = {"left": old[..., 0].copy(), "right": old[..., 1].copy(), "other": old}
+    found = with_common_factors(
+        changes(base, {"left": new[..., 0].copy(), "right": new[..., 1].copy(), "other": other}, alone=False)
+    )
+    left, right = found["left"].factors, found["right"].factors
+    assert left is not None
+    assert right is not None
+    assert left.b is right.b
+    assert found["other"].factors is None or found["other"].factors.b is not left.b
+    restored = old[..., 1] + (right.b @ right.a).reshape(64, 32, 2)
+    np.testing.assert_allclose(restored, new[..., 1], atol=16 * 2.0**-24 * np.abs(new).max())
 
 
 def test_a_change_of_full_rank_has_no_factors() -> None:
