@@ -20,7 +20,7 @@ def photo_gallery(pack: Path, photos: Path) -> list[GalleryRow]:
     """Run every concept on the first photos of a folder, or on one photo, at the size of the network.
 
     Raises:
-        BundleError: the bundle is damaged or no pack, or none of its entries turns pictures into pictures here.
+        BundleError: the bundle is damaged, or none of its entries turns pictures into pictures here.
         DataError: there are no photos that can be read.
     """
     from pocketgan.bench.check import input_size, loaded_entry, picture_output, runnable_entry
@@ -31,8 +31,6 @@ def photo_gallery(pack: Path, photos: Path) -> list[GalleryRow]:
 
     with open_bundle(pack) as bundle:
         concepts = [concept.name for concept in bundle.manifest.concepts]
-        for name in concepts[:1] or ["all"]:
-            bundle.must_have_concept(name)
         frame = input_size(runnable_entry(bundle))
 
         def shrunk(_: Path, pixels: np.ndarray) -> np.ndarray:

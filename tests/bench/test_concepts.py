@@ -17,6 +17,7 @@ import pytest
 from concept_pack import COLOURS, DEFAULT, ENTRY, colours_of, pack_of_concepts
 from PIL import Image
 
+from pocketgan.bench.compare import _matched
 from pocketgan.bench.devices.local import LocalDevice
 from pocketgan.bench.devices.session_folder import files_of
 from pocketgan.bench.jobs import EVERY_CONCEPT, JobOptions
@@ -153,6 +154,21 @@ def test_results_are_matched_by_their_concepts(measured: Path, pocketgan: Comman
     assert matched("--concept", "sepia") == ["sepia"]
     none = pocketgan("compare", measured, "b.jsonl", "--concept", "ink")
     assert (none.returncode, none.stderr) == (2, "pocketgan: the results share no entry that draws ink\n")
+
+
+def test_bundles_are_compared_concept_by_concept_or_each_sides_only_one(make_pack: MakePack) -> None:
+    base, candidate = make_pack("base", second_entry=True), make_pack("new", second_entry=True, default="still")
+    with open_bundle(base) as one, open_bundle(candidate) as other:
+
+        def matched(*concepts: str) -> list[tuple[tuple[object, ...], tuple[object, ...]]]:
+            return list(_matched(one, other, LocalDevice(), JobOptions(concepts=concepts)))
+
+        sepia = (ENTRY, "sepia", None)
+        assert matched("sepia") == [(sepia, sepia)]
+        assert matched(EVERY_CONCEPT) == [(sepia, sepia), ((ENTRY, "mirror-blue", None),) * 2]
+        # Their defaults have other names, and each is all that its side draws.
+        entries = [ENTRY, f"{ENTRY}-2"]
+        assert matched() == [((entry, DEFAULT, None), (entry, "still", None)) for entry in entries]
 
 
 def test_a_store_keeps_a_history_of_each_concept(measured: Path, pocketgan: Command) -> None:
