@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pocketgan import console
 from pocketgan.bundle.manifest import NAME_PATTERN
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_file
@@ -68,25 +69,19 @@ def must_be_base(source: ModelSource) -> Path:
 
 
 def find_adapters(folder: Path, base: LoadedGenerator) -> dict[str, FoundAdapter]:
-    """The adapters of a folder by their concepts' names as a bundle can hold them, in the order of the files' names.
+    """The adapters of a folder by their concepts' names as a bundle can hold them.
+
+    Where `pocketgan adapt --concepts` left its list, they are those of the list, in its order; else all files, by name.
 
     Raises:
         ModelError: there are none, one is damaged or of another base, or two have one name.
     """
     from pocketgan.training.adapter import check_fits
-    from pocketgan.training.adapter_files import load_adapter
 
     if not folder.is_dir():
         raise ModelError(f"there is no folder {folder}; --concepts names one of adapters (*.safetensors)")
-    paths = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
-    if not paths:
-        raise ModelError(
-            f"{folder} holds no adapters (*.safetensors); pocketgan adapt writes one: --out "
-            f"{folder / 'NAME.safetensors'}"
-        )
     found: dict[str, FoundAdapter] = {}
-    for path in paths:
-        adapter = load_adapter(path)
+    for path, adapter in _adapters(folder):
         try:
             check_fits(adapter, base)
         except ModelError as error:
@@ -100,6 +95,28 @@ def find_adapters(folder: Path, base: LoadedGenerator) -> dict[str, FoundAdapter
             )
         found[name] = FoundAdapter(name, path, adapter)
     return found
+
+
+def _adapters(folder: Path) -> Iterator[tuple[Path, Adapter]]:
+    from pocketgan.training.adapter_files import load_adapter
+    from pocketgan.training.adapter_set import SET_FILE, read_adapter_set
+
+    paths = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+    if (folder / SET_FILE).is_file():
+        listed = read_adapter_set(folder)
+        files = {one.adapter.file for one in listed.concepts}
+        if others := [path.name for path in paths if path.name not in files]:
+            console.note(f"{folder}: {', '.join(others)} not packed: {SET_FILE} does not list them")
+        for one in listed.concepts:
+            yield folder / one.adapter.file, listed.adapter(folder, one.name)
+        return
+    if not paths:
+        raise ModelError(
+            f"{folder} holds no adapters (*.safetensors); pocketgan adapt writes one: --out "
+            f"{folder / 'NAME.safetensors'}"
+        )
+    for path in paths:
+        yield path, load_adapter(path)
 
 
 def pack_name(name: str, path: Path) -> str:

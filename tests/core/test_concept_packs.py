@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pack_inputs import make_adapter, make_base, make_pack_inputs
 from pocketgan import api
 from pocketgan.concept_packs import find_adapters, pack_name
 from pocketgan.errors import ExportError, ModelError
+from pocketgan.files import sha256_file
 from pocketgan.training.adapter import weights_digest
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.generators.files import save_generator
@@ -57,6 +59,31 @@ def test_two_adapters_of_one_name_are_refused(inputs: Path, tmp_path: Path) -> N
     make_adapter(tmp_path / "effects" / "b.safetensors", base, "Comic-Ink", 6)
     with pytest.raises(ModelError, match=r"a\.safetensors and .*b\.safetensors are both called Comic-Ink"):
         find_adapters(tmp_path / "effects", base)
+
+
+def test_of_a_folder_with_a_list_the_listed_ones_are_packed_in_its_order(tmp_path: Path, capsys) -> None:
+    base = make_base(tmp_path / "base" / "base.safetensors")
+    for seed, name in enumerate(("ink", "oil", "old")):
+        make_adapter(tmp_path / f"{name}.safetensors", base, name, seed)
+    zeros = {"images": 1, "trained_parameters": 1, "trained_share": 1, "l1": 0, "identity_l1": 0, "seconds": 0}
+    records = [
+        {
+            "name": name,
+            "text": f"make it {name}",
+            "adapter": {
+                "file": f"{name}.safetensors",
+                "sha256": sha256_file(tmp_path / f"{name}.safetensors"),
+                "bytes": 1,
+            },
+            "settings": {},
+            "figures": zeros,
+        }
+        for name in ("oil", "ink")
+    ]
+    listed = {"base_digest": "a" * 64, "spec_digest": "a" * 64, "text_encoder": {"name": "x", "digest": "x"}}
+    (tmp_path / "concepts.json").write_text(json.dumps({**listed, "concepts": records}))
+    assert list(find_adapters(tmp_path, base)) == ["oil", "ink"]
+    assert "old.safetensors not packed: concepts.json does not list them" in capsys.readouterr().err
 
 
 def test_what_is_no_base_of_adapters_is_refused(inputs: Path, tmp_path: Path) -> None:
