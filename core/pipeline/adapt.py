@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketgan.errors import DataError, require
+from pocketgan.errors import DataError, PocketganError, require
 from pocketgan.files import write_atomic
 from pocketgan.pipeline import prompts
 from pocketgan.pipeline.networks import GENERATOR
@@ -16,7 +15,10 @@ from pocketgan.recipe.recipe import Recipe
 if TYPE_CHECKING:
     from pocketgan.training.adapting import AdaptOptions
     from pocketgan.training.data.concepts import Concept
+    from pocketgan.training.wanted_concepts import WantedConcept
 
+# Beside the stages: finished concepts, and those under way.
+WORK = "adapt.work"
 # What all concepts are shown on side by side: photos that none was learnt from.
 PHOTOS = "photos"
 MOST_PHOTOS = 4
@@ -63,46 +65,46 @@ def _photos(recipe: Recipe) -> list[str] | None:
 
 
 def _adapt_concepts(context: Context) -> dict[str, Any]:
-    """An adapter a concept, NAME.safetensors, and what is known of it beside; those that a killed run left are kept.
+    """An adapter a concept, NAME.safetensors, their list, `concepts.json`, and photos to show them on.
 
-    `l1` and `identity_l1` are the means over the concepts.
+    They are made in a folder of the run that no change of the recipe empties, so that a list that has grown is gone on
+    with: see `training.concept_factory.adapt_concepts`. `l1` and `identity_l1` are means over the concepts.
+
+    Raises:
+        PocketganError: a concept cannot be learnt; what the others have learnt is kept.
     """
+    from pocketgan.training.adapter_set import SET_FILE, read_adapter_set
+    from pocketgan.training.concept_factory import adapt_concepts
+    from pocketgan.training.parallel import open_pool
+    from pocketgan.training.text.sources import open_encoder
+
     recipe, stage = context.recipe, context.recipe.adapt
     assert stage is not None
-    root = _root(recipe)
+    assert recipe.data is not None
+    root, work = _root(recipe), context.run / WORK
     concepts = prompts.candidates(root, stage.concepts)
-    adapted = [_adapted(context, concept) for concept in concepts]
+    base, encoder = context.run / "teacher" / GENERATOR, open_encoder(recipe.data.text)
+    with open_pool(stage.workers) as pool:
+        ended = adapt_concepts(base, _wanted(recipe, concepts), encoder, work, pool, size=recipe.size)
+    if failed := [f"{one.name}: {one.error}" for one in ended.concepts if one.error]:
+        raise PocketganError(f"adapt: {'; '.join(failed)}")
+    made = read_adapter_set(work)
+    for name in (SET_FILE, *(one.adapter.file for one in made.concepts)):
+        write_atomic(context.folder / name, (work / name).read_bytes())
     photos = [root / photo for photo, _ in prompts.find_files(concepts[:1])["val"]]
     for photo in photos[:MOST_PHOTOS]:
         write_atomic(context.folder / PHOTOS / photo.name, photo.read_bytes())
-    means = {name: sum(one[name] for one in adapted) / len(adapted) for name in ("l1", "identity_l1")}
-    return {"concepts": adapted, **means}
+    figures = {one.name: one.figures.model_dump(exclude={"seconds"}) for one in made.concepts}
+    means = {name: sum(one[name] for one in figures.values()) / len(figures) for name in ("l1", "identity_l1")}
+    return {"concepts": figures, **means}
 
 
-def _adapted(context: Context, concept: Concept) -> dict[str, Any]:
-    from pocketgan.training.adapter import Concept as Wanted
-    from pocketgan.training.adapting import adapt_folder
-    from pocketgan.training.text.sources import open_encoder
+def _wanted(recipe: Recipe, concepts: list[Concept]) -> list[WantedConcept]:
+    from pocketgan.training.wanted_concepts import WantedConcept
 
-    recipe, record = context.recipe, concept.record
-    assert recipe.data is not None
-    finished = context.folder / f"{record.name}.json"
-    if finished.is_file():
-        return json.loads(finished.read_text())
-    encoder = open_encoder(recipe.data.text)
-    wanted = Wanted(record.name, record.text, encoder.identity, encoder.encode([record.text])[0])
-    found = adapt_folder(
-        context.run / "teacher" / GENERATOR,
-        concept.folder,
-        wanted,
-        _options(recipe),
-        context.folder / f"{record.name}.safetensors",
-        size=recipe.size,
-        only=_photos(recipe),
-    ).to_json()
-    told = {**found, "text": record.text, "path": f"{record.name}.safetensors"}
-    write_atomic(finished, json.dumps(told))
-    return told
+    options, named = _options(recipe), _photos(recipe)
+    photos = None if named is None else tuple(sorted(named))
+    return [WantedConcept(one.record.name, one.record.text, one.folder, "AtoB", options, photos) for one in concepts]
 
 
 def _options(recipe: Recipe) -> AdaptOptions:

@@ -46,7 +46,7 @@ _WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "data": ("folder", "unlabelled"),
     "teacher": (*_SHOWN, "vgg_weights", "vgg16_weights", "weights"),
     "distill": _SHOWN,
-    "adapt": ("folder", "checkpoint_every", "coreset"),
+    "adapt": ("folder", "checkpoint_every", "coreset", "workers"),
     "export": ("workers",),
     "bundle": ("sign_with",),
 }

@@ -414,7 +414,7 @@ class DistillStage(Training):
 
 
 class AdaptStage(Section):
-    """LoRA's concepts on a base, one after the other; rates and betas are E2GAN's."""
+    """LoRA's concepts on a base; rates and betas are E2GAN's."""
 
     folder: str | None = Field(None, description="a folder of `pocketgan pairs make`; the data's where absent")
     concepts: list[Name] = Field(min_length=1, description="those of the folder that the base learns")
@@ -437,6 +437,9 @@ class AdaptStage(Section):
     ndf: Annotated[int, Field(ge=1)] = Field(64, description="channels of the discriminator's first layer")
     flip: bool = True
     precision: TrainingPrecision = "fp32"
+    workers: Annotated[int, Field(ge=0)] = Field(
+        0, description="processes of this computer, each with a concept at a time; 0: this one alone"
+    )
     checkpoint_every: Steps = Field(200, description="steps that a kill can cost at most")
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from pocketgan.pairs.making import make_filtered
 from pocketgan.pipeline.stage import facts_of
 from pocketgan.pipeline.way import run_recipe, with_folder
 from pocketgan.recipe.reading import load_recipe
+from pocketgan.training import concept_factory
 from pocketgan.training.adapter import weights_digest
 from pocketgan.training.adapter_files import load_adapter
 from pocketgan.training.generators.files import load_generator
@@ -80,23 +81,20 @@ def test_targets_that_cannot_hold_a_pack_are_told_before_anything_is_trained(rec
     assert not (tmp_path / "run/data").exists()
 
 
-def test_a_finished_concept_is_not_adapted_again(recipe, tmp_path, monkeypatch):
-    run_recipe(recipe(BASE), tmp_path / "run")
-    from pocketgan.training import adapting
+def test_a_finished_concept_is_not_learnt_again_when_the_list_grows(recipe, tmp_path, monkeypatch):
+    whole, learnt = concept_factory.adapt_folder, []
 
-    learnt, whole = [], adapting.adapt_folder
-
-    def dying(base, data, concept, *more, **named):
+    def noted(base, data, concept, *more, **named):
         learnt.append(concept.name)
-        if len(learnt) == 2:
-            raise KeyboardInterrupt
         return whole(base, data, concept, *more, **named)
 
-    monkeypatch.setattr(adapting, "adapt_folder", dying)
-    with pytest.raises(KeyboardInterrupt):
-        run_recipe(recipe(BASE + ADAPT), tmp_path / "run")
-    run_recipe(recipe(BASE + ADAPT), tmp_path / "run")
-    assert learnt == ["thermal", "vintage", "vintage"]
+    monkeypatch.setattr(concept_factory, "adapt_folder", noted)
+    listed = BASE.replace("[sepia, noir]", "[sepia]")
+    for concepts in ("[thermal]", "[thermal, vintage]", "[vintage]"):
+        done = run_recipe(recipe(listed + ADAPT.replace("[thermal, vintage]", concepts)), tmp_path / "run")
+    assert learnt == ["thermal", "vintage"]
+    assert list(done.facts("adapt")["concepts"]) == ["vintage"]
+    assert [path.name for path in (tmp_path / "run/adapt").glob("*.safetensors")] == ["vintage.safetensors"]
 
 
 def test_another_text_of_a_concept_is_learnt_again(recipe, effects, tmp_path):
