@@ -1,4 +1,4 @@
-"""UGC's supernet in a recipe: trained on few labels and other inputs, written as a plain teacher, mistakes told early."""
+"""UGC's supernet in a recipe: trained on few labels and other inputs, written as a plain teacher."""
 
 import numpy as np
 import pytest
