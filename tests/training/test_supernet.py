@@ -12,20 +12,22 @@ from pocketgan.training.generators.files import load_generator, save_generator
 from pocketgan.training.supernet import Supernet, recalibrate
 from pocketgan.training.supernet_space import Space
 
-SMALL = {"inserted": 2, "depths": (0, 1, 2), "expansion": 2, "widths": (1, 2, 4)}
-SMALLER = {**SMALL, "expansion": 1, "widths": (1, 2)}
+LABELS = 5
+
+
+def space(name, size, *, widths=(1, 2, 4), expansion=2, **options):
+    base = spec_by_name(name, height=size, width=size, **options)
+    return Space(base, widths, depths=(0, 1, 2), inserted=2, expansion=expansion)
+
+
 SPACES = {
-    "resnet": Space(spec_by_name("resnet6", ngf=4, norm="batch", height=32, width=32), **SMALL),
-    "resnet-instance": Space(spec_by_name("resnet6", ngf=4, norm="instance", height=32, width=32), **SMALL),
-    "unet": Space(spec_by_name("unet128", ngf=4, height=128, width=128), **SMALL),
-    "pix2pixhd": Space(spec_by_name("pix2pixhd", ngf=4, norm="batch", height=64, width=64, input_channels=5), **SMALL),
-    "pix2pixhd-local": Space(
-        spec_by_name("pix2pixhd-local", ngf=4, norm="batch", height=128, width=128, input_channels=5), **SMALL
-    ),
-    "gaugan": Space(spec_by_name("gaugan", ngf=2, height=64, width=64, input_channels=5), **SMALLER),
-    "gaugan-affine": Space(
-        spec_by_name("gaugan", ngf=2, norm="batch", height=64, width=64, input_channels=5), **SMALLER
-    ),
+    "resnet": space("resnet6", 32, ngf=4, norm="batch"),
+    "resnet-instance": space("resnet6", 32, ngf=4, norm="instance"),
+    "unet": space("unet128", 128, ngf=4),
+    "pix2pixhd": space("pix2pixhd", 64, ngf=4, norm="batch", input_channels=LABELS),
+    "pix2pixhd-local": space("pix2pixhd-local", 128, ngf=4, norm="batch", input_channels=LABELS),
+    "gaugan": space("gaugan", 64, ngf=2, widths=(1, 2), expansion=1, input_channels=LABELS),
+    "gaugan-affine": space("gaugan", 64, ngf=2, norm="batch", widths=(1, 2), expansion=1, input_channels=LABELS),
 }
 
 
@@ -43,8 +45,8 @@ def supernet(name):
     return Supernet(SPACES[name], network.double())
 
 
-def images(space, count=1, seed=0):
-    base = space.base
+def images(searched, count=1, seed=0):
+    base = searched.base
     shape = (count, base.input_channels, base.height, base.width)
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
 
@@ -76,16 +78,16 @@ def test_a_sub_network_computes_what_the_largest_does_without_its_other_channels
 
 @pytest.mark.parametrize("name", SPACES)
 def test_an_extracted_network_is_the_supernet_in_that_configuration_bit_for_bit(name):
-    space = SPACES[name]
-    net = Supernet(space, build(space.whole, seed=2).eval())
-    inputs = images(space).float()
-    for one in (space.largest, space.smallest, space.random(np.random.default_rng(1))):
+    searched = SPACES[name]
+    net = Supernet(searched, build(searched.whole, seed=2).eval())
+    inputs = images(searched).float()
+    for one in (searched.largest, searched.smallest, searched.random(np.random.default_rng(1))):
         alone, spec = net.extract(one)
         with torch.no_grad():
             assert torch.equal(alone(inputs), net.draw(one, inputs))
         assert cost(spec).params == sum(parameter.numel() for parameter in alone.parameters())
     with torch.no_grad():
-        assert torch.equal(net.draw(space.largest, inputs), net.network(inputs))
+        assert torch.equal(net.draw(searched.largest, inputs), net.network(inputs))
 
 
 def test_an_extracted_network_is_a_model_file_like_any_other(tmp_path):
@@ -100,9 +102,9 @@ def test_an_extracted_network_is_a_model_file_like_any_other(tmp_path):
 
 
 def test_gradients_reach_the_first_channels_of_the_shared_weights_and_no_others():
-    space = SPACES["unet"]
-    net = Supernet(space, build(space.whole).train())
-    net.draw(space.smallest, images(space, count=2).float()).square().sum().backward()
+    searched = SPACES["unet"]
+    net = Supernet(searched, build(searched.whole).train())
+    net.draw(searched.smallest, images(searched, count=2).float()).square().sum().backward()
     gradient = net.network.downs[2].conv.weight.grad
     assert gradient.shape == (16, 8, 4, 4)
     assert gradient[:4, :2].abs().min() > 0
@@ -110,40 +112,42 @@ def test_gradients_reach_the_first_channels_of_the_shared_weights_and_no_others(
     assert gradient.abs().max() == 0
     # The first transposed convolution that reads a skip takes the first channels of both maps.
     read = net.network.ups[1].conv.weight.grad.abs().sum((1, 2, 3)) > 0
-    width = space.base.widths["down6"]
+    width = searched.base.widths["down6"]
     assert read.nonzero().flatten().tolist() == [*range(width // 4), *range(width, width + width // 4)]
     assert net.network.extras["down1"][0].second.weight.grad is None
 
 
 def test_statistics_of_the_largest_stay_its_own():
-    space = SPACES["unet"]
-    net = Supernet(space, build(space.whole).train())
+    searched = SPACES["unet"]
+    net = Supernet(searched, build(searched.whole).train())
     before = {name: buffer.clone() for name, buffer in net.network.named_buffers()}
-    net.draw(space.random(np.random.default_rng(0)), images(space, count=2).float())
+    net.draw(searched.random(np.random.default_rng(0)), images(searched, count=2).float())
     assert all(torch.equal(buffer, before[name]) for name, buffer in net.network.named_buffers())
 
 
 def test_recalibrated_norms_hold_the_means_over_the_images():
     norm = nn.BatchNorm2d(2)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     network = nn.Sequential(norm, nn.Dropout(0.5)).eval()
     norm.running_mean.fill_(7)
     batches = [torch.rand(3, 2, 4, 4) for _ in range(3)]
     recalibrate(network, batches)
     arrays = np.stack([batch.numpy() for batch in batches])
-    assert np.allclose(norm.running_mean, arrays.mean((0, 1, 3, 4)), atol=1e-6)
+    assert np.allclose(norm.running_mean.numpy(), arrays.mean((0, 1, 3, 4)), atol=1e-6)
     by_batch = arrays.transpose(0, 2, 1, 3, 4).reshape(3, 2, -1)
-    assert np.allclose(norm.running_var, by_batch.var(2, ddof=1).mean(0), atol=1e-6)
+    assert np.allclose(norm.running_var.numpy(), by_batch.var(2, ddof=1).mean(0), atol=1e-6)
     assert (norm.momentum, network.training, norm.training) == (0.1, False, False)
 
 
 def test_a_recalibrated_sub_network_normalises_what_it_computes():
-    space = SPACES["resnet"]
-    net = Supernet(space, build(space.whole).eval())
-    alone, _ = net.extract(space.smallest)
-    batches = [images(space, count=4, seed=seed).float() for seed in range(2)]
+    searched = SPACES["resnet"]
+    net = Supernet(searched, build(searched.whole).eval())
+    alone, _ = net.extract(searched.smallest)
+    batches = [images(searched, count=4, seed=seed).float() for seed in range(2)]
     expected = torch.stack([alone.stem.conv(alone.stem.pad(batch)).mean((0, 2, 3)) for batch in batches]).mean(0)
     recalibrate(alone, batches)
-    assert torch.allclose(alone.stem.norm.running_mean, expected, atol=1e-6)
+    assert torch.allclose(alone.get_buffer("stem.norm.running_mean"), expected, atol=1e-6)
 
 
 def test_norms_without_statistics_need_no_image():
