@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from pocketgan import console
 from pocketgan.bench.devices.web.answer import Answer
 from pocketgan.bench.devices.web.request import LONGEST_HEAD, RefusedError, Request, read_request
 from pocketgan.bench.devices.web.routes import Door, Routes, refusal
@@ -117,6 +118,12 @@ class WebServer:
                 answer = await self._routes.answer(request, door, connection.body)
             except RefusedError as problem:
                 await connection.send(refusal(problem), close=True)
+                return
+            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                raise
+            except Exception as fault:  # ours: told, and no reason to leave the phones alone
+                console.note(f"a fault of the page's server, please report it: {fault!r}")
+                await connection.send(refusal(RefusedError(500, "a fault of pocketgan's")), close=True)
                 return
             close = connection.unread > 0 or request.headers.get("connection", "").lower() == "close"
             await connection.send(answer, close=close)
