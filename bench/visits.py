@@ -57,6 +57,8 @@ def measure_visits(
             gathering.end("the session is over")
             for visit in visits:
                 visit.wait()
+            if any(not visit.is_done for visit in visits) and kept.added:
+                console.note(f"{journal.path} holds the runs that were complete; --resume goes on from there")
     _raise_faults(visits)
     done = [visit for visit in visits if visit.is_done]
     if not done:
@@ -168,17 +170,23 @@ class Visit:
 
 
 class _Kept:
-    """Results of all phones, one by one in the file."""
+    """Results of all phones, one by one in the file.
+
+    Attributes:
+        added: how many.
+    """
 
     def __init__(self, journal: Journal, earlier: Sequence[Result]) -> None:
         self._journal = journal
         self._results = list(earlier)
+        self.added = 0
         self._lock = threading.Lock()
 
     def add(self, result: Result) -> None:
         with self._lock:
             self._journal.append_result(result)
             self._results.append(result)
+            self.added += 1
 
     def take_over(self, plan: SessionPlan, device: DeviceInfo) -> str | None:
         """See SessionPlan.take_over."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import local_url
 from fake_page import QUICK, FakePage, Record, ended, fake_runtime, measuring
 
 from pocketgan import api
@@ -265,7 +269,11 @@ def test_the_report_says_which_browser_measured_and_the_gate_what_differs(
     other = {"browser": "Firefox 140", "isolated": False, "timer_step_ns": 1_000_000}
     for name, page_of in {"one": {}, "other": other}.items():
         with measuring([make_bundle()], tmp_path / f"{name}.jsonl", runtime) as session:
-            FakePage(session.url).carry_out(lambda record, page_of=page_of: record["page"].update(page_of))
+
+            def lie(record: Record, page_of: Any = page_of) -> None:
+                record["page"].update(page_of)
+
+            FakePage(session.url).carry_out(lie)
             session.wait()
         found[name] = session.out
     page = api.report(found["one"], tmp_path / "report.html").read_text()
@@ -284,3 +292,30 @@ def test_a_recipe_cannot_wait_for_somebody_with_a_phone(tmp_path: Path) -> None:
     recipe = load_recipe("demo", ["bench.device=web"])
     with pytest.raises(DeviceError, match=r"bench\.device web waits for somebody with a phone"):
         STAGE.check(recipe)
+
+
+def test_ctrl_c_ends_the_session_and_keeps_what_came(make_bundle: Any, runtime: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    command = [
+        sys.executable, "-m", "pocketgan", "bench", str(make_bundle()), "--device", "web", "--port", "0",
+        "--out", str(out), "--ort-web", str(runtime), "--iterations", "4", "--runs", "2", "--warmup", "0", "--warmup-timeout", "0",
+        "--cold-repeats", "0",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeded)
+    page = FakePage(local_url(process))
+    order = page.join().json
+    while order["state"] != "measure":
+        order = page.work(order["state"], order["run"])
+    page.send(order["run"], page.results(order)[:1])
+    while not out.read_text().count('"record":"result"'):
+        page.ask("POST", "/beat", b"", page.of(run=order["run"]))
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130, said
+    assert "holds the runs that were complete; --resume goes on from there" in said
+    assert [result.job.run for result in read_results([out]).results] == [0]
+
+
+def heeded() -> None:
+    """Tests may run in the background of a shell, where Ctrl-C is left unheard."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
