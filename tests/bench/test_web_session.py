@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from chromium import local_url
-from fake_page import QUICK, FakePage, Record, ended, fake_runtime, measuring
+from fake_page import MS, QUICK, FakePage, Record, ended, fake_runtime, measuring
 
 from pocketgan import api
 from pocketgan.bench.devices import find_device
@@ -211,6 +211,27 @@ def test_what_a_page_kept_of_a_killed_session_is_taken_over(make_bundle: Any, ru
     assert (result.session, len(result.frames)) == (order["session"]["name"], 4)
 
 
+def test_without_resume_what_a_page_kept_of_yesterday_is_no_result(
+    make_bundle: Any, runtime: Path, tmp_path: Path
+) -> None:
+    bundle = make_bundle()
+    with measuring([bundle], tmp_path / "yesterday.jsonl", runtime) as session:
+        page = FakePage(session.url)
+        order = page.join().json
+        while order["state"] != "measure":
+            order = page.work(order["state"], order["run"])
+        kept = "".join(f"{json.dumps(line)}\n" for line in page.results(order))
+        page.carry_out()
+        session.wait()
+    with measuring([bundle], tmp_path / "today.jsonl", runtime) as session:
+        again = FakePage(session.url)
+        again.frame_ns = 7 * MS
+        again.join(run=order["run"], lines=kept)
+        again.carry_out()
+        (result,) = session.wait()
+    assert {frame.inference_ns for frame in result.frames} == {7 * MS}
+
+
 def test_resume_skips_what_a_phone_has_measured(make_bundle: Any, runtime: Path, tmp_path: Path) -> None:
     bundle, out = make_bundle(), tmp_path / "r.jsonl"
     with measuring([bundle], out, runtime) as session:
@@ -298,8 +319,8 @@ def test_ctrl_c_ends_the_session_and_keeps_what_came(make_bundle: Any, runtime: 
     out = tmp_path / "r.jsonl"
     command = [
         sys.executable, "-m", "pocketgan", "bench", str(make_bundle()), "--device", "web", "--port", "0",
-        "--out", str(out), "--ort-web", str(runtime), "--iterations", "4", "--runs", "2", "--warmup", "0", "--warmup-timeout", "0",
-        "--cold-repeats", "0",
+        "--out", str(out), "--ort-web", str(runtime), "--iterations", "4", "--runs", "2", "--warmup", "0",
+        "--warmup-timeout", "0", "--cold-repeats", "0",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeded)
     page = FakePage(local_url(process))
