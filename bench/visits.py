@@ -47,7 +47,7 @@ def measure_visits(
         try:
             while sum(visit.is_done for visit in visits) < web.options.phones and time.monotonic() < end:
                 if (phone := gathering.next_phone(_LOOK_S)) is not None:
-                    visits.append(Visit(phone, bundles, options, kept, session, gathering))
+                    visits.append(Visit(phone, bundles, options, kept, session, gathering, resume))
                 _raise_faults(visits)
         except KeyboardInterrupt:
             if not any(visit.is_done for visit in visits):
@@ -57,6 +57,8 @@ def measure_visits(
             gathering.end("the session is over")
             for visit in visits:
                 visit.wait()
+            if any(not visit.is_done for visit in visits) and kept.added:
+                console.note(f"{journal.path} holds the runs that were complete; --resume goes on from there")
     _raise_faults(visits)
     done = [visit for visit in visits if visit.is_done]
     if not done:
@@ -81,9 +83,10 @@ class Visit:
         kept: _Kept,
         session: str,
         gathering: Gathering,
+        resume: bool,
     ) -> None:
         self._phone, self._bundles, self._options = phone, bundles, options
-        self._kept, self._session, self._gathering = kept, session, gathering
+        self._kept, self._session, self._gathering, self._resume = kept, session, gathering, resume
         self._plans: dict[tuple[str, int], SessionPlan] = {}
         self.is_done = False
         self.problem = ""
@@ -128,7 +131,9 @@ class Visit:
             plan = SessionPlan(self._bundles, self._phone, replace(self._options, provider=provider, threads=threads))
             session = self._kept.take_over(plan, info) or session
             self._plans[provider, threads] = plan
-        session = session or self._phone.session_left([job for plan in self._plans.values() for job in plan.jobs])
+        if session is None and self._resume:
+            # The host was cut off before the first result; the browser kept what it had measured.
+            session = self._phone.session_left([job for plan in self._plans.values() for job in plan.jobs])
         planned = sum(plan.planned_runs for plan in self._plans.values())
         done = sum(len(plan.done) for plan in self._plans.values())
         console.note(f"{self._name}: {planned} runs" + (f", {done} of which are there already" if done else ""))
@@ -168,17 +173,23 @@ class Visit:
 
 
 class _Kept:
-    """Results of all phones, one by one in the file."""
+    """Results of all phones, one by one in the file.
+
+    Attributes:
+        added: how many.
+    """
 
     def __init__(self, journal: Journal, earlier: Sequence[Result]) -> None:
         self._journal = journal
         self._results = list(earlier)
+        self.added = 0
         self._lock = threading.Lock()
 
     def add(self, result: Result) -> None:
         with self._lock:
             self._journal.append_result(result)
             self._results.append(result)
+            self.added += 1
 
     def take_over(self, plan: SessionPlan, device: DeviceInfo) -> str | None:
         """See SessionPlan.take_over."""

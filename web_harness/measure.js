@@ -174,8 +174,9 @@ class Draft {
   /** Frame after frame for so long; the device's state about once a second, between frames. */
   async sustain() {
     const { clock } = this.around;
+    const length = (this.job.duration_s ?? 0) * NS_PER_S;
     const started = clock();
-    const end = started + (this.job.duration_s ?? 0) * NS_PER_S;
+    const end = started + length;
     let lookAgain = started + LOOK_EVERY_NS;
     for (let now = started; now < end; now = clock()) {
       this.frames.push(await this.model.frame(0));
@@ -185,6 +186,9 @@ class Draft {
         lookAgain = clock() + LOOK_EVERY_NS;
       }
     }
+    // On a busy device a frame may begin long after it was time for it, and past the end.
+    const { frames } = this;
+    while (frames[frames.length - 1].start_ns - frames[0].start_ns > length) frames.pop();
     this.compareAgain();
   }
 

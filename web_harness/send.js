@@ -2,6 +2,7 @@
 /** @import { Kept } from './kept.js' */
 
 const LONGEST_BATCH = 1 << 20;
+const MOST_LEFT = 6 << 20;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 
@@ -36,7 +37,9 @@ export class Host {
    * @returns {Promise<Joined>}
    */
   join(secret, about, kept, crashed) {
-    const lines = kept.lines.map((line) => `${line}\n`).join('');
+    const all = kept.lines.map((line) => `${line}\n`).join('');
+    // More than the host takes of a run that it may not know; of one that it knows, they are sent afterwards.
+    const lines = all.length <= MOST_LEFT ? all : '';
     const headers = secret ? { Authorization: `Pocketgan ${secret}` } : undefined;
     const body = JSON.stringify({ page: this.page, about, run: kept.run, lines, crashed });
     return this.#ask('POST', '/join', {}, body, headers);

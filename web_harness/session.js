@@ -1,18 +1,13 @@
-import { stateNow, stayAwake } from './browser.js';
+import { stayAwake } from './browser.js';
+import { fileOf } from './files.js';
 import { marker } from './kept.js';
 import { moduleUrl, runtimeUrl } from './modules.js';
 import { RefusedByHost } from './send.js';
+import { HiddenError, StoppedError, WorkerDiedError, measureInWorker } from './workers.js';
 
-/** @import { About, Circumstances, FromWorker, Job, Joined, Manifest, Order, Provider, Result, Session, ToWorker, Work } from './types' */
+/** @import { About, Circumstances, FromWorker, Job, Joined, Manifest, Order, Provider, Result, Session, Work } from './types' */
 /** @import { Host, Outbox } from './send.js' */
 /** @import { Kept } from './kept.js' */
-
-/** The host asked to measure no more. */
-class StoppedError extends Error {}
-/** The page was hidden: what was measured meanwhile counts nothing. */
-class HiddenError extends Error {}
-/** A worker ended without a word. */
-class WorkerDiedError extends Error {}
 
 /**
  * What a page tells of its session, for whoever shows it.
@@ -27,9 +22,6 @@ class WorkerDiedError extends Error {}
  * @property {number} [answered] Jobs that are done, of `jobs`
  * @property {number} [jobs]
  */
-
-/** Files of bundles, by their hash: fetched once for each page. @type {Map<string, Promise<Blob>>} */
-const files = new Map();
 
 /** One run of a session: what the host asked, carried out group by group, each Result sent as it comes. */
 export class SessionRun {
@@ -169,51 +161,18 @@ export class SessionRun {
     const about = this.#circumstances(jobs[0]);
     marker.begin(`${work[0].manifest.name} ${jobs[0].entry}`);
     const awake = await stayAwake();
-    const name = `pocketgan-${about.process}`;
-    const worker = new Worker(await moduleUrl('worker.js'), { type: 'module', name });
+    const asked = { kind: /** @type {const} */ ('measure'), provider, threads, urls: { library, loader, wasm }, work, about };
     try {
-      const results = await this.#results(worker, name, work, {
-        kind: 'measure', provider, threads, urls: { library, loader, wasm }, work, about,
+      const results = await measureInWorker(asked, this.#stop.signal, (told) => {
+        this.#progressed = true;
+        if (told.kind === 'progress') this.#progress(work[told.number].job, told);
       });
       await this.#keep(results);
       this.kept.begunAgain = 0;
     } finally {
-      worker.terminate();
       await awake?.release();
       marker.end();
     }
-  }
-
-  /**
-   * @param {Worker} worker
-   * @param {string} name
-   * @param {Work[]} work
-   * @param {ToWorker} asked
-   * @returns {Promise<Result[]>}
-   */
-  #results(worker, name, work, asked) {
-    const over = new AbortController();
-    return new Promise((/** @type {(results: Result[]) => void} */ resolve, reject) => {
-      worker.addEventListener('message', (/** @type {MessageEvent<FromWorker>} */ { data }) => {
-        this.#progressed = true;
-        if (data.kind === 'results') resolve(data.results);
-        else if (data.kind === 'failed') reject(new WorkerDiedError(`its worker failed: ${data.message}`));
-        else if (data.kind === 'look') stateNow().then((state) => worker.postMessage({ kind: 'state', state }));
-        else this.#progress(work[data.number].job, data);
-      });
-      worker.addEventListener('error', (event) => {
-        event.preventDefault();
-        reject(new WorkerDiedError(`its worker ended (${event.message || 'without a word'})`));
-      });
-      const { signal } = over;
-      document.addEventListener('visibilitychange', () => {
-        if (document.visibilityState !== 'visible') reject(new HiddenError('the page was hidden'));
-      }, { signal });
-      this.#stop.signal.addEventListener('abort', () => reject(new StoppedError()), { signal });
-      whenLost(name, signal, () => reject(new WorkerDiedError('its worker ended without a word')));
-      if (this.#stop.signal.aborted) reject(new StoppedError());
-      worker.postMessage(asked);
-    }).finally(() => over.abort());
   }
 
   /**
@@ -306,54 +265,6 @@ export class SessionRun {
 
 /** @param {Job} job */
 const providerOf = (job) => /** @type {Provider} */ (job.provider === 'webgpu' ? 'webgpu' : 'wasm');
-
-/**
- * A file by its hash, which is checked where the browser can (pages over plain HTTP cannot; parity decides there).
- * @param {string} sha256
- * @returns {Promise<Blob>}
- */
-function fileOf(sha256) {
-  let file = files.get(sha256);
-  if (!file) {
-    file = fetchFile(sha256);
-    files.set(sha256, file);
-    file.catch(() => files.delete(sha256));
-  }
-  return file;
-}
-
-/** @param {string} sha256 */
-async function fetchFile(sha256) {
-  const answer = await fetch(`/files/${sha256}`, { cache: 'no-store' });
-  if (!answer.ok) throw new Error(`a file of the session cannot be had: ${answer.status}`);
-  const blob = await answer.blob();
-  if (crypto.subtle) {
-    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer()));
-    const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
-    if (found !== sha256) throw new Error('a file of the session came damaged');
-  }
-  return blob;
-}
-
-/**
- * Calls `lost` once nobody holds the lock of that name that somebody held; nothing happens where there are no locks.
- * @param {string} name
- * @param {AbortSignal} signal ends the watch
- * @param {() => void} lost
- */
-async function whenLost(name, signal, lost) {
-  if (!navigator.locks) return;
-  while (!signal.aborted) {
-    const { held } = await navigator.locks.query();
-    if (held?.some((lock) => lock.name === name)) break;
-    await new Promise((resolve) => { setTimeout(resolve, 100); });
-  }
-  try {
-    await navigator.locks.request(name, { signal }, () => lost());
-  } catch {
-    // The watch ended.
-  }
-}
 
 /**
  * @param {string[]} answered

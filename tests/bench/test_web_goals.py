@@ -40,7 +40,8 @@ LOOPS = """async ({ model, size, frames }) => {
   });
   const golden = { dtype: 'float32', shape: [1, 3, size, size], data: new Float32Array(3 * size * size).fill(0.25) };
   const plan = {
-    model: bytes, external: [], inputs: [{ spec: spec('x'), golden }], outputs: [{ spec: spec('y'), golden }], repeat: 1,
+    model: bytes, external: [], repeat: 1,
+    inputs: [{ spec: spec('x'), golden }], outputs: [{ spec: spec('y'), golden }],
   };
   const clock = () => Math.round(performance.now() * 1e6);
   const timed = new TimedModel(plan, await engine.load(plan), clock);
@@ -73,18 +74,17 @@ def test_the_pages_loop_adds_little_to_an_inference(make_bundle: Any, tmp_path: 
         until(page, lambda: page.inner_text("#title") == "Ready")
         asked = {"model": base64.b64encode(model).decode(), "size": size, "frames": 300}
         found = {name: statistics.median(times[50:]) for name, times in page.evaluate(LOOPS, asked).items()}
-    ratio = found["framed"] / found["bare"]
-    print(
-        f"page's loop: {found['framed']:.3f} ms, bare {found['bare']:.3f} ms ({ratio:.4f}), around {found['around']:.4f} ms"
-    )
+    framed, bare, around = (found[name] for name in ("framed", "bare", "around"))
+    ratio = framed / bare
+    print(f"page's loop: {framed:.3f} ms, bare {bare:.3f} ms ({ratio:.4f}), around {around:.4f} ms")
     assert ratio == pytest.approx(1, abs=0.02)
-    assert found["around"] < 0.02 * 5
+    assert around < 0.02 * 5
 
 
 def test_the_first_timed_frame_comes_soon(make_bundle: Any, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "pocketgan", "bench", str(make_bundle(size=64)), "--device", "web", "--port", "0", "--out",
-        str(tmp_path / "r.jsonl"), "--ort-web", str(ort_web()), "--warmup", "0", "--warmup-timeout", "0",
+        sys.executable, "-m", "pocketgan", "bench", str(make_bundle(size=64)), "--device", "web", "--port", "0",
+        "--out", str(tmp_path / "r.jsonl"), "--ort-web", str(ort_web()), "--warmup", "0", "--warmup-timeout", "0",
     ]  # fmt: skip
     with chromium() as browser:
         page = browser.new_page()

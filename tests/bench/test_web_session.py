@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_page import QUICK, FakePage, Record, ended, fake_runtime, measuring
+from chromium import local_url
+from fake_page import MS, QUICK, FakePage, Record, ended, fake_runtime, measuring
 
 from pocketgan import api
 from pocketgan.bench.devices import find_device
@@ -207,6 +211,27 @@ def test_what_a_page_kept_of_a_killed_session_is_taken_over(make_bundle: Any, ru
     assert (result.session, len(result.frames)) == (order["session"]["name"], 4)
 
 
+def test_without_resume_what_a_page_kept_of_yesterday_is_no_result(
+    make_bundle: Any, runtime: Path, tmp_path: Path
+) -> None:
+    bundle = make_bundle()
+    with measuring([bundle], tmp_path / "yesterday.jsonl", runtime) as session:
+        page = FakePage(session.url)
+        order = page.join().json
+        while order["state"] != "measure":
+            order = page.work(order["state"], order["run"])
+        kept = "".join(f"{json.dumps(line)}\n" for line in page.results(order))
+        page.carry_out()
+        session.wait()
+    with measuring([bundle], tmp_path / "today.jsonl", runtime) as session:
+        again = FakePage(session.url)
+        again.frame_ns = 7 * MS
+        again.join(run=order["run"], lines=kept)
+        again.carry_out()
+        (result,) = session.wait()
+    assert {frame.inference_ns for frame in result.frames} == {7 * MS}
+
+
 def test_resume_skips_what_a_phone_has_measured(make_bundle: Any, runtime: Path, tmp_path: Path) -> None:
     bundle, out = make_bundle(), tmp_path / "r.jsonl"
     with measuring([bundle], out, runtime) as session:
@@ -265,7 +290,11 @@ def test_the_report_says_which_browser_measured_and_the_gate_what_differs(
     other = {"browser": "Firefox 140", "isolated": False, "timer_step_ns": 1_000_000}
     for name, page_of in {"one": {}, "other": other}.items():
         with measuring([make_bundle()], tmp_path / f"{name}.jsonl", runtime) as session:
-            FakePage(session.url).carry_out(lambda record, page_of=page_of: record["page"].update(page_of))
+
+            def lie(record: Record, page_of: Any = page_of) -> None:
+                record["page"].update(page_of)
+
+            FakePage(session.url).carry_out(lie)
             session.wait()
         found[name] = session.out
     page = api.report(found["one"], tmp_path / "report.html").read_text()
@@ -284,3 +313,30 @@ def test_a_recipe_cannot_wait_for_somebody_with_a_phone(tmp_path: Path) -> None:
     recipe = load_recipe("demo", ["bench.device=web"])
     with pytest.raises(DeviceError, match=r"bench\.device web waits for somebody with a phone"):
         STAGE.check(recipe)
+
+
+def test_ctrl_c_ends_the_session_and_keeps_what_came(make_bundle: Any, runtime: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    command = [
+        sys.executable, "-m", "pocketgan", "bench", str(make_bundle()), "--device", "web", "--port", "0",
+        "--out", str(out), "--ort-web", str(runtime), "--iterations", "4", "--runs", "2", "--warmup", "0",
+        "--warmup-timeout", "0", "--cold-repeats", "0",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeded)
+    page = FakePage(local_url(process))
+    order = page.join().json
+    while order["state"] != "measure":
+        order = page.work(order["state"], order["run"])
+    page.send(order["run"], page.results(order)[:1])
+    while not out.read_text().count('"record":"result"'):
+        page.ask("POST", "/beat", b"", page.of(run=order["run"]))
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130, said
+    assert "holds the runs that were complete; --resume goes on from there" in said
+    assert [result.job.run for result in read_results([out]).results] == [0]
+
+
+def heeded() -> None:
+    """Tests may run in the background of a shell, where Ctrl-C is left unheard."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

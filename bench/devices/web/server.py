@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from pocketgan import console
 from pocketgan.bench.devices.web.answer import Answer
 from pocketgan.bench.devices.web.request import LONGEST_HEAD, RefusedError, Request, read_request
 from pocketgan.bench.devices.web.routes import Door, Routes, refusal
@@ -22,6 +23,7 @@ _MOST_CONNECTIONS, _MOST_REQUESTS = 96, 10_000
 # Between two requests; within a head; within a body or an answer, for each piece of it.
 _IDLE_S, _PIECE_S, _HANDSHAKE_S = 60.0, 15.0, 10.0
 _PIECE = 1 << 17
+_LINGER, _LINGER_S = 4 << 20, 2.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,13 @@ class WebServer:
                 answer = await self._routes.answer(request, door, connection.body)
             except RefusedError as problem:
                 await connection.send(refusal(problem), close=True)
+                await connection.linger()
+                return
+            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                raise
+            except Exception as fault:  # ours: told, and no reason to leave the phones alone
+                console.note(f"a fault of the page's server, please report it: {fault!r}")
+                await connection.send(refusal(RefusedError(500, "a fault of pocketgan's")), close=True)
                 return
             close = connection.unread > 0 or request.headers.get("connection", "").lower() == "close"
             await connection.send(answer, close=close)
@@ -155,6 +164,14 @@ class _Connection:
             data += piece
             self._read = len(data)
         return bytes(data)
+
+    async def linger(self) -> None:
+        """Take some of what nobody reads, so that whoever still sends it hears the answer."""
+        left = min(self.unread, _LINGER)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                while left > 0 and (piece := await self._reader.read(min(_PIECE, left))):
+                    left -= len(piece)
 
     async def send(self, answer: Answer, *, close: bool) -> None:
         """Head, then body or file, as fast as they are taken."""
