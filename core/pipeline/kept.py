@@ -70,8 +70,9 @@ def prepare(recipe: Recipe, stage: Stage, run: Path, work: Work, digests: list[s
     """
     partial = run / f"{stage.name}.partial"
     begun = _begun(partial)
+    other = begun is None or begun.digest not in digests
     with storage_errors(partial):
-        if (begun is None or begun.digest not in digests) and not _goes_on(recipe, stage, run, work, begun):
+        if other and not stage.in_pieces and not _goes_on(recipe, stage, run, work, begun):
             discarded = _discarded(stage, run, begun)
             if discarded is not None:
                 what, earlier = discarded

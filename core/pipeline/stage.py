@@ -47,6 +47,8 @@ class Stage:
         call: does so by calling what the recipe names, such as the user's own generator.
         trains: whether it fits a network, for hours, by a section of `recipe.sections.Training`.
         parallel: whether all processes of `accelerate launch` take part.
+        in_pieces: whether it knows by itself which of its finished pieces are still right: what an earlier run left of
+            it stays where it was, whatever changed since.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Stage:
     call: Callable[[Recipe], None] = field(default=lambda recipe: None)
     trains: bool = False
     parallel: bool = False
+    in_pieces: bool = False
 
     def version_for(self, recipe: Recipe) -> int:
         """The version that a run of this recipe has."""
