@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketgan.errors import ModelError
+from pocketgan.files import sha256_json
 from pocketgan.training.generators import skeleton
 from pocketgan.training.generators.e2gan import TEXT_TOKENS
 from pocketgan.training.generators.files import LoadedGenerator
@@ -118,6 +119,11 @@ class Concept:
         if not torch.isfinite(rounded).all():
             raise ModelError(f"the tokens of {self.name} are not all finite numbers that float16 can hold")
         object.__setattr__(self, "tokens", rounded)
+
+    @property
+    def digest(self) -> str:
+        """Of all of it."""
+        return sha256_json([[self.name, self.text, self.encoder.digest], self.tokens.tolist()])
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class BaseAndPairs:
         what = str(base) if isinstance(base, Path) else f"a generator of the family {loaded.spec.family}"
         spec = spec_at(loaded.spec, size, what)
         splits = find_pairs(data)
-        train = splits["train"] if only is None else _chosen(splits["train"], only, data)
+        train = splits["train"] if only is None else chosen_pairs(splits["train"], only, data)
         return BaseAndPairs(loaded, weights_digest(loaded.module), spec, data, train, splits["val"], direction)
 
     @property
@@ -93,23 +93,17 @@ class BaseAndPairs:
 
     def check_batch(self, batch_size: int, pairs: Sequence[Pair] | None = None) -> None:
         """Raises DataError where there are fewer pairs to train on (all, or those given) than a step takes."""
-        count = len(self.train if pairs is None else pairs)
-        if count < batch_size:
-            raise DataError(
-                f"{self.data} holds {count} pairs to train on, fewer than the {batch_size} of a step; add "
-                "pairs or lower the batch size"
-            )
+        check_batch(self.data, len(self.train if pairs is None else pairs), batch_size)
 
     def told(self, concept: Concept) -> dict[str, Any]:
         """All that a training depends on beside its options, as JSON."""
         hashes = content_hashes([file for pair in self.train for file in pair.files()], self.data, {})
-        words = [concept.name, concept.text, concept.encoder.digest]
         return {
             "base": self.digest,
             "size": self.size,
             "pictures": {name: row[0] for name, row in hashes.items()},
             "direction": self.direction,
-            "concept": sha256_json([words, concept.tokens.tolist()]),
+            "concept": concept.digest,
         }
 
     def l1(self, generate: Callable[[Tensor], Tensor], device: torch.device) -> tuple[float, float]:
@@ -134,8 +128,21 @@ def spec_at(spec: GeneratorSpec, size: tuple[int, int] | None, called: str) -> G
     return spec
 
 
-def _chosen(pairs: list[Pair], only: Collection[str], data: Path) -> list[Pair]:
-    """The pairs of those names, in the order of `pairs`."""
+def check_batch(data: Path, count: int, batch_size: int) -> None:
+    """Raises DataError where a folder has fewer pairs to train on than a step takes."""
+    if count < batch_size:
+        raise DataError(
+            f"{data} holds {count} pairs to train on, fewer than the {batch_size} of a step; add pairs or lower the "
+            "batch size"
+        )
+
+
+def chosen_pairs(pairs: list[Pair], only: Collection[str], data: Path) -> list[Pair]:
+    """The pairs of those names, in the order of `pairs`.
+
+    Raises:
+        DataError: some are not among them, or none are named.
+    """
     by_name = {name: pair for pair in pairs for name in (pair.a.stem, *(file.name for file in pair.files()))}
     found = {name: by_name.get(name) or by_name.get(Path(name).stem) for name in only}
     missing = sorted(name for name, pair in found.items() if pair is None)

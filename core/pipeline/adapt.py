@@ -25,9 +25,21 @@ MOST_PHOTOS = 4
 
 
 def _check(recipe: Recipe) -> None:
+    """The concepts are there, with the photos that are chosen and enough pairs for a step: no base is trained before a
+    slip in a name is found."""
+    from pocketgan.training.base_and_pairs import check_batch, chosen_pairs
+    from pocketgan.training.data.paired import split_pairs
+
     require("adapt", "peft")
     require("train", "torch", "safetensors")
-    _photos(recipe)
+    assert recipe.adapt is not None
+    photos = _photos(recipe)
+    if recipe.adapt.folder is None and (recipe.data is None or recipe.data.folder is None):
+        return
+    for concept in prompts.candidates(_root(recipe), recipe.adapt.concepts):
+        pairs = split_pairs(concept.folder, "train")
+        count = len(pairs if photos is None else chosen_pairs(pairs, photos, concept.folder))
+        check_batch(concept.folder, count, recipe.adapt.batch_size)
 
 
 def _root(recipe: Recipe) -> Path:

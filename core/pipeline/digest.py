@@ -61,6 +61,9 @@ def settings_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     for name in ("teacher", "distill"):
         if isinstance(settings.get(name), dict):
             settings[name] = _of_evaluations(settings[name])
+    data = settings.get("data")
+    if isinstance(data, dict) and "text" in data and Path(data["text"]).exists():
+        data["text"] = "given"  # a file or a folder, whose content counts
     return settings
 
 

@@ -161,9 +161,17 @@ def concept_of(pair: Sequence[str]) -> str:
 
 def outside(concepts: Sequence[Concept], text: str) -> dict[str, Any]:
     """What the texts of concepts and their features depend on beside the recipe; `text`: what reads them."""
-    file = Path(text) if text.endswith(".safetensors") else None
     said = {concept.record.name: concept.record.text for concept in concepts}
-    return {"texts": said, "features": sha256_file(file) if file is not None and file.is_file() else None}
+    return {"texts": said, "features": _content_of_reader(Path(text))}
+
+
+def _content_of_reader(path: Path) -> str | None:
+    """Of the file of features, or of the folder of a CLIP model; None of what is named otherwise."""
+    from pocketgan.training.text.pretrained import identify
+
+    if path.is_dir():
+        return identify(path.name, path).digest
+    return sha256_file(path) if path.is_file() else None
 
 
 def files_of(concepts: Sequence[Concept], root: Path) -> list[Path]:

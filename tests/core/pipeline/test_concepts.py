@@ -1,6 +1,7 @@
 """Recipes of a base and its concepts: which are learnt, what is left, and what is refused before hours are spent."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from pocketgan.bundle.reader import open_bundle
+from pocketgan.concept_packs import find_adapters
 from pocketgan.errors import DataError, ExportError, RecipeError
 from pocketgan.pairs.making import make_filtered
 from pocketgan.pipeline.stage import facts_of
@@ -27,12 +29,12 @@ data: {kind: concepts, text: TEXTS, concepts: [sepia, noir]}
 teacher: {program: e2gan, generator: e2gan, ngf: 4, ndf: 4, steps: 2, batch_size: 2}
 """
 ADAPT = "adapt: {concepts: [thermal, vintage], steps: 2, batch_size: 2, ndf: 4}\n"
-EFFECTS = ["sepia", "noir", "thermal", "vintage"]
+EFFECTS = ["sepia", "noir", "night", "thermal", "vintage"]
 
 
 @pytest.fixture(scope="module")
 def effects(tmp_path_factory):
-    """Four concepts of twelve photos."""
+    """Five concepts of twelve photos."""
     folder = tmp_path_factory.mktemp("effects")
     (folder / "photos").mkdir()
     for seed in range(12):
@@ -81,20 +83,97 @@ def test_targets_that_cannot_hold_a_pack_are_told_before_anything_is_trained(rec
     assert not (tmp_path / "run/data").exists()
 
 
-def test_a_finished_concept_is_not_learnt_again_when_the_list_grows(recipe, tmp_path, monkeypatch):
-    whole, learnt = concept_factory.adapt_folder, []
+@pytest.fixture
+def learnt(monkeypatch):
+    """Names of the concepts whose training begins; `learnt.kill` is one whose training is killed."""
 
-    def noted(base, data, concept, *more, **named):
-        learnt.append(concept.name)
+    class Begun(list):
+        kill = None
+
+    names, whole = Begun(), concept_factory.adapt_folder
+
+    def watched(base, data, concept, *more, **named):
+        names.append(concept.name)
+        if concept.name == names.kill:
+            raise KeyboardInterrupt
         return whole(base, data, concept, *more, **named)
 
-    monkeypatch.setattr(concept_factory, "adapt_folder", noted)
-    listed = BASE.replace("[sepia, noir]", "[sepia]")
-    for concepts in ("[thermal]", "[thermal, vintage]", "[vintage]"):
-        done = run_recipe(recipe(listed + ADAPT.replace("[thermal, vintage]", concepts)), tmp_path / "run")
+    monkeypatch.setattr(concept_factory, "adapt_folder", watched)
+    return names
+
+
+def test_a_finished_concept_is_not_adapted_again_whatever_others_come_or_go(recipe, tmp_path, learnt):
+    run = tmp_path / "run"
+    learnt.kill = "vintage"
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe(BASE + ADAPT), run)
+    learnt.kill = None
+    first = (run / "adapt.work/thermal.safetensors").read_bytes()
+    run_recipe(recipe(BASE + ADAPT.replace("vintage", "night")), run)
+    assert learnt == ["thermal", "vintage", "night"]
+    done = run_recipe(recipe(BASE + ADAPT.replace("thermal, ", "night, ")), run)
+    assert learnt == ["thermal", "vintage", "night", "vintage"]
+    assert [stage.name for stage in done.stages if not stage.skipped] == ["adapt"]
+    assert list(done.facts("adapt")["concepts"]) == ["night", "vintage"]
+    assert sorted(path.name for path in (run / "adapt").glob("*.safetensors")) == [
+        "night.safetensors",
+        "vintage.safetensors",
+    ]
+    run_recipe(recipe(BASE + ADAPT), run)  # thermal had gone from the list, not from the run
+    assert learnt == ["thermal", "vintage", "night", "vintage"]
+    assert (run / "adapt/thermal.safetensors").read_bytes() == first
+
+
+def test_a_concept_of_other_settings_or_pictures_is_adapted_again(recipe, effects, tmp_path, learnt):
+    run = tmp_path / "run"
+    run_recipe(recipe(BASE + ADAPT), run)
+    del learnt[:]
+    run_recipe(recipe(BASE + ADAPT.replace("ndf: 4", "ndf: 4, flip: false")), run)
     assert learnt == ["thermal", "vintage"]
-    assert list(done.facts("adapt")["concepts"]) == ["vintage"]
-    assert [path.name for path in (tmp_path / "run/adapt").glob("*.safetensors")] == ["vintage.safetensors"]
+    picture = next((effects / "pairs/vintage/val/B").iterdir())
+    before = picture.read_bytes()
+    Image.new("RGB", (32, 32)).save(picture)
+    try:
+        run_recipe(recipe(BASE + ADAPT.replace("ndf: 4", "ndf: 4, flip: false")), run)
+    finally:
+        picture.write_bytes(before)
+    assert learnt == ["thermal", "vintage", "vintage"]
+
+
+@pytest.mark.parametrize("name", ["stage", "concepts"])
+def test_a_concept_may_be_called_as_a_file_of_ours(recipe, effects, tmp_path, name, learnt):
+    folder = tmp_path / "pairs"
+    shutil.copytree(effects / "pairs", folder)
+    (folder / "thermal").rename(folder / name)
+    file = folder / name / "concept.json"
+    file.write_text(file.read_text().replace('"name": "thermal"', f'"name": "{name}"'))
+    told = with_folder(recipe(BASE + ADAPT.replace("thermal, vintage", name)), folder)
+    run_recipe(told, tmp_path / "run")
+    base = load_generator(tmp_path / "run/teacher/generator.safetensors")
+    assert list(find_adapters(tmp_path / "run/adapt", base)) == [name]
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        (ADAPT.replace("vintage", "vintag"), "has no concept vintag; it holds night, noir, sepia, thermal, vintage"),
+        (ADAPT.replace("batch_size: 2", "batch_size: 40"), "holds 11 pairs to train on, fewer than the 40 of a step"),
+        (ADAPT.replace("ndf: 4", "ndf: 4, coreset: CHOSEN"), "chosen picture has no pair"),
+    ],
+)
+def test_what_cannot_be_adapted_is_told_before_a_base_is_trained(recipe, tmp_path, changed, line):
+    (tmp_path / "chosen.txt").write_text("00\nnobody\n")
+    with pytest.raises(DataError, match=line):
+        run_recipe(recipe(BASE + changed.replace("CHOSEN", str(tmp_path / "chosen.txt"))), tmp_path / "run")
+    assert not (tmp_path / "run/data").exists()
+
+
+def test_a_file_of_texts_may_move(recipe, effects, tmp_path):
+    run_recipe(recipe(BASE), tmp_path / "run", until="data")
+    shutil.copy(effects / "texts.safetensors", tmp_path / "moved.safetensors")
+    moved = recipe(BASE.replace("TEXTS", str(tmp_path / "moved.safetensors")))
+    (stage,) = run_recipe(moved, tmp_path / "run", until="data").stages
+    assert stage.skipped
 
 
 def test_another_text_of_a_concept_is_learnt_again(recipe, effects, tmp_path):
@@ -112,7 +191,7 @@ def test_another_text_of_a_concept_is_learnt_again(recipe, effects, tmp_path):
 
 
 def _texts(effects):
-    return [json.loads((effects / f"pairs/{name}/concept.json").read_text())["text"] for name in EFFECTS[2:]]
+    return [json.loads((effects / f"pairs/{name}/concept.json").read_text())["text"] for name in EFFECTS[3:]]
 
 
 @pytest.mark.parametrize("by", ["clusters", "random"])
@@ -130,8 +209,8 @@ def test_some_concepts_stand_for_all(recipe, tmp_path, by):
 def test_a_base_learns_the_folders_concepts_but_those_that_it_is_adapted_to(recipe, tmp_path):
     told = recipe(BASE.replace(", concepts: [sepia, noir]", "") + ADAPT)
     run_recipe(told, tmp_path / "run", until="data")
-    assert set(facts_of(tmp_path / "run", "data")["concepts"]) == {"sepia", "noir"}
-    everything = ADAPT.replace("[thermal, vintage]", "[sepia, noir, thermal, vintage]")
+    assert set(facts_of(tmp_path / "run", "data")["concepts"]) == {"sepia", "noir", "night"}
+    everything = ADAPT.replace("[thermal, vintage]", f"[{', '.join(EFFECTS)}]")
     with pytest.raises(DataError, match="holds no concept but those of adapt"):
         run_recipe(recipe(BASE.replace(", concepts: [sepia, noir]", "") + everything), tmp_path / "none")
 
@@ -151,8 +230,8 @@ def test_a_trained_base_is_taken_as_it_is(recipe, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        (BASE.replace("noir]", "sunset]"), "has no concept sunset; it holds noir, sepia, thermal, vintage"),
-        (BASE.replace("concepts: [sepia, noir]", "choose: 9"), "4 concepts are fewer than k = 9"),
+        (BASE.replace("noir]", "sunset]"), "has no concept sunset; it holds night, noir, sepia, thermal, vintage"),
+        (BASE.replace("concepts: [sepia, noir]", "choose: 9"), "5 concepts are fewer than k = 9"),
     ],
 )
 def test_concepts_that_are_not_there(recipe, tmp_path, changed, line):
