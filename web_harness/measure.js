@@ -1,6 +1,7 @@
 import { TimedModel, lengthOf } from './model.js';
 import { WrongOutputError } from './parity.js';
-import { DEFAULT_FLOOR_DB, RefusedError, planModel } from './plan.js';
+import { DEFAULT_FLOOR_DB, planModel } from './plan.js';
+import { RefusedError } from './refused.js';
 import { framesOfRounds, turns } from './turns.js';
 import { warmUp } from './warmup.js';
 

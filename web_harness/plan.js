@@ -1,39 +1,27 @@
+import { drawn } from './drawn.js';
+import { RefusedError } from './refused.js';
 import { tensorOf } from './tensor.js';
 
 /** @import { Component, Entry, ModelPlan, TensorPlan, Work } from './types' */
-
-/** What was asked cannot be carried out; its message says why, in one line. */
-export class RefusedError extends Error {}
 
 export const DEFAULT_FLOOR_DB = 30;
 // Rounding differs between processors; a model exported below its floor is held to what it had, less this.
 const BELOW_FLOOR_MARGIN_DB = 3;
 
 /**
- * The entry that a Job asks for.
- * @param {Work} work
- * @returns {Entry}
- */
-export function entryOf({ job, manifest }) {
-  const entry = manifest.entries.find((one) => one.id === job.entry);
-  if (!entry) throw new RefusedError(`the bundle has no entry ${job.entry}`);
-  return entry;
-}
-
-/**
- * The plan of a Job's component; of an entry with one component that needs no name.
+ * The plan of a Job's component, of a pack as it draws the Job's concept; of an entry with one component that needs no name.
  * @param {Work} work
  * @returns {Promise<ModelPlan>}
  */
 export async function planModel(work) {
   const { job, manifest } = work;
-  const entry = entryOf(work);
-  const component = entry.components.find((one) => job.component === null || job.component === one.name);
-  if (!component || (job.component === null && entry.components.length > 1)) {
-    const there = entry.components.map((one) => one.name).join(', ');
+  const { entry, components, golden, patch, function: called } = drawnOf(work);
+  if (patch || called) throw new RefusedError(`${manifest.name}: no browser draws the concept ${job.concept} of ${entry.id}`);
+  const component = components.find((one) => job.component === null || job.component === one.name);
+  if (!component || (job.component === null && components.length > 1)) {
+    const there = components.map((one) => one.name).join(', ');
     throw new RefusedError(`entry ${entry.id} has the components ${there}, name one of them`);
   }
-  const golden = manifest.golden.find((one) => one.id === entry.golden);
   const path = modelPath(component);
   const folder = path.slice(0, path.lastIndexOf('/') + 1);
   const beside = component.files.filter((file) => file.path !== path && file.path.startsWith(folder));
@@ -51,6 +39,15 @@ export async function planModel(work) {
   };
 }
 
+/** @param {Work} work */
+function drawnOf({ job, manifest }) {
+  try {
+    return drawn(manifest, job.entry, job.concept ?? null);
+  } catch (problem) {
+    throw problem instanceof RefusedError ? new RefusedError(`${manifest.name}: ${problem.message}`) : problem;
+  }
+}
+
 /**
  * @param {Work} work
  * @param {string} path
@@ -65,7 +62,7 @@ async function read({ files }, path) {
  * Path in the bundle of the file that the runtime opens: the entry point, whole or as a path's end.
  * @param {Component} component
  */
-function modelPath(component) {
+export function modelPath(component) {
   const paths = component.files.map((file) => file.path);
   const named = paths.filter((path) => path === component.entry_point || path.endsWith(`/${component.entry_point}`));
   if (named.length === 1) return named[0];

@@ -1,4 +1,5 @@
 import { stayAwake } from './browser.js';
+import { drawnName } from './drawn.js';
 import { fileOf } from './files.js';
 import { marker } from './kept.js';
 import { moduleUrl, runtimeUrl } from './modules.js';
@@ -159,7 +160,7 @@ export class SessionRun {
     const [library, loader, wasm] = await Promise.all(this.joined.runtime.files[provider].map(runtimeUrl));
     this.groups += 1;
     const about = this.#circumstances(jobs[0]);
-    marker.begin(`${work[0].manifest.name} ${jobs[0].entry}`);
+    marker.begin(drawnName(work[0].manifest, jobs[0]));
     const awake = await stayAwake();
     const asked = { kind: /** @type {const} */ ('measure'), provider, threads, urls: { library, loader, wasm }, work, about };
     try {

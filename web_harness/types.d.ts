@@ -9,6 +9,7 @@ export interface Job {
   bundle: string;
   entry: string;
   component: string | null;
+  concept?: string | null;
   mode: string;
   via: string;
   provider: string;
@@ -60,11 +61,34 @@ export interface Entry {
   components: Component[];
 }
 
+/** Outputs, and the inputs that they come of, which another set may hold (`inputs_of`). */
+export interface GoldenSet { id: string; inputs_of?: string | null; inputs: GoldenTensor[]; outputs: GoldenTensor[] }
+
+export interface ConceptForm {
+  entry: string;
+  way: 'model' | 'patch' | 'function';
+  name: string;
+  golden: string;
+  parity?: Entry['parity'];
+}
+
 export interface Manifest {
   name: string;
   role: string;
   entries: Entry[];
-  golden: { id: string; inputs: GoldenTensor[]; outputs: GoldenTensor[] }[];
+  golden: GoldenSet[];
+  concepts?: { name: string; text: string; forms?: ConceptForm[] }[];
+  default_concept?: string | null;
+}
+
+/** An entry as it draws one concept of a pack: its components, golden set and parity are the concept's. */
+export interface Drawn {
+  entry: Entry;
+  concept: string | null;
+  patch: string | null;
+  function: string | null;
+  components: Component[];
+  golden: GoldenSet | null;
 }
 
 export type Numbers = Float32Array | Uint16Array | Uint8Array | Int32Array | BigInt64Array;

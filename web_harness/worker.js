@@ -1,4 +1,5 @@
 // One worker for each group of Jobs: a provider and a number of threads, and nothing of an earlier one.
+import { drawnName } from './drawn.js';
 import { openEngine } from './engine.js';
 import { measureGroup } from './measure.js';
 
@@ -39,7 +40,7 @@ async function measure({ provider, threads, urls, work, about }) {
     if (now - toldAt < TELL_EVERY_MS && step === toldStep) return;
     [toldAt, toldStep] = [now, step];
     const { job, manifest } = work[number];
-    post({ kind: 'progress', number, done, step, detail: `${manifest.name} ${job.entry}` });
+    post({ kind: 'progress', number, done, step, detail: drawnName(manifest, job) });
   }
 }
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from chromium import chromium, free_port, local_url, needs_chromium, until
+from concept_pack import DEFAULT, pack_of_concepts
 from fake_page import measuring
 from ort_web import ort_web
 
 from pocketgan.bench.devices.web.addresses import lan_address
-from pocketgan.bench.jobs import JobOptions
+from pocketgan.bench.jobs import EVERY_CONCEPT, JobOptions
 from pocketgan.bench.journal import read_results
 from pocketgan.bench.schema.job import Warmup
 from pocketgan.bundle.reader import open_bundle
@@ -87,6 +88,21 @@ def test_two_models_are_measured_with_two_threads_and_their_outputs_are_right(
         ["student onnx-fp32", "WebAssembly, 2 threads"],
         ["unpruned onnx-fp32", "WebAssembly, 2 threads"],
     ]
+
+
+def test_every_concept_of_a_pack_is_held_against_its_own_golden_output(
+    runtime: Path, page: Any, tmp_path: Path
+) -> None:
+    pack = pack_of_concepts(tmp_path / "unpacked", tmp_path / "effects.pgb", wrong="sepia")
+    options = replace(SHORT, concepts=(EVERY_CONCEPT,))
+    with measuring([pack], tmp_path / "r.jsonl", runtime, options) as session:
+        page.goto(session.url)
+        results = {str(result.job.concept): result for result in session.wait_beside(page)}
+    assert list(results) == [DEFAULT, "sepia", "mirror-blue"]
+    assert [len(results[name].frames) for name in results] == [6, 0, 6]
+    assert results["sepia"].errors[0].startswith("wrong output")
+    for name in (DEFAULT, "mirror-blue"):
+        assert (results[name].errors, results[name].parity.max_abs_error < 1e-5) == ([], True)
 
 
 def test_the_address_loses_its_secret_and_no_script_sees_the_token(

@@ -30,6 +30,8 @@ import { warmUp } from './warmup.js';
 import { agreement } from './parity.js';
 import { PictureConverter } from './picture.js';
 import { cast, tensorOf, halfOf, floatOf } from './tensor.js';
+import { drawn } from './drawn.js';
+import { modelPath } from './plan.js';
 const asked = JSON.parse(fs.readFileSync(0));
 const does = {
   turns: ({ models, rounds }) => turns(models, rounds),
@@ -59,6 +61,20 @@ const does = {
     const back = new Uint8ClampedArray(picture.length);
     converter.toPicture(Float32Array.from(tensor), back);
     return { tensor: [...made], picture: [...back] };
+  },
+  concepts({ manifest, entry, component, concept }) {
+    const paths = (tensors) => tensors.map((tensor) => tensor.file.path);
+    try {
+      const found = drawn(manifest, entry, concept);
+      const part = found.components.find((one) => component === null || one.name === component);
+      return {
+        model: modelPath(part), patch: found.patch, function: found.function,
+        files: part.files.map((file) => file.path),
+        inputs: paths(found.golden.inputs), outputs: paths(found.golden.outputs),
+      };
+    } catch (problem) {
+      return { refused: problem.message };
+    }
   },
   halves: ({ values }) => values.map((value) => halfOf(value)),
   floats: ({ halves }) => halves.map((half) => String(floatOf(half))),
@@ -105,6 +121,16 @@ def test_warm_up_ends_where_the_vectors_say(modules: Path) -> None:
     cases = vectors("warmup")
     wanted = [{name: case[name] for name in ("iterations", "duration_ns", "steady")} for case in cases]
     assert ask(modules, "warmup", cases) == wanted
+
+
+def test_a_concept_is_drawn_as_the_vectors_say(modules: Path) -> None:
+    told = json.loads((VECTORS / "concepts.json").read_text("utf-8"))
+    # A Core ML model is a folder, which no browser opens.
+    cases = [case for case in told["cases"] if not case["entry"].startswith("coreml")]
+    asked = [{**case, "manifest": told["manifests"][case["manifest"]]} for case in cases]
+    drawn = ("model", "patch", "function", "files", "inputs", "outputs", "refused")
+    wanted = [{name: case[name] for name in drawn if name in case} for case in cases]
+    assert ask(modules, "concepts", asked) == wanted
 
 
 def test_parity_is_what_python_says(modules: Path) -> None:
