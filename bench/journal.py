@@ -14,15 +14,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
 from pocketgan import console
 from pocketgan.bench.schema.job import SCHEMA_VERSION
 from pocketgan.bench.schema.result import Result
+from pocketgan.bench.signed import distrust, sign_results, signature_path
 from pocketgan.bundle.manifest import FORMAT_VERSION, Manifest, Name, Sha256, Strict
 from pocketgan.errors import ResultsError, storage_errors
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 MAX_SAMPLES = MAX_GALLERY = 4
 # How every line of a results file begins, so that half a line can be told from a foreign file.
@@ -79,15 +83,18 @@ class Journal:
     """A results file open for appending; use it in a `with` statement.
 
     A file that is there must be a valid results file: it is continued, and half a last line is cut off. `results` is
-    what it held when it was opened.
+    what it held when it was opened. With `sign_with` the whole file is signed as the block ends, unless it ends with an
+    exception; without, what is appended makes an earlier signature invalid.
 
     Raises:
         ResultsError: the file is foreign or broken, or another process is appending to it.
         StorageError: the disk is full or refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sign_with: Ed25519PrivateKey | None = None) -> None:
         self.path = path
+        self._sign_with = sign_with
+        self._has_appended = False
         try:
             with storage_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +105,7 @@ class Journal:
             self._lock()
             self.results = read_results([path])
             self._cut_half_line()
+            self._tell_what_is_signed_as_well()
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -109,7 +117,17 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        try:
+            if self._sign_with is not None and kind is None:
+                # Before the lock goes: nobody else's lines are signed.
+                sign_results(self.path, self._sign_with)
+            elif self._has_appended and signature_path(self.path).exists():
+                console.note(
+                    f"{self.path} was signed; what was appended is not, so that its signature is not valid any more: "
+                    "sign it anew with --resume --sign-results KEY.pem"
+                )
+        finally:
+            os.close(self._descriptor)
 
     def has_gallery(self, digest: str) -> bool:
         """Whether the file holds a gallery of that bundle."""
@@ -158,6 +176,15 @@ class Journal:
             except BaseException:
                 os.ftruncate(self._descriptor, size)
                 raise
+        self._has_appended = True
+
+    def _tell_what_is_signed_as_well(self) -> None:
+        """What the file held before is signed with the rest, whoever measured it."""
+        if self._sign_with is None or not self.results.results:
+            return
+        ours = [self._sign_with.public_key().public_bytes_raw()]
+        if (reason := distrust(self.path, self.path.read_bytes(), ours)) is not None:
+            console.note(f"{self.path} {reason}; what it holds already is signed as well")
 
     def _lock(self) -> None:
         try:
@@ -198,27 +225,41 @@ def _bundle_fields(bundle: BundleRecord) -> dict[str, Any]:
     return fields | ({"gallery": [row.model_dump() for row in bundle.gallery]} if bundle.gallery else {})
 
 
-def read_results(paths: Iterable[Path]) -> Results:
+def read_results(paths: Iterable[Path], trusted: Sequence[bytes] = ()) -> Results:
     """Read results files as one.
 
     Half a last line, which a crash leaves behind, is passed over with a note.
 
+    Args:
+        trusted: raw public keys; where there are some, each file must be signed by one of them, as it is.
     Raises:
-        ResultsError: a file is missing, or a line is broken or foreign; names file and line.
+        ResultsError: a file is missing, or a line is broken or foreign; names file and line. Files that are not to be
+            trusted; names each.
     """
-    results = Results()
+    results, distrusted = Results(), []
     for path in paths:
-        for number, line in _lines(path):
-            results.add(_parse(path, number, line))
+        # Once: what is judged is what is read.
+        content = _content(path)
+        reason = distrust(path, content, trusted) if trusted else None
+        if reason is not None:
+            distrusted.append(f"{path} {reason}")
+        elif not distrusted:
+            for number, line in _lines(path, content):
+                results.add(_parse(path, number, line))
+    if distrusted:
+        raise ResultsError("; ".join(distrusted))
     return results
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Whole lines with their numbers, from 1."""
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ResultsError(f"{path}: cannot read results: {error.strerror or error}") from error
+
+
+def _lines(path: Path, content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Whole lines with their numbers, from 1."""
     lines = content.split(b"\n")
     half = lines.pop()
     yield from enumerate(lines, start=1)

@@ -28,6 +28,7 @@ def judge_operands(
     store: str | None,
     budget_ms: float | None = None,
     wait_s: float = 0,
+    trusted: Sequence[bytes] = (),
 ) -> list[Pair]:
     """The pairs of two sides of one kind. Of two commits that pass, the candidate becomes the store's last green one.
 
@@ -35,12 +36,18 @@ def judge_operands(
         device, via, apk, options, most_rounds, out, wait_s: how bundles are measured; its entry and concepts restrict
             all kinds.
         budget_ms: what a frame of the candidate may take.
+        trusted: raw public keys, one of which must have signed each results file.
     Raises:
         BundleError, DeviceError, ResultsError: the sides differ in kind, cannot be read or measured, or share no entry.
     """
     kinds = {_kind(operand, store) for operand in (base, candidate)}
     if len(kinds) > 1:
         raise ResultsError("compare takes two bundles, two results files (.jsonl) or two commits, not one of each")
+    if trusted and kinds != {"results"}:
+        raise ResultsError(
+            "--public-key is for two results files (.jsonl); the signature of a bundle: pocketgan bundle verify BUNDLE "
+            "--public-key KEY"
+        )
     if kinds == {"bundle"}:
         from pocketgan.bench.compare import compare_bundles
         from pocketgan.bench.devices import find_device
@@ -57,7 +64,7 @@ def judge_operands(
             wait_s=wait_s,
         )
         return [one.pair for one in comparisons]
-    pairs = judge_results(_results(base, store), _results(candidate, store), tolerances, budget_ms)
+    pairs = judge_results(*(_results(side, store, trusted) for side in (base, candidate)), tolerances, budget_ms)
     pairs = [pair for pair in pairs if options.entry in (None, pair.entry) and _is_asked(pair, options.concepts)]
     if not pairs:
         asked = " that draws ".join([options.entry or "", *([", ".join(options.concepts)] if options.concepts else [])])
@@ -83,9 +90,9 @@ def _kind(operand: str, store: str | None) -> Literal["bundle", "results", "refe
     return "reference"
 
 
-def _results(operand: str, store: str | None) -> Results:
+def _results(operand: str, store: str | None, trusted: Sequence[bytes]) -> Results:
     if store is None or _kind(operand, store) == "results":
-        return read_results([Path(operand)])
+        return read_results([Path(operand)], trusted)
     from pocketgan.bench.store import Store
 
     with Store(store, create=False) as opened:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pocketgan import console
 from pocketgan.bench.devices.device import Device
@@ -19,6 +20,9 @@ from pocketgan.bench.schema.result import Result
 from pocketgan.bundle.reader import Bundle, open_bundle
 from pocketgan.errors import DeviceError
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 
 def measure(
     bundles: Sequence[Path],
@@ -29,6 +33,7 @@ def measure(
     gallery: Mapping[str, Sequence[GalleryRow]] | None = None,
     resume: bool = False,
     wait_s: float = 0,
+    sign_with: Ed25519PrivateKey | None = None,
 ) -> list[Result]:
     """Measure every entry of `bundles` that `device` can run, and append it to the results file.
 
@@ -41,6 +46,7 @@ def measure(
         resume: take over the runs that the file already holds of the same jobs on this device, and go on in their
             session; runs without frames are measured again.
         wait_s: how long to wait for a device that is busy.
+        sign_with: the results file is signed with that key as it ends, the whole of it.
     Returns:
         One Result per bundle, entry and concept, its runs joined and its components composed, in the order of the
         bundles; what went wrong with a model is in its errors.
@@ -54,7 +60,7 @@ def measure(
         asked = options_on(device, options)
         plan = SessionPlan(opened, device, asked)
         stack.enter_context(locked(device, wait_s))
-        journal = stack.enter_context(Journal(journal_path))
+        journal = stack.enter_context(Journal(journal_path, sign_with))
         for bundle in opened:
             shown = (gallery or {}).get(bundle.digest) or _golden_gallery(bundle, journal)
             journal.append_bundle(bundle.digest, bundle.manifest, (samples or {}).get(bundle.digest, ()), shown)

@@ -265,6 +265,7 @@ def bench(
     max_ms: float | None = None,
     wait_s: float = 0,
     web: WebOptions | None = None,
+    sign_results: FilePath | None = None,
 ) -> list[Measured]:
     """Measure bundles: frame times, loads, memory. Entries of the same id take turns, so that they compare.
 
@@ -294,10 +295,11 @@ def bench(
         min_fps, max_ms: a budget: each row's `budget` says whether it is held, at 99 %; the stricter of the two counts.
         wait_s: how long to wait for a device that another process measures on.
         web: how the page of `web` is served, and to how many phones.
+        sign_results: Ed25519 private key in PEM; `out` is signed with it as it ends, in a file `.sig` beside it.
     Returns:
         What was measured of each bundle, entry and concept, its raw `result` included.
     Raises:
-        BundleError: a bundle is damaged, or has no such concept.
+        BundleError: a bundle is damaged, or has no such concept; the key file is none.
         DeviceError: the device is unknown or locked, or can run nothing of a bundle.
         ResultsError, StorageError: the results file is foreign or broken, or cannot be written; a budget that is none.
     """
@@ -308,9 +310,15 @@ def bench(
     from pocketgan.bench.measured import measured
     from pocketgan.bench.schema.job import Warmup
     from pocketgan.bench.session import measure
+    from pocketgan.bench.signed import signature_path
+    from pocketgan.bundle.signature import read_private_key
     from pocketgan.files import file_to_write
 
     journal, budget_ms = file_to_write(out, "out"), limit_ms(min_fps, max_ms)
+    key = None
+    if sign_results is not None:
+        key = read_private_key(Path(sign_results))
+        file_to_write(signature_path(journal), "out")
     options = JobOptions(
         mode=mode,
         iterations=iterations,
@@ -329,7 +337,7 @@ def bench(
         until=until,
         most_runs=most_runs,
     )
-    paths = [Path(path) for path in ([bundles] if isinstance(bundles, str | PathLike) else bundles)]
+    paths = _paths(bundles)
     manifests: dict[str, Manifest] = {}
     packs: dict[str, Path] = {}
     for path in paths:
@@ -339,7 +347,7 @@ def bench(
                 packs[bundle.digest] = path
     where = find_device(device, via, None if apk is None else Path(apk), web)
     shown = {} if gallery is None else _galleries(packs, Path(gallery))
-    results = measure(paths, where, options, journal, gallery=shown, resume=resume, wait_s=wait_s)
+    results = measure(paths, where, options, journal, gallery=shown, resume=resume, wait_s=wait_s, sign_with=key)
     return [
         measured(result, budget_ms, input_size(manifests[result.job.bundle].entry(result.job.entry)))
         for result in results
@@ -377,6 +385,7 @@ def compare(
     min_fps: float | None = None,
     max_ms: float | None = None,
     wait_s: float = 0,
+    public_keys: FilePath | Sequence[FilePath] = (),
 ) -> GateDecision:
     """Say whether `candidate` is slower than `base`, and whether it holds a budget.
 
@@ -391,8 +400,9 @@ def compare(
         store: where commits and tags are looked up (`pocketgan store`).
         min_fps, max_ms: what the candidate must hold, else the verdict is TOO SLOW; the stricter of the two counts.
         wait_s: how long to wait for a device that another process measures on.
+        public_keys: of results files, see `report`.
     Raises:
-        BundleError, DeviceError, ResultsError: the two cannot be measured or read, or share no entry.
+        BundleError, DeviceError, ResultsError: the two cannot be measured, read or trusted, or share no entry.
     """
     from pocketgan.bench.budget import limit_ms
     from pocketgan.bench.gate import TOLERANCES
@@ -424,22 +434,41 @@ def compare(
         store=store,
         budget_ms=limit_ms(min_fps, max_ms),
         wait_s=wait_s,
+        trusted=_trusted(public_keys),
     )
     return GateDecision(worst([pair.verdict for pair in pairs]), tuple(pairs))
 
 
-def report(results: FilePath | Sequence[FilePath], out: FilePath = "report.html", *, title: str | None = None) -> Path:
+def report(
+    results: FilePath | Sequence[FilePath],
+    out: FilePath = "report.html",
+    *,
+    title: str | None = None,
+    public_keys: FilePath | Sequence[FilePath] = (),
+) -> Path:
     """Make one self-contained HTML page of results files, and return its path.
 
+    Args:
+        public_keys: Ed25519 public keys in PEM or base64, one of which must have signed each file as it is.
     Raises:
-        ResultsError: a file is missing, broken or foreign, or there is no result in any.
+        BundleError: a key file is none.
+        ResultsError: a file is missing, broken, foreign or not to be trusted, or there is no result in any.
     """
     from pocketgan.bench.report import write_report
     from pocketgan.files import file_to_write
 
     page = file_to_write(out, "out")
-    paths = [Path(path) for path in ([results] if isinstance(results, str | PathLike) else results)]
-    return write_report(paths, page, title)
+    return write_report(_paths(results), page, title, trusted=_trusted(public_keys))
+
+
+def _trusted(key_files: FilePath | Sequence[FilePath]) -> list[bytes]:
+    from pocketgan.bundle.signature import read_public_key
+
+    return [read_public_key(path) for path in _paths(key_files)]
+
+
+def _paths(files: FilePath | Sequence[FilePath]) -> list[Path]:
+    return [Path(path) for path in ([files] if isinstance(files, str | PathLike) else files)]
 
 
 def load_recipe(source: FilePath, settings: Sequence[str] = ()) -> Recipe:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def write_report(
-    results: Sequence[Path], out: Path, title: str | None = None, trainings: Sequence[Course] = ()
+    results: Sequence[Path],
+    out: Path,
+    title: str | None = None,
+    trainings: Sequence[Course] = (),
+    trusted: Sequence[bytes] = (),
 ) -> Path:
     """Write the page of these results files to `out`, whole or not at all, and return `out`.
 
@@ -22,8 +26,9 @@ def write_report(
         results: one or more results.jsonl files, shown together.
         title: of the browser's tab; the headline if None.
         trainings: what was measured while the models were trained, where that is known.
+        trusted: raw public keys, one of which must have signed each file; nobody need have where there are none.
     Raises:
-        ResultsError: a file is missing, broken or foreign, or there is no result in any.
+        ResultsError: a file is missing, broken, foreign or not to be trusted, or there is no result in any.
         StorageError: the disk is full or read-only.
     """
     from jinja2 import Environment, StrictUndefined
@@ -33,7 +38,7 @@ def write_report(
     from pocketgan.bench.report.page import build_page
     from pocketgan.files import write_atomic
 
-    page = build_page(read_results(results), title, trainings)
+    page = build_page(read_results(results, trusted), title, trainings)
     folder = files(__name__)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))

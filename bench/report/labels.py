@@ -63,7 +63,10 @@ def runtime_name(runtime: str) -> str:
 
 
 def device_name(device: DeviceInfo) -> str:
-    """The device as people know it: a host by its processor, because every host is "local"."""
+    """The device as people know it: a host by its processor, because every host is "local"; a browser, whose name is
+    drawn, with the model before it."""
+    if device.kind == "web" and device.model not in ("", "unknown"):
+        return f"{device.model} ({device.name})"
     return device.cpu if device.kind == "local" else device.name
 
 

@@ -53,6 +53,7 @@ class Measurement:
     """The result that counts for a job, joined of so many runs, and its bundle; `timing` is None where it is no
     performance number.
 
+    `run_rates` are the frames per second of each run alone; empty where the result is composed of components.
     `differences` are the circumstances in which it was measured otherwise than the most of its group, so that it cannot
     be compared with them.
     """
@@ -62,6 +63,7 @@ class Measurement:
     timing: Timing | None
     runs: int = 1
     differences: tuple[str, ...] = ()
+    run_rates: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -151,14 +153,20 @@ def select(results: Results) -> Selection:
             raise ResultsError(f"a result of {result.bundle_name} ({result.job.bundle[:12]}) has no bundle record")
     measured_runs = measurements(results.results)
     counts: dict[tuple[object, ...], int] = {}
+    rates: dict[tuple[object, ...], tuple[float, ...]] = {}
     for runs in measured_runs:
         counts[_identity(runs[0])] = max(len(runs), counts.get(_identity(runs[0]), 0))
+        if runs[0].job.component is None:
+            rates[_identity(runs[0])] = tuple(filter(None, map(_rate, runs)))
     edits = composed([joined(runs) for runs in measured_runs], manifests)
     for result in sorted(edits, key=lambda result: result.started_at):
         concept = concept_of(result.job, manifests[result.job.bundle])
         latest[(result.job.bundle, concept, *_circumstances(result))] = result
     measured = [
-        Measurement(results.bundles[r.job.bundle], r, _timing(r), counts[_identity(r)]) for r in latest.values()
+        Measurement(
+            results.bundles[r.job.bundle], r, _timing(r), counts[_identity(r)], run_rates=rates.get(_identity(r), ())
+        )
+        for r in latest.values()
     ]
     measured.sort(key=_rank)
     return Selection(tuple(measured), tuple(_groups(measured)), len(edits) - len(latest))
@@ -204,6 +212,12 @@ def _timing(result: Result) -> Timing | None:
     # Edits that were composed of few frames of a component that runs often are all alike.
     bounds = None if result.composed else _fps_bounds(times_ms, result.job.mode)
     return Timing(times_ms, frames_per_second(result.frames), bounds, summarise(times_ns))
+
+
+def _rate(run: Result) -> float:
+    """Frames per second of a single run; 0 where it has none that count."""
+    times_ns = frame_times(run.frames)
+    return frames_per_second(run.frames) if times_ns and np.median(times_ns) > 0 else 0.0
 
 
 def _fps_bounds(times_ms: np.ndarray, mode: JobMode) -> tuple[float, float] | None:

@@ -74,7 +74,7 @@ def _session(items: list[Measurement]) -> Session:
 
 
 def _device(device: DeviceInfo) -> str:
-    model = "" if device.model in ("", labels.device_name(device)) else f", {device.model}"
+    model = "" if device.model in labels.device_name(device) else f", {device.model}"
     where = {
         "local": "the host that ran pocketgan",
         "android": "Android device",

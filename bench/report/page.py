@@ -13,6 +13,8 @@ from pocketgan.bench.inputs import input_size
 from pocketgan.bench.journal import BundleRecord, Results
 from pocketgan.bench.report import charts, effects, labels, method, phone_tables, tables
 from pocketgan.bench.report.headline import Headline, Tile, choose_hero, headline, tiles
+from pocketgan.bench.report.matrix import device_matrix
+from pocketgan.bench.report.matrix_tables import matrix_table
 from pocketgan.bench.report.measurements import Group, Measurement, select
 from pocketgan.bench.report.pareto import Point, quality_against_latency
 from pocketgan.bench.report.remarks import FOR_COMPARISONS, warnings
@@ -23,6 +25,8 @@ from pocketgan.errors import ResultsError
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 FEWEST_FOR_SCATTER = 3
+# So many groups are charts and columns that nobody reads one by one: the matrix stands for them, the rest is folded.
+MOST_GROUPS_IN_FULL = 8
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Page:
     teachers: list[str]
     scatter: Chart | None
     matrix: tables.Table | None
+    folded: bool
     sustained: list[Chart]
     camera: tables.Table | None
     energy: tables.Table | None
@@ -114,6 +119,8 @@ def build_page(results: Results, title: str | None = None, trainings: Sequence[C
     head = headline(selection, hero)
     measured_trainings = [course for course in trainings if course.values]
     roles = {bundle.manifest.role for bundle in bundles}
+    matrix = device_matrix(selection)
+    folded = matrix is not None and len(selection.groups) > MOST_GROUPS_IN_FULL
     return Page(
         title=title or head.text,
         headline=head,
@@ -124,10 +131,11 @@ def build_page(results: Results, title: str | None = None, trainings: Sequence[C
         untrained=[b.manifest.name for b in bundles if not b.manifest.trained],
         frame_rates=[_frame_rates(group) for group in selection.groups],
         latencies=[_latencies(group) for group in selection.groups],
-        models=tables.model_table(bundles, selection),
+        models=tables.model_table(bundles, selection, with_rates=not folded),
         teachers=list(dict.fromkeys(str(b.manifest.teacher) for b in bundles if b.manifest.teacher)),
         scatter=_scatter(hero.group) if hero else None,
-        matrix=tables.device_matrix(selection),
+        matrix=None if matrix is None else matrix_table(matrix),
+        folded=folded,
         sustained=[chart for item in selection.timed if (chart := _sustained(item)) is not None],
         camera=phone_tables.camera_table(selection),
         energy=phone_tables.energy_table(selection),

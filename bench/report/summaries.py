@@ -12,6 +12,8 @@ from pocketgan.bench.journal import read_results
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.headline import choose_hero, headline
 from pocketgan.bench.report.markdown import escaped, table
+from pocketgan.bench.report.matrix import device_matrix
+from pocketgan.bench.report.matrix_tables import matrix_markdown
 from pocketgan.bench.report.measurements import Measurement, Selection, select
 from pocketgan.bench.report.remarks import remarks
 from pocketgan.errors import ResultsError
@@ -22,21 +24,26 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def selection_of(results: Sequence[Path]) -> Selection:
+def selection_of(results: Sequence[Path], trusted: Sequence[bytes] = ()) -> Selection:
     """What counts in these results files.
 
+    Args:
+        trusted: see `write_report`.
     Raises:
-        ResultsError: a file is missing, broken or foreign, or there is no result in any.
+        ResultsError: a file is missing, broken, foreign or not to be trusted, or there is no result in any.
     """
-    content = read_results(results)
+    content = read_results(results, trusted)
     if not content.results:
         raise ResultsError("no results to report; measure first with: pocketgan bench BUNDLE... --out results.jsonl")
     return select(content)
 
 
 def markdown(selection: Selection) -> str:
-    """The headline, a table of everything measured, and what to know of it."""
+    """The headline, of several devices the matrix of models and devices, a table of everything measured, and what to
+    know of it."""
     lines = [f"### {escaped(headline(selection, choose_hero(selection)).text)}", ""]
+    matrix = device_matrix(selection)
+    lines += [] if matrix is None else [*matrix_markdown(matrix), ""]
     lines += [*table(COLUMNS, [_row(item) for item in selection.timed]), ""]
     notes = [
         f"{item.name} {item.result.job.entry}: {error}" for item in selection.failed for error in item.result.errors

@@ -20,13 +20,15 @@ NEEDS_APPLE = f"not measured on this device: needs {APPLE}"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell; `value` is the unrounded number where there is one, `role` gives a header cell its colour."""
+    """One cell; `value` is the unrounded number where there is one, `role` gives a header cell its colour, `best`
+    is the best of its row."""
 
     text: str
     note: str = ""
     value: float | None = None
     role: str | None = None
     bad: bool = False
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,22 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """The first cell of each row is its header."""
+    """The first cell of each row is its header. A sortable one is sorted by the page: its rows by any column, and the
+    columns behind the second by any row."""
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[tuple[str, str], ...] = ()
+    sortable: bool = False
 
 
 NOTHING = Cell("–")
 
 
-def model_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
-    """Quality, cost, size and frame rate, one row a bundle."""
+def model_table(bundles: Sequence[BundleRecord], selection: Selection, with_rates: bool = True) -> Table:
+    """Quality, cost, size and, with a column for each group, frame rate; one row a bundle."""
+    groups = selection.groups if with_rates else ()
     keys = labels.quality_order({key for b in bundles if b.manifest.trained for key in b.manifest.quality})
     columns = [Column("Model", number=False)]
     quality = [labels.quality_label(key) for key in keys]
@@ -63,7 +68,7 @@ def model_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
         Column("Parameters"),
         Column("Size", "smallest form"),
     ]
-    columns += [Column("FPS", group_name(group, selection)) for group in selection.groups]
+    columns += [Column("FPS", group_name(group, selection)) for group in groups]
     rows = []
     for bundle in bundles:
         manifest, cost = bundle.manifest, bundle.manifest.cost
@@ -76,10 +81,11 @@ def model_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
         row.append(NOTHING if cost is None else Cell(labels.count(cost.params), value=cost.params))
         smallest = min(manifest.entries, key=lambda entry: entry.bytes)
         row.append(Cell(labels.size(smallest.bytes), smallest.id, smallest.bytes))
-        row += [_fps_cell(group, bundle, selection) for group in selection.groups]
+        row += [_fps_cell(group, bundle, selection) for group in groups]
         rows.append(tuple(row))
     notes = tuple((label.name, label.meaning) for label in quality if label.meaning)
-    return Table("Quality, cost, size and frame rate of each model", tuple(columns), tuple(rows), notes)
+    caption = "Quality, cost, size and frame rate of each model" if groups else "Quality, cost and size of each model"
+    return Table(caption, tuple(columns), tuple(rows), notes)
 
 
 def form_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
@@ -144,33 +150,6 @@ def start_table(selection: Selection) -> Table | None:
             )
         )
     return Table("Load times, first inference and memory", columns, tuple(rows)) if rows else None
-
-
-def device_matrix(selection: Selection) -> Table | None:
-    """Frame rates of every model and form on every device; None where there is only one."""
-    devices = list(dict.fromkeys(labels.device_name(group.device) for group in selection.groups))
-    if len(devices) < 2:
-        return None
-    cells: dict[tuple[str, str, str], dict[str, Cell]] = {}
-    roles: dict[tuple[str, str, str], str] = {}
-    for group in selection.groups:
-        for member in group.members:
-            job = member.result.job
-            size = input_size(member.entry, job.component)
-            key = (member.name, f"{job.entry}, {size}, {labels.plural(job.threads, 'thread')}", job.mode)
-            cells.setdefault(key, {})[labels.device_name(group.device)] = fps_cell(member)
-            roles[key] = member.role
-    columns = [Column("Model", number=False), Column("Entry", number=False)]
-    columns += [Column(device, "FPS") for device in devices]
-    rows = tuple(
-        (
-            Cell(name, labels.ROLES[roles[name, entry, mode]], role=roles[name, entry, mode]),
-            Cell(entry, "" if mode == "latency" else mode),
-            *(rates.get(device, NOTHING) for device in devices),
-        )
-        for (name, entry, mode), rates in sorted(cells.items(), key=lambda item: (item[0][1], item[0][0]))
-    )
-    return Table("Frame rate of every model on every device", tuple(columns), rows)
 
 
 def group_name(group: Group, selection: Selection) -> str:

@@ -62,13 +62,13 @@ def sign(path: Path, key_file: Path) -> SignatureState:
         BundleError: the bundle is damaged, or the key file is none.
         StorageError: the disk is full or refuses; the bundle is as it was.
     """
-    key = _private_key(key_file)
+    key = read_private_key(key_file)
     with open_bundle(path) as bundle:
         # Signing is a promise about the content, so the content has to be what the manifest says.
         for record in bundle.manifest.files():
             for _ in bundle.chunks(record.path):
                 pass
-        signature = _signature_file(bundle.manifest_bytes, key)
+        signature = signature_file(bundle.manifest_bytes, key)
         if path.is_dir():
             write_atomic(path / SIGNATURE, signature)
         else:
@@ -97,23 +97,30 @@ def signature_of(bundle: Bundle, expected: bytes | None = None) -> SignatureStat
 
 def judge(manifest: bytes, signature: bytes | None, expected: bytes | None = None) -> SignatureState:
     """What `signature.json` says about `manifest.json`; hostile bytes are a problem, never an exception."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     if signature is None:
         return SignatureState(signed=False, problem="is not signed, but a key is expected" if expected else None)
     try:
-        public_key, value = _parse(signature)
+        public_key, value = parse_signature(signature)
     except (ValueError, RecursionError) as error:
         return SignatureState(signed=True, problem=f"{SIGNATURE} is damaged: {error}")
     shown = base64.b64encode(public_key).decode()
     if expected is not None and public_key != expected:
         return SignatureState(signed=True, public_key=shown, problem=f"is signed by another key ({shown})")
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(value, manifest)
-    except (InvalidSignature, ValueError):
+    if not verifies(public_key, value, manifest):
         return SignatureState(signed=True, public_key=shown, problem=f"{SIGNATURE} is not of this manifest")
     return SignatureState(signed=True, public_key=shown)
+
+
+def verifies(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the signature is that key's, of this message; all raw bytes."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def read_public_key(key_file: Path) -> bytes:
@@ -143,7 +150,12 @@ def read_public_key(key_file: Path) -> bytes:
     return key.public_bytes_raw()
 
 
-def _private_key(key_file: Path) -> Ed25519PrivateKey:
+def read_private_key(key_file: Path) -> Ed25519PrivateKey:
+    """The key that a PEM file without a password holds.
+
+    Raises:
+        BundleError: the file cannot be read or holds something else; says how a key is made.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -172,17 +184,22 @@ def _read_key_file(key_file: Path) -> bytes:
         raise BundleError(f"{key_file}: the key file cannot be read: {error.strerror or error}") from error
 
 
-def _signature_file(manifest: bytes, key: Ed25519PrivateKey) -> bytes:
+def signature_file(message: bytes, key: Ed25519PrivateKey) -> bytes:
+    """What a signature of the message is kept as: JSON with algorithm, public_key and signature."""
     value = {
         "algorithm": ALGORITHM,
         "public_key": base64.b64encode(key.public_key().public_bytes_raw()).decode(),
-        "signature": base64.b64encode(key.sign(manifest)).decode(),
+        "signature": base64.b64encode(key.sign(message)).decode(),
     }
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _parse(data: bytes) -> tuple[bytes, bytes]:
-    """Raw public key and signature; ValueError for anything but the three fields as they should be."""
+def parse_signature(data: bytes) -> tuple[bytes, bytes]:
+    """Raw public key and signature that a `signature_file` holds.
+
+    Raises:
+        ValueError, RecursionError: anything but the three fields as they should be, or a key that proves nothing.
+    """
     value = json.loads(data.decode("utf-8"))
     if not isinstance(value, dict) or value.keys() != {"algorithm", "public_key", "signature"}:
         raise ValueError("it has to hold algorithm, public_key and signature")

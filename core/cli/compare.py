@@ -16,6 +16,7 @@ from pocketgan.cli.options import (
     EntryId,
     Json,
     ProviderOf,
+    PublicKeys,
     ViaOption,
     output_file,
     parse_duration,
@@ -88,6 +89,7 @@ def compare(
     min_fps: MinFps = None,
     max_ms: MaxMs = None,
     wait: Wait = "0s",
+    public_key: PublicKeys = None,
     json: Json = False,
 ) -> None:
     """Say whether CANDIDATE is slower than BASE.
@@ -122,6 +124,7 @@ def compare(
         min_fps=min_fps,
         max_ms=max_ms,
         wait_s=parse_duration(wait, "--wait"),
+        public_keys=public_key or (),
     )
     verdict, pairs = decision.verdict, decision.pairs
     if markdown is not None:

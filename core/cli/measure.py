@@ -20,6 +20,7 @@ from pocketgan.cli.options import (
     Json,
     OrtWeb,
     ProviderOf,
+    PublicKeys,
     ViaOption,
     WebAddress,
     WebPhones,
@@ -96,6 +97,14 @@ def bench(
         ),
     ] = Path("results.jsonl"),
     resume: Annotated[bool, typer.Option("--resume", help="Skip what the results file already holds.")] = False,
+    sign_results: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign-results",
+            metavar="KEY",
+            help="Ed25519 private key in PEM: signs the results file as it ends, in a file .sig beside it.",
+        ),
+    ] = None,
     gallery: Annotated[
         Path | None,
         typer.Option(
@@ -125,6 +134,7 @@ def bench(
     """
     from pocketgan import api
     from pocketgan.bench.schema.job import CoolDown, Warmup
+    from pocketgan.bench.signed import signer
     from pocketgan.bench.verdict import worst
 
     _start(json)
@@ -159,17 +169,20 @@ def bench(
         max_ms=max_ms,
         wait_s=parse_duration(wait, "--wait"),
         web=web_options(phones, time_limit, address, port, plain_http, ort_web),
+        sign_results=sign_results,
     )
+    signed_by = None if sign_results is None else signer(out)
     payload: dict[str, Any] = {
         "results": str(out),
         "device": device,
         "measured_on": [_machine(info) for info in _devices(rows)],
         "measured": [_figures(row) for row in rows],
+        "signed_by": signed_by,
     }
     verdicts = [row.budget.verdict for row in rows if row.budget is not None]
     if verdicts:
         payload["verdict"] = worst(verdicts)
-    console.result(payload, _bench_text(rows, out))
+    console.result(payload, _bench_text(rows, out, signed_by))
     if any(row.fps is None for row in rows):
         raise typer.Exit(1)
     if verdicts:
@@ -233,23 +246,34 @@ def report(
             help="JUnit XML to write: a test for each entry measured.",
         ),
     ] = None,
+    public_key: PublicKeys = None,
     json: Json = False,
 ) -> None:
-    """Make one self-contained HTML page of results files."""
+    """Make one self-contained HTML page of results files.
+
+    Of several devices it begins with a matrix of models and devices. With --public-key, files that are not signed by
+    one of these keys, or were changed since, are refused.
+    """
     from pocketgan import api
+    from pocketgan.bench.report import summaries
+    from pocketgan.bench.report.matrix import device_matrix
+    from pocketgan.bench.report.matrix_tables import matrix_payload
+    from pocketgan.bundle.signature import read_public_key
     from pocketgan.files import append_text, write_atomic
 
     _start(json)
-    page = api.report(results, out)
-    if markdown is not None or junit is not None:
-        from pocketgan.bench.report import summaries
-
-        selection = summaries.selection_of(results)
+    keys = public_key or []
+    page = api.report(results, out, public_keys=keys)
+    payload: dict[str, Any] = {"report": str(page)}
+    if json or markdown is not None or junit is not None:
+        selection = summaries.selection_of(results, [read_public_key(path) for path in keys])
         if markdown is not None:
             append_text(markdown, summaries.markdown(selection))
         if junit is not None:
             write_atomic(junit, summaries.junit(selection))
-    console.result({"report": str(page)}, f"{page}: {page.stat().st_size:,} bytes")
+        matrix = device_matrix(selection)
+        payload["matrix"] = None if matrix is None else matrix_payload(matrix)
+    console.result(payload, f"{page}: {page.stat().st_size:,} bytes")
 
 
 def _way(row: Measured) -> str:
@@ -295,11 +319,12 @@ def _machine(info: DeviceInfo) -> dict[str, Any]:
     }
 
 
-def _bench_text(rows: Sequence[Measured], out: Path) -> str:
+def _bench_text(rows: Sequence[Measured], out: Path, signed_by: str | None) -> str:
     from pocketgan.bench.naming import drawn_name
     from pocketgan.bench.report.labels import device_name, percent, plural, significant
     from pocketgan.bench.report.remarks import remarks
     from pocketgan.bench.report.verdicts import budget_line
+    from pocketgan.bench.signed import signature_path
 
     def cell(value: float | None) -> str:
         return "-" if value is None else significant(value)
@@ -323,7 +348,8 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
 
     def machine(info: DeviceInfo) -> str:
         no_phone = ": simulated, no phone" if info.simulated else ": no phone" if info.kind == "local" else ""
-        model = "" if info.kind == "local" else f" ({info.model}, {info.cpu})"
+        told = [part for part in (info.model, info.cpu) if part and part not in device_name(info)]
+        model = "" if info.kind == "local" or not told else f" ({', '.join(told)})"
         return f"{device_name(info)}{model}, {plural(info.cores, 'core')}, {info.os}{no_phone}"
 
     def name(row: Measured) -> str:
@@ -339,6 +365,7 @@ def _bench_text(rows: Sequence[Measured], out: Path) -> str:
             *(f"{name(row)}: {told(row.budget)}" for row in rows if row.budget is not None),
             f"measured on {', '.join(map(machine, _devices(rows)))}",
             f"results: {out}",
+            *([] if signed_by is None else [f"signed:  {signature_path(out)}, by key {signed_by}"]),
             f"report:  pocketgan report {shlex.quote(str(out))} --out report.html",
         ]
     )

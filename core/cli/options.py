@@ -40,6 +40,14 @@ def output_bundle(text: str) -> Path:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
+PublicKeys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--public-key",
+        metavar="KEY",
+        help="Ed25519 public key that results files must be signed with; several may be given.",
+    ),
+]
 OutFolder = Annotated[
     Path,
     typer.Option(
