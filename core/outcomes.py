@@ -34,8 +34,9 @@ class Verification:
     Attributes:
         problems: each beginning with its entry's id, in a pack with its concept; empty where all agree.
         skipped: entries that the device cannot run, by id, with the reason.
-        unproven: entries whose agreement proves less than it seems, by id and concept, with the reason: models of others whose
-            golden outputs come from the runtime itself, and files that were not checked where they were exported.
+        unproven: entries whose agreement proves less than it seems, by id and concept, with the reason: models of
+            others whose golden outputs come from the runtime itself, and files that were not checked where they were
+            exported.
     """
 
     problems: tuple[str, ...]

@@ -66,6 +66,7 @@ def test_from_concepts_to_a_base_and_adapters_of_it(recipe, tmp_path):
     assert done.facts("data")["train"] == 22
     adapter = load_adapter(tmp_path / "run/adapt/thermal.safetensors")
     assert (adapter.concept.name, adapter.base_digest) == ("thermal", weights_digest(base.module))
+    assert done.bundle is not None
     with open_bundle(done.bundle) as pack:
         assert (pack.manifest.name, pack.manifest.role) == ("effects-concepts", "student")
         assert [concept.name for concept in pack.manifest.concepts] == ["thermal"]
