@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketgan import console
+from pocketgan.bench.jobs import EVERY_CONCEPT
 from pocketgan.bundle.manifest import NAME_PATTERN
 from pocketgan.errors import ModelError
 from pocketgan.files import sha256_file
@@ -123,13 +124,18 @@ def pack_name(name: str, path: Path) -> str:
     """A concept's name with letters, digits, '.', '_' and '-', others made '-'.
 
     Raises:
-        ModelError: nothing would be left, or too much.
+        ModelError: nothing would be left, or too much, or it is the word for all concepts.
     """
     changed = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")
     if len(changed) > _LONGEST_NAME or not re.fullmatch(NAME_PATTERN, changed):
         raise ModelError(
             f"{path}: a pack cannot call a concept {name!r}: a name of A-Z, a-z, 0-9, '.', '_' and '-', at most "
             f"{_LONGEST_NAME} characters, is needed (pocketgan adapt --name)"
+        )
+    if changed == EVERY_CONCEPT:
+        raise ModelError(
+            f"{path}: a pack cannot call a concept {name!r}: --concept {EVERY_CONCEPT} asks for every one; name it "
+            "otherwise (pocketgan adapt --name)"
         )
     return changed
 

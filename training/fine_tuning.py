@@ -178,7 +178,9 @@ def fine_tune_folder(
     folder, accelerator = checkpoints_beside(out, told), join(options.precision)
     images = given.images(given.train, flip=options.flip)
     made = fine_tune(given.base, images, concept, options, folder, accelerator, frozen=frozen)
-    save_generator(out, made.module, made.spec, made.metadata)
+    distances = given.l1(made.module.to(accelerator.device), accelerator.device)
+    # The checkpoints last, as of an adapter.
+    save_generator(out, made.module.cpu(), made.spec, made.metadata)
     shutil.rmtree(folder, ignore_errors=True)
     return AdaptedConcept(
         concept.name,
@@ -188,5 +190,5 @@ def fine_tune_folder(
         trained,
         trained / unfrozen_parameters(given.spec),
         len(given.train),
-        *given.l1(made.module.to(accelerator.device), accelerator.device),
+        *distances,
     )

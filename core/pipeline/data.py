@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pocketgan.errors import DataError, require
 from pocketgan.files import sha256_file, write_atomic
 from pocketgan.pipeline.images import INDEX, UNLABELLED, WHOLE, ImageIndex, Split, find_splits
 from pocketgan.pipeline.labelled import find_unlabelled, part_by_labels
-from pocketgan.pipeline.stage import Context, Stage
+from pocketgan.pipeline.stage import Context, Stage, facts_of
 from pocketgan.recipe.recipe import Recipe
 
 
@@ -140,7 +141,20 @@ def _found(context: Context, root: Path) -> tuple[dict[str, Split], dict[str, An
     concepts, choice = prompts.learnt(recipe, root)
     prompts.write_texts(stage, concepts, context.folder / prompts.TEXTS)
     splits = {split: Split(pairs) for split, pairs in prompts.find_pairs_of(concepts, root).items()}
-    return splits, {"concepts": {one.record.name: one.record.text for one in concepts}, **choice}
+    facts = {"concepts": {one.record.name: one.record.text for one in concepts}, **choice}
+    _tell_of_others(facts_of(context.run, STAGE.name).get("concepts", {}), facts["concepts"])
+    return splits, facts
+
+
+def _tell_of_others(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """A base that is trained already is of other concepts: which, and how it stays as it is."""
+    gone, new = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
+    if before and (gone or new):
+        changed = [f"{word} {', '.join(names)}" for word, names in (("without", gone), ("with", new)) if names]
+        console.note(
+            f"data: the base is to learn other concepts than before, {' and '.join(changed)}; to keep the one that is "
+            "trained, name its concepts in data.concepts"
+        )
 
 
 def _make_builtin(context: Context) -> dict[str, Split]:

@@ -50,6 +50,8 @@ _WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "export": ("workers",),
     "bundle": ("sign_with",),
 }
+# How the data stage comes to its concepts: for the stages after it, which they are counts, and its files say so.
+_CHOICE = ("concepts", "choose", "choose_by")
 
 
 def settings_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
@@ -62,6 +64,8 @@ def settings_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
         if isinstance(settings.get(name), dict):
             settings[name] = _of_evaluations(settings[name])
     data = settings.get("data")
+    if isinstance(data, dict) and stage.name != "data":
+        settings["data"] = data = {key: value for key, value in data.items() if key not in _CHOICE}
     if isinstance(data, dict) and "text" in data and Path(data["text"]).exists():
         data["text"] = "given"  # a file or a folder, whose content counts
     return settings

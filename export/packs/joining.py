@@ -180,9 +180,10 @@ def _written(writer: _Writer, concept: str, golden: Golden, floor: float, task: 
     written = tried(numbers)
     if numbers and not holds(written[1]):
         whole = _error(tried(())[1])
-        costs = {name: max(_error(tried((name,))[1]) - whole, 0.0) for name in numbers}
-        for share in _SHARES:
-            written = tried(_cheapest(costs, numbers, share * (10 ** (-aim / 10) - whole)))
+        left = 10 ** (-aim / 10) - whole
+        costs = {name: max(_error(tried((name,))[1]) - whole, 0.0) for name in numbers} if left > 0 else {}
+        for share in _SHARES if costs else ():
+            written = tried(_cheapest(costs, numbers, share * left))
             if holds(written[1]):
                 break
         else:

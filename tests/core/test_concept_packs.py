@@ -126,6 +126,6 @@ def test_a_concept_is_called_in_a_pack_as_files_can_be() -> None:
     path = Path("a.safetensors")
     assert pack_name("comic ink", path) == "comic-ink"
     assert pack_name("Night_2.1", path) == "Night_2.1"
-    for name in ("水彩", "x" * 101, "..."):
+    for name in ("水彩", "x" * 101, "...", "all"):
         with pytest.raises(ModelError, match="cannot call a concept"):
             pack_name(name, path)

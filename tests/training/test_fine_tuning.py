@@ -11,6 +11,7 @@ from concepts import SPEC, base_of, concept_of
 from pocketgan.errors import DataError, ModelError
 from pocketgan.pictures import write_image
 from pocketgan.training.adapting import AdaptOptions
+from pocketgan.training.base_and_pairs import BaseAndPairs
 from pocketgan.training.fine_tuning import ALL_PARTS, fine_tune, fine_tune_folder, fine_tuning, unfrozen_parameters
 from pocketgan.training.generators import build, skeleton, spec_by_name
 from pocketgan.training.generators.files import LoadedGenerator, load_generator, save_generator
@@ -117,6 +118,18 @@ def test_a_folder_of_pairs_becomes_an_ordinary_model_file(given, tmp_path):
     assert (written.spec, written.trained, written.metadata["concept"]) == (SPEC, True, "make it an ink drawing")
     assert written.metadata["base_sha256"] == found.base_digest
     assert [path.name for path in out.parent.iterdir()] == ["whole.safetensors"]
+
+
+def test_what_is_trained_is_kept_until_the_file_is_there(given, tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BaseAndPairs, "l1", killed)
+    out = tmp_path / "out" / "whole.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune_folder(given[0], given[1], concept_of(), OPTIONS, out)
+    assert not out.exists()
+    assert out.with_name("whole.safetensors.partial").is_dir()
 
 
 def test_only_the_chosen_pictures_are_trained_on(given, tmp_path):

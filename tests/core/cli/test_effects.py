@@ -53,7 +53,7 @@ def test_two_effects_in_one_bundle_with_their_frame_rates(answer, tmp_path):
     merged = answer("merge", base, f"{adapters}/vintage.safetensors", "--out", "vintage.safetensors")
     assert (merged["concept"], merged["text"]) == ("vintage", texts[-1])
 
-    written = answer("export", base, "--concepts", adapters, "--target", "onnx", "--out", "pack.pgb")
+    written = answer("export", base, "--concepts", adapters, "--target", "onnx", "--workers", "1", "--out", "pack.pgb")
     assert list(written["onnx-fp32"]["concepts"]) == ["vintage"]  # beside the default, thermal
     quick = ("--iterations", "3", "--rounds", "1", "--runs", "1", "--warmup", "1")
     told = answer("bench", "pack.pgb", "--concept", "thermal,vintage", *quick, "--out", "results.jsonl")

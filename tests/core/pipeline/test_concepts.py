@@ -10,7 +10,7 @@ from PIL import Image
 
 from pocketgan.bundle.reader import open_bundle
 from pocketgan.concept_packs import find_adapters
-from pocketgan.errors import DataError, ExportError, RecipeError
+from pocketgan.errors import DataError, ExportError, PocketganError, RecipeError
 from pocketgan.pairs.making import make_filtered
 from pocketgan.pipeline.stage import facts_of
 from pocketgan.pipeline.way import run_recipe, with_folder
@@ -58,7 +58,7 @@ def recipe(effects, tmp_path):
 
 
 def test_from_concepts_to_a_base_and_adapters_of_it(recipe, tmp_path):
-    told = recipe(BASE + ADAPT.replace(", vintage", "") + "export: {targets: [onnx]}\nbundle: {}\n")
+    told = recipe(BASE + ADAPT.replace(", vintage", "") + "export: {targets: [onnx], workers: 1}\nbundle: {}\n")
     done = run_recipe(told, tmp_path / "run")
     base = load_generator(tmp_path / "run/teacher/generator.safetensors")
     first, _ = facts_of(tmp_path / "run", "data")["concepts"].items()
@@ -214,6 +214,19 @@ def test_a_base_learns_the_folders_concepts_but_those_that_it_is_adapted_to(reci
     everything = ADAPT.replace("[thermal, vintage]", f"[{', '.join(EFFECTS)}]")
     with pytest.raises(DataError, match="holds no concept but those of adapt"):
         run_recipe(recipe(BASE.replace(", concepts: [sepia, noir]", "") + everything), tmp_path / "none")
+
+
+def test_a_trained_base_stays_when_its_concepts_are_named(recipe, tmp_path, capsys):
+    run, of_all = tmp_path / "run", BASE.replace("concepts: [sepia, noir]", "concepts: [noir, night, sepia]")
+    all_but_two = BASE.replace(", concepts: [sepia, noir]", "")
+    run_recipe(recipe(all_but_two + ADAPT), run)
+    capsys.readouterr()
+    with pytest.raises(PocketganError, match="learnt from other files"):
+        run_recipe(recipe(all_but_two + ADAPT.replace("thermal", "night, thermal")), run)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "other concepts than before, without night; to keep the one that is trained" in said
+    done = run_recipe(recipe(of_all + ADAPT.replace("thermal", "night, thermal")), run)
+    assert [stage.name for stage in done.stages if not stage.skipped] == ["data", "adapt"]
 
 
 def test_a_trained_base_is_taken_as_it_is(recipe, tmp_path):
