@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ABOUT = {
-    "model": "Pixel 9", "browser": "Chrome 156", "isolated": True, "gpu": "arm valhall", "most_threads": 8,
+    "model": "A phone", "browser": "Chrome 156", "isolated": True, "gpu": "of some vendor", "most_threads": 8,
 }  # fmt: skip
 _JOB = {
     "bundle": "ab" * 32, "entry": "onnx-fp32", "component": None, "concept": None, "mode": "latency",
