@@ -118,11 +118,15 @@ harness-tools:
 	  $(APT_INSTALL) $$jdk maven npm aapt zipalign apksigner; } \
 	  || echo "left out: android_harness/, wholly or in part: $(HARNESS_LACKS) could not be installed (root on Debian alone can)"
 
-# What the tests of the page need: Chromium, Node.js and npm.
+# What the tests of the page need: Chromium, Node.js and npm, and axe-core, which finds what keeps people out of a page.
+AXE := axe-core@4.11.0
 WEB_LACKS = $(strip $(foreach tool,chromium node npm,$(if $(shell command -v $(tool)),,$(tool))))
 web-tools:
 	@test -z "$(WEB_LACKS)" || { $(DEBIAN) && apt-get update -qq && $(APT_INSTALL) chromium nodejs npm; } \
 	  || echo "left out: the page in a browser, wholly or in part: $(WEB_LACKS) could not be installed (root on Debian alone can)"
+	@mkdir -p build/web && { test -f build/web/node_modules/axe-core/axe.min.js \
+	  || npm install --silent --no-audit --no-fund --ignore-scripts --prefix build/web $(AXE); } \
+	  || echo "left out: accessibility of the page and of reports: $(AXE) could not be fetched by npm"
 
 # Minutes: performance goals, with the figures that docs/results.md quotes.
 bench: install

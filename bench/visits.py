@@ -15,6 +15,7 @@ from pocketgan.bench.devices.web.facts import About
 from pocketgan.bench.devices.web.gathering import Gathering, WebDevices
 from pocketgan.bench.jobs import JobOptions
 from pocketgan.bench.journal import Journal
+from pocketgan.bench.naming import job_name
 from pocketgan.bench.plan import SessionPlan
 from pocketgan.bench.schema.job import Job
 from pocketgan.bench.schema.result import DeviceInfo, Result
@@ -150,20 +151,20 @@ class Visit:
         self._kept.add(result)
         self._plans[result.job.provider, result.job.threads].take(result)
         told = "; ".join(result.errors) if result.errors else f"{_median_ms(result):.2f} ms"
-        part = result.job.component or ""
-        console.note(f"{self._name}: {result.bundle_name} {result.job.entry} {part} {way_words(result.job)}: {told}")
+        what = f"{result.bundle_name} {job_name(result.job)}"
+        console.note(f"{self._name}: {what} {way_words(result.job)}: {told}")
 
     def _name_the_faster(self) -> None:
-        """Which way to compute is the faster one, of each entry that ran in several."""
-        by_entry: dict[tuple[str, str], list[Result]] = {}
+        """Which way to compute is the faster one, of each entry and concept that ran in several."""
+        by_what: dict[tuple[str, str], list[Result]] = {}
         for result in self.outcome():
             if result.frames:
-                by_entry.setdefault((result.bundle_name, result.job.entry), []).append(result)
-        for (bundle, entry), results in by_entry.items():
+                by_what.setdefault((result.job.bundle, job_name(result.job)), []).append(result)
+        for (_, what), results in by_what.items():
             if len(results) > 1:
                 first, second, *_ = sorted(results, key=_median_ms)
                 console.note(
-                    f"{self._name}: {bundle} {entry}: {way_words(first.job)} is the faster: "
+                    f"{self._name}: {first.bundle_name} {what}: {way_words(first.job)} is the faster: "
                     f"{_median_ms(first):.2f} ms, {way_words(second.job)} {_median_ms(second):.2f} ms"
                 )
 

@@ -86,12 +86,3 @@ function goldenOf({ golden }, id) {
   const inputs = found?.inputs_of && golden.find((one) => one.id === found.inputs_of)?.inputs;
   return found && inputs ? { ...found, inputs } : found;
 }
-
-/**
- * What a Job draws, for people: model, entry, and of a pack the concept.
- * @param {Manifest} manifest
- * @param {import('./types').Job} job
- */
-export function drawnName({ name, default_concept: usual }, { entry, concept, component }) {
-  return [name, entry, concept ?? usual, component].filter(Boolean).join(' ');
-}

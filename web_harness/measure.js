@@ -264,7 +264,7 @@ class Draft {
  * @param {Parity} parity
  * @param {string} from
  */
-function mustReach(floorDb, { psnr_db: db }, from) {
+export function mustReach(floorDb, { psnr_db: db }, from) {
   if (db === null || db >= floorDb) return;
   throw new WrongOutputError(`wrong output: ${db.toFixed(1)} dB ${from}, ${floorDb.toFixed(1)} dB is the floor`);
 }
@@ -275,4 +275,3 @@ function told(problem) {
   const ours = problem instanceof WrongOutputError || problem instanceof RefusedError;
   return ours ? line : `the runtime refused the model: ${line}`;
 }
-

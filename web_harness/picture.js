@@ -10,6 +10,27 @@ export function needsConversion(spec) {
 }
 
 /**
+ * Height and width of the picture that a tensor is, in whichever form; null where it is none.
+ * @param {TensorSpec} spec
+ * @returns {{ height: number, width: number } | null}
+ */
+export function pictureSize(spec) {
+  if (needsConversion(spec)) return { height: spec.shape[2], width: spec.shape[3] };
+  return isPixels(spec) ? { height: spec.shape[1], width: spec.shape[2] } : null;
+}
+
+/** Whether a tensor is the bytes of a picture. @param {TensorSpec} spec */
+function isPixels({ layout, colour_space: colours, dtype, shape }) {
+  return layout === 'NHWC' && colours === 'RGB' && dtype === 'uint8' && shape.length === 4 && shape[0] === 1 && shape[3] === 3;
+}
+
+/**
+ * From a picture to a tensor of this contract, which is one, and back.
+ * @param {TensorSpec} spec
+ */
+export const converterOf = (spec) => (needsConversion(spec) ? new PictureConverter(spec) : new PixelCopier(spec));
+
+/**
  * From a picture, (height, width, 3) bytes of RGB, to a float32 NCHW tensor and back, as an app does it around every
  * inference.
  */
@@ -53,5 +74,46 @@ export class PictureConverter {
         picture[to] = level < 0 ? 0 : level > 255 ? 255 : level;
       }
     }
+  }
+}
+
+/** As PictureConverter, for tensors that are the bytes of the picture. */
+class PixelCopier {
+  /** @param {TensorSpec} spec */
+  constructor(spec) {
+    this.pixels = spec.shape[1] * spec.shape[2];
+  }
+
+  /**
+   * @param {Uint8Array | Uint8ClampedArray} picture
+   * @param {any} tensor
+   * @param {number} [channels]
+   */
+  toTensor(picture, tensor, channels = 3) {
+    copyColours(picture, channels, tensor, 3, this.pixels);
+  }
+
+  /**
+   * @param {any} tensor
+   * @param {Uint8Array | Uint8ClampedArray} picture
+   * @param {number} [channels]
+   */
+  toPicture(tensor, picture, channels = 3) {
+    copyColours(tensor, 3, picture, channels, this.pixels);
+  }
+}
+
+/**
+ * @param {Uint8Array | Uint8ClampedArray} source
+ * @param {number} fromStep bytes of each pixel there
+ * @param {Uint8Array | Uint8ClampedArray} target
+ * @param {number} toStep
+ * @param {number} pixels
+ */
+function copyColours(source, fromStep, target, toStep, pixels) {
+  for (let pixel = 0, from = 0, to = 0; pixel < pixels; pixel += 1, from += fromStep, to += toStep) {
+    target[to] = source[from];
+    target[to + 1] = source[from + 1];
+    target[to + 2] = source[from + 2];
   }
 }

@@ -1,8 +1,8 @@
 import { stayAwake } from './browser.js';
-import { drawnName } from './drawn.js';
 import { fileOf } from './files.js';
 import { marker } from './kept.js';
 import { moduleUrl, runtimeUrl } from './modules.js';
+import { drawnName } from './naming.js';
 import { RefusedByHost } from './send.js';
 import { HiddenError, StoppedError, WorkerDiedError, measureInWorker } from './workers.js';
 
@@ -14,12 +14,14 @@ import { HiddenError, StoppedError, WorkerDiedError, measureInWorker } from './w
  * What a page tells of its session, for whoever shows it.
  * @typedef {object} Told
  * @property {'files' | 'measuring' | 'hidden' | 'sending' | 'result'} step
- * @property {string} [detail] what is measured, or fetched
+ * @property {string} [detail] what is measured
  * @property {string} [at] loading, comparing, warming up, measuring
  * @property {number} [done] of `total`: bytes of files, frames (or seconds) of a Job
  * @property {number} [total]
+ * @property {number} [share] of the whole run that is done
  * @property {Job} [job]
  * @property {Result} [result]
+ * @property {Work} [work] what the result is of
  * @property {number} [answered] Jobs that are done, of `jobs`
  * @property {number} [jobs]
  */
@@ -29,6 +31,8 @@ export class SessionRun {
   #stop = new AbortController();
   #progressed = true;
   #beat = '';
+  /** @type {Map<Job, number>} of the group under way: the share of each Job that is done */
+  #shares = new Map();
 
   /**
    * @param {Host} host
@@ -64,10 +68,12 @@ export class SessionRun {
     const hidden = () => marker.hide(document.visibilityState !== 'visible');
     document.addEventListener('visibilitychange', hidden);
     try {
-      const answered = this.#answered();
+      const kept = this.#kept();
+      const answered = kept.map((result) => JSON.stringify(result.job));
       this.jobs = session.groups.reduce((sum, group) => sum + group.jobs.length, 0);
       this.done = answered.length;
       await this.#fetchFiles();
+      await this.#tellResults(kept);
       for (const { jobs } of session.groups) {
         const missing = jobs.filter((job) => !takeOut(answered, job));
         if (missing.length) await this.#measureOnceVisible(missing);
@@ -85,19 +91,18 @@ export class SessionRun {
     await this.outbox.flush();
   }
 
-  /** Jobs that the kept lines answer, each as often as they do. */
-  #answered() {
-    return this.kept.lines.map((line) => JSON.parse(line)).filter((one) => one.record === 'result')
-      .map((one) => JSON.stringify(one.job));
+  /** The Results among the kept lines. @returns {Result[]} */
+  #kept() {
+    return this.kept.lines.map((line) => JSON.parse(line)).filter((one) => one.record === 'result');
   }
 
   async #fetchFiles() {
     const wanted = Object.entries(this.files);
     const total = wanted.reduce((sum, [, file]) => sum + file.bytes, 0);
     let done = 0;
-    for (const [path, file] of wanted) {
+    for (const [, file] of wanted) {
       this.#mustGoOn();
-      this.tell({ step: 'files', detail: path.split('/').slice(2).join('/'), done, total });
+      this.tell({ step: 'files', done, total });
       await fileOf(file.sha256);
       done += file.bytes;
     }
@@ -161,6 +166,7 @@ export class SessionRun {
     this.groups += 1;
     const about = this.#circumstances(jobs[0]);
     marker.begin(drawnName(work[0].manifest, jobs[0]));
+    this.#shares.clear();
     const awake = await stayAwake();
     const asked = { kind: /** @type {const} */ ('measure'), provider, threads, urls: { library, loader, wasm }, work, about };
     try {
@@ -169,6 +175,7 @@ export class SessionRun {
         if (told.kind === 'progress') this.#progress(work[told.number].job, told);
       });
       await this.#keep(results);
+      this.#shares.clear();
       this.kept.begunAgain = 0;
     } finally {
       await awake?.release();
@@ -185,7 +192,10 @@ export class SessionRun {
       record: 'beat', at_ns: Math.round(performance.now() * 1e6), detail: detail.slice(0, 200), done,
     });
     const total = job.iterations ?? job.duration_s ?? 1;
-    this.tell({ step: 'measuring', detail, at: step, done, total, job, answered: this.done, jobs: this.jobs });
+    this.#shares.set(job, step === 'measuring' ? Math.min(1, done / total) : 0);
+    const shares = [...this.#shares.values()].reduce((sum, one) => sum + one, 0);
+    const share = ((this.done ?? 0) + shares) / (this.jobs ?? 1);
+    this.tell({ step: 'measuring', detail, at: step, done, total, share, job, answered: this.done, jobs: this.jobs });
   }
 
   /** @param {Result[]} results */
@@ -193,8 +203,14 @@ export class SessionRun {
     for (const result of results) {
       await this.#write({ record: 'result', ...result });
       this.done = (this.done ?? 0) + 1;
-      this.tell({ step: 'result', result, answered: this.done, jobs: this.jobs });
     }
+    await this.#tellResults(results);
+  }
+
+  /** @param {Result[]} results */
+  async #tellResults(results) {
+    const works = await this.#work(results.map((one) => one.job));
+    results.forEach((result, at) => this.tell({ step: 'result', result, work: works[at] }));
   }
 
   /** @param {object} line */

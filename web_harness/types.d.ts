@@ -179,10 +179,17 @@ export interface RuntimeUrls { library: string; loader: string; wasm: string }
 
 export type ToWorker =
   | { kind: 'measure'; provider: Provider; threads: number; urls: RuntimeUrls; work: Work[]; about: Circumstances }
-  | { kind: 'state'; state: State };
+  | { kind: 'state'; state: State }
+  | { kind: 'live'; provider: Provider; threads: number; urls: RuntimeUrls; work: Work }
+  | { kind: 'picture'; pixels: Uint8ClampedArray<ArrayBuffer> };
 
 export type FromWorker =
   | { kind: 'look' }
   | { kind: 'progress'; number: number; detail: string; done: number; step: string }
   | { kind: 'results'; results: Result[] }
+  | { kind: 'ready'; input: Size; output: Size }
+  | { kind: 'drawn'; pixels: Uint8ClampedArray<ArrayBuffer> }
   | { kind: 'failed'; message: string };
+
+/** Of a picture, in pixels. */
+export interface Size { width: number; height: number }

@@ -1,12 +1,16 @@
 // One worker for each group of Jobs: a provider and a number of threads, and nothing of an earlier one.
-import { drawnName } from './drawn.js';
 import { openEngine } from './engine.js';
+import { openLive } from './live.js';
 import { measureGroup } from './measure.js';
+import { drawnName } from './naming.js';
 
 /** @import { FromWorker, State, ToWorker } from './types' */
 
 const TELL_EVERY_MS = 200;
 const STEP_LOOKS_MS = 20;
+
+/** @type {import('./live.js').LiveModel | null} */
+let live = null;
 
 /** @type {((state: State) => void)[]} */
 const waiting = [];
@@ -18,8 +22,19 @@ const clock = () => Math.round(performance.now() * 1e6);
 
 addEventListener('message', (/** @type {MessageEvent<ToWorker>} */ { data }) => {
   if (data.kind === 'state') waiting.shift()?.(data.state);
-  else measure(data).catch((problem) => post({ kind: 'failed', message: String(problem?.message ?? problem) }));
+  else carryOut(data).catch((problem) => post({ kind: 'failed', message: String(problem?.message ?? problem) }));
 });
+
+/** @param {Exclude<ToWorker, { kind: 'state' }>} asked */
+async function carryOut(asked) {
+  if (asked.kind === 'measure') return measure(asked);
+  if (asked.kind === 'live') {
+    live = await openLive(await openEngine(asked.provider, asked.threads, asked.urls), asked.work);
+    return post({ kind: 'ready', input: live.input, output: live.output });
+  }
+  const pixels = await live?.draw(asked.pixels);
+  return pixels && post({ kind: 'drawn', pixels }, [pixels.buffer]);
+}
 
 // While this worker lives, so does its lock: a page sees the end of a worker that could not say anything.
 if (navigator.locks && self.name) navigator.locks.request(self.name, () => new Promise(() => {}));
@@ -63,7 +78,10 @@ function timerStepNs() {
   return Number.isFinite(smallest) ? Math.round(smallest * 1e3) * 1e3 : STEP_LOOKS_MS * 1e6;
 }
 
-/** @param {FromWorker} message */
-function post(message) {
-  postMessage(message);
+/**
+ * @param {FromWorker} message
+ * @param {Transferable[]} given that go along
+ */
+function post(message, given = []) {
+  postMessage(message, { transfer: given });
 }

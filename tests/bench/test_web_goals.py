@@ -91,7 +91,7 @@ def test_the_first_timed_frame_comes_soon(make_bundle: Any, tmp_path: Path) -> N
         began = time.monotonic()
         measures = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         page.goto(local_url(measures))
-        until(page, lambda: page.inner_text("#words").startswith("measuring") or page.locator("#results tr").count())
+        until(page, lambda: page.get_attribute("body", "data-at") == "measuring" or page.locator("#results tr").count())
         seconds = time.monotonic() - began
         until(page, lambda: measures.poll() is not None)
     print(f"first timed frame {seconds:.1f} s after the command")

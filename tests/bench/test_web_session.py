@@ -7,17 +7,19 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chromium import local_url
+from concept_pack import pack_of_concepts
 from fake_page import MS, QUICK, FakePage, Record, ended, fake_runtime, measuring
 
 from pocketgan import api
 from pocketgan.bench.devices import find_device
 from pocketgan.bench.devices.web.options import WebOptions
-from pocketgan.bench.jobs import JobOptions, options_on
+from pocketgan.bench.jobs import EVERY_CONCEPT, JobOptions, options_on
 from pocketgan.bench.journal import read_results
 from pocketgan.bench.runs import measurements
 from pocketgan.errors import DeviceError
@@ -92,6 +94,27 @@ def test_webgpu_is_measured_where_a_phone_has_it_and_skipped_where_it_is_a_progr
     ]
     told = capsys.readouterr().err
     assert "WebGPU is the faster: 2.50 ms, WebAssembly 5.00 ms" in told
+
+
+def test_the_faster_way_is_named_for_each_concept_of_a_pack(
+    runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack = pack_of_concepts(tmp_path / "unpacked", tmp_path / "effects.pgb", concepts=("plain", "sepia"))
+    options = replace(QUICK, concepts=(EVERY_CONCEPT,))
+    with measuring([pack], tmp_path / "r.jsonl", runtime, options) as session:
+        page = FakePage(session.url)
+        page.about |= {"providers": ["wasm", "webgpu"], "gpu": "arm valhall"}
+
+        def faster_on_gpu_but_for_sepia(record: Record) -> None:
+            if (record["job"]["provider"] == "webgpu") == (record["job"]["concept"] == "plain"):
+                for frame in record["frames"]:
+                    frame["inference_ns"] //= 2
+
+        page.carry_out(faster_on_gpu_but_for_sepia)
+        session.wait()
+    told = capsys.readouterr().err
+    assert "effects onnx-fp32 plain: WebGPU is the faster: 2.50 ms, WebAssembly 5.00 ms" in told
+    assert "effects onnx-fp32 sepia: WebAssembly is the faster: 2.50 ms, WebGPU 5.00 ms" in told
 
 
 def wrong_digest(record: Record) -> None:

@@ -31,6 +31,8 @@ import { agreement } from './parity.js';
 import { PictureConverter } from './picture.js';
 import { cast, tensorOf, halfOf, floatOf } from './tensor.js';
 import { drawn } from './drawn.js';
+import { FrameCount, middleOf } from './frames.js';
+import { Shelf, medianOf } from './shelf.js';
 import { modelPath } from './plan.js';
 const asked = JSON.parse(fs.readFileSync(0));
 const does = {
@@ -75,6 +77,20 @@ const does = {
     } catch (problem) {
       return { refused: problem.message };
     }
+  },
+  frames(events) {
+    const count = new FrameCount();
+    for (const [what, ...values] of events) count[what](...values);
+    return { rate: count.rate, dropped: count.dropped };
+  },
+  middle: ({ picture, shape }) => middleOf(picture, shape),
+  median: ({ values }) => medianOf(values),
+  shelf({ manifest, results }) {
+    const shelf = new Shelf();
+    for (const { job, inference_ns, errors } of results) {
+      shelf.add({ job, errors, frames: [{ pre_ns: 0, inference_ns, post_ns: 0 }] }, { job, manifest });
+    }
+    return shelf.choices.map(({ model, concept, work }) => [model, concept, work.job.provider]);
   },
   halves: ({ values }) => values.map((value) => halfOf(value)),
   floats: ({ halves }) => halves.map((half) => String(floatOf(half))),
@@ -131,6 +147,47 @@ def test_a_concept_is_drawn_as_the_vectors_say(modules: Path) -> None:
     drawn = ("model", "patch", "function", "files", "inputs", "outputs", "refused")
     wanted = [{name: case[name] for name in drawn if name in case} for case in cases]
     assert ask(modules, "concepts", asked) == wanted
+
+
+def test_frames_that_nobody_saw_are_dropped(modules: Path) -> None:
+    # The browser's own count goes from 1 to 2 to 5: two frames passed by the page. The second came too early.
+    counted = [["came", True, 1], ["shown", 100], ["came", False, 2], ["came", True, 5], ["shown", 350]]
+    uncounted = [["came", True], ["came", False], ["came", False]]
+    slow = [["shown", 0], ["shown", 5000], ["shown", 9000]]
+    found = ask(modules, "frames", [counted, uncounted, slow])
+    # Two frames shown 250 ms apart are 4 a second; the last two of the slow ones are 4 s apart.
+    assert found == [{"rate": 4, "dropped": 3}, {"rate": None, "dropped": 2}, {"rate": 0.25, "dropped": 0}]
+
+
+def test_the_middle_of_a_camera_has_the_networks_shape(modules: Path) -> None:
+    wide, tall = {"width": 1280, "height": 720}, {"width": 720, "height": 1280}
+    square, flat = {"width": 256, "height": 256}, {"width": 512, "height": 256}
+    cases = [{"picture": picture, "shape": shape} for picture, shape in ((wide, square), (tall, square), (tall, flat))]
+    assert [tuple(one.values()) for one in ask(modules, "middle", cases)] == [
+        (280, 0, 720, 720),
+        (0, 280, 720, 720),
+        (0, 460, 720, 360),
+    ]
+
+
+def test_the_camera_offers_what_was_right_by_the_faster_way(modules: Path) -> None:
+    manifest = json.loads((VECTORS / "concepts.json").read_text("utf-8"))["manifests"]["pack"]
+    results = [
+        {"job": {"bundle": "b", "entry": entry, "concept": concept, "provider": provider}, **found}
+        for entry, concept, provider, found in (
+            ("onnx-fp32", None, "wasm", {"inference_ns": 9, "errors": []}),
+            ("onnx-fp32", None, "webgpu", {"inference_ns": 5, "errors": []}),
+            ("onnx-fp32", "ink", "wasm", {"inference_ns": 5, "errors": []}),
+            ("onnx-fp32", "ink", "webgpu", {"inference_ns": 9, "errors": []}),
+            ("onnx-fp32", "autumn", "wasm", {"inference_ns": 1, "errors": ["wrong output"]}),
+            # Two components, each measured alone.
+            ("onnx-fp16", "ink", "wasm", {"inference_ns": 1, "errors": []}),
+        )
+    ]
+    assert ask(modules, "shelf", [{"manifest": manifest, "results": results}]) == [
+        [["effects onnx-fp32", "night", "webgpu"], ["effects onnx-fp32", "ink", "wasm"]]
+    ]
+    assert ask(modules, "median", [{"values": [5, 1, 9]}, {"values": [9, 1, 5, 2]}]) == [5, 3.5]
 
 
 def test_parity_is_what_python_says(modules: Path) -> None:
