@@ -64,7 +64,8 @@ def judge_operands(
             wait_s=wait_s,
         )
         return [one.pair for one in comparisons]
-    pairs = judge_results(*(_results(side, store, trusted) for side in (base, candidate)), tolerances, budget_ms)
+    before, after = (_results(side, store, trusted) for side in (base, candidate))
+    pairs = judge_results(before, after, tolerances, budget_ms)
     pairs = [pair for pair in pairs if options.entry in (None, pair.entry) and _is_asked(pair, options.concepts)]
     if not pairs:
         asked = " that draws ".join([options.entry or "", *([", ".join(options.concepts)] if options.concepts else [])])

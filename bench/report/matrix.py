@@ -87,12 +87,12 @@ class Matrix:
 
     def best(self, row: Row) -> int | None:
         """The column that the row is fastest on; not one with a held clock, nor what cannot be compared."""
-        places = [
-            place
+        rates = {
+            place: rate.fps
             for place, (column, rate) in enumerate(zip(self.columns, row.rates, strict=True))
             if rate is not None and rate.fps is not None and rate.sound and not column.pinned
-        ]
-        return max(places, key=lambda place: row.rates[place].fps or 0.0, default=None)  # type: ignore[union-attr]
+        }
+        return max(rates, key=lambda place: rates[place], default=None)
 
 
 @dataclass
@@ -155,7 +155,7 @@ def _gather(items: Iterable[Measurement]) -> list[_Gathered]:
     for item in items:
         told = circumstances(item.result, item.entry)
         by_facts.setdefault(tuple(told.get(what) for what in _OF_COLUMN), []).append((item, told))
-    found = []
+    found: list[_Gathered] = []
     for key, members in by_facts.items():
         versions: dict[str, set[object]] = {}
         for item, told in members:

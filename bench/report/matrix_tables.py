@@ -85,11 +85,10 @@ def _head(row: Row, matrix: Matrix) -> Cell:
 
 def _best_cell(matrix: Matrix, row: Row) -> Cell:
     best = matrix.best(row)
-    if best is None:
+    rate = None if best is None else row.rates[best]
+    if best is None or rate is None or rate.fps is None:
         return NOTHING
-    fps = row.rates[best].fps  # type: ignore[union-attr]
-    assert fps is not None
-    return Cell(labels.fps(fps), matrix.columns[best].label, fps)
+    return Cell(labels.fps(rate.fps), matrix.columns[best].label, rate.fps)
 
 
 def _cell(rate: Rate, is_best: bool) -> Cell:

@@ -179,7 +179,8 @@ def _identity(result: Result) -> tuple[object, ...]:
 
 def _circumstances(result: Result) -> tuple[object, ...]:
     device, job = result.device, result.job
-    machine = (device.kind, device.name, device.model, device.os, device.simulated)
+    # Every computer is called "local": its processor tells it from others of its kind.
+    machine = (device.kind, device.name, device.model, device.cpu, device.os, device.simulated)
     return (machine, job.entry, job.mode, job.threads, job.compute_units, job.via, job.provider, job.clock)
 
 

@@ -223,6 +223,17 @@ def test_the_report_shows_every_concept_on_the_golden_picture(
     assert effects.count("data:image/jpeg;base64,") == 2 + len(COLOURS)
 
 
+def test_in_the_matrix_every_concept_is_a_row(measured: Path, pocketgan: Command, tmp_path: Path) -> None:
+    lines = measured.read_text().splitlines()
+    records = [json.loads(line) for line in lines if line.startswith('{"record":"result"')]
+    elsewhere = [record | {"device": record["device"] | {"cpu": "another"}} for record in records]
+    path = tmp_path / "two.jsonl"
+    path.write_text("".join(f"{line}\n" for line in [*lines, *map(json.dumps, elsewhere)]))
+    told = json.loads(pocketgan("report", path, "--json").stdout)["matrix"]
+    assert len(told["devices"]) == 2
+    assert {(row["entry"], row["concept"]) for row in told["rows"]} == {(ENTRY, concept) for concept in COLOURS}
+
+
 def test_the_gallery_shows_the_users_photos_and_a_later_run_leaves_them(
     make_pack: MakePack, pocketgan: Command, tmp_path: Path
 ) -> None:
