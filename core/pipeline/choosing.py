@@ -127,7 +127,8 @@ def check_judges(recipe: Recipe, name: str) -> None:
 
     assert recipe.data is not None
     load_judges(stage, recipe.size, recipe.data.classes, torch.device("cpu"))
-    inherits = recipe.compress is not None and recipe.compress.inherit
+    compress = recipe.compress
+    inherits = compress is not None and (compress.inherit or compress.method == "evolve")
     if name == "distill" and inherits and "teacher" not in dict(_evaluating(recipe)):
         console.note(
             "distill: the student begins with weights of a teacher that has learnt from the images which distill keeps "

@@ -107,6 +107,12 @@ TEACHER_PROGRAMS: dict[str, TeacherProgram] = {
 }
 STUDENT_PROGRAMS: dict[str, StudentProgram] = {
     "distill": StudentProgram(f"{_PROGRAMS}.distill"),
+    "ugc": StudentProgram(
+        f"{_PROGRAMS}.ugc_distill",
+        files={"vgg16_weights": ("lambda_style", "lambda_content")},
+        unlabelled=True,
+        trains_teachers=True,
+    ),
 }
 
 
