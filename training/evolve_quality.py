@@ -69,18 +69,23 @@ def write_images(path: Path, kept: Sequence[dict[str, Tensor]], calibration: Seq
     Raises:
         StorageError: the disk is full or read-only.
     """
+    inputs = [*(one["input"] for one in kept), *calibration]
+    # Of a picture no value is 0, so that bits and bytes are both exact.
+    pack = _bits if all(bool(((image == 0) | (image == 1)).all()) for image in inputs) else _bytes
     tensors = {
-        "input": [_packed(one["input"]) for one in kept],
-        "target": [_packed(one["target"]) for one in kept],
-        "calibration": [_packed(one) for one in calibration],
+        "input": [pack(one["input"]) for one in kept],
+        "target": [_bytes(one["target"]) for one in kept],
+        "calibration": [pack(image) for image in calibration],
     }
     shape = torch.tensor(kept[0]["input"].shape)
     write_atomic(path, save({"shape": shape, **{name: torch.stack(rows) for name, rows in tensors.items() if rows}}))
 
 
-def _packed(image: Tensor) -> Tensor:
-    if len(image) == 3:
-        return torch.from_numpy(to_pixels(image).copy())
+def _bytes(image: Tensor) -> Tensor:
+    return torch.from_numpy(to_pixels(image).copy())
+
+
+def _bits(image: Tensor) -> Tensor:
     return torch.from_numpy(np.packbits(image.numpy().astype(bool)))
 
 

@@ -111,7 +111,8 @@ def _quality(summary: RunSummary) -> list[str]:
     macs = summary.facts("compress")
     if macs:
         student, teacher = macs["macs"], macs["teacher_macs"]
-        times = "" if teacher is None else f", teacher {teacher / 1e9:.3f} G: {teacher / student:.1f} times fewer"
+        other = macs.get("compared_with", "teacher")
+        times = "" if teacher is None else f", {other} {teacher / 1e9:.3f} G: {teacher / student:.1f} times fewer"
         lines.append(f"MACs: student {student / 1e9:.3f} G{times}")
     return lines
 

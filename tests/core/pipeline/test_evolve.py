@@ -160,6 +160,27 @@ def test_a_killed_search_goes_on_and_ends_in_the_same_networks(recipe, tmp_path)
     assert kept.items() <= seen.items()
 
 
+def test_a_budget_in_milliseconds_asks_the_latency_model(recipe, tmp_path, monkeypatch):
+    from pocketgan.latency import measuring
+
+    macs = cost_function("macs")
+    asked = []
+
+    def model(spec, platform):
+        asked.append((spec, platform.target))
+        return lambda one: macs(one) / 1e6
+
+    monkeypatch.setattr(measuring, "latency_model", model)
+    found = recipe("compress.by=latency", "compress.budget=1.5ms", "compress.target=onnx", "compress.evaluations=0")
+    check_recipe(found)
+    run(found, tmp_path / "run")
+    assert asked[0] == (supernet_space(found).whole, "onnx")
+    facts = read_stage(tmp_path / "run", "compress")["facts"]
+    assert facts["predicted_ms"] == facts["macs"] / 1e6 <= 1.5
+    with pytest.raises(BudgetError, match=r"the budget 0\.001 ms cannot be reached; .* ms \(the smallest\)"):
+        check_recipe(recipe("compress.by=latency", "compress.budget=0.001ms", "compress.target=onnx"))
+
+
 def test_fid_chooses_among_the_last_ones(recipe, tmp_path, monkeypatch):
     from pocketgan.training import evolve_quality
 
@@ -255,9 +276,9 @@ def test_what_the_images_are_on_their_way_to_a_worker_is_what_they_were(tmp_path
 
     random = np.random.default_rng(0)
     photo = to_tensor(random.integers(0, 255, (6, 10, 3), np.uint8))
-    labels = torch.from_numpy(random.integers(0, 2, (5, 6, 10))).float()
-    for image in (photo, labels):
-        path = tmp_path / f"{len(image)}.safetensors"
+    labels, few = (torch.from_numpy(random.integers(0, 2, (channels, 6, 10))).float() for channels in (5, 3))
+    for number, image in enumerate((photo, labels, few)):
+        path = tmp_path / f"{number}.safetensors"
         write_images(path, [{"input": image, "target": photo}], [image, image])
         kept = KeptImages(path)
         assert torch.equal(kept.whole(0)["input"], image)
