@@ -68,8 +68,12 @@ def test_no_network_is_judged_twice_and_no_more_than_may_be():
 
 def test_a_search_in_which_nothing_gets_better_ends():
     rounds = []
-    options = EvolutionOptions(population=10, elites=0.2, patience=3)
-    found = evolve(region(), lambda them: rounds.append(len(them)) or [1.0] * len(them), 500, options)
+
+    def judge(them):
+        rounds.append(len(them))
+        return [1.0] * len(them)
+
+    found = evolve(region(), judge, 500, EvolutionOptions(population=10, elites=0.2, patience=3))
     assert rounds == [10, 8, 8, 8]
     assert found.generations == (1.0, 1.0, 1.0, 1.0)
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,7 +134,7 @@ run_stages(recipe, (data.STAGE, teacher.STAGE, compress.STAGE), Path(sys.argv[3]
 """
 
 
-def test_a_killed_search_goes_on_and_ends_in_the_same_networks(recipe, tmp_path):
+def test_a_killed_search_goes_on_and_ends_in_the_same_networks(recipe, tmp_path, monkeypatch):
     whole = run(recipe(), tmp_path / "whole")
     (tmp_path / "killed.py").write_text(KILLED)
     arguments = [tmp_path / "killed.py", tmp_path / "r.yaml", tmp_path / "images", tmp_path / "run"]
@@ -145,17 +147,14 @@ def test_a_killed_search_goes_on_and_ends_in_the_same_networks(recipe, tmp_path)
     kept = {path.parent.name: path.stat().st_mtime_ns for path in judged.glob("*/result.json")}
     assert kept
     seen = {}
-    original = evolve.shutil.rmtree
+    remove = shutil.rmtree
 
-    def look(path, **more):
-        seen.update({one.parent.name: one.stat().st_mtime_ns for one in path.glob("*/result.json")})
-        original(path, **more)
+    def look_and_remove(path, **more):
+        seen.update({one.parent.name: one.stat().st_mtime_ns for one in Path(path).glob("*/result.json")})
+        remove(path, **more)
 
-    evolve.shutil, before = type("Shutil", (), {"rmtree": staticmethod(look)}), evolve.shutil
-    try:
-        resumed = run(recipe(), tmp_path / "run")
-    finally:
-        evolve.shutil = before
+    monkeypatch.setattr(shutil, "rmtree", look_and_remove)
+    resumed = run(recipe(), tmp_path / "run")
     assert outputs(resumed) == outputs(whole)
     assert kept.items() <= seen.items()
 
@@ -201,11 +200,11 @@ def test_fid_chooses_among_the_last_ones(recipe, tmp_path, monkeypatch):
     assert search["searches"]["student"]["evaluations"] <= 12
 
 
-def test_the_fields_of_evolution_change_no_digest_of_a_pruning(recipe):
+def test_the_fields_of_evolution_change_no_digest_of_a_pruning(recipe, tmp_path):
     pruned = RECIPE[: RECIPE.index("compress:")] + "compress: {budget: 1.5M, by: macs, least_width: 2}\n"
     settings = settings_of(recipe(text=pruned), compress.STAGE)["compress"]
     assert settings == {"budget": 1.5e6, "by": "macs", "least_width": 2}
-    assert compress.STAGE.outside(recipe(text=pruned), None) is None
+    assert compress.STAGE.outside(recipe(text=pruned), tmp_path) is None
 
 
 def test_another_share_of_labels_or_judge_is_another_search(recipe, tmp_path):
