@@ -491,6 +491,8 @@ def run(
     data: FilePath | None = None,
     until: str | None = None,
     restart: bool = False,
+    workers: int | None = None,
+    address: str | None = None,
 ) -> RunSummary:
     """The whole way from images to a measured bundle; finished stages are skipped, killed ones resumed.
 
@@ -500,15 +502,20 @@ def run(
         data: folder of images, for a recipe that reads one.
         until: stop after this stage.
         restart: where a training that is there does not fit the recipe any more, discard it and train again.
+        workers: of compress.method evolve, processes that judge candidates on this computer; 0 is this one alone,
+            without Dask. One a core where None, for which a script must call this under `if __name__ == "__main__":`.
+        address: of a Dask scheduler instead, which is trusted in full: whoever reaches it runs code here.
     Raises:
         PocketganError: says what to do; finished stages stay, and no training is discarded unless `restart`.
     """
     from pocketgan.pipeline.way import run_recipe, with_folder
+    from pocketgan.pipeline.workers import WorkersWanted
 
     known = load_recipe(recipe) if isinstance(recipe, str | PathLike) else recipe
     if data is not None:
         known = with_folder(known, Path(data))
-    return run_recipe(known, Path("runs") / known.name if out is None else Path(out), until, restart=restart)
+    run = Path("runs") / known.name if out is None else Path(out)
+    return run_recipe(known, run, until, restart=restart, workers=WorkersWanted(workers, address))
 
 
 def apply(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor
 
 from pocketgan.errors import DataError, ModelError
 from pocketgan.recipe.choices import Metric, Scale
-from pocketgan.recipe.sections import Training
 from pocketgan.training.data.images import to_pixels, to_tensor
 from pocketgan.training.data.labels import LabelMaps
 from pocketgan.training.data.prefetch import prefetched
@@ -45,8 +45,23 @@ class Judges:
     scale: Scale = "imagenet"
 
 
-def load_judges(stage: Training, size: tuple[int, int], classes: int | None, device: torch.device) -> Judges:
-    """What the metrics of a recipe's section ask, each tried on a picture.
+class Asked(Protocol):
+    """What is measured, and by which files: a recipe's section of a training, for one."""
+
+    @property
+    def evaluate(self) -> Sequence[Metric]: ...
+    @property
+    def inception(self) -> str | None: ...
+    @property
+    def lpips_weights(self) -> str | None: ...
+    @property
+    def judge(self) -> str | None: ...
+    @property
+    def judge_scale(self) -> Scale: ...
+
+
+def load_judges(stage: Asked, size: tuple[int, int], classes: int | None, device: torch.device) -> Judges:
+    """The networks that the metrics ask, each tried on a picture.
 
     Args:
         size: (height, width) of the pictures.

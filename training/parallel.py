@@ -21,11 +21,10 @@ command line alone (`--address`): never read one from a recipe, which people pas
 E2GAN's concept factory (`pocketgan adapt BASE --concepts FILE`, `concept_factory.py`): a task a concept, named as the
 concept; `accept` compares the adapter that came back with the base, the ranks and the text that were asked for.
 
-UGC's evolution: one pool for the whole search, one `map` a generation into one folder, a task a candidate, with
-arguments {"spec": {...}, "images": 64} and paths {"supernet": weights, "images": the share kept for choosing}. It gives
-back {"lpips": 0.21} and no files. Candidates of earlier generations are found by their content (the cache by spec);
-names may be `g03-c07`. What draws the children is the driver's, seeded by the recipe, and sees outcomes in the order of
-names, whatever the workers do.
+UGC's evolution (`evolve_quality.py`): one pool for the whole search, one `map` a generation into one folder, a task a
+candidate, with its configuration as argument and paths {"supernet": weights, "images": the share kept for choosing}. It
+gives back {"value": 0.21} and no files. What a killed search has judged is found by its content; what draws children is
+the driver's, seeded by the recipe, and sees outcomes in the order of names, whatever the workers do.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from pocketgan.training.task_results import Contents, Outcome, ResultsFolder, re
 from pocketgan.training.task_work import Task, TaskFunction, name_of
 from pocketgan.training.task_workers import InProcess, Workers
 
-__all__ = ["Outcome", "Pool", "Product", "Task", "TaskFunction", "open_pool", "trust_warning"]
+__all__ = ["Outcome", "Pool", "Product", "Task", "TaskFunction", "check_cluster", "open_pool", "trust_warning"]
 
 LARGEST = 64 << 20
 RETRIES = 2
@@ -230,6 +229,12 @@ def open_pool(
             return InProcess()
 
         yield Pool(start, threads)
+
+
+def check_cluster(address: str) -> None:
+    """Whether a cluster is there, before hours of other work; raises as a map on it would."""
+    with open_pool(address=address), cluster_workers(address, RETRIES):
+        pass
 
 
 def trust_warning(address: str) -> str:

@@ -180,6 +180,11 @@ class Space:
         self.check(other)
         return self._chosen(one, other, lambda: rng.random() < 0.5)
 
+    def canonical(self, one: Configuration) -> Configuration:
+        """The one of all configurations of the same network that is the narrowest inside where there is no block."""
+        unused = {_inner(place): self.widths[0] for place, depth in one.depths.items() if not depth}
+        return replace(one, widths={**one.widths, **unused}) if unused else one
+
     def spec(self, one: Configuration) -> GeneratorSpec:
         """The sub-network as a plain spec.
 

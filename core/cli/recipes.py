@@ -34,6 +34,23 @@ def run(
     restart: Annotated[
         bool, typer.Option("--restart", help="Train again, and discard what was trained with another recipe or data.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="compress.method evolve: processes that judge candidates on this computer; 0: this one alone.",
+            show_default="one a core",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="ADDRESS",
+            help="Instead, a Dask scheduler, tls://HOST:PORT or tcp://HOST:PORT, trusted in full.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """The whole way from images to a measured bundle.
@@ -47,7 +64,10 @@ def run(
     # cores a training step takes 0.5 s so, 24 s with OpenMP's default of 300,000; alone 0.18 and 0.17 s.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     console.use_quiet(not is_first())
-    summary = api.run(api.load_recipe(source, settings or []), out=out, data=data, until=until, restart=restart)
+    summary = api.run(
+        api.load_recipe(source, settings or []),
+        out=out, data=data, until=until, restart=restart, workers=workers, address=address,
+    )  # fmt: skip
     payload = {
         "run": str(summary.run),
         "bundle": None if summary.bundle is None else str(summary.bundle),
@@ -91,7 +111,8 @@ def _quality(summary: RunSummary) -> list[str]:
     macs = summary.facts("compress")
     if macs:
         student, teacher = macs["macs"], macs["teacher_macs"]
-        times = "" if teacher is None else f", teacher {teacher / 1e9:.3f} G: {teacher / student:.1f} times fewer"
+        other = macs.get("compared_with", "teacher")
+        times = "" if teacher is None else f", {other} {teacher / 1e9:.3f} G: {teacher / student:.1f} times fewer"
         lines.append(f"MACs: student {student / 1e9:.3f} G{times}")
     return lines
 

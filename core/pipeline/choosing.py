@@ -85,6 +85,21 @@ def check_counts(recipe: Recipe, run: Path) -> None:
                 f"{name}.evaluate: {of_sets[0]} compares sets of images, and 15 % of {trained + kept} training images "
                 "is 1: it takes 10 training images at least; or evaluate l1 or lpips, which take pairs"
             )
+    _check_evolution(recipe, run)
+
+
+def _check_evolution(recipe: Recipe, run: Path) -> None:
+    stage = recipe.compress
+    if stage is None or stage.method != "evolve":
+        return
+    trained, kept = (_fewest(part) for part in apart(learnt_split(recipe, run, "train"), recipe.seed))
+    if not trained:
+        raise DataError("compress.method evolve keeps 1 training image at least for choosing, and there is only that")
+    if stage.last_ones and kept < 2:
+        raise DataError(
+            f"compress.finalists: FID compares sets of images, and 15 % of {trained + kept} training images is 1: it "
+            "takes 10 at least; or finalists: 0"
+        )
 
 
 def _fewest(split: Split) -> int:
@@ -112,7 +127,8 @@ def check_judges(recipe: Recipe, name: str) -> None:
 
     assert recipe.data is not None
     load_judges(stage, recipe.size, recipe.data.classes, torch.device("cpu"))
-    inherits = recipe.compress is not None and recipe.compress.inherit
+    compress = recipe.compress
+    inherits = compress is not None and (compress.inherit or compress.method == "evolve")
     if name == "distill" and inherits and "teacher" not in dict(_evaluating(recipe)):
         console.note(
             "distill: the student begins with weights of a teacher that has learnt from the images which distill keeps "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pocketgan.errors import ModelError
+from pocketgan.pipeline import evolve
 from pocketgan.pipeline.networks import GENERATOR, STUDENT, student_family, teacher_cost, teacher_spec
 from pocketgan.pipeline.processes import is_first
 from pocketgan.pipeline.stage import Context, Stage
@@ -23,6 +25,9 @@ def _check(recipe: Recipe) -> None:
 
     stage = recipe.compress
     assert stage is not None
+    if stage.method == "evolve":
+        evolve.check(recipe)
+        return
     spec = teacher_spec(recipe) if stage.student is None else student_family(recipe)
     check(spec)
     if not prunable(spec):
@@ -67,6 +72,8 @@ def _search_student(context: Context) -> dict[str, Any]:
 
     recipe, stage = context.recipe, context.recipe.compress
     assert stage is not None
+    if stage.method == "evolve":
+        return evolve.evolve_student(context)
     if stage.student is None:
         loaded = load_generator(context.run / "teacher" / GENERATOR)
         whole, spec = loaded.module, loaded.spec
@@ -104,4 +111,10 @@ def _teacher_macs(context: Context) -> int | None:
     return None if cost is None else cost.macs
 
 
-STAGE = Stage("compress", 1, _search_student, inputs=("teacher",), check=_check)
+def _outside(recipe: Recipe, run: Path) -> Any:
+    """What an evolution judges by; a pruning reads the teacher alone."""
+    assert recipe.compress is not None
+    return evolve.outside(recipe, run) if recipe.compress.method == "evolve" else None
+
+
+STAGE = Stage("compress", 1, _search_student, inputs=("teacher",), outside=_outside, check=_check)

@@ -45,7 +45,8 @@ _SHOWN = ("checkpoint_every", "sample_every", "evaluate", "inception", "lpips_we
 _WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "data": ("folder", "unlabelled"),
     "teacher": (*_SHOWN, "vgg_weights", "vgg16_weights", "weights"),
-    "distill": _SHOWN,
+    "compress": ("inception", "lpips_weights", "judge"),
+    "distill": (*_SHOWN, "vgg16_weights"),
     "adapt": ("folder", "checkpoint_every", "coreset", "workers"),
     "export": ("workers",),
     "bundle": ("sign_with",),

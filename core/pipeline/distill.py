@@ -6,11 +6,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketgan.files import sha256_file
 from pocketgan.pipeline.choosing import check_judges, content_of_judge
-from pocketgan.pipeline.networks import STUDENT, student_family, teacher_spec
+from pocketgan.pipeline.networks import STUDENT, TEACHERS, student_family, teacher_spec
 from pocketgan.pipeline.processes import world_size
 from pocketgan.pipeline.stage import Context, Stage
-from pocketgan.pipeline.teacher import outside_training, teacher_method, teacher_setting
+from pocketgan.pipeline.teacher import outside_training, teacher_method, teacher_setting, weighs
 from pocketgan.pipeline.training import check_trainable, file_of_spec, train, trained_teacher
 from pocketgan.recipe.programs import STUDENT_PROGRAMS
 from pocketgan.recipe.recipe import Recipe
@@ -25,7 +26,18 @@ def _method(recipe: Recipe) -> StudentMethod:
 
 
 def _outside(recipe: Recipe, run: Path) -> Any:
-    return [*(outside_training(recipe, run) or ()), *content_of_judge(recipe.distill)] or None
+    found = [*(outside_training(recipe, run) or ()), *content_of_judge(recipe.distill)]
+    return [*found, *_content_of_losses(recipe)] or None
+
+
+def _content_of_losses(recipe: Recipe) -> list[str]:
+    """Content of the files that the program's losses read."""
+    stage, teacher = recipe.distill, recipe.teacher
+    assert stage is not None
+    assert teacher is not None
+    named = STUDENT_PROGRAMS[stage.program].files.items()
+    files = [getattr(stage, name) or getattr(teacher, name) for name, weights in named if weighs(stage, weights)]
+    return [sha256_file(Path(file)) for file in files if file is not None and Path(file).is_file()]
 
 
 def _check(recipe: Recipe) -> None:
@@ -41,6 +53,7 @@ def _check(recipe: Recipe) -> None:
     else:
         check_trainable("distill", stage, recipe.teacher.generator, teacher_spec(recipe))
     check_judges(recipe, "distill")
+    _method(recipe).check(stage, recipe.teacher)
 
 
 def _distill_student(context: Context) -> dict[str, Any]:
@@ -53,6 +66,8 @@ def _distill_student(context: Context) -> dict[str, Any]:
     student = load_generator(context.run / "compress" / STUDENT)
     if stage.dropout:
         use_dropout(student.module, student.spec)
+    searched = {Path(name).stem: context.run / "compress" / name for name in TEACHERS}
+    evolved = recipe.compress is not None and recipe.compress.method == "evolve"
     task = _method(recipe).task(
         teacher_setting(recipe, context.run),
         teacher_method(recipe),
@@ -60,6 +75,7 @@ def _distill_student(context: Context) -> dict[str, Any]:
         student=student.module,
         teacher=trained_teacher(recipe, context.run),
         inherited=context.run / "teacher" / f"{DISCRIMINATOR}.safetensors",
+        teachers={name: load_generator(path).module for name, path in searched.items()} if evolved else None,
     )
     return train(context, stage, task, file_of_spec(student.module, student.spec))
 

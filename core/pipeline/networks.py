@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Files of stages: the trained generator of teacher and distill, the searched one of compress.
 GENERATOR = "generator.safetensors"
 STUDENT = "student.safetensors"
+# Beside an evolved student: its wider and its deeper teacher.
+TEACHERS = ("wide.safetensors", "deep.safetensors")
 # Of a teacher that is a runtime's file, as a bundle.
 TEACHER_BUNDLE = "teacher.pgb"
 

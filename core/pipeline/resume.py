@@ -21,6 +21,7 @@ from pocketgan.files import recover_folder, replace_folder, sha256_file, write_a
 from pocketgan.pipeline.kept import MARKER, MORE_STEPS, Work, prepare, work_of
 from pocketgan.pipeline.processes import Processes
 from pocketgan.pipeline.stage import STAGE_FILE, Context, Stage, read_stage
+from pocketgan.pipeline.workers import AS_IT_COMES, WorkersWanted
 from pocketgan.recipe.recipe import Recipe
 from pocketgan.targets import TARGETS, versions
 from pocketgan.training.evaluations import BEST, EVALUATIONS
@@ -47,6 +48,7 @@ def run_stages(
     group: Processes,
     check: Callable[[Recipe, Sequence[str]], None] = lambda recipe, done: None,
     restart: bool = False,
+    workers: WorkersWanted = AS_IT_COMES,
 ) -> list[StageReport]:
     """Run the recipe's stages in order.
 
@@ -54,6 +56,7 @@ def run_stages(
         check: called once, before the first stage that is not skipped, with the names of those that are; raises what
             would only fail after hours.
         restart: discard trainings that do not fit the recipe any more (`kept.py`).
+        workers: who judges the candidates of an evolution.
     Raises:
         PocketganError: a stage says what the user must do; the stages before it are complete and stay. Or a training
             would be discarded.
@@ -64,7 +67,8 @@ def run_stages(
     for stage in stages:
         if stage.name not in recipe.stages():
             continue
-        reports.append(_run_stage(recipe, stage, run, group, partial(_check_once, recipe, reports, check), restart))
+        check_once = partial(_check_once, recipe, reports, check)
+        reports.append(_run_stage(recipe, stage, run, group, check_once, restart, workers))
         if stage.name == until:
             break
     return reports
@@ -76,7 +80,13 @@ def _check_once(recipe: Recipe, reports: Sequence[StageReport], check: Callable[
 
 
 def _run_stage(
-    recipe: Recipe, stage: Stage, run: Path, group: Processes, check: Callable[[], None], restart: bool
+    recipe: Recipe,
+    stage: Stage,
+    run: Path,
+    group: Processes,
+    check: Callable[[], None],
+    restart: bool,
+    workers: WorkersWanted,
 ) -> StageReport:
     """All processes go through this together; where the first one fails, the launcher ends the others."""
     started = time.monotonic()
@@ -96,7 +106,7 @@ def _run_stage(
     if group.first:
         prepare(recipe, stage, run, work, digests, restart)
     group.agree(None)
-    context = Context(recipe, run, folder, group)
+    context = Context(recipe, run, folder, group, workers)
     facts: dict[str, Any] = {}
     if stage.parallel or group.first:
         facts = stage.run(context)

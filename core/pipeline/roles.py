@@ -11,9 +11,12 @@ def roles(recipe: Recipe) -> list[Role]:
     """Whose bundles the run makes; the student's first, where there is one.
 
     A teacher that is given is what its owner would ship otherwise; beside one that is trained here stands the unpruned
-    generator. A base and the concepts that it was adapted to are one bundle, a pack, in the student's place.
+    generator. A base and the concepts that it was adapted to are one bundle, a pack, in the student's place. A supernet
+    is what students are found in: nobody would ship its largest network, which is twice the unpruned one.
     """
     if recipe.adapt is not None:
+        return ["student", "unpruned"]
+    if recipe.distill is not None and recipe.compress is not None and recipe.compress.method == "evolve":
         return ["student", "unpruned"]
     given = recipe.teacher is not None and recipe.teacher.is_given
     teachers: list[Role] = ["teacher"] if given else ["teacher", "unpruned"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketgan.pipeline.processes import Processes
+from pocketgan.pipeline.workers import AS_IT_COMES, WorkersWanted
 from pocketgan.recipe.recipe import Recipe
 
 STAGE_FILE = "stage.json"
@@ -23,12 +24,14 @@ class Context:
         run: the run directory.
         folder: where this stage writes; it survives a kill and is the same again on resume.
         processes: the group of parallel processes, or the single one.
+        workers: who judges the candidates of an evolution.
     """
 
     recipe: Recipe
     run: Path
     folder: Path
     processes: Processes
+    workers: WorkersWanted = AS_IT_COMES
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pocketgan.pipeline.stage import Context, Stage
 from pocketgan.pipeline.training import check_trainable, teacher_file, train
 from pocketgan.recipe.programs import TEACHER_PROGRAMS
 from pocketgan.recipe.recipe import Recipe
-from pocketgan.recipe.sections import TeacherStage
+from pocketgan.recipe.sections import Training
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
     stage = recipe.teacher
     assert stage is not None
     named = {**TEACHER_PROGRAMS[stage.learns_as].files, **TEACHER_PROGRAMS[stage.program].files}.items()
-    files = [Path(getattr(stage, name)) for name, weights in named if getattr(stage, name) and _weighs(stage, weights)]
+    files = [Path(getattr(stage, name)) for name, weights in named if getattr(stage, name) and weighs(stage, weights)]
     if stage.is_own:
         from pocketgan.training.generators.own import source_file
 
@@ -71,7 +71,7 @@ def outside_training(recipe: Recipe, run: Path) -> Any:
     return [sha256_file(path) for path in files if path.is_file()] or None
 
 
-def _weighs(stage: TeacherStage, weights: str | tuple[str, ...]) -> bool:
+def weighs(stage: Training, weights: str | tuple[str, ...]) -> bool:
     """Whether one of the fields of weights is not 0."""
     return any(getattr(stage, name) for name in ([weights] if isinstance(weights, str) else weights))
 

@@ -13,6 +13,7 @@ from pocketgan.pipeline.processes import Processes, join_processes
 from pocketgan.pipeline.resume import StageReport, run_stages
 from pocketgan.pipeline.roles import bundle_name
 from pocketgan.pipeline.stage import Stage, facts_of
+from pocketgan.pipeline.workers import AS_IT_COMES, WorkersWanted
 from pocketgan.recipe.recipe import Recipe
 
 # In the order in which they run; a recipe's keys are their names.
@@ -80,6 +81,7 @@ def run_recipe(
     until: str | None = None,
     group: Processes | None = None,
     restart: bool = False,
+    workers: WorkersWanted = AS_IT_COMES,
 ) -> RunSummary:
     """Run a recipe's stages in the directory `run`.
 
@@ -87,10 +89,17 @@ def run_recipe(
         until: the last stage to run; all where None.
         group: the processes that run it together; those that this one belongs to where None.
         restart: train again, and discard what was trained, where it does not fit the recipe any more.
+        workers: who judges the candidates of an evolution.
     Raises:
         PocketganError: says what the user must do; finished stages stay.
     """
-    reports = run_stages(recipe, STAGES, run, until, group or join_processes(), check_before, restart)
+
+    def check(recipe: Recipe, done: Sequence[str]) -> None:
+        check_before(recipe, done)
+        workers.check(recipe, "compress" in done)
+
+    workers.check(recipe, done=True)
+    reports = run_stages(recipe, STAGES, run, until, group or join_processes(), check, restart, workers)
     student, page = run / "bundle" / f"{bundle_name(recipe, 'student')}.pgb", run / "report" / report.REPORT
     return RunSummary(
         run,

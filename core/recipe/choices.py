@@ -51,3 +51,9 @@ SSIM, STYLE, CONTENT, TV = 10.0, 1e4, 10.0, 1e-5
 Supervised = Literal["pix2pix", "pix2pixhd", "gaugan"]
 # How frames are measured: one after the other, overlapping, or without a pause for a time.
 Mode = Literal["latency", "throughput", "sustained"]
+# How the student's architecture is found: one threshold prunes a teacher, or the sub-networks of a supernet evolve.
+CompressMethod = Literal["prune", "evolve"]
+# What a candidate of an evolution is judged by; of these only miou is better when it is higher.
+Fitness = Literal["lpips", "l1", "miou"]
+# UGC's stage 2: steps between two updates of the teachers, and the filter of what they teach on inputs without targets.
+TEACHERS_EVERY, FILTER_MOMENTUM, FILTER_PROBABILITY = 4, 0.99, 0.5

@@ -51,11 +51,15 @@ class StudentProgram:
 
     Attributes:
         module: where its `METHOD` is, a `training.programs.method.StudentMethod`.
+        files: as `TeacherProgram.files`; where the section names none, the teacher's section does.
         unlabelled: whether its batches hold inputs without targets too.
+        trains_teachers: whether it trains the teachers on with their discriminator, for which it needs targets.
     """
 
     module: str
+    files: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     unlabelled: bool = False
+    trains_teachers: bool = False
 
 
 _TTUR: dict[str, object] = {"learning_rate": 1e-4, "discriminator_learning_rate": 4e-4, "adam_betas": (0.0, 0.9)}
@@ -101,7 +105,15 @@ TEACHER_PROGRAMS: dict[str, TeacherProgram] = {
         unlabelled=True,
     ),
 }
-STUDENT_PROGRAMS: dict[str, StudentProgram] = {"distill": StudentProgram(f"{_PROGRAMS}.distill")}
+STUDENT_PROGRAMS: dict[str, StudentProgram] = {
+    "distill": StudentProgram(f"{_PROGRAMS}.distill"),
+    "ugc": StudentProgram(
+        f"{_PROGRAMS}.ugc_distill",
+        files={"vgg16_weights": ("lambda_style", "lambda_content")},
+        unlabelled=True,
+        trains_teachers=True,
+    ),
+}
 
 
 def _known_to(table: Mapping[str, object]) -> Callable[[str], str]:

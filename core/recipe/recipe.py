@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from pocketgan.bundle.manifest import Name
-from pocketgan.recipe.programs import TEACHER_PROGRAMS
+from pocketgan.recipe.programs import STUDENT_PROGRAMS, TEACHER_PROGRAMS
 from pocketgan.recipe.sections import (
     AdaptStage,
     BenchStage,
@@ -25,6 +25,8 @@ from pocketgan.recipe.sections import (
 )
 from pocketgan.recipe.units import Resolution
 
+# Programs whose losses hold a picture against its target, with a discriminator that sees the input too.
+_WITH_TARGETS = ("pix2pix", "pix2pixhd", "gaugan")
 STAGES = ("data", "teacher", "compress", "distill", "adapt", "export", "bundle", "bench", "report")
 
 
@@ -114,9 +116,41 @@ class Recipe(Section):
     def _unlabelled_inputs_are_of_programs_that_take_them(self) -> Self:
         for name, stage in (("teacher", self.teacher), ("distill", self.distill)):
             if stage is not None and stage.unlabelled_batch_size is not None and not stage.takes_unlabelled:
+                why = "" if stage.semi_supervised else " where semi_supervised is false"
                 raise ValueError(
-                    f"{name}.unlabelled_batch_size: {name}.program {stage.program} learns from pairs alone; remove it"
+                    f"{name}.unlabelled_batch_size: {name}.program {stage.program} learns from pairs alone{why}; "
+                    "remove it"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _evolution_has_its_supernet(self) -> Self:
+        if self.compress is None or self.teacher is None or self.compress.method != "evolve":
+            return self
+        if self.teacher.program != "ugc":
+            raise ValueError(
+                f"compress.method evolve searches a supernet, and teacher.program {self.teacher.program} trains none: "
+                "say teacher.program: ugc, or compress.method: prune"
+            )
+        if self.data is not None and self.compress.judge is not None and self.data.kind != "label":
+            raise ValueError("compress.judge finds label maps again; it needs data.kind: label")
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_can_be_trained_on(self) -> Self:
+        distill, teacher = self.distill, self.teacher
+        if distill is None or teacher is None or not STUDENT_PROGRAMS[distill.program].trains_teachers:
+            return self
+        what = f"distill.program {distill.program} trains the teachers on beside their student"
+        if teacher.is_foreign:
+            raise ValueError(f"{what}; {teacher.weights} teaches by its pictures alone: take distill.program: distill")
+        if teacher.learns_as not in _WITH_TARGETS or (self.data is not None and self.data.kind == "photos"):
+            whose = "photos have no targets" if teacher.learns_as in _WITH_TARGETS else teacher.learns_as + " has none"
+            raise ValueError(f"{what}, on targets: {whose}; take distill.program: distill")
+        if not distill.lambda_gan:
+            raise ValueError(f"{what} and their discriminator, whose scores choose what it learns: lambda_gan is not 0")
+        if distill.target is not None:
+            raise ValueError(f"distill.target is of program distill; a student of {distill.program} has its teachers'")
         return self
 
     @model_validator(mode="after")

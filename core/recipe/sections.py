@@ -9,19 +9,24 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pocketgan.bundle.manifest import Name
 from pocketgan.recipe.choices import (
     CONTENT,
+    FILTER_MOMENTUM,
+    FILTER_PROBABILITY,
     SSIM,
     STYLE,
     SUPERNET_BLOCKS,
     SUPERNET_DEPTHS,
     SUPERNET_EXPANSION,
     SUPERNET_WIDTHS,
+    TEACHERS_EVERY,
     TV,
     BudgetBy,
     ChosenBy,
+    CompressMethod,
     DataKind,
     Direction,
     DistillTarget,
     Fit,
+    Fitness,
     GanMode,
     Metric,
     Mode,
@@ -56,6 +61,7 @@ Steps = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -162,6 +168,9 @@ class Training(Section):
         description="programs that learn from inputs without targets: such inputs a step, over all processes; as many "
         "as batch_size where absent",
     )
+    semi_supervised: bool = Field(
+        True, description="ugc: learn from inputs without targets too; false: from those of the labelled images alone"
+    )
     learning_rate: Positive = Field(2e-4, description="gaugan: 1e-4")
     discriminator_learning_rate: Positive | None = Field(None, description="the generator's where absent; gaugan: 4e-4")
     adam_betas: tuple[Beta, Beta] = Field((0.5, 0.999), description="gaugan: [0, 0.9]")
@@ -181,6 +190,11 @@ class Training(Section):
     lambda_style: NotNegative = Field(STYLE, description="ugc: weight of the distance of VGG16's Gram matrices in it")
     lambda_content: NotNegative = Field(CONTENT, description="ugc: weight of the distance of VGG16's relu2_2 in it")
     lambda_tv: NotNegative = Field(TV, description="ugc: weight of the student's total variation in it")
+    vgg16_weights: str | None = Field(
+        None,
+        description="ugc: file of torchvision's VGG16 weights, for the distillation loss; the teacher's in distill, "
+        "downloaded where absent",
+    )
     lambda_gan: NotNegative = Field(
         1.0, description="pix2pix, e2gan: weight of the discriminator's verdict; 0 trains without one"
     )
@@ -300,9 +314,6 @@ class TeacherStage(Training):
     supernet_expansion: Annotated[int, Field(ge=1, le=16)] = Field(
         SUPERNET_EXPANSION, description="ugc: full inner width of an extra block as a multiple of its layer's"
     )
-    vgg16_weights: str | None = Field(
-        None, description="ugc: file of torchvision's VGG16 weights, for the distillation loss; downloaded where absent"
-    )
     ndf: Annotated[int, Field(ge=1)] = Field(64, description="channels of the discriminator's first layer")
     scales: Annotated[int, Field(ge=1, le=5)] = Field(
         2,
@@ -324,7 +335,7 @@ class TeacherStage(Training):
 
     @property
     def takes_unlabelled(self) -> bool:
-        return TEACHER_PROGRAMS[self.program].unlabelled
+        return TEACHER_PROGRAMS[self.program].unlabelled and self.semi_supervised
 
     @model_validator(mode="after")
     def _a_supernet_has_a_name(self) -> Self:
@@ -358,8 +369,11 @@ class TeacherStage(Training):
 
 
 class CompressStage(Section):
-    """One-step search for the student: in the teacher itself, or in another family."""
+    """The search for the student: pruned from the teacher, in another family, or evolved in a supernet."""
 
+    method: CompressMethod = Field(
+        "prune", description="one-step search (CAT), or evolution in the supernet of teacher.program ugc (UGC)"
+    )
     student: str | None = Field(
         None,
         description="a generator name, such as incres9: the student is a member of that family with even widths, for "
@@ -368,16 +382,48 @@ class CompressStage(Section):
     budget: Budget = Field(description="largest cost of the student, such as 2.6G, or 12ms by latency")
     by: BudgetBy = Field("macs_by_output", description="what the budget counts")
     least_width: Annotated[int, Field(ge=1)] = Field(
-        16, description="channels that every layer outside the blocks keeps"
+        16, description="prune: channels that every layer outside the blocks keeps"
     )
     target: TimedTarget | None = Field(
         None, description="suit the student to this exported form on this device; by latency needs one"
     )
     threads: Annotated[int, Field(ge=1)] = Field(1, description="threads of the target's runtime")
-    inherit: bool = Field(False, description="begin with the teacher's surviving weights, not with fresh ones as CAT")
-    widths: Widths | None = Field(
-        None, description="multiples of the student's widths; auto: what pays on the target, its default"
+    inherit: bool = Field(
+        False,
+        description="prune: begin with the teacher's surviving weights, not with fresh ones as CAT; evolve always does",
     )
+    widths: Widths | None = Field(
+        None, description="prune: multiples of the student's widths; auto: what pays on the target, its default"
+    )
+    evaluations: Annotated[int, Field(ge=0)] = Field(
+        500,
+        description="evolve: candidates that are judged at most, three fifths of them for the student and the rest for "
+        "its two teachers; 0: no search, even networks",
+    )
+    population: Annotated[int, Field(ge=2)] = Field(50, description="evolve: candidates of a generation")
+    mutation: Share = Field(0.2, description="evolve: probability of each width and depth to be drawn anew")
+    crossover: Share = Field(0.5, description="evolve: share of children with two parents; the others are mutated")
+    elites: Share = Field(0.25, description="evolve: share of a generation that stays and has the children, 1 at least")
+    patience: Steps = Field(5, description="evolve: generations without a better candidate that end a search")
+    fitness: Fitness | None = Field(
+        None, description="evolve: what candidates are judged by; miou where a judge is named, lpips where not"
+    )
+    images: Steps = Field(64, description="evolve: of the training images kept for choosing, how many judge at most")
+    finalists: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="evolve: the best candidates, among which FID chooses; 10 by lpips, none otherwise"
+    )
+    calibration: Steps = Field(64, description="evolve: training inputs over which batch norms gather statistics anew")
+    teacher_times: Annotated[float, Field(gt=1)] = Field(
+        20.0, description="evolve: the two teachers' MACs as a multiple of the student's, about"
+    )
+    lpips_weights: str | None = Field(
+        None, description="evolve by lpips: file of torchvision's AlexNet weights; downloaded where absent"
+    )
+    inception: str | None = Field(
+        None, description="evolve with finalists: TorchScript file of Inception; an installed package's where absent"
+    )
+    judge: str | None = Field(None, description="evolve by miou: ONNX or TorchScript file of a segmentation network")
+    judge_scale: Scale = Field("imagenet", description="evolve by miou: how pixels are scaled for the judge")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -389,6 +435,38 @@ class CompressStage(Section):
         if self.student is not None and self.inherit:
             raise ValueError("inherit is of students that are pruned from their teacher; one of a family starts fresh")
         return self
+
+    @model_validator(mode="after")
+    def _fields_are_of_the_method(self) -> Self:
+        of_one = {"prune": ("student", "least_width", "inherit", "widths"), "evolve": _OF_EVOLUTION}
+        other = "evolve" if self.method == "prune" else "prune"
+        for name in of_one[other]:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is of method: {other}; remove it, or say method: {other}")
+        if self.method == "evolve" and self.target is not None and self.by != "latency":
+            raise ValueError("target, where method is evolve, is of budgets by latency; remove it")
+        if self.judge is None and self.fitness == "miou":
+            raise ValueError("fitness miou needs judge, the ONNX or TorchScript file of a segmentation network")
+        if self.judge is not None and self.fitness not in (None, "miou"):
+            raise ValueError(f"judge is of fitness: miou, not of {self.fitness}; remove one of them")
+        return self
+
+    @property
+    def judged_by(self) -> Fitness:
+        """What candidates are judged by."""
+        return self.fitness or ("lpips" if self.judge is None else "miou")
+
+    @property
+    def last_ones(self) -> int:
+        """Among how many candidates FID chooses; 0 where there is no search."""
+        asked = self.finalists if self.finalists is not None else 10 if self.judged_by == "lpips" else 0
+        return min(asked, self.evaluations)
+
+
+_OF_EVOLUTION = (
+    "evaluations", "population", "mutation", "crossover", "elites", "patience", "fitness", "images", "finalists",
+    "calibration", "teacher_times", "lpips_weights", "inception", "judge", "judge_scale",
+)  # fmt: skip
 
 
 class DistillStage(Training):
@@ -408,9 +486,23 @@ class DistillStage(Training):
         "teacher has features to distil",
     )
 
+    teachers_every: Steps = Field(
+        TEACHERS_EVERY, description="ugc: steps between two updates of the teachers and of their discriminator"
+    )
+    filter_momentum: Beta = Field(
+        FILTER_MOMENTUM, description="ugc: share of the running mean of scores that stays at every step"
+    )
+    filter_probability: Share = Field(
+        FILTER_PROBABILITY,
+        description="ugc: with which a teacher's picture that scores above the mean is learnt from; 1: no filter",
+    )
+    shared: Steps | None = Field(
+        None, description="ugc: layers of the discriminator that the teachers share; those of stride 2 where absent"
+    )
+
     @property
     def takes_unlabelled(self) -> bool:
-        return STUDENT_PROGRAMS[self.program].unlabelled
+        return STUDENT_PROGRAMS[self.program].unlabelled and self.semi_supervised
 
 
 class AdaptStage(Section):

@@ -5,7 +5,7 @@ A teacher whose features do not lie where the student's do, or that has none, te
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,7 @@ class _Method(StudentMethod):
         student: nn.Module,
         teacher: nn.Module | None,
         inherited: Path,
+        teachers: Mapping[str, nn.Module] | None = None,
     ) -> Task:
         judge = method.discriminator(setting, setting.seed)
         if setting.stage.lambda_gan and inherited.is_file():

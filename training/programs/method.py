@@ -97,6 +97,7 @@ class StudentMethod(ABC):
         student: nn.Module,
         teacher: nn.Module | None,
         inherited: Path,
+        teachers: Mapping[str, nn.Module] | None = None,
     ) -> Task:
         """The program that trains `student` against `teacher`.
 
@@ -104,7 +105,11 @@ class StudentMethod(ABC):
             setting, method: those of the teacher's training.
             teacher: None where its pictures are the data's targets.
             inherited: file of the teacher's discriminator, which is there where it was trained against one.
+            teachers: by name, those that an evolution found beside the student; None where there was none.
         """
+
+    def check(self, stage: DistillStage, teacher: TeacherStage) -> None:  # noqa: B027 most need nothing
+        """Raises PocketganError where something that the losses need is not there."""
 
 
 def optimiser_of(stage: Training) -> Optimiser:

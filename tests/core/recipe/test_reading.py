@@ -64,7 +64,19 @@ def test_text_that_is_no_recipe_is_refused(tmp_path, text, message):
         load_recipe(write(tmp_path, text))
 
 
-@pytest.mark.parametrize("name", ["pix2pix_cat", "cyclegan_cat", "gaugan_cat"])
+@pytest.mark.parametrize("name", ["pix2pix_ugc", "pix2pixhd_ugc", "gaugan_ugc"])
+def test_shipped_recipes_of_ugc_are_good_and_agree_with_the_schema(name):
+    weights = [f"{stage}.{loss}=0" for stage in ("teacher", "distill") for loss in ("lambda_style", "lambda_content")]
+    recipe = load_recipe(name, ["teacher.lambda_vgg=0", "compress.fitness=l1", *weights])
+    check_before(recipe)
+    assert (recipe.teacher.program, recipe.compress.method, recipe.distill.program) == ("ugc", "evolve", "ugc")
+    assert recipe.data.labels == 0.25
+    jsonschema.validate(yaml.safe_load(shipped()[name]), Recipe.model_json_schema())
+
+
+@pytest.mark.parametrize(
+    "name", ["pix2pix_cat", "cyclegan_cat", "gaugan_cat", "pix2pix_ugc", "pix2pixhd_ugc", "gaugan_ugc"]
+)
 def test_the_small_variant_that_a_recipe_documents_is_good(name):
     lines = shipped()[name].splitlines()
     words = " ".join(line.lstrip("# ") for line in lines[: lines.index(f"name: {name}")]).split()

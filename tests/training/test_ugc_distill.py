@@ -1,0 +1,245 @@
+"""UGC's stage 2: who learns in which step and from what, what the filter lets through, and going on after a kill."""
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import save_file
+from torch import nn
+
+from pocketgan.errors import ModelError
+from pocketgan.recipe.sections import DistillStage, TeacherStage
+from pocketgan.training.discriminators import MultiHeadDiscriminator, MultiScaleDiscriminator, PatchDiscriminator
+from pocketgan.training.fit import FitOptions, fit
+from pocketgan.training.generators import build, spec_by_name
+from pocketgan.training.online_distillation import OnlineDistillation
+from pocketgan.training.programs import Part
+from pocketgan.training.programs.gaugan import GauGan
+from pocketgan.training.programs.method import Setting
+from pocketgan.training.programs.pix2pix import METHOD as PIX2PIX
+from pocketgan.training.programs.pix2pix import Pix2Pix
+from pocketgan.training.programs.ugc_distill import METHOD, Head, UgcDistill
+
+SPEC = spec_by_name("resnet6", ngf=2, norm="batch", height=32, width=32)
+
+
+class Vgg(nn.Module):
+    """Stands in for VGG16: four features, and how many images it has seen."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(7)
+        self.convs = nn.ModuleList(nn.Conv2d(3 if i == 0 else 4, 4, 3, stride=2, padding=1) for i in range(4))
+        self.requires_grad_(False)
+        self.seen = []
+
+    def forward(self, x, on_tap=lambda feature: feature):
+        self.seen.append(len(x))
+        features = []
+        for conv in self.convs:
+            x = on_tap(torch.relu(conv(x)))
+            features.append(x)
+        return features
+
+
+def program(seed=0, **options):
+    shared = MultiHeadDiscriminator(PatchDiscriminator(6, 4, layers=2, seed=seed))
+    teachers = {
+        name: Pix2Pix(build(SPEC, seed + number + 1), Head(shared, number))
+        for number, name in enumerate(("wide", "deep"))
+    }
+    return UgcDistill(build(SPEC, seed), teachers, shared, OnlineDistillation(Vgg()), **options)
+
+
+def batch(labelled=2, unlabelled=3, channels=3):
+    random = torch.Generator().manual_seed(1)
+
+    def images(count, channels=3):
+        return torch.rand(count, channels, 32, 32, generator=random) * 2 - 1
+
+    pairs = {"input": images(labelled, channels), "target": images(labelled)}
+    return {**pairs, **({"unlabelled": images(unlabelled, channels)} if unlabelled else {})}
+
+
+class Samples:
+    def __init__(self, names, count):
+        self.names, self.count = names, count
+
+    def __len__(self):
+        return self.count
+
+    def sample(self, index, random):
+        return {name: torch.from_numpy(random.standard_normal((3, 32, 32))).float().clamp(-1, 1) for name in self.names}
+
+
+def test_the_student_learns_in_every_step_and_the_teachers_in_the_last_of_n():
+    step = program(every=3)
+    names = [[name for name, _ in step.losses(batch())] for _ in range(6)]
+    with_teachers = ["discriminator", "teachers", "teachers", "generator"]
+    assert names == [["generator"], ["generator"], with_teachers] * 2
+
+
+def test_teachers_learn_by_their_familys_losses_and_the_student_without_a_discriminator():
+    phases = list(program(every=1).losses(batch()))
+    assert [[*terms] for _, terms in phases] == [
+        ["wide_discriminator", "deep_discriminator"],
+        ["wide_adversarial", "wide_l1"],
+        ["deep_adversarial", "deep_l1"],
+        ["ssim", "style", "content", "tv"],
+    ]
+    assert [isinstance(phase, Part) for phase in phases] == [False, True, False, False]
+
+
+def test_each_head_judges_its_own_teacher_and_the_trunk_both():
+    step = program(every=1)
+    phases = dict([(name, terms) for name, terms in step.losses(batch())][:1])
+    wide = phases["discriminator"]["wide_discriminator"]
+    gradients = torch.autograd.grad(wide, [*step.discriminator.parameters()], allow_unused=True)
+    reached = [
+        name for (name, _), g in zip(step.discriminator.named_parameters(), gradients, strict=True) if g is not None
+    ]
+    assert any(name.startswith("trunks") for name in reached)
+    assert any(name.startswith("heads.0") for name in reached)
+    assert not any(name.startswith("heads.1") for name in reached)
+
+
+def test_the_students_loss_is_l_od_to_both_teachers_over_all_images():
+    step, images = program(probability=1.0), batch()
+    ((_, terms),) = step.losses(images)
+    everything = torch.cat([images["input"], images["unlabelled"]])
+    with torch.no_grad():
+        pictures = [step.distance.teacher(task.generator(everything)) for task in step.teachers.values()]
+    wanted = step.distance(step.student(everything), *pictures)
+    for name, value in wanted.items():
+        assert terms[name].item() == pytest.approx(value.item(), rel=1e-4)
+
+
+def test_an_image_that_the_filter_leaves_out_of_one_teacher_learns_from_the_other_alone():
+    """Expected: each teacher's L_OD over the images that learn from it, times their share of the batch."""
+    step, images = program(), batch(labelled=1, unlabelled=3)
+    used = {"wide": [True, True, False], "deep": [False, True, False]}
+    for name, decisions in used.items():
+        step.filters[name] = lambda scores, found=decisions: torch.tensor(found)
+    ((_, terms),) = step.losses(images)
+    everything = torch.cat([images["input"], images["unlabelled"]])
+    with torch.no_grad():
+        fake = step.student(everything)
+        pictures = {name: task.generator(everything) for name, task in step.teachers.items()}
+        wanted = dict.fromkeys(("ssim", "style", "content"), 0.0)
+        for name, decisions in used.items():
+            for row in [0, *(1 + i for i, found in enumerate(decisions) if found)]:
+                one = step.distance(fake[row : row + 1], step.distance.teacher(pictures[name][row : row + 1]))
+                for term in wanted:
+                    wanted[term] += one[term].item() / 4
+    for term, value in wanted.items():
+        assert terms[term].item() == pytest.approx(value, rel=1e-4)
+
+
+def test_vgg_sees_every_picture_once_whatever_the_filter_says():
+    step = program(probability=0.0)
+    torch.manual_seed(0)
+    list(step.losses(batch(labelled=2, unlabelled=6)))
+    list(step.losses(batch(labelled=2, unlabelled=6)))
+    of_teachers = [8, 8]
+    first = step.distance.vgg.seen
+    assert first[:2] == of_teachers
+    assert sum(first) <= 2 * 3 * 8
+    assert len(first) > 4
+
+
+def test_labelled_images_pass_no_filter():
+    step = program(probability=0.0, every=9)
+    for _ in range(3):
+        ((_, terms),) = step.losses(batch(unlabelled=0))
+        assert terms["style"].item() > 0
+    assert all(int(one.count) == 0 for one in step.filters.values())
+    list(step.losses(batch(unlabelled=2)))
+    assert all(int(one.count) == 1 for one in step.filters.values())
+
+
+def test_a_family_with_a_discriminator_of_several_scales_trains_alike():
+    spec = spec_by_name("gaugan", ngf=2, height=64, width=64, input_channels=5)
+    shared = MultiHeadDiscriminator(MultiScaleDiscriminator(8, 4, 2))
+    teachers = {
+        name: GauGan(build(spec, number + 1), Head(shared, number), None, lambda_vgg=0)
+        for number, name in enumerate(("wide", "deep"))
+    }
+    step = UgcDistill(build(spec, 0), teachers, shared, OnlineDistillation(None, style=0, content=0), every=1)
+    images = {name: torch.nn.functional.interpolate(value, 64) for name, value in batch(channels=5).items()}
+    assert [[*terms] for _, terms in step.losses(images)] == [
+        ["wide_discriminator", "deep_discriminator"],
+        ["wide_adversarial", "wide_feature"],
+        ["deep_adversarial", "deep_feature"],
+        ["ssim", "tv"],
+    ]
+
+
+def test_a_killed_training_ends_in_the_weights_of_the_undisturbed_one(tmp_path):
+    pairs, others = Samples(("input", "target"), 4), Samples(("unlabelled",), 4)
+
+    def train(one, folder, steps):
+        folder.mkdir(exist_ok=True)
+        options = FitOptions(steps, 2, 0, checkpoint_every=3, sample_every=100, unlabelled_batch_size=2)
+        fit(one, pairs, options, folder, "distill", Accelerator(cpu=True), unlabelled=others)
+
+    class KilledError(Exception):
+        pass
+
+    def killed_after(one, steps):
+        losses, count = one.losses, [0]
+
+        def counted(batch):
+            if count[0] == steps:
+                raise KilledError
+            count[0] += 1
+            yield from losses(batch)
+
+        one.losses = counted
+        return one
+
+    whole = program(every=2)
+    train(whole, tmp_path / "whole", 7)
+    with pytest.raises(KilledError):
+        train(killed_after(program(every=2), 5), tmp_path / "killed", 7)
+    resumed = program(every=2)
+    train(resumed, tmp_path / "killed", 7)
+    for name, network in whole.networks().items():
+        other = resumed.networks()[name].state_dict()
+        assert all(torch.equal(value, other[key]) for key, value in network.state_dict().items()), name
+    for name, memory in whole.memories().items():
+        assert all(
+            torch.equal(value, resumed.memories()[name].state_dict()[key]) for key, value in memory.state_dict().items()
+        )
+
+
+def setting(**teacher):
+    stage = TeacherStage(generator="resnet6", ndf=4, steps=1, **teacher)
+    return Setting(stage, 3, (32, 32), 0, "paired", lambda seed: build(SPEC, seed), lambda: SPEC)
+
+
+def stage(**more):
+    return DistillStage(program="ugc", steps=1, lambda_style=0, lambda_content=0, **more)
+
+
+def test_both_heads_begin_as_the_discriminator_of_stage_1_ended(tmp_path):
+    trained = PIX2PIX.discriminator(setting(), seed=5)
+    save_file(trained.state_dict(), tmp_path / "d.safetensors")
+    networks = {name: build(SPEC, 1) for name in ("wide", "deep")}
+    task = METHOD.task(setting(), PIX2PIX, stage(), build(SPEC), None, tmp_path / "d.safetensors", networks)
+    images, both = torch.rand(2, 6, 32, 32), task.program.networks()["discriminator"]
+    for head in (0, 1):
+        assert torch.equal(both(images, head), trained(images))
+
+
+def test_where_nothing_evolved_the_recipes_teacher_teaches_alone(tmp_path):
+    teacher = build(SPEC, 1)
+    task = METHOD.task(setting(), PIX2PIX, stage(teachers_every=1), build(SPEC), teacher, tmp_path / "none")
+    assert [[*terms] for _, terms in task.program.losses(batch())] == [
+        ["teacher_discriminator"], ["teacher_adversarial", "teacher_l1"], ["ssim", "tv"],
+    ]  # fmt: skip
+    with pytest.raises(ModelError, match="there is none"):
+        METHOD.task(setting(), PIX2PIX, stage(), build(SPEC), None, tmp_path / "none")
+
+
+def test_more_layers_than_the_discriminator_has_cannot_be_shared(tmp_path):
+    with pytest.raises(ModelError, match=r"distill\.shared: 9 of 5 layers cannot be shared: 1 to 4 can"):
+        METHOD.task(setting(), PIX2PIX, stage(shared=9), build(SPEC), build(SPEC, 1), tmp_path / "none")
