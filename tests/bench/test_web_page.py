@@ -151,6 +151,8 @@ def test_a_reload_measures_nothing_twice_and_loses_nothing(
         until(page, lambda: shown(page) >= 1)
         page.reload()
         (result,) = session.wait_beside(page)
+        # What was measured before the reload is shown as well.
+        until(page, lambda: is_over(page)() and shown(page) == 3)
     assert (len(result.frames), result.errors) == (6, [])
     assert [one.job.run for one in read_results([session.out]).results] == [0, 1, 2]
 
