@@ -72,7 +72,7 @@ def must_be_base(source: ModelSource) -> Path:
 def find_adapters(folder: Path, base: LoadedGenerator) -> dict[str, FoundAdapter]:
     """The adapters of a folder by their concepts' names as a bundle can hold them.
 
-    Where `pocketgan adapt --concepts` left its list, they are those of the list, in its order; else all files, by name.
+    First those of the list that `pocketgan adapt --concepts` left, in its order, then all others by their files' names.
 
     Raises:
         ModelError: there are none, one is damaged or of another base, or two have one name.
@@ -103,21 +103,20 @@ def _adapters(folder: Path) -> Iterator[tuple[Path, Adapter]]:
     from pocketgan.training.adapter_set import SET_FILE, read_adapter_set
 
     paths = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
-    if (folder / SET_FILE).is_file():
-        listed = read_adapter_set(folder)
-        files = {one.adapter.file for one in listed.concepts}
-        if others := [path.name for path in paths if path.name not in files]:
-            console.note(f"{folder}: {', '.join(others)} not packed: {SET_FILE} does not list them")
-        for one in listed.concepts:
-            yield folder / one.adapter.file, listed.adapter(folder, one.name)
-        return
     if not paths:
         raise ModelError(
             f"{folder} holds no adapters (*.safetensors); pocketgan adapt writes one: --out "
             f"{folder / 'NAME.safetensors'}"
         )
+    listed = read_adapter_set(folder) if (folder / SET_FILE).is_file() else None
+    of_list = [] if listed is None else listed.concepts
+    for one in of_list:
+        assert listed is not None
+        yield folder / one.adapter.file, listed.adapter(folder, one.name)
+    files = {one.adapter.file for one in of_list}
     for path in paths:
-        yield path, load_adapter(path)
+        if path.name not in files:
+            yield path, load_adapter(path)
 
 
 def pack_name(name: str, path: Path) -> str:
