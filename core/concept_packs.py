@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketgan import console
 from pocketgan.bench.jobs import EVERY_CONCEPT
 from pocketgan.bundle.manifest import NAME_PATTERN
 from pocketgan.errors import ModelError
