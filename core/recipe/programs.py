@@ -1,7 +1,7 @@
 """The table of training programs: what a recipe must know of each before any of it is imported.
 
 A new program is a file of its own in `training/programs/` with a `METHOD`, its fields in the recipe's section
-(`sections.py`), and its row here.
+(`training_sections.py`), and its row here.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from pocketgan.bundle.manifest import Name
 from pocketgan.recipe.programs import STUDENT_PROGRAMS, TEACHER_PROGRAMS
+from pocketgan.recipe.section import Section
 from pocketgan.recipe.sections import (
     AdaptStage,
     BenchStage,
@@ -20,7 +21,6 @@ from pocketgan.recipe.sections import (
     DistillStage,
     ExportStage,
     ReportStage,
-    Section,
     TeacherStage,
 )
 from pocketgan.recipe.units import Resolution
