@@ -160,4 +160,10 @@ def test_importing_it_imports_no_part():
     code = "import sys; before = set(sys.modules); from pocketgan import api; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     foreign = {name for name in done.stdout.split() if name.partition(".")[0] not in sys.stdlib_module_names}
-    assert foreign == {"pocketgan", "pocketgan.api", "pocketgan.api_concepts", "pocketgan.outcomes"}
+    assert foreign == {
+        "pocketgan",
+        "pocketgan.api",
+        "pocketgan.api_bench",
+        "pocketgan.api_concepts",
+        "pocketgan.outcomes",
+    }
