@@ -8,9 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from pocketgan.recipe.choices import GanMode
+from pocketgan.recipe.sections import DistillStage, TeacherStage, Training
+from pocketgan.training.discriminators import MultiScaleDiscriminator
 from pocketgan.training.losses import AdversarialLoss, PerceptualLoss, feature_matching
 from pocketgan.training.programs import Batch, Optimiser
 from pocketgan.training.programs.adversarial import Adversarial
+from pocketgan.training.programs.method import DISCRIMINATOR, Setting, Task, TeacherMethod, optimiser_of
+from pocketgan.training.vgg import load_vgg
 
 
 class MultiScale(Adversarial):
@@ -80,4 +84,48 @@ class MultiScale(Adversarial):
         return (
             [[layer[:count] for layer in scale] for scale in both],
             [[layer[count:] for layer in scale] for scale in both],
+        )
+
+
+class MultiScaleMethod(TeacherMethod):
+    """The program around a kind of MultiScale, which a student's losses weigh as the teacher's do.
+
+    Args:
+        kind: GauGAN's or pix2pixHD's.
+        spectral: whether the discriminator's layers are normalised spectrally (SPADE).
+    """
+
+    def __init__(self, kind: type[MultiScale], *, spectral: bool) -> None:
+        self._kind = kind
+        self._spectral = spectral
+
+    def discriminator(self, setting: Setting, seed: int) -> nn.Module:
+        """On input and output, at as many scales as the recipe says."""
+        stage = setting.stage
+        return MultiScaleDiscriminator(
+            setting.channels + 3, stage.ndf, stage.scales, seed=seed, spectral=self._spectral
+        )
+
+    def teacher(self, setting: Setting, generator: nn.Module) -> Task:
+        judge = self.discriminator(setting, setting.seed)
+        return Task(self._program(setting, setting.stage, generator, judge), generator, {DISCRIMINATOR: judge})
+
+    def student(self, setting: Setting, stage: DistillStage, student: nn.Module, judge: nn.Module) -> MultiScale:
+        return self._program(setting, stage, student, judge)
+
+    def check(self, stage: TeacherStage) -> None:
+        if stage.lambda_vgg:
+            load_vgg(stage.vgg_weights)
+
+    def _program(self, setting: Setting, stage: Training, generator: nn.Module, judge: nn.Module) -> MultiScale:
+        teacher = setting.stage
+        return self._kind(
+            generator,
+            judge,
+            vgg=load_vgg(teacher.vgg_weights) if teacher.lambda_vgg else None,
+            gan_mode=stage.gan_mode,
+            lambda_feature=teacher.lambda_feature,
+            lambda_vgg=teacher.lambda_vgg,
+            optimiser=optimiser_of(stage),
+            discriminator_learning_rate=stage.discriminator_learning_rate,
         )

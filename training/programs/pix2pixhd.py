@@ -8,12 +8,8 @@ from __future__ import annotations
 from torch import nn
 
 from pocketgan.recipe.choices import GanMode
-from pocketgan.recipe.sections import DistillStage, TeacherStage, Training
-from pocketgan.training.discriminators import MultiScaleDiscriminator
 from pocketgan.training.programs import Optimiser
-from pocketgan.training.programs.method import DISCRIMINATOR, Setting, Task, TeacherMethod, optimiser_of
-from pocketgan.training.programs.multi_scale import MultiScale
-from pocketgan.training.vgg import load_vgg
+from pocketgan.training.programs.multi_scale import MultiScale, MultiScaleMethod
 
 
 class Pix2PixHd(MultiScale):
@@ -53,37 +49,4 @@ class Pix2PixHd(MultiScale):
         )
 
 
-class _Method(TeacherMethod):
-    def discriminator(self, setting: Setting, seed: int) -> nn.Module:
-        """pix2pixHD's, at three scales unless told otherwise, on input and output."""
-        stage = setting.stage
-        return MultiScaleDiscriminator(setting.channels + 3, stage.ndf, stage.scales, seed=seed, spectral=False)
-
-    def teacher(self, setting: Setting, generator: nn.Module) -> Task:
-        judge = self.discriminator(setting, setting.seed)
-        return Task(_program(setting, setting.stage, generator, judge), generator, {DISCRIMINATOR: judge})
-
-    def student(self, setting: Setting, stage: DistillStage, student: nn.Module, judge: nn.Module) -> Pix2PixHd:
-        return _program(setting, stage, student, judge)
-
-    def check(self, stage: TeacherStage) -> None:
-        if stage.lambda_vgg:
-            load_vgg(stage.vgg_weights)
-
-
-def _program(setting: Setting, stage: Training, generator: nn.Module, judge: nn.Module) -> Pix2PixHd:
-    """The student's losses weigh what the teacher's do."""
-    teacher = setting.stage
-    return Pix2PixHd(
-        generator,
-        judge,
-        vgg=load_vgg(teacher.vgg_weights) if teacher.lambda_vgg else None,
-        gan_mode=stage.gan_mode,
-        lambda_feature=teacher.lambda_feature,
-        lambda_vgg=teacher.lambda_vgg,
-        optimiser=optimiser_of(stage),
-        discriminator_learning_rate=stage.discriminator_learning_rate,
-    )
-
-
-METHOD = _Method()
+METHOD = MultiScaleMethod(Pix2PixHd, spectral=False)
