@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from concepts import SPEC, base_of
 
 from pocketgan.pictures import write_image
 from pocketgan.training.data.concepts import (
@@ -15,6 +16,7 @@ from pocketgan.training.data.concepts import (
     Split,
     Teacher,
 )
+from pocketgan.training.generators.files import save_generator
 from pocketgan.training.text.encoder import EncoderIdentity
 from pocketgan.training.text.precomputed import write_features
 
@@ -27,10 +29,10 @@ EFFECTS = {
 COUNTS: dict[Split, int] = {"train": 4, "val": 2}
 
 
-def make_pairs(folder, effect, size=32):
+def make_pairs(folder, effect, size=32, counts=COUNTS):
     """A folder of pairs, A and B, of random photos."""
     random = np.random.default_rng(len(effect))
-    for split, count in COUNTS.items():
+    for split, count in counts.items():
         for index in range(count):
             photo = random.integers(0, 256, (size, size, 3)).astype(np.uint8)
             for side, picture in (("A", photo), ("B", EFFECTS[effect](photo))):
@@ -57,3 +59,9 @@ def write_texts(path: Path, *texts: str) -> Path:
     tokens = torch.randn(len(texts), 77, 512, generator=torch.Generator().manual_seed(0))
     write_features(path, texts, tokens, EncoderIdentity("sentences", "cd" * 32))
     return path
+
+
+def make_base_and_pairs(folder: Path, train: int) -> tuple[Path, Path]:
+    """A base's file, and a folder with so many photos and their negatives to train on."""
+    save_generator(folder / "base.safetensors", base_of().module, SPEC, {"trained": "yes"})
+    return folder / "base.safetensors", make_pairs(folder / "pairs", "negative", counts={"train": train, "val": 1})

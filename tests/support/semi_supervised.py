@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from pocketgan.recipe.sections import DistillStage
@@ -61,3 +63,16 @@ class Method(TeacherMethod):
 
 def fresh(seed: int) -> SemiSupervised:
     return SemiSupervised(build(SPEC, seed))
+
+
+class RandomSamples:
+    """Noise of 32x32 pixels by these names."""
+
+    def __init__(self, names: Sequence[str], count: int) -> None:
+        self.names, self.count = names, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(random.standard_normal((3, 32, 32))).float().clamp(-1, 1) for name in self.names}

@@ -4,6 +4,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
+from semi_supervised import RandomSamples
 from torch import nn
 
 from pocketgan.errors import ModelError
@@ -58,17 +59,6 @@ def batch(labelled=2, unlabelled=3, channels=3):
 
     pairs = {"input": images(labelled, channels), "target": images(labelled)}
     return {**pairs, **({"unlabelled": images(unlabelled, channels)} if unlabelled else {})}
-
-
-class Samples:
-    def __init__(self, names, count):
-        self.names, self.count = names, count
-
-    def __len__(self):
-        return self.count
-
-    def sample(self, index, random):
-        return {name: torch.from_numpy(random.standard_normal((3, 32, 32))).float().clamp(-1, 1) for name in self.names}
 
 
 def test_the_student_learns_in_every_step_and_the_teachers_in_the_last_of_n():
@@ -174,7 +164,7 @@ def test_a_family_with_a_discriminator_of_several_scales_trains_alike():
 
 
 def test_a_killed_training_ends_in_the_weights_of_the_undisturbed_one(tmp_path):
-    pairs, others = Samples(("input", "target"), 4), Samples(("unlabelled",), 4)
+    pairs, others = RandomSamples(("input", "target"), 4), RandomSamples(("unlabelled",), 4)
 
     def train(one, folder, steps):
         folder.mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ import sys
 import pytest
 import torch
 from accelerate import Accelerator
+from semi_supervised import RandomSamples
 from torch import nn
 
 from pocketgan.training.discriminators import PatchDiscriminator
@@ -63,17 +64,6 @@ def batch(labelled=2, unlabelled=3):
         name: values.view(-1, 1, 1, 1) + 0.05 * torch.randn(len(values), 3, 32, 32, generator=random)
         for name, values in grey.items()
     }
-
-
-class Samples:
-    def __init__(self, names, count):
-        self.names, self.count = names, count
-
-    def __len__(self):
-        return self.count
-
-    def sample(self, index, random):
-        return {name: torch.from_numpy(random.standard_normal((3, 32, 32))).float().clamp(-1, 1) for name in self.names}
 
 
 def test_a_step_trains_the_largest_on_pairs_then_a_random_and_the_smallest_by_its_pictures():
@@ -156,7 +146,7 @@ def test_random_sub_networks_follow_from_torchs_generator(monkeypatch):
 
 
 def test_it_resumes_bit_for_bit(assert_resumes_bit_for_bit):
-    pairs, others = Samples(("input", "target"), 4), Samples(("unlabelled",), 5)
+    pairs, others = RandomSamples(("input", "target"), 4), RandomSamples(("unlabelled",), 5)
     end = assert_resumes_bit_for_bit(program, pairs, unlabelled=others, unlabelled_batch_size=2)
     start = {f"generator.{key}": value for key, value in program(0).supernet.network.state_dict().items()}
     assert [key for key, value in start.items() if key.endswith("conv.weight") and torch.equal(end[key], value)] == []

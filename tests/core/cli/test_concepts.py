@@ -1,7 +1,6 @@
 """`pocketgan adapt` and `merge`: what they write, what they say, and what they refuse."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -9,24 +8,12 @@ import torch
 from concept_folders import make_concepts, write_texts
 from concepts import SPEC, base_of, concept_of
 
-from pocketgan.cli import main
 from pocketgan.pictures import write_image
 from pocketgan.training.adapter import Adapter, Ranks, factor_shapes, merge, weights_digest
 from pocketgan.training.adapter_files import load_adapter, save_adapter
 from pocketgan.training.generators.files import load_generator, save_generator
 from pocketgan.training.text.encoder import EncoderIdentity
 from pocketgan.training.text.precomputed import write_features
-
-
-@pytest.fixture
-def said(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pocketgan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """From photos to two effects in one bundle with their frame rates, by the commands of docs/concepts.md."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pocketgan.cli import main
 from pocketgan.training.data.concepts import read_concepts
 from pocketgan.training.text.encoder import EncoderIdentity
 from pocketgan.training.text.precomputed import write_features
@@ -20,15 +18,12 @@ SMALL = [
 
 
 @pytest.fixture
-def answer(monkeypatch, capsys, tmp_path):
+def answer(said, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pocketgan", *arguments, "--json"])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, said = capsys.readouterr()
-        assert not end.value.code, said
+        code, out, problem = said(*arguments, "--json")
+        assert code == 0, problem
         return json.loads(out)
 
     return run

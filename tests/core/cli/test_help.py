@@ -1,12 +1,10 @@
 """What `--help` says: instant, and whole."""
 
-import sys
-
 import pytest
 from typer.testing import CliRunner
 
 from pocketgan import console
-from pocketgan.cli import app, main
+from pocketgan.cli import app
 
 GROUPS = ("recipe", "pairs", "bundle", "baseline", "store")
 
@@ -18,19 +16,6 @@ def test_every_command_is_told_in_one_whole_line_of_80_columns(group, monkeypatc
     lines = shown[shown.index("Commands:") :].splitlines()[1:]
     assert lines
     assert all(len(line) <= 80 and line.endswith((".", ".).")) and not line.endswith("...") for line in lines), shown
-
-
-@pytest.fixture
-def said(monkeypatch, capsys):
-    """What `pocketgan ...` says on standard output and standard error, and its exit code."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pocketgan", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.mark.parametrize("group", [(), *((group,) for group in GROUPS)])

@@ -1,48 +1,23 @@
 """`pocketgan ranks`: what it prints and writes, that adapt takes it, and what it refuses."""
 
 import json
-import sys
 
-import numpy as np
 import pytest
-import torch
-from concepts import SPEC, base_of
+from concept_folders import make_base_and_pairs, write_texts
+from concepts import SPEC
 
-from pocketgan.cli import main
-from pocketgan.pictures import write_image
 from pocketgan.training.adapter import Ranks, trained_parameters
 from pocketgan.training.adapter_files import load_adapter
-from pocketgan.training.generators.files import save_generator
-from pocketgan.training.text.encoder import EncoderIdentity
-from pocketgan.training.text.precomputed import write_features
 
 BUDGET = trained_parameters(SPEC, Ranks(2, 1, 1, 1, 1))
 
 
 @pytest.fixture
-def said(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pocketgan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def given(tmp_path):
     """A base, photos and their negatives, and the features of a text, as arguments."""
-    save_generator(tmp_path / "base.safetensors", base_of().module, SPEC, {"trained": "yes"})
-    random = np.random.default_rng(0)
-    for split, count in (("train", 5), ("val", 1)):
-        for index in range(count):
-            picture = random.integers(0, 256, (32, 32, 3)).astype(np.uint8)
-            write_image(tmp_path / "pairs" / split / f"{index}.png", np.concatenate([picture, 255 - picture], 1))
-    tokens = torch.randn(1, 77, 512, generator=torch.Generator().manual_seed(0))
-    write_features(tmp_path / "text.safetensors", ["a negative"], tokens, EncoderIdentity("sentences", "cd" * 32))
-    learning = ["--data", tmp_path / "pairs", "--text", "a negative", "--encoder", tmp_path / "text.safetensors"]
-    return [tmp_path / "base.safetensors", *learning, "--steps", 1]
+    base, pairs = make_base_and_pairs(tmp_path, train=5)
+    text = write_texts(tmp_path / "text.safetensors", "a negative")
+    return [base, "--data", pairs, "--text", "a negative", "--encoder", text, "--steps", 1]
 
 
 def test_the_ranks_found_are_printed_written_and_taken_by_adapt(said, given, tmp_path):
