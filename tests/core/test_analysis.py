@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from concept_folders import make_base_and_pairs
-from concepts import SPEC, concept_of
+from concepts import SPEC, base_of, concept_of
 
 from pocketgan.analysis.parts import analyse_parts
 from pocketgan.analysis.transformer import analyse_transformer
 from pocketgan.cli import main
 from pocketgan.errors import DataError, ModelError
-from pocketgan.pictures import read_image
+from pocketgan.pictures import read_image, write_image
 from pocketgan.training.adapting import AdaptOptions
 from pocketgan.training.fine_tuning import unfrozen_parameters
 from pocketgan.training.generators import skeleton, spec_by_name
+from pocketgan.training.generators.files import save_generator
 from pocketgan.training.state import TrainingState
 from pocketgan.training.text.encoder import EncoderIdentity
 from pocketgan.training.text.precomputed import write_features
@@ -34,7 +34,14 @@ def _forget_precision():
 
 @pytest.fixture
 def given(tmp_path):
-    return make_base_and_pairs(tmp_path, train=7)
+    """A base's file, and seven photos and their negatives to train on."""
+    save_generator(tmp_path / "base.safetensors", base_of().module, SPEC, {"trained": "yes"})
+    random = np.random.default_rng(0)
+    for split, count in (("train", 7), ("val", 1)):
+        for index in range(count):
+            picture = random.integers(0, 256, (32, 32, 3)).astype(np.uint8)
+            write_image(tmp_path / "pairs" / split / f"{index}.png", np.concatenate([picture, 255 - picture], 1))
+    return tmp_path / "base.safetensors", tmp_path / "pairs"
 
 
 def of_parts(given, out, parts=("tb",), options=OPTIONS):
