@@ -31,6 +31,7 @@ def adapt(
     ranks: str | Sequence[int] | Ranks | None = None,
     batch_size: int = 4,
     learning_rate: float = 2e-4,
+    ndf: int = 64,
     precision: TrainingPrecision = "fp32",
     size: tuple[int, int] | None = None,
     direction: Direction = "AtoB",
@@ -52,6 +53,7 @@ def adapt(
             trains at most 1.2 % of the base.
         batch_size: images a step.
         learning_rate: of Adam.
+        ndf: channels of the discriminator's first layer.
         precision: "bf16" pays where `pocketgan doctor` says so.
         size: (height, width) in pixels to train at; the base's own where None.
         direction: "AtoB", or "BtoA".
@@ -71,7 +73,13 @@ def adapt(
     from pocketgan.training.text.sources import open_encoder
 
     options = AdaptOptions(
-        steps, _ranks(ranks), batch_size=batch_size, learning_rate=learning_rate, seed=seed, precision=precision
+        steps,
+        _ranks(ranks),
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        ndf=ndf,
+        seed=seed,
+        precision=precision,
     )
     opened = open_encoder(encoder)
     tokens = opened.encode([text])[0]
@@ -90,6 +98,7 @@ def adapt_concepts(
     ranks: str | Sequence[int] | Ranks | None = None,
     batch_size: int = 4,
     learning_rate: float = 2e-4,
+    ndf: int = 64,
     precision: TrainingPrecision = "fp32",
     size: tuple[int, int] | None = None,
     direction: Direction = "AtoB",
@@ -108,7 +117,8 @@ def adapt_concepts(
     Args:
         concepts: a list of concepts (docs/concepts.md); what it says of one goes before the arguments here.
         out: a folder for NAME.safetensors of each, and concepts.json.
-        steps, encoder, ranks, batch_size, learning_rate, precision, size, direction, photos, seed: as `adapt`, for all.
+        steps, encoder, ranks, batch_size, learning_rate, ndf, precision, size, direction, photos, seed: as `adapt`, for
+            all.
         old: a folder of the concepts that the base was trained on, which are looked at with every new adapter on.
         lpips_weights: torchvision's AlexNet, by which the old ones are judged; by L1 where None.
         workers: processes on this computer, as many as cores where None; 0 works in this process, without Dask.
@@ -134,7 +144,7 @@ def adapt_concepts(
 
     told = Defaults(
         steps, _ranks(ranks), batch_size, learning_rate, seed, direction, precision,
-        None if photos is None else tuple(sorted(photos)),
+        None if photos is None else tuple(sorted(photos)), ndf,
     )  # fmt: skip
     wanted = wanted_concepts(Path(concepts), told)
     if workers is None:

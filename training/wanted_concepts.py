@@ -45,6 +45,7 @@ class Defaults:
     direction: Direction = "AtoB"
     precision: TrainingPrecision = "fp32"
     photos: tuple[str, ...] | None = None
+    ndf: int = 64
 
 
 def wanted_concepts(path: Path, defaults: Defaults) -> list[WantedConcept]:
@@ -100,6 +101,7 @@ def _wanted(
         defaults.learning_rate,
         seed=defaults.seed,
         precision=defaults.precision,
+        ndf=defaults.ndf,
     )
     own = {name: getattr(one, name) for name in ("batch_size", "learning_rate", "seed")}
     options = replace(options, **{name: value for name, value in own.items() if value is not None})

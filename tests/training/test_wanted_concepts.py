@@ -44,10 +44,11 @@ def test_named_concepts_of_a_folder_come_in_the_lists_order_beside_others(listed
 
 def test_what_a_concept_says_goes_before_what_holds_for_all(listed):
     ink = "{name: ink, text: ink, data: mine, steps: 7, ranks: [1, 2, 1, 4, 16], batch_size: 2, direction: BtoA}"
-    own, other = listed(f"pairs: made\nconcepts: [{ink}, dark]", batch_size=8, ranks=Ranks(1, 1, 1, 1, 1))
+    own, other = listed(f"pairs: made\nconcepts: [{ink}, dark]", batch_size=8, ndf=16, ranks=Ranks(1, 1, 1, 1, 1))
     assert (own.options.steps, own.options.ranks, own.options.batch_size) == (7, Ranks(1, 2, 1, 4, 16), 2)
     assert (other.options.steps, other.options.ranks, other.options.batch_size) == (10, Ranks(1, 1, 1, 1, 1), 8)
     assert (own.direction, other.direction) == ("BtoA", "AtoB")
+    assert own.options.ndf == other.options.ndf == 16
 
 
 @pytest.mark.parametrize(
