@@ -31,6 +31,7 @@ def adapt(
     ranks: str | Sequence[int] | Ranks | None = None,
     batch_size: int = 4,
     learning_rate: float = 2e-4,
+    discriminator_learning_rate: float | None = None,
     ndf: int = 64,
     precision: TrainingPrecision = "fp32",
     size: tuple[int, int] | None = None,
@@ -53,6 +54,7 @@ def adapt(
             trains at most 1.2 % of the base.
         batch_size: images a step.
         learning_rate: of Adam.
+        discriminator_learning_rate: the same where None.
         ndf: channels of the discriminator's first layer.
         precision: "bf16" pays where `pocketgan doctor` says so.
         size: (height, width) in pixels to train at; the base's own where None.
@@ -77,6 +79,7 @@ def adapt(
         _ranks(ranks),
         batch_size=batch_size,
         learning_rate=learning_rate,
+        discriminator_learning_rate=discriminator_learning_rate,
         ndf=ndf,
         seed=seed,
         precision=precision,
@@ -98,6 +101,7 @@ def adapt_concepts(
     ranks: str | Sequence[int] | Ranks | None = None,
     batch_size: int = 4,
     learning_rate: float = 2e-4,
+    discriminator_learning_rate: float | None = None,
     ndf: int = 64,
     precision: TrainingPrecision = "fp32",
     size: tuple[int, int] | None = None,
@@ -117,8 +121,8 @@ def adapt_concepts(
     Args:
         concepts: a list of concepts (docs/concepts.md); what it says of one goes before the arguments here.
         out: a folder for NAME.safetensors of each, and concepts.json.
-        steps, encoder, ranks, batch_size, learning_rate, ndf, precision, size, direction, photos, seed: as `adapt`, for
-            all.
+        steps, encoder, ranks, batch_size, learning_rate, discriminator_learning_rate, ndf, precision, size,
+            direction, photos, seed: as `adapt`, for all.
         old: a folder of the concepts that the base was trained on, which are looked at with every new adapter on.
         lpips_weights: torchvision's AlexNet, by which the old ones are judged; by L1 where None.
         workers: processes on this computer, as many as cores where None; 0 works in this process, without Dask.
@@ -145,6 +149,7 @@ def adapt_concepts(
     told = Defaults(
         steps, _ranks(ranks), batch_size, learning_rate, seed, direction, precision,
         None if photos is None else tuple(sorted(photos)), ndf,
+        discriminator_learning_rate,
     )  # fmt: skip
     wanted = wanted_concepts(Path(concepts), told)
     if workers is None:

@@ -50,7 +50,8 @@ class AdaptOptions:
         steps: optimiser steps.
         ranks: of the five parts; `default_ranks` of the base's spec where None.
         batch_size: images a step (paper: 32).
-        learning_rate: of branches and discriminator alike.
+        learning_rate: of what is trained of the base.
+        discriminator_learning_rate: the same where None.
         decay: last share of the steps, with rates falling to 0.
         lambda_l1, lambda_gan: weights of the distance to the target and of the discriminator's verdict; 0 trains
             without a discriminator.
@@ -75,6 +76,7 @@ class AdaptOptions:
     seed: int = 0
     checkpoint_every: int = 200
     precision: TrainingPrecision = "fp32"
+    discriminator_learning_rate: float | None = None
 
     def ranks_for(self, spec: GeneratorSpec) -> Ranks:
         """Those that a base of this spec is adapted with."""
@@ -86,7 +88,10 @@ class AdaptOptions:
 
     def to_json(self) -> dict[str, Any]:
         """All that decides what is learnt."""
-        return {**asdict(self), "checkpoint_every": None}
+        told = {**asdict(self), "checkpoint_every": None}
+        if self.discriminator_learning_rate is None:
+            del told["discriminator_learning_rate"]
+        return told
 
 
 class Adaptation(Pix2Pix):
@@ -108,6 +113,7 @@ def concept_program(kind: type[Learning], generator: nn.Module, spec: GeneratorS
         lambda_l1=options.lambda_l1,
         lambda_gan=options.lambda_gan,
         optimiser=Optimiser((), options.learning_rate, options.betas, options.decay),
+        discriminator_learning_rate=options.discriminator_learning_rate,
     )
 
 

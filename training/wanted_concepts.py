@@ -46,6 +46,7 @@ class Defaults:
     precision: TrainingPrecision = "fp32"
     photos: tuple[str, ...] | None = None
     ndf: int = 64
+    discriminator_learning_rate: float | None = None
 
 
 def wanted_concepts(path: Path, defaults: Defaults) -> list[WantedConcept]:
@@ -102,6 +103,7 @@ def _wanted(
         seed=defaults.seed,
         precision=defaults.precision,
         ndf=defaults.ndf,
+        discriminator_learning_rate=defaults.discriminator_learning_rate,
     )
     own = {name: getattr(one, name) for name in ("batch_size", "learning_rate", "seed")}
     options = replace(options, **{name: value for name, value in own.items() if value is not None})

@@ -51,6 +51,15 @@ def adapt(
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a step.")] = 4,
     learning_rate: Annotated[float, typer.Option("--learning-rate", min=1e-9, help="Of Adam.")] = 2e-4,
+    discriminator_learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--discriminator-learning-rate",
+            min=1e-9,
+            help="Its own: LoRA bears higher rates than a discriminator.",
+            show_default="that of --learning-rate",
+        ),
+    ] = None,
     ndf: Annotated[int, typer.Option("--ndf", min=1, help="Channels of the discriminator's first layer.")] = 64,
     precision: Annotated[
         TrainingPrecision, typer.Option("--precision", help="bf16 pays where `pocketgan doctor` says so.")
@@ -125,7 +134,8 @@ def adapt(
             raise DataError("a concept needs --data, --text and --steps; a list of many goes with --concepts FILE")
         found = api.adapt(
             base, data, text, path, steps=steps, name=name, encoder=encoder, ranks=chosen, batch_size=batch_size,
-            learning_rate=learning_rate, ndf=ndf, precision=precision, size=pixels, direction=direction, photos=photos,
+            learning_rate=learning_rate, discriminator_learning_rate=discriminator_learning_rate, ndf=ndf,
+            precision=precision, size=pixels, direction=direction, photos=photos,
             full=full, seed=seed,
         )  # fmt: skip
         console.result(
@@ -140,7 +150,8 @@ def adapt(
     _refuse({"--full": full or None}, "for one concept; --concepts makes adapters")
     ended = api.adapt_concepts(
         base, concepts, folder, steps=steps, encoder=encoder, ranks=chosen, batch_size=batch_size,
-        learning_rate=learning_rate, ndf=ndf, precision=precision, size=pixels, direction=direction, photos=photos,
+        learning_rate=learning_rate, discriminator_learning_rate=discriminator_learning_rate, ndf=ndf,
+        precision=precision, size=pixels, direction=direction, photos=photos,
         seed=seed, old=old, lpips_weights=lpips_weights, workers=workers, threads=threads, address=address,
     )  # fmt: skip
     console.result(ended.to_json(), _text(ended))

@@ -130,6 +130,7 @@ def _options(recipe: Recipe) -> AdaptOptions:
         None if stage.ranks is None else Ranks(*stage.ranks),
         batch_size=stage.batch_size,
         learning_rate=stage.learning_rate,
+        discriminator_learning_rate=stage.discriminator_learning_rate,
         betas=stage.adam_betas,
         decay=stage.decay,
         gan_mode=stage.gan_mode,

@@ -297,6 +297,7 @@ class AdaptStage(Section):
     )
     batch_size: Steps = 4
     learning_rate: Positive = 2e-4
+    discriminator_learning_rate: Positive | None = Field(None, description="learning_rate where absent")
     adam_betas: tuple[Beta, Beta] = (0.5, 0.999)
     decay: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="last share of the steps, with rates falling to 0"

@@ -176,3 +176,10 @@ def test_a_killed_adaptation_goes_on_if_it_is_the_same(given, killed, tmp_path, 
     assert said in capsys.readouterr().err
     adapt_folder(given[0], given[1], concept(), OPTIONS, whole)
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_the_discriminator_has_the_rate_of_the_branches_unless_it_is_given_its_own():
+    same = adaptation(base_of(), concept(), OPTIONS).optimisers()
+    own = adaptation(base_of(), concept(), replace(OPTIONS, discriminator_learning_rate=1e-4)).optimisers()
+    assert [same[name].learning_rate for name in ("generator", "discriminator")] == [1e-2, 1e-2]
+    assert [own[name].learning_rate for name in ("generator", "discriminator")] == [1e-2, 1e-4]
