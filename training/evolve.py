@@ -31,10 +31,10 @@ class EvolutionOptions:
     """How a search goes on.
 
     Attributes:
-        population: candidates of a generation.
+        population: candidates of a generation, 2 at least.
         mutation: probability of each gene of a mutated child to be drawn anew.
         crossover: share of the children that have two parents; the others are mutated.
-        elites: share of a generation that stays, and has the children.
+        elites: share of a generation that stays, and has the children; one at least, and all but one at most.
         patience: generations without a better candidate, after which the search ends.
         seed: of everything that is drawn.
     """
@@ -228,7 +228,8 @@ def evolve(
     history: list[float] = []
     stale = 0
     parents: list[Candidate] = []
-    count = max(1, round(options.elites * options.population))
+    # At least one parent and one child: where all stayed, nothing new would ever be judged.
+    count = min(max(1, round(options.elites * options.population)), options.population - 1)
     while len(known) < evaluations and stale < options.patience:
         wanted = min(options.population - len(parents), evaluations - len(known))
         if parents:

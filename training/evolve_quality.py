@@ -184,8 +184,12 @@ class Quality:
                     f"a candidate of the evolution could not be judged: {outcome.error}; those that were are kept, and "
                     "the same command goes on"
                 )
-        sign = -1 if judging.metric in _HIGHER else 1
-        return [sign * float(outcomes[name].value["value"]) for name in tasks]
+        return [measured(float(outcomes[name].value["value"]), judging) for name in tasks]
+
+
+def measured(judged: float, judging: Judging) -> float:
+    """What was measured of a candidate of which the search knows a number that is better the lower it is, and back."""
+    return -judged if judging.metric in _HIGHER else judged
 
 
 def judge_candidate(task: Task, seed: int) -> Product:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-MOMENTUM = 0.99
+from pocketgan.recipe.choices import FILTER_MOMENTUM, FILTER_PROBABILITY
 
 
 def image_scores(scores: Tensor | Sequence[Tensor]) -> Tensor:
@@ -34,7 +34,7 @@ class ScoreFilter(nn.Module):
     mean: Tensor
     count: Tensor
 
-    def __init__(self, momentum: float = MOMENTUM, probability: float = 0.5) -> None:
+    def __init__(self, momentum: float = FILTER_MOMENTUM, probability: float = FILTER_PROBABILITY) -> None:
         super().__init__()
         self.momentum = momentum
         self.probability = probability

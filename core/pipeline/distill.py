@@ -53,7 +53,7 @@ def _check(recipe: Recipe) -> None:
     else:
         check_trainable("distill", stage, recipe.teacher.generator, teacher_spec(recipe))
     check_judges(recipe, "distill")
-    _method(recipe).check(stage, recipe.teacher)
+    _method(recipe).check(teacher_setting(recipe), teacher_method(recipe), stage)
 
 
 def _distill_student(context: Context) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def check(recipe: Recipe) -> None:
         _region(recipe, space).check(" ms")
     if stage.evaluations:
         assert recipe.data is not None
-        for judging in (_judging(stage), *([_judging(stage, finals=True)] if stage.last_ones else [])):
+        for judging in _judgings(stage):
             load_judges(judging, recipe.size, recipe.data.classes, torch.device("cpu"))
         teacher = recipe.teacher
         assert teacher is not None
@@ -63,7 +63,7 @@ def outside(recipe: Recipe, run: Path) -> Any:
     """What a search depends on beside its own section and the supernet: its space, the images, and what judges them."""
     stage = _stage(recipe)
     assert recipe.data is not None
-    files = [one.file() for one in (_judging(stage), _judging(stage, finals=True)) if stage.evaluations]
+    files = [one.file() for one in _judgings(stage)]
     record = read_stage(run, "data") or {}
     return {
         "space": supernet_space(recipe).digest,
@@ -173,6 +173,7 @@ class _Search:
 
     def _best(self, name: str, region: Region, evaluations: int, finalists: int) -> Candidate:
         from pocketgan.training.evolve import Candidate, EvolutionOptions, evolve
+        from pocketgan.training.evolve_quality import measured
 
         stage, label = self._stage, Path(name).stem
         judging = _judging(stage)
@@ -181,24 +182,32 @@ class _Search:
             self.told[label] = {"evaluations": 0}
             return Candidate(even, region.cost(even), 0.0)
         options = EvolutionOptions(
-            stage.population, stage.mutation, stage.crossover, stage.elites, stage.patience, self._recipe.seed
+            population=stage.population,
+            mutation=stage.mutation,
+            crossover=stage.crossover,
+            elites=stage.elites,
+            patience=stage.patience,
+            seed=self._recipe.seed,
         )
         finalists = min(finalists, evaluations // 2)
         judge: Callable[[Any], list[float]] = lambda them: self._quality(them, judging, f"{label} candidate")  # noqa: E731
         found = evolve(region, judge, evaluations - finalists, options, label)
-        self.told[label] = {"generations": list(found.generations), "evaluations": found.evaluations}
+        self.told[label] = {
+            "generations": [measured(value, judging) for value in found.generations],
+            "evaluations": found.evaluations,
+        }
         best, last = found.best, found.ranked[:finalists]
         if last:
             fid = self._quality([one.configuration for one in last], _judging(stage, finals=True), f"{label} finalist")
             best = min(zip(fid, last, strict=True), key=lambda row: row[0])[1]
             self.told[label]["finalists"] = [
-                {"fid": value, stage.judged_by: one.judged} for value, one in zip(fid, last, strict=True)
+                {"fid": value, stage.judged_by: measured(one.judged, judging)}
+                for value, one in zip(fid, last, strict=True)
             ]
             self.told[label]["evaluations"] += len(last)
-        # mIoU is searched with its sign changed.
-        self.told[label]["judged"] = abs(best.judged)
+        value = self.told[label]["judged"] = measured(best.judged, judging)
         console.note(
-            f"compress: {label}: {stage.judged_by} {abs(best.judged):.4g}, chosen of {found.evaluations} candidates in "
+            f"compress: {label}: {stage.judged_by} {value:.4g}, chosen of {found.evaluations} candidates in "
             f"{len(found.generations)} generations"
         )
         return best
@@ -211,6 +220,13 @@ class _Search:
 def _stage(recipe: Recipe) -> CompressStage:
     assert recipe.compress is not None
     return recipe.compress
+
+
+def _judgings(stage: CompressStage) -> list[Judging]:
+    """What candidates are judged by, and what chooses among the last ones if there are such."""
+    if not stage.evaluations:
+        return []
+    return [_judging(stage), *([_judging(stage, finals=True)] if stage.last_ones else [])]
 
 
 def _judging(stage: CompressStage, finals: bool = False) -> Judging:

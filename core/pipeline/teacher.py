@@ -32,8 +32,8 @@ def teacher_method(recipe: Recipe) -> TeacherMethod:
     return import_module(TEACHER_PROGRAMS[recipe.teacher.program].module).METHOD
 
 
-def teacher_setting(recipe: Recipe, run: Path) -> Setting:
-    """What the teacher is trained for, with what the data stage left."""
+def teacher_setting(recipe: Recipe, run: Path | None = None) -> Setting:
+    """What the teacher is trained for, with what the data stage left in `run`; without that where None."""
     from pocketgan.training.programs.method import Setting
 
     assert recipe.teacher is not None
@@ -46,7 +46,7 @@ def teacher_setting(recipe: Recipe, run: Path) -> Setting:
         data="paired" if recipe.data is None else recipe.data.kind,
         fresh_generator=fresh,
         spec=lambda: teacher_spec(recipe),
-        texts=features_of(recipe, run),
+        texts=None if run is None else features_of(recipe, run),
     )
 
 

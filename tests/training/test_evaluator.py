@@ -1,16 +1,13 @@
 """What a training is measured by is what `pocketgan quality` says of the same pictures."""
 
-import warnings
-
 import numpy as np
 import pytest
 
 pytest.importorskip("cleanfid")
 pytest.importorskip("lpips")
-import lpips
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from tiny_judges import Brightest, Features, backbone, script
 
 from pocketgan.errors import DataError, ModelError
 from pocketgan.recipe.sections import TeacherStage
@@ -24,39 +21,6 @@ from pocketgan.training.quality.segmentation import Judging
 
 CPU = torch.device("cpu")
 SIZE = (32, 40)
-
-
-class Features(torch.nn.Module):
-    """Features of resized pictures: one convolution, averaged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(3)
-        self.conv = torch.nn.Conv2d(3, 8, 7, stride=8)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.relu(self.conv(x)).mean([2, 3])
-
-
-class Brightest(torch.nn.Module):
-    """Logits of three classes: the pixel's red, green and blue."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * 2.0
-
-
-def script(module, path):
-    torch.jit.script(module).save(str(path))
-    return str(path)
-
-
-def backbone(path):
-    """A random AlexNet's convolutions, named as torchvision names them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        state = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).net.state_dict()
-    save_file({"features." + name.split(".", 1)[1]: value.contiguous() for name, value in state.items()}, path)
-    return str(path)
 
 
 def write(folder, count, seed=0, size=SIZE):

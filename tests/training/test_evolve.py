@@ -78,6 +78,33 @@ def test_a_search_in_which_nothing_gets_better_ends():
     assert found.generations == (1.0, 1.0, 1.0, 1.0)
 
 
+def test_children_of_two_parents_have_genes_of_the_best_alone():
+    rounds = []
+
+    def judge(them):
+        rounds.append(them)
+        return narrow_is_good(them)
+
+    evolve(region(1e9), judge, 24, EvolutionOptions(population=12, elites=0.25, crossover=1.0))
+    elites = sorted(rounds[0], key=lambda one: (*narrow_is_good([one]), macs(one)))[:3]
+    for child in rounds[1]:
+        for name in SPACE.base.widths:
+            assert child.widths[name] in {one.widths[name] for one in elites}
+        for place, depth in child.depths.items():
+            assert depth in {one.depths[place] for one in elites}
+
+
+def test_however_many_stay_there_is_a_child():
+    rounds = []
+
+    def judge(them):
+        rounds.append(len(them))
+        return wide_is_good(them)
+
+    evolve(region(), judge, 8, EvolutionOptions(population=5, elites=1.0))
+    assert rounds == [5, 1, 1, 1]
+
+
 def test_of_equally_good_networks_the_cheapest_is_given():
     found = evolve(region(), lambda them: [1.0] * len(them), 30, EvolutionOptions(population=30))
     assert found.best.cost == min(one.cost for one in found.ranked)

@@ -108,8 +108,8 @@ class StudentMethod(ABC):
             teachers: by name, those that an evolution found beside the student; None where there was none.
         """
 
-    def check(self, stage: DistillStage, teacher: TeacherStage) -> None:  # noqa: B027 most need nothing
-        """Raises PocketganError where something that the losses need is not there."""
+    def check(self, setting: Setting, method: TeacherMethod, stage: DistillStage) -> None:  # noqa: B027 most need nothing
+        """Raises PocketganError where something that the losses need is not there, or the section cannot be met."""
 
 
 def optimiser_of(stage: Training) -> Optimiser:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pocketgan.errors import ModelError
 from pocketgan.recipe.choices import FILTER_MOMENTUM, FILTER_PROBABILITY, TEACHERS_EVERY
-from pocketgan.recipe.sections import DistillStage, TeacherStage
+from pocketgan.recipe.sections import DistillStage
 from pocketgan.training.discriminators import MultiHeadDiscriminator
 from pocketgan.training.online_distillation import OnlineDistillation, TeacherFeatures
 from pocketgan.training.programs import Batch, Optimiser, Part, Phase
@@ -226,8 +226,9 @@ class _Method(StudentMethod):
         )
         return Task(program, student, {}, {"teacher": next(iter(networks.values()))})
 
-    def check(self, stage: DistillStage, teacher: TeacherStage) -> None:
-        distillation_loss(stage, stage.vgg16_weights or teacher.vgg16_weights)
+    def check(self, setting: Setting, method: TeacherMethod, stage: DistillStage) -> None:
+        distillation_loss(stage, stage.vgg16_weights or setting.stage.vgg16_weights)
+        _shared(method.discriminator(setting, setting.seed), stage.shared, heads=1)
 
 
 def _shared(single: nn.Module, layers: int | None, heads: int) -> MultiHeadDiscriminator:

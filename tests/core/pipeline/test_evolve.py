@@ -1,13 +1,6 @@
-"""The stage compress with method: evolve, on a supernet that is given: what it writes, resumes and refuses."""
+"""The stage compress with method: evolve, on a supernet that is given: what it writes and refuses."""
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,45 +113,6 @@ def test_without_a_search_the_networks_are_even_and_nothing_is_judged(recipe, tm
     assert (facts["evaluations"], facts["judged_by"]) == (0, None)
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from pocketgan.pipeline import compress, data, teacher
-from pocketgan.pipeline.processes import OneProcess
-from pocketgan.pipeline.resume import run_stages
-from pocketgan.pipeline.workers import WorkersWanted
-from pocketgan.recipe.reading import load_recipe
-recipe = load_recipe(sys.argv[1], [f"data.folder={sys.argv[2]}"])
-run_stages(recipe, (data.STAGE, teacher.STAGE, compress.STAGE), Path(sys.argv[3]), None, OneProcess(),
-           workers=WorkersWanted(0))
-"""
-
-
-def test_a_killed_search_goes_on_and_ends_in_the_same_networks(recipe, tmp_path, monkeypatch):
-    whole = run(recipe(), tmp_path / "whole")
-    (tmp_path / "killed.py").write_text(KILLED)
-    arguments = [tmp_path / "killed.py", tmp_path / "r.yaml", tmp_path / "images", tmp_path / "run"]
-    child = subprocess.Popen([sys.executable, *map(str, arguments)], stderr=subprocess.DEVNULL)
-    judged, end = tmp_path / "run" / "compress.partial" / "judged", time.monotonic() + 60
-    while len([*judged.glob("*/result.json")]) < 4 and time.monotonic() < end and child.poll() is None:
-        time.sleep(0.005)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    kept = {path.parent.name: path.stat().st_mtime_ns for path in judged.glob("*/result.json")}
-    assert kept
-    seen = {}
-    remove = shutil.rmtree
-
-    def look_and_remove(path, **more):
-        seen.update({one.parent.name: one.stat().st_mtime_ns for one in Path(path).glob("*/result.json")})
-        remove(path, **more)
-
-    monkeypatch.setattr(shutil, "rmtree", look_and_remove)
-    resumed = run(recipe(), tmp_path / "run")
-    assert outputs(resumed) == outputs(whole)
-    assert kept.items() <= seen.items()
-
-
 def test_a_budget_in_milliseconds_asks_the_latency_model(recipe, tmp_path, monkeypatch):
     from pocketgan.latency import measuring
 
@@ -209,7 +163,7 @@ def test_the_fields_of_evolution_change_no_digest_of_a_pruning(recipe, tmp_path)
 
 def test_another_share_of_labels_or_judge_is_another_search(recipe, tmp_path):
     found = recipe()
-    run(found, tmp_path / "run")
+    run_stages(found, STAGES[:2], tmp_path / "run", None, OneProcess())
     before = evolve.outside(found, tmp_path / "run")
     index = tmp_path / "run" / "data" / "stage.json"
     index.write_text(index.read_text().replace('"index.json": "', '"index.json": "0'))

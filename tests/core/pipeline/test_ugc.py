@@ -15,7 +15,8 @@ from pocketgan.pipeline.resume import run_stages
 from pocketgan.pipeline.stage import read_stage
 from pocketgan.pipeline.way import check_recipe
 from pocketgan.recipe.reading import load_recipe
-from pocketgan.training.generators.files import load_generator
+from pocketgan.training.generators import build
+from pocketgan.training.generators.files import load_generator, save_generator
 from pocketgan.training.supernet import Supernet
 
 RECIPE = """
@@ -26,21 +27,11 @@ teacher:
   {program: ugc, generator: resnet6, norm: batch, ngf: 4, ndf: 4, steps: 2, batch_size: 2,
    supernet_widths: [1, 2, 4], supernet_depths: [0, 1], supernet_blocks: 1}
 """
-GAUGAN = """
-name: tiny
-resolution: 64
-data: {kind: label, classes: 4}
-teacher:
-  {program: ugc, supervised: gaugan, generator: gaugan, ngf: 2, ndf: 4, steps: 2, batch_size: 2, lambda_vgg: 0,
-   lambda_style: 0, lambda_content: 0, supernet_widths: [1, 2], supernet_depths: [0, 1], supernet_blocks: 1}
-"""
-PIX2PIXHD = GAUGAN.replace("supervised: gaugan, generator: gaugan", "supervised: pix2pixhd, generator: pix2pixhd")
 
 
-def picture(path, seed, channels=3, high=255):
+def picture(path, seed):
     path.parent.mkdir(parents=True, exist_ok=True)
-    shape = (64, 64, channels)[: 3 if channels == 3 else 2]
-    Image.fromarray(np.random.default_rng(seed).integers(0, high, shape, np.uint8)).save(path)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (32, 32, 3), np.uint8)).save(path)
 
 
 @pytest.fixture
@@ -94,18 +85,11 @@ def test_a_supernet_is_trained_on_half_of_the_labels_and_written_as_a_plain_teac
     assert student(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)
 
 
-@pytest.mark.parametrize("text", [GAUGAN, PIX2PIXHD])
-def test_the_largest_is_trained_by_its_familys_own_losses(tmp_path, trained, text):
-    for split in ("train", "val"):
-        for index in range(3):
-            picture(tmp_path / "images" / split / "photo" / f"{index}.png", index)
-            picture(tmp_path / "images" / split / "label" / f"{index}.png", index, channels=1, high=5)
-    found, run = trained(text=text)
-    network = load_generator(run / "teacher" / "generator.safetensors")
-    assert network.spec.input_channels == 5
-    assert network.spec == supernet_space(found).whole
-    rates = (found.teacher.learning_rate, found.teacher.gan_mode)
-    assert rates == ((1e-4, "hinge") if "gaugan" in text else (2e-4, "lsgan"))
+def test_defaults_are_those_of_the_program_that_trains_the_largest(recipe):
+    settings = ("data={kind: label, classes: 4}", "teacher.generator=pix2pixhd", "teacher.norm=null")
+    found = {name: recipe(*settings, f"teacher.supervised={name}").teacher for name in ("gaugan", "pix2pixhd")}
+    told = {name: (one.learning_rate, one.gan_mode, one.scales) for name, one in found.items()}
+    assert told == {"gaugan": (1e-4, "hinge", 2), "pix2pixhd": (2e-4, "lsgan", 3)}
 
 
 def test_the_file_of_vgg16_is_known_by_its_content_alone(tmp_path, recipe):
@@ -119,15 +103,10 @@ def test_the_file_of_vgg16_is_known_by_its_content_alone(tmp_path, recipe):
         assert bool(teacher.outside_training(off, tmp_path)) == (len(weights) == 1)
 
 
-def test_a_trained_supernet_is_taken_as_it_is_and_another_is_refused(tmp_path, trained, recipe):
-    for split in ("train", "val"):
-        picture(tmp_path / "images" / split / "A" / "0.png", 1)
-        picture(tmp_path / "images" / split / "B" / "0.png", 2)
-    without_vgg = ("teacher.lambda_style=0", "teacher.lambda_content=0", "teacher.batch_size=1", "data.labels=1.0")
-    found, run = trained(*without_vgg)
-    given = RECIPE.replace("steps: 2, ", f"weights: {run / 'teacher' / 'generator.safetensors'}, ").replace(
-        "generator: resnet6, norm: batch, ngf: 4, ", ""
-    )
+def test_a_trained_supernet_is_taken_as_it_is_and_another_is_refused(tmp_path, recipe):
+    found, file = recipe(), tmp_path / "supernet.safetensors"
+    save_generator(file, build(teacher_spec(found)), teacher_spec(found), {"trained": "yes"})
+    given = RECIPE.replace("steps: 2, ", f"weights: {file}, ").replace("generator: resnet6, norm: batch, ngf: 4, ", "")
     assert supernet_space(recipe(text=given)) == supernet_space(found)
     with pytest.raises(ModelError, match="is of another supernet, not the largest of"):
         supernet_space(recipe("teacher.supernet_expansion=2", text=given))

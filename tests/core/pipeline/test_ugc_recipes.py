@@ -1,5 +1,9 @@
 """The recipes of UGC at tiny size, from images to verified bundles; its ablations, and its parts beside CAT's."""
 
+import re
+import shutil
+from importlib import resources
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,22 +11,29 @@ from PIL import Image
 from pocketgan import api
 from pocketgan.errors import RecipeError
 from pocketgan.pipeline.labelled import unlabelled_inputs
+from pocketgan.pipeline.networks import supernet_space
 from pocketgan.pipeline.processes import OneProcess
 from pocketgan.pipeline.resume import run_stages
 from pocketgan.pipeline.stage import read_stage
-from pocketgan.pipeline.way import STAGES, run_recipe
+from pocketgan.pipeline.way import STAGES, check_recipe, run_recipe
 from pocketgan.pipeline.workers import WorkersWanted
 from pocketgan.recipe.reading import load_recipe
 from pocketgan.training.generators.files import load_generator
 
+
+def batches(size):
+    return [
+        f"{stage}.{of}={size}" for stage in ("teacher", "distill") for of in ("batch_size", "unlabelled_batch_size")
+    ]
+
+
 # As the recipes' own small variants, and smaller: a few steps, a few candidates.
 FEW = [
-    "teacher.steps=2", "distill.steps=4", "teacher.evaluate_every=2", "distill.evaluate_every=4", "teacher.ndf=4",
-    "teacher.supernet_blocks=1", "teacher.supernet_depths=[0,1]", "compress.evaluations=8", "compress.population=3",
-    "compress.finalists=0", "compress.fitness=l1", "compress.calibration=4", "export.targets=[onnx]",
-    "export.workers=1",
+    "teacher.steps=2", "distill.steps=2", "teacher.evaluate_every=2", "distill.evaluate_every=2", "teacher.ndf=4",
+    "distill.teachers_every=2", "teacher.supernet_blocks=1", "teacher.supernet_depths=[0,1]",
+    "compress.evaluations=6", "compress.population=3", "compress.finalists=0", "compress.fitness=l1",
+    "compress.calibration=2", "export.targets=[onnx]", "export.workers=1",
     *(f"{stage}.{weight}=0" for stage in ("teacher", "distill") for weight in ("lambda_style", "lambda_content")),
-    *(f"{stage}.{size}=2" for stage in ("teacher", "distill") for size in ("batch_size", "unlabelled_batch_size")),
 ]  # fmt: skip
 PAIRS = ["resolution=32", "teacher.generator=resnet6", "teacher.ngf=8", "compress.budget=800K"]
 MAPS = [
@@ -30,9 +41,10 @@ MAPS = [
     "teacher.lambda_vgg=0",
 ]  # fmt: skip
 RECIPES = {
-    "pix2pix_ugc": PAIRS,
-    "pix2pixhd_ugc": [*MAPS, "compress.budget=7M"],
-    "gaugan_ugc": [*MAPS, "compress.budget=70M"],
+    "pix2pix_ugc": [*PAIRS, *batches(1)],
+    "pix2pixhd_ugc": [*MAPS, *batches(1), "compress.budget=7M"],
+    # Its smallest map has one pixel, of which batch norm needs several.
+    "gaugan_ugc": [*MAPS, *batches(2), "compress.budget=70M"],
 }
 
 
@@ -55,14 +67,24 @@ def images(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def searched(images, tmp_path_factory):
+    """A run of pix2pix_ugc up to its student and the two teachers."""
+    folder = tmp_path_factory.mktemp("searched")
+    run_stages(load("pix2pix_ugc", images), STAGES, folder, "compress", OneProcess(), workers=WorkersWanted(0))
+    return folder
+
+
 def load(name, images, *settings):
     kind = "pairs" if name == "pix2pix_ugc" else "maps"
     return load_recipe(name, [f"data.folder={images / kind}", *FEW, *RECIPES[name], *settings])
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_ends_in_bundles_that_hold_what_they_say(name, images, tmp_path):
+def test_a_recipe_ends_in_bundles_that_hold_what_they_say(name, images, searched, tmp_path):
     recipe = load(name, images)
+    if name == "pix2pix_ugc":
+        shutil.copytree(searched, tmp_path, dirs_exist_ok=True)
     summary = run_recipe(recipe, tmp_path, until="bundle", workers=WorkersWanted(0))
     unpruned = {"pix2pix_ugc": "resnet9", "pix2pixhd_ugc": "pix2pixhd", "gaugan_ugc": "gaugan"}[name]
     assert {path.name for path in summary.bundles} == {f"{name}-student.pgb", f"{name}-{unpruned}.pgb"}
@@ -76,6 +98,16 @@ def test_a_recipe_ends_in_bundles_that_hold_what_they_say(name, images, tmp_path
     # Its teachers were trained on; what choosing looked at is not what either stage trained on.
     kept = read_stage(tmp_path, "compress")["facts"]["kept_images"]
     assert kept == read_stage(tmp_path, "teacher")["facts"]["evaluations"]["kept_images"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_small_variant_that_a_recipe_documents_is_one(name):
+    text = resources.files("pocketgan.recipes").joinpath(f"{name}.yaml").read_text()
+    settings = re.findall(r"--set (\S+)", text)
+    assert {"teacher.steps=30", "distill.steps=30", "teacher.lambda_style=0", "compress.fitness=l1"} < {*settings}
+    small, whole = load_recipe(name, settings), load_recipe(name)
+    check_recipe(small)
+    assert api.cost(supernet_space(small).whole).macs < api.cost(supernet_space(whole).whole).macs / 100
 
 
 def run_to_the_student(recipe, folder):
@@ -104,7 +136,7 @@ resolution: 32
 data: {kind: paired, labels: 0.25}
 teacher: {program: pix2pix, generator: incres9, norm: batch, ngf: 8, ndf: 4, steps: 2, batch_size: 2}
 compress: {budget: 1M, by: macs, least_width: 2}
-distill: {program: ugc, steps: 4, batch_size: 2, lambda_style: 0, lambda_content: 0}
+distill: {program: ugc, steps: 2, batch_size: 2, teachers_every: 2, lambda_style: 0, lambda_content: 0}
 """
 
 
@@ -116,10 +148,13 @@ def test_cats_teacher_and_search_go_before_ugcs_second_stage(images, tmp_path):
     assert student.trained
 
 
-def test_ugcs_supernet_and_search_go_before_cats_distillation(images, tmp_path):
+def test_ugcs_supernet_and_search_go_before_cats_distillation(images, searched, tmp_path):
     settings = ["distill.program=distill", "distill.similarity=gka", "distill.unlabelled_batch_size=null"]
+    for stage in ("data", "teacher", "compress"):
+        shutil.copytree(searched / stage, tmp_path / stage)
     student = run_to_the_student(load("pix2pix_ugc", images, *settings), tmp_path)
-    assert student.spec.family == "resnet"
+    assert read_stage(tmp_path, "teacher") == read_stage(searched, "teacher")
+    assert student.spec == load_generator(searched / "compress" / "student.safetensors").spec
     assert student.trained
 
 
