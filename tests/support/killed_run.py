@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from pocketgan.training.programs import Batch, Phase
 from pocketgan.training.programs.ugc_distill import UgcDistill
 from pocketgan.training.programs.ugc_supernet import UgcSupernet
 from pocketgan.training.task_results import Outcome, ResultsFolder
+
+# What stages import when they run, and every fork would import anew.
+_LATE = ("accelerate", "torch.utils.tensorboard", "pocketgan.training.fit", "pocketgan.training.evolve_quality")
 
 
 def die() -> None:
@@ -55,7 +59,7 @@ def before_candidate(number: int) -> None:
             die()
         return keep(self, *arguments)
 
-    ResultsFolder.keep = until_killed  # type: ignore[method-assign]
+    ResultsFolder.keep = until_killed  # type: ignore[method-assign, assignment]
 
 
 def write_digests(path: Path) -> None:
@@ -67,7 +71,7 @@ def write_digests(path: Path) -> None:
             lines.write(digest + "\n")
         return outcome
 
-    ResultsFolder.keep = written  # type: ignore[method-assign]
+    ResultsFolder.keep = written  # type: ignore[method-assign, assignment]
 
 
 def main(recipe: str, folder: Path, digests: Path) -> None:
@@ -76,6 +80,8 @@ def main(recipe: str, folder: Path, digests: Path) -> None:
         "compress": partial(before_candidate, 6),
         "distill": partial(in_step, UgcDistill, 4),
     }
+    for module in _LATE:
+        import_module(module)
     for stage, prepare in kills.items():
         child = os.fork()
         if not child:
