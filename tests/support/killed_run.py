@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,6 @@ from pocketgan.training.programs import Batch, Phase
 from pocketgan.training.programs.ugc_distill import UgcDistill
 from pocketgan.training.programs.ugc_supernet import UgcSupernet
 from pocketgan.training.task_results import Outcome, ResultsFolder
-
-# What stages import when they run, and every fork would import anew.
-_LATE = ("accelerate", "torch.utils.tensorboard", "pocketgan.training.fit", "pocketgan.training.evolve_quality")
 
 
 def die() -> None:
@@ -80,8 +76,6 @@ def main(recipe: str, folder: Path, digests: Path) -> None:
         "compress": partial(before_candidate, 6),
         "distill": partial(in_step, UgcDistill, 4),
     }
-    for module in _LATE:
-        import_module(module)
     for stage, prepare in kills.items():
         child = os.fork()
         if not child:
