@@ -72,7 +72,9 @@ class CompressStage(Section):
     population: Annotated[int, Field(ge=2)] = Field(50, description="evolve: candidates of a generation")
     mutation: Share = Field(0.2, description="evolve: probability of each width and depth to be drawn anew")
     crossover: Share = Field(0.5, description="evolve: share of children with two parents; the others are mutated")
-    elites: Share = Field(0.25, description="evolve: share of a generation that stays and has the children, 1 at least")
+    elites: Share = Field(
+        0.25, description="evolve: share of a generation that stays and has the children; 1 at least, all but 1 at most"
+    )
     patience: Steps = Field(5, description="evolve: generations without a better candidate that end a search")
     fitness: Fitness | None = Field(
         None, description="evolve: what candidates are judged by; miou where a judge is named, lpips where not"

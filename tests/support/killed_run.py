@@ -55,7 +55,7 @@ def before_candidate(number: int) -> None:
             die()
         return keep(self, *arguments)
 
-    ResultsFolder.keep = until_killed  # type: ignore[method-assign]
+    ResultsFolder.keep = until_killed  # type: ignore[method-assign, assignment]
 
 
 def write_digests(path: Path) -> None:
@@ -67,7 +67,7 @@ def write_digests(path: Path) -> None:
             lines.write(digest + "\n")
         return outcome
 
-    ResultsFolder.keep = written  # type: ignore[method-assign]
+    ResultsFolder.keep = written  # type: ignore[method-assign, assignment]
 
 
 def main(recipe: str, folder: Path, digests: Path) -> None:

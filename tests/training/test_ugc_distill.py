@@ -184,6 +184,7 @@ def test_every_teacher_learns_from_a_head_of_its_own_as_the_section_says(tmp_pat
     )  # fmt: skip
     networks = {name: build(SPEC, 1) for name in ("wide", "deep")}
     one = METHOD.task(setting(), PIX2PIX, told, build(SPEC), None, tmp_path / "none", networks).program
+    assert isinstance(one, UgcDistill)
     assert [task.generator for task in one.teachers.values()] == [*networks.values()]
     images, heads = torch.rand(2, 6, 32, 32), [task.discriminator for task in one.teachers.values()]
     before = [head(images) for head in heads]

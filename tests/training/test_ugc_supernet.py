@@ -117,7 +117,7 @@ def test_a_sub_network_is_held_against_the_largest_ones_pictures_of_the_same_inp
 def test_the_losss_weights_are_those_of_the_recipe(monkeypatch):
     monkeypatch.setattr(ugc_supernet, "load_vgg16", lambda path: (Vgg(), path))
     weights = {"lambda_ssim": 1, "lambda_style": 2, "lambda_content": 3, "lambda_tv": 4}
-    loss = distillation_loss(TeacherStage(program="ugc", generator="unet256", steps=1, **weights), "a.pth")
+    loss = distillation_loss(TeacherStage.model_validate({"program": "ugc", "steps": 1, **weights}), "a.pth")
     assert (loss.ssim, loss.style, loss.content, loss.tv, loss.vgg[1]) == (1, 2, 3, 4, "a.pth")
 
 

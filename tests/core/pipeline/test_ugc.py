@@ -47,8 +47,8 @@ def recipe(tmp_path):
 def trained(recipe, tmp_path):
     """The run of a recipe up to its teacher."""
 
-    def run(*settings, **text):
-        found = recipe(*settings, **text)
+    def run(*settings):
+        found = recipe(*settings)
         run_stages(found, (data.STAGE, teacher.STAGE), tmp_path / "run", None, OneProcess(), lambda recipe, done: None)
         return found, tmp_path / "run"
 
