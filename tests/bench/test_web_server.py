@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import json
-import os
 import random
 import re
 import socket
@@ -22,7 +22,7 @@ from fake_page import FakePage, fake_runtime, measuring
 from pocketgan.bench.devices.web.addresses import LOOPBACK, lan_address
 from pocketgan.bench.devices.web.certificate import certificate_for, fingerprint, tls_context
 from pocketgan.bench.devices.web.facts import About
-from pocketgan.bench.devices.web.gathering import Gathering, WebDevices
+from pocketgan.bench.devices.web.gathering import WebDevices
 from pocketgan.bench.devices.web.options import WebOptions
 from pocketgan.bench.devices.web.request import RefusedError
 from pocketgan.bench.devices.web.visitor import Visitor
@@ -31,17 +31,29 @@ from pocketgan.errors import DeviceError
 SEED = 20261126
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[WebDevices, Gathering]]:
-    """An open session that nobody is measured in."""
-    device = WebDevices(WebOptions(port=0, ort_web=fake_runtime(tmp_path / "ort"), phones=8))
-    with device.open() as gathering:
-        yield device, gathering
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDevices]:
+    """An open session that nobody is measured in, and that all tests attack."""
+    folder = tmp_path_factory.mktemp("served")
+    device = WebDevices(WebOptions(port=0, ort_web=fake_runtime(folder / "ort"), phones=64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        with device.open():
+            yield device
+
+
+def served_cache(device: WebDevices) -> Path:
+    assert device.options.ort_web is not None
+    return device.options.ort_web.parent / "cache"
+
+
+NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
-def page(served: tuple[WebDevices, Gathering]) -> FakePage:
-    return FakePage(served[0].urls[-1])
+def page(served: WebDevices) -> FakePage:
+    """A phone that was not there before."""
+    return FakePage(served.urls[-1], next(NUMBERS))
 
 
 def raw(page: FakePage, data: bytes, *, patience_s: float = 5.0) -> bytes:
@@ -113,7 +125,7 @@ def test_the_secret_is_exchanged_for_a_token(page: FakePage) -> None:
 
 
 def test_the_secret_of_an_other_session_opens_nothing(page: FakePage, tmp_path: Path) -> None:
-    other = WebDevices(WebOptions(port=0, ort_web=tmp_path / "ort"))
+    other = WebDevices(WebOptions(port=0, ort_web=fake_runtime(tmp_path / "ort")))
     with other.open():
         assert page.join(secret=FakePage(other.urls[-1]).secret).status == 401
         page.join()
@@ -319,13 +331,10 @@ def test_one_address_cannot_take_every_connection(page: FakePage) -> None:
 
 
 @pytest.mark.skipif(lan_address() is None, reason="this computer has no network")
-def test_phones_are_served_over_tls_with_a_certificate_for_the_address(served: Any) -> None:
-    device, _ = served
-    page = FakePage(device.urls[0])
-    assert device.urls[0].startswith("https://")
-    authority = ssl.create_default_context(
-        cafile=str(next(Path(os.environ["XDG_CACHE_HOME"]).rglob("certificate.pem")))
-    )
+def test_phones_are_served_over_tls_with_a_certificate_for_the_address(served: WebDevices) -> None:
+    page = FakePage(served.urls[0])
+    assert served.urls[0].startswith("https://")
+    authority = ssl.create_default_context(cafile=str(next(served_cache(served).rglob("certificate.pem"))))
     # A silent client, which is no TLS at all, before it.
     with (
         socket.create_connection((page.host, page.port)),
@@ -335,7 +344,7 @@ def test_phones_are_served_over_tls_with_a_certificate_for_the_address(served: A
         secure.sendall(f"GET / HTTP/1.1\r\nHost: {page.host}:{page.port}\r\nConnection: close\r\n\r\n".encode())
         assert secure.recv(64).startswith(b"HTTP/1.1 200 OK")
     # Over loopback alone it is plain, and never under the network's name.
-    assert FakePage(device.urls[-1]).ask("GET", "/", headers={"Host": f"{page.host}:{page.port}"}).status == 421
+    assert FakePage(served.urls[-1]).ask("GET", "/", headers={"Host": f"{page.host}:{page.port}"}).status == 421
 
 
 def test_a_certificate_is_kept_as_long_as_it_fits(tmp_path: Path) -> None:
