@@ -2,6 +2,8 @@
 // is dropped, as every app that keeps up with a camera has to.
 import { stayAwake } from './browser.js';
 import { FrameCount, middleOf } from './frames.js';
+import { randomHex } from './kept.js';
+import { whenGone } from './lifeline.js';
 import { moduleUrl, runtimeUrl } from './modules.js';
 
 /** @import { FromWorker, Joined, Provider, Size, ToWorker } from './types' */
@@ -94,12 +96,15 @@ export class LiveCamera {
     const [library, loader, wasm] = await Promise.all(this.runtime.files[provider].map(runtimeUrl));
     const url = await moduleUrl('worker.js');
     if (signal.aborted) return;
-    const worker = new Worker(url, { type: 'module' });
+    const name = `pocketgan-camera-${randomHex(8)}`;
+    const worker = new Worker(url, { type: 'module', name });
     this.#worker = worker;
+    const ended = (why = '') => this.#fail(`The model ended: ${why || 'this device may lack the memory'}. Try another one.`);
     worker.addEventListener('error', (event) => {
       event.preventDefault();
-      this.#fail(`The model ended: ${event.message || 'this device may lack the memory'}. Try another one.`);
+      ended(event.message);
     });
+    whenGone(worker, name, signal, ended);
     worker.addEventListener('message', (/** @type {MessageEvent<FromWorker>} */ { data }) => {
       if (signal.aborted) return;
       if (data.kind === 'failed') this.#fail(`The model failed: ${data.message}. Try another one.`);

@@ -22,8 +22,7 @@ const network = (lost) => show({ step: lost ? 'lost' : 'found' });
 async function main() {
   show({ step: 'begin' });
   const phone = ownNumber();
-  const kept = await Kept.open();
-  const about = await aboutHere(phone);
+  const [kept, about] = await Promise.all([Kept.open(), aboutHere(phone)]);
   show({ step: 'about', about });
   const crashed = marker.crashed();
   if (marker.wasCut()) kept.begunAgain = 1;

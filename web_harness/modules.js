@@ -1,4 +1,5 @@
 // What workers begin from, kept in memory: a page that lost its network measures on.
+import { fetched } from './send.js';
 
 const IMPORT = /from '\.\/([a-z]+\.js)'/g;
 /** @type {Map<string, Promise<string>>} */
@@ -22,9 +23,9 @@ export function moduleUrl(name) {
 /** @param {string} name */
 async function load(name) {
   let text = await (await fetched(`/${name}`)).text();
-  for (const [, imported] of [...text.matchAll(IMPORT)]) {
-    text = text.replaceAll(`from './${imported}'`, `from '${await moduleUrl(imported)}'`);
-  }
+  const imported = [...text.matchAll(IMPORT)].map(([, one]) => one);
+  const urls = await Promise.all(imported.map(moduleUrl));
+  imported.forEach((one, at) => { text = text.replaceAll(`from './${one}'`, `from '${urls[at]}'`); });
   return URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
 }
 
@@ -42,11 +43,4 @@ export function runtimeUrl(name) {
     address.catch(() => addresses.delete(key));
   }
   return address;
-}
-
-/** @param {string} path */
-async function fetched(path) {
-  const answer = await fetch(path, { cache: 'no-store' });
-  if (!answer.ok) throw new Error(`${path} cannot be had: ${answer.status}`);
-  return answer;
 }

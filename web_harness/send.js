@@ -18,6 +18,18 @@ export class RefusedByHost extends Error {
   }
 }
 
+/**
+ * A file of the host.
+ * @param {string} path
+ * @returns {Promise<Response>}
+ * @throws {RefusedByHost} it is not given
+ */
+export async function fetched(path) {
+  const answer = await fetch(path, { cache: 'no-store' });
+  if (!answer.ok) throw new RefusedByHost(answer.status, `${path} cannot be had: ${answer.status}`);
+  return answer;
+}
+
 /** The computer that asked, as a page speaks to it. */
 export class Host {
   /**
@@ -41,8 +53,8 @@ export class Host {
     // More than the host takes of a run that it may not know; of one that it knows, they are sent afterwards.
     const lines = all.length <= MOST_LEFT ? all : '';
     const headers = secret ? { Authorization: `Pocketgan ${secret}` } : undefined;
-    const body = JSON.stringify({ page: this.page, about, run: kept.run, lines, crashed });
-    return this.#ask('POST', '/join', {}, body, headers);
+    const head = JSON.stringify({ page: this.page, about, run: kept.run, crashed });
+    return this.#ask('POST', '/join', {}, `${head}\n${lines}`, headers);
   }
 
   /**

@@ -3,7 +3,7 @@ import { fileOf } from './files.js';
 import { marker } from './kept.js';
 import { moduleUrl, runtimeUrl } from './modules.js';
 import { drawnName } from './naming.js';
-import { RefusedByHost } from './send.js';
+import { RefusedByHost, persistently } from './send.js';
 import { HiddenError, StoppedError, WorkerDiedError, measureInWorker } from './workers.js';
 
 /** @import { About, Circumstances, FromWorker, Job, Joined, Manifest, Order, Provider, Result, Session, Work } from './types' */
@@ -24,15 +24,20 @@ import { HiddenError, StoppedError, WorkerDiedError, measureInWorker } from './w
  * @property {Work} [work] what the result is of
  * @property {number} [answered] Jobs that are done, of `jobs`
  * @property {number} [jobs]
+ * @property {number} [silent] seconds for which nothing was heard of it
  */
 
 /** One run of a session: what the host asked, carried out group by group, each Result sent as it comes. */
 export class SessionRun {
   #stop = new AbortController();
   #progressed = true;
+  /** Whether nothing can go on for now, and all is well. */
+  #waits = false;
   #beat = '';
   /** @type {Map<Job, number>} of the group under way: the share of each Job that is done */
   #shares = new Map();
+  /** @type {Told | null} of the group under way */
+  #told = null;
 
   /**
    * @param {Host} host
@@ -96,19 +101,34 @@ export class SessionRun {
     return this.kept.lines.map((line) => JSON.parse(line)).filter((one) => one.record === 'result');
   }
 
+  /** A network that is gone meanwhile comes back. */
   async #fetchFiles() {
     const wanted = Object.entries(this.files);
     const total = wanted.reduce((sum, [, file]) => sum + file.bytes, 0);
+    const { runtime } = this.joined;
+    const providers = [...new Set(this.session.groups.map((group) => providerOf(group.jobs[0])))];
+    const { tell } = this.outbox;
+    this.#wait('fetches models');
+    // Beside the models: who waits for both waits for the longer one.
+    const modules = providers.flatMap((provider) => runtime.files[provider]);
+    const around = persistently(() => Promise.all([moduleUrl('worker.js'), ...modules.map(runtimeUrl)]), tell);
+    around.catch(() => {});
     let done = 0;
     for (const [, file] of wanted) {
       this.#mustGoOn();
-      this.tell({ step: 'files', done, total });
-      await fileOf(file.sha256);
+      const came = (/** @type {number} */ bytes) => this.tell({ step: 'files', done: done + bytes, total });
+      came(0);
+      await persistently(() => fileOf(file.sha256, came), tell);
       done += file.bytes;
     }
-    for (const provider of new Set(this.session.groups.map((group) => providerOf(group.jobs[0])))) {
-      await Promise.all([moduleUrl('worker.js'), ...this.joined.runtime.files[provider].map(runtimeUrl)]);
-    }
+    await around;
+    this.#waits = false;
+  }
+
+  /** @param {string} detail what nothing can go on for, so that the host does not take it for hung */
+  #wait(detail) {
+    this.#waits = true;
+    this.#beat = beatOf(detail, 0);
   }
 
   /**
@@ -146,6 +166,7 @@ export class SessionRun {
   async #visible() {
     if (document.visibilityState === 'visible') return;
     this.tell({ step: 'hidden' });
+    this.#wait('its page is hidden');
     await new Promise((resolve) => {
       const look = () => {
         if (document.visibilityState !== 'visible' && !this.#stop.signal.aborted) return;
@@ -155,6 +176,7 @@ export class SessionRun {
       document.addEventListener('visibilitychange', look);
       this.#stop.signal.addEventListener('abort', look);
     });
+    this.#waits = false;
   }
 
   /** @param {Job[]} jobs */
@@ -167,19 +189,20 @@ export class SessionRun {
     const about = this.#circumstances(jobs[0]);
     marker.begin(drawnName(work[0].manifest, jobs[0]));
     this.#shares.clear();
-    const awake = await stayAwake();
+    this.#told = null;
+    const awake = stayAwake();
     const asked = { kind: /** @type {const} */ ('measure'), provider, threads, urls: { library, loader, wasm }, work, about };
     try {
       const results = await measureInWorker(asked, this.#stop.signal, (told) => {
         this.#progressed = true;
         if (told.kind === 'progress') this.#progress(work[told.number].job, told);
-      });
+      }, (silent) => this.#told && this.tell({ ...this.#told, silent }));
       await this.#keep(results);
       this.#shares.clear();
       this.kept.begunAgain = 0;
     } finally {
-      await awake?.release();
       marker.end();
+      await (await awake)?.release();
     }
   }
 
@@ -188,14 +211,13 @@ export class SessionRun {
    * @param {Extract<FromWorker, { kind: 'progress' }>} told
    */
   #progress(job, { detail, done, step }) {
-    this.#beat = JSON.stringify({
-      record: 'beat', at_ns: Math.round(performance.now() * 1e6), detail: detail.slice(0, 200), done,
-    });
+    this.#beat = beatOf(detail, done);
     const total = job.iterations ?? job.duration_s ?? 1;
     this.#shares.set(job, step === 'measuring' ? Math.min(1, done / total) : 0);
     const shares = [...this.#shares.values()].reduce((sum, one) => sum + one, 0);
     const share = ((this.done ?? 0) + shares) / (this.jobs ?? 1);
-    this.tell({ step: 'measuring', detail, at: step, done, total, share, job, answered: this.done, jobs: this.jobs });
+    this.#told = { step: 'measuring', detail, at: step, done, total, share, job, answered: this.done, jobs: this.jobs };
+    this.tell(this.#told);
   }
 
   /** @param {Result[]} results */
@@ -223,7 +245,7 @@ export class SessionRun {
   }
 
   async #tellHost() {
-    const line = this.#progressed ? this.#beat : '';
+    const line = this.#progressed || this.#waits ? this.#beat : '';
     this.#progressed = false;
     try {
       const order = await this.host.beat(this.run, line);
@@ -278,6 +300,16 @@ export class SessionRun {
   #mustGoOn() {
     if (this.#stop.signal.aborted) throw new StoppedError();
   }
+}
+
+/**
+ * A sign of life for the host.
+ * @param {string} detail
+ * @param {number} done
+ */
+function beatOf(detail, done) {
+  const at = Math.round(performance.now() * 1e6);
+  return JSON.stringify({ record: 'beat', at_ns: at, detail: detail.slice(0, 200), done });
 }
 
 /** @param {Job} job */

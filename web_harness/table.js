@@ -40,13 +40,13 @@ export function addRow(result, { manifest }) {
 function fill(row, name, way, found) {
   const head = document.createElement('th');
   head.scope = 'row';
-  head.append(name, ' ', made('small', way));
+  // A line ends between words, not at a name's hyphen.
+  for (const word of name.split(' ')) head.append(made('span', word, 'word'), ' ');
+  head.append(made('small', way));
   row.replaceChildren(head);
   if (typeof found === 'string') {
-    const words = made('span', found);
-    words.className = 'error';
     head.colSpan = 3;
-    head.append(words);
+    head.append(made('span', found, 'error'));
     return;
   }
   const ms = medianOf(found) / 1e6;
@@ -60,9 +60,11 @@ const short = (value) => value.toFixed(value < 9.995 ? 2 : value < 99.95 ? 1 : 0
 /**
  * @param {string} tag
  * @param {string} text
+ * @param {string} [kind]
  */
-function made(tag, text) {
+function made(tag, text, kind = '') {
   const one = document.createElement(tag);
   one.textContent = text;
+  one.className = kind;
   return one;
 }

@@ -184,6 +184,7 @@ export type ToWorker =
   | { kind: 'picture'; pixels: Uint8ClampedArray<ArrayBuffer> };
 
 export type FromWorker =
+  | { kind: 'begun'; held: boolean }
   | { kind: 'look' }
   | { kind: 'progress'; number: number; detail: string; done: number; step: string }
   | { kind: 'results'; results: Result[] }

@@ -1,4 +1,5 @@
 // What a person sees: told by steps, nothing is measured here.
+import { LONGEST_SILENCE_S } from './lifeline.js';
 import { wayOf } from './naming.js';
 import { addRow } from './table.js';
 
@@ -16,6 +17,7 @@ import { addRow } from './table.js';
 /** @typedef {{ title: string, what?: string, words?: string, again?: string }} Sentences */
 
 const LONG_LOST_MS = 15000;
+const LONG_SILENT_S = 15;
 
 /** @type {Record<string, string>} */
 const STEPS = {
@@ -103,11 +105,12 @@ function over(words) {
 }
 
 /** @param {Told} told @returns {Sentences} */
-function measuring({ detail, at = '', done = 0, total, job, answered = 0, jobs = 1 }) {
+function measuring({ detail, at = '', done = 0, total, job, answered = 0, jobs = 1, silent = 0 }) {
   const unit = job?.iterations ? 'Frame' : 'Second';
   const lines = [STEPS[at] ?? `${unit} ${done} of ${total}`];
   if (job) lines.unshift(wayOf(job));
   if (jobs > 1) lines.push(`Measurement ${Math.min(answered + 1, jobs)} of ${jobs}`);
+  if (silent >= LONG_SILENT_S) lines.push(`It has worked on this for ${silent} s. After ${LONGEST_SILENCE_S} s it is given up.`);
   const isChecked = at === 'loading' || at === 'comparing';
   return { title: isChecked ? 'Checking' : 'Measuring', what: detail, words: lines.join('\n') };
 }

@@ -1,5 +1,6 @@
 // One worker for each group of Jobs: a provider and a number of threads, and nothing of an earlier one.
 import { openEngine } from './engine.js';
+import { holdLifeline } from './lifeline.js';
 import { openLive } from './live.js';
 import { measureGroup } from './measure.js';
 import { drawnName } from './naming.js';
@@ -25,8 +26,11 @@ addEventListener('message', (/** @type {MessageEvent<ToWorker>} */ { data }) => 
   else carryOut(data).catch((problem) => post({ kind: 'failed', message: String(problem?.message ?? problem) }));
 });
 
+const begun = holdLifeline().then((held) => post({ kind: 'begun', held }));
+
 /** @param {Exclude<ToWorker, { kind: 'state' }>} asked */
 async function carryOut(asked) {
+  await begun;
   if (asked.kind === 'measure') return measure(asked);
   if (asked.kind === 'live') {
     live = await openLive(await openEngine(asked.provider, asked.threads, asked.urls), asked.work);
@@ -35,9 +39,6 @@ async function carryOut(asked) {
   const pixels = await live?.draw(asked.pixels);
   return pixels && post({ kind: 'drawn', pixels }, [pixels.buffer]);
 }
-
-// While this worker lives, so does its lock: a page sees the end of a worker that could not say anything.
-if (navigator.locks && self.name) navigator.locks.request(self.name, () => new Promise(() => {}));
 
 /** @param {Extract<ToWorker, { kind: 'measure' }>} asked */
 async function measure({ provider, threads, urls, work, about }) {

@@ -1,5 +1,6 @@
 // A group of Jobs in a worker of its own, and every way in which that can end.
 import { stateNow } from './browser.js';
+import { whenGone, whenSilent } from './lifeline.js';
 import { moduleUrl } from './modules.js';
 
 /** @import { FromWorker, Result, ToWorker } from './types' */
@@ -16,10 +17,11 @@ export class WorkerDiedError extends Error {}
  * @param {Extract<ToWorker, { kind: 'measure' }>} asked
  * @param {AbortSignal} stop
  * @param {(told: FromWorker) => void} hear everything that the worker says
+ * @param {(seconds: number) => void} tellSilence for how long it has said nothing
  * @returns {Promise<Result[]>}
  * @throws {StoppedError | HiddenError | WorkerDiedError}
  */
-export async function measureInWorker(asked, stop, hear) {
+export async function measureInWorker(asked, stop, hear, tellSilence) {
   const name = `pocketgan-${asked.about.process}`;
   const worker = new Worker(await moduleUrl('worker.js'), { type: 'module', name });
   const over = new AbortController();
@@ -42,31 +44,14 @@ export async function measureInWorker(asked, stop, hear) {
       stop.addEventListener('abort', () => reject(new StoppedError()), { signal });
       if (stop.aborted) reject(new StoppedError());
       if (document.visibilityState !== 'visible') reject(new HiddenError('the page was hidden'));
-      whenLost(name, signal, () => reject(new WorkerDiedError('its worker ended without a word')));
+      whenGone(worker, name, signal, () => reject(new WorkerDiedError('its worker ended without a word')));
+      whenSilent(worker, signal, tellSilence, (seconds) => {
+        reject(new WorkerDiedError(`its worker said nothing for ${seconds} s`));
+      });
       worker.postMessage(asked);
     });
   } finally {
     over.abort();
     worker.terminate();
-  }
-}
-
-/**
- * Calls `lost` once nobody holds the lock of that name that somebody held; nothing happens where there are no locks.
- * @param {string} name
- * @param {AbortSignal} signal ends the watch
- * @param {() => void} lost
- */
-async function whenLost(name, signal, lost) {
-  if (!navigator.locks) return;
-  while (!signal.aborted) {
-    const { held } = await navigator.locks.query();
-    if (held?.some((lock) => lock.name === name)) break;
-    await new Promise((resolve) => { setTimeout(resolve, 100); });
-  }
-  try {
-    await navigator.locks.request(name, { signal }, () => lost());
-  } catch {
-    // The watch ended.
   }
 }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from chromium import chromium, needs_chromium
 from fake_page import fake_runtime
 from page_states import STATES, show_state
 
-from pocketgan import web_harness
 from pocketgan.bench.devices.web.gathering import WebDevices
 from pocketgan.bench.devices.web.options import WebOptions
 
@@ -63,12 +60,3 @@ def test_a_phone_shows_the_whole_width_and_large_targets(screens: tuple[Any, str
         for target in page.locator("button:visible, select:visible").all():
             box = target.bounding_box()
             assert min(box["width"], box["height"]) >= SMALLEST_TARGET_PX
-
-
-def test_the_page_is_light() -> None:
-    """Packed, without models and runtime."""
-    files = [file for file in Path(web_harness.__file__).resolve().parent.iterdir() if file.suffix in PAGE]
-    assert sum(len(gzip.compress(file.read_bytes(), 9)) for file in files) < 60_000
-
-
-PAGE = (".html", ".css", ".js", ".svg")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import itertools
 import json
-import os
 import random
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -19,24 +21,39 @@ from fake_page import FakePage, fake_runtime, measuring
 
 from pocketgan.bench.devices.web.addresses import LOOPBACK, lan_address
 from pocketgan.bench.devices.web.certificate import certificate_for, fingerprint, tls_context
-from pocketgan.bench.devices.web.gathering import Gathering, WebDevices
+from pocketgan.bench.devices.web.facts import About
+from pocketgan.bench.devices.web.gathering import WebDevices
 from pocketgan.bench.devices.web.options import WebOptions
+from pocketgan.bench.devices.web.request import RefusedError
+from pocketgan.bench.devices.web.visitor import Visitor
 from pocketgan.errors import DeviceError
 
 SEED = 20261126
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[WebDevices, Gathering]]:
-    """An open session that nobody is measured in."""
-    device = WebDevices(WebOptions(port=0, ort_web=fake_runtime(tmp_path / "ort"), phones=8))
-    with device.open() as gathering:
-        yield device, gathering
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDevices]:
+    """An open session that nobody is measured in, and that all tests attack."""
+    folder = tmp_path_factory.mktemp("served")
+    device = WebDevices(WebOptions(port=0, ort_web=fake_runtime(folder / "ort"), phones=64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        with device.open():
+            yield device
+
+
+def served_cache(device: WebDevices) -> Path:
+    assert device.options.ort_web is not None
+    return device.options.ort_web.parent / "cache"
+
+
+NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
-def page(served: tuple[WebDevices, Gathering]) -> FakePage:
-    return FakePage(served[0].urls[-1])
+def page(served: WebDevices) -> FakePage:
+    """A phone that was not there before."""
+    return FakePage(served.urls[-1], next(NUMBERS))
 
 
 def raw(page: FakePage, data: bytes, *, patience_s: float = 5.0) -> bytes:
@@ -73,6 +90,17 @@ def test_the_page_without_runtime_and_models_is_small(page: FakePage) -> None:
     assert sum(len(answer.body) for answer in page_answers().values()) < 60_000
 
 
+def test_every_module_of_the_page_is_fetched_at_once(page: FakePage) -> None:
+    imported, ahead = set(), ["main.js"]
+    while ahead:
+        text = gzip.decompress(page.ask("GET", f"/{ahead.pop()}").body).decode()
+        new = set(re.findall(r"from '\./([a-z]+\.js)'", text)) - imported
+        imported |= new
+        ahead += new
+    index = gzip.decompress(page.ask("GET", "/").body).decode()
+    assert set(re.findall(r'rel="modulepreload" href="/([a-z]+\.js)"', index)) == imported
+
+
 def test_nothing_else_is_readable_without_the_secret(page: FakePage) -> None:
     for path in ("/work", "/runtime/ort.wasm.min.mjs", f"/files/{'a' * 64}", "/nothing"):
         assert page.ask("GET", path).status == 401
@@ -97,7 +125,7 @@ def test_the_secret_is_exchanged_for_a_token(page: FakePage) -> None:
 
 
 def test_the_secret_of_an_other_session_opens_nothing(page: FakePage, tmp_path: Path) -> None:
-    other = WebDevices(WebOptions(port=0, ort_web=tmp_path / "ort"))
+    other = WebDevices(WebOptions(port=0, ort_web=fake_runtime(tmp_path / "ort")))
     with other.open():
         assert page.join(secret=FakePage(other.urls[-1]).secret).status == 401
         page.join()
@@ -173,7 +201,8 @@ def test_no_path_leads_to_a_file_that_is_not_the_sessions(page: FakePage) -> Non
 
 BROKEN_JOINS = (
     b"", b"{", b"[]", b"null", b'"page"', b"[" * 100_000, json.dumps({"page": "p"}).encode(), b"\xff\xfe",
-    json.dumps({"page": "p", "about": {}, "run": "", "lines": "", "crashed": None}).encode(),
+    json.dumps({"page": "p", "about": {}, "run": "", "crashed": None}).encode(),
+    b"{" + b'"x":[[],[]],' * 2000 + b"}",
 )  # fmt: skip
 
 
@@ -250,21 +279,62 @@ def test_a_body_that_is_too_long_is_not_read(page: FakePage) -> None:
     assert status(raw(page, head.encode() + b"x" * 1000)) == 413
 
 
-def test_requests_in_great_number_are_slowed_down(page: FakePage) -> None:
-    page.join()
-    found = [page.ask("POST", "/beat", b"", page.of(run="")).status for _ in range(120)]
-    assert found[0] == 200
-    assert 429 in found
+def test_requests_in_great_number_are_slowed_down(page: FakePage, tmp_path: Path) -> None:
+    now = 0.0
+    about = About.model_validate(page.about)
+    visitor = Visitor(about, tmp_path / "lines", lambda: None, clock=lambda: now)
+    visitor.join("p1", about, "", b"", None)
+    # A burst of 60, and then 20 a second.
+    for _ in range(30):
+        visitor.beat("p1", "", b"")
+        visitor.heard("p1")
+    for ask in (
+        lambda: visitor.beat("p1", "", b""),
+        lambda: visitor.lines("p1", "", 0, b""),
+        lambda: visitor.heard("p1"),
+    ):
+        with pytest.raises(RefusedError, match="too many requests") as refused:
+            ask()
+        assert refused.value.status == 429
+    now = 0.05
+    visitor.beat("p1", "", b"")
+    with pytest.raises(RefusedError):
+        visitor.beat("p1", "", b"")
+
+
+def test_bodies_that_are_sent_at_once_are_taken_as_far_as_memory_goes(page: FakePage) -> None:
+    head = (
+        f"POST /join HTTP/1.1\r\nHost: {page.host}:{page.port}\r\nOrigin: http://{page.host}:{page.port}\r\n"
+        f"Authorization: Pocketgan {page.secret}\r\nContent-Length: {8 << 20}\r\n\r\n"
+    ).encode()
+    with contextlib.ExitStack() as stack:
+        # Eighty megabytes are announced, and kept back.
+        for _ in range(10):
+            slow = stack.enter_context(socket.create_connection((page.host, page.port)))
+            slow.sendall(head)
+        while status(raw(page, head)) != 429:
+            pass
+    while page.join().status == 429:
+        pass
+    assert page.join().status == 200
+
+
+def test_one_address_cannot_take_every_connection(page: FakePage) -> None:
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection((page.host, page.port))) for _ in range(64)]
+        silent[-1].sendall(b"GET / HT")
+        assert raw(page, b"GET / HTTP/1.1\r\n\r\n") == b""
+    answered = b""
+    while not answered:
+        answered = raw(page, b"GET / HTTP/1.1\r\n\r\n")
+    assert status(answered) == 421
 
 
 @pytest.mark.skipif(lan_address() is None, reason="this computer has no network")
-def test_phones_are_served_over_tls_with_a_certificate_for_the_address(served: Any) -> None:
-    device, _ = served
-    page = FakePage(device.urls[0])
-    assert device.urls[0].startswith("https://")
-    authority = ssl.create_default_context(
-        cafile=str(next(Path(os.environ["XDG_CACHE_HOME"]).rglob("certificate.pem")))
-    )
+def test_phones_are_served_over_tls_with_a_certificate_for_the_address(served: WebDevices) -> None:
+    page = FakePage(served.urls[0])
+    assert served.urls[0].startswith("https://")
+    authority = ssl.create_default_context(cafile=str(next(served_cache(served).rglob("certificate.pem"))))
     # A silent client, which is no TLS at all, before it.
     with (
         socket.create_connection((page.host, page.port)),
@@ -274,7 +344,7 @@ def test_phones_are_served_over_tls_with_a_certificate_for_the_address(served: A
         secure.sendall(f"GET / HTTP/1.1\r\nHost: {page.host}:{page.port}\r\nConnection: close\r\n\r\n".encode())
         assert secure.recv(64).startswith(b"HTTP/1.1 200 OK")
     # Over loopback alone it is plain, and never under the network's name.
-    assert FakePage(device.urls[-1]).ask("GET", "/", headers={"Host": f"{page.host}:{page.port}"}).status == 421
+    assert FakePage(served.urls[-1]).ask("GET", "/", headers={"Host": f"{page.host}:{page.port}"}).status == 421
 
 
 def test_a_certificate_is_kept_as_long_as_it_fits(tmp_path: Path) -> None:

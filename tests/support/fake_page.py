@@ -80,9 +80,10 @@ class FakePage:
             connection.close()
 
     def join(self, secret: str | None = None, **changes: Any) -> Answered:
-        told = {"page": self.page, "about": self.about, "run": "", "lines": "", "crashed": None, **changes}
+        lines = changes.pop("lines", "")
+        told = {"page": self.page, "about": self.about, "run": "", "crashed": None, **changes}
         headers = {"Authorization": f"Pocketgan {self.secret if secret is None else secret}"}
-        answer = self.ask("POST", "/join", json.dumps(told).encode(), headers=headers)
+        answer = self.ask("POST", "/join", f"{json.dumps(told)}\n{lines}".encode(), headers=headers)
         if "set-cookie" in answer.headers:
             self.cookie = answer.headers["set-cookie"].split(";")[0]
         return answer
@@ -172,9 +173,7 @@ class Measuring:
     def wait_beside(self, page: Any) -> list[Result]:
         """As `wait`, for a browser's page, which goes on only while its driver is asked."""
         assert self.thread is not None
-        for _ in range(1200):
-            if not self.thread.is_alive():
-                break
+        while self.thread.is_alive():
             page.wait_for_timeout(50)
         return self.wait()
 
@@ -193,7 +192,7 @@ def measuring(
     bundles: list[Path], out: Path, runtime: Path, options: JobOptions = QUICK, resume: bool = False, **web: Any
 ) -> Iterator[Measuring]:
     """`pocketgan bench --device web` on these bundles, once its page is served."""
-    device = WebDevices(WebOptions(**{"port": 0, "time_limit_s": 60.0, "ort_web": runtime, **web}))
+    device = WebDevices(WebOptions(**{"port": 0, "time_limit_s": 240.0, "ort_web": runtime, **web}))
     session = Measuring(device, out)
 
     def run() -> None:

@@ -45,6 +45,9 @@ STATES: Mapping[str, list[dict[str, Any]]] = {
         {"step": "about", "about": ABOUT}, *_RESULTS[:2],
         {**_MEASURING, "at": "measuring", "done": 41, "share": 0.45},
     ],
+    "nothing heard": [
+        {"step": "about", "about": ABOUT}, {**_MEASURING, "at": "loading", "done": 0, "share": 0.33, "silent": 45},
+    ],
     "hidden": [{"step": "about", "about": ABOUT}, *_RESULTS[:2], {"step": "hidden"}],
     "begun again": [
         {"step": "about", "about": ABOUT}, {"step": "hidden"},

@@ -34,6 +34,7 @@ import { drawn } from './drawn.js';
 import { FrameCount, middleOf } from './frames.js';
 import { Shelf, medianOf } from './shelf.js';
 import { modelPath } from './plan.js';
+import { whenGone, whenSilent } from './lifeline.js';
 const asked = JSON.parse(fs.readFileSync(0));
 const does = {
   turns: ({ models, rounds }) => turns(models, rounds),
@@ -92,6 +93,33 @@ const does = {
     }
     return shelf.choices.map(({ model, concept, work }) => [model, concept, work.job.provider]);
   },
+  // Events: seconds without a word, or a word.
+  silence(events) {
+    const found = [];
+    const worker = new EventTarget();
+    const over = new AbortController();
+    let tick;
+    globalThis.setInterval = (ticked) => { tick = ticked; return 7; };
+    globalThis.clearInterval = (number) => found.push(['ended', number]);
+    whenSilent(worker, over.signal, (seconds) => found.push(seconds), (seconds) => found.push(['lost', seconds]));
+    for (const event of events) {
+      if (typeof event === 'string') worker.dispatchEvent(new Event('message'));
+      else for (let left = event; left > 0; left -= 1) tick();
+    }
+    over.abort();
+    return found.slice(-2);
+  },
+  // A browser grants a lock to the next in its queue once who holds it is gone; this one tells who asked when.
+  lifeline(words) {
+    const asked = [];
+    Object.defineProperty(globalThis, 'navigator', { configurable: true, value: {
+      locks: { request: async (name, how, gone) => { asked.push(name); gone(); } },
+    } });
+    const worker = new EventTarget();
+    whenGone(worker, 'worker 1', new AbortController().signal, () => asked.push('gone'));
+    for (const data of words) worker.dispatchEvent(Object.assign(new Event('message'), { data }));
+    return asked;
+  },
   halves: ({ values }) => values.map((value) => halfOf(value)),
   floats: ({ halves }) => halves.map((half) => String(floatOf(half))),
 };
@@ -137,6 +165,19 @@ def test_warm_up_ends_where_the_vectors_say(modules: Path) -> None:
     cases = vectors("warmup")
     wanted = [{name: case[name] for name in ("iterations", "duration_ns", "steady")} for case in cases]
     assert ask(modules, "warmup", cases) == wanted
+
+
+def test_a_worker_that_says_nothing_is_lost_in_the_end(modules: Path) -> None:
+    # A minute until its first word, four minutes after each.
+    cases = [[59], [60], ["begun", 239], ["begun", 239, "progress", 239], ["begun", 200, "progress", 240]]
+    told = [found[0] for found in ask(modules, "silence", cases)]
+    assert told == [59, ["lost", 60], 239, 239, ["lost", 240]]
+
+
+def test_a_page_waits_for_a_workers_lock_from_its_first_word_on(modules: Path) -> None:
+    held, none = {"kind": "begun", "held": True}, {"kind": "begun", "held": False}
+    cases = [[held], [{"kind": "progress"}], [none, {"kind": "progress"}]]
+    assert ask(modules, "lifeline", cases) == [["worker 1", "gone"], [], []]
 
 
 def test_a_concept_is_drawn_as_the_vectors_say(modules: Path) -> None:

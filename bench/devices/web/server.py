@@ -7,7 +7,8 @@ import contextlib
 import errno
 import ssl
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,17 @@ from pocketgan.bench.devices.web.routes import Door, Routes, refusal
 from pocketgan.bench.devices.web.visitors import Bell
 from pocketgan.errors import DeviceError
 
-_MOST_CONNECTIONS, _MOST_REQUESTS = 96, 10_000
+_MOST_CONNECTIONS, _MOST_REQUESTS = 128, 10_000
+# Of one address, so that nobody takes them all; phones behind `adb reverse` share this computer's own.
+_MOST_OF_ONE = 64
+# Bytes of bodies that are read at a time, of all pages together: several long ones would not fit into memory.
+_MOST_COMING = 80 << 20
 # Between two requests; within a head; within a body or an answer, for each piece of it.
 _IDLE_S, _PIECE_S, _HANDSHAKE_S = 60.0, 15.0, 10.0
 _PIECE = 1 << 17
 _LINGER, _LINGER_S = 4 << 20, 2.0
+
+Taking = Callable[[int], contextlib.AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ class WebServer:
 
     def __init__(self, routes: Routes, bell: Bell, listeners: Sequence[Listener]) -> None:
         self._routes, self._bell, self._listeners = routes, bell, listeners
-        self._connections = 0
+        self._connections: Counter[str] = Counter()
+        self._coming = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="pocketgan web", daemon=True)
         self._ready: Future[None] = Future()
@@ -94,22 +102,23 @@ class WebServer:
 
     def _connected(self, door: Door) -> Any:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._connections += 1
+            peer = str((writer.get_extra_info("peername") or ("",))[0])
+            self._connections[peer] += 1
             try:
-                if self._connections <= _MOST_CONNECTIONS:
-                    await self._talk(reader, writer, door)
+                if self._connections[peer] <= _MOST_OF_ONE and self._connections.total() <= _MOST_CONNECTIONS:
+                    await self._talk(reader, writer, door, peer)
             except (OSError, TimeoutError, asyncio.IncompleteReadError):
                 pass  # whoever it was is gone, or keeps silent
             finally:
-                self._connections -= 1
+                self._connections[peer] -= 1
+                self._connections += Counter()  # without those that have none any more
                 writer.close()
 
         return talk
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, door: Door) -> None:
-        peer = str((writer.get_extra_info("peername") or ("",))[0])
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, door: Door, peer: str) -> None:
         for number in range(_MOST_REQUESTS):
-            connection = _Connection(reader, writer)
+            connection = _Connection(reader, writer, self._taking)
             try:
                 async with asyncio.timeout(_IDLE_S if number else _PIECE_S):
                     request = await read_request(reader, peer)
@@ -132,12 +141,26 @@ class WebServer:
             if close:
                 return
 
+    @contextlib.contextmanager
+    def _taking(self, length: int) -> Iterator[None]:
+        if self._coming + length > _MOST_COMING:
+            raise RefusedError(429, "too much is sent at once: wait a little")
+        self._coming += length
+        try:
+            yield
+        finally:
+            self._coming -= length
+
 
 class _Connection:
-    """One request on a connection, and its answer."""
+    """One request on a connection, and its answer.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    Args:
+        taking: holds room for so many bytes of a body while it is entered; raises RefusedError where there is none.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, taking: Taking) -> None:
+        self._reader, self._writer, self._taking = reader, writer, taking
         self.request: Request | None = None
         self._read = 0
 
@@ -150,20 +173,21 @@ class _Connection:
         """The body.
 
         Raises:
-            RefusedError: it is longer.
+            RefusedError: it is longer, or others send much now.
         """
         assert self.request is not None
         if self.request.length > most:
             raise RefusedError(413, f"{most:,} bytes are taken at most")
-        data = bytearray()
-        while len(data) < self.request.length:
-            async with asyncio.timeout(_PIECE_S):
-                piece = await self._reader.read(min(_PIECE, self.request.length - len(data)))
-            if not piece:
-                raise asyncio.IncompleteReadError(bytes(data[:0]), self.request.length)
-            data += piece
-            self._read = len(data)
-        return bytes(data)
+        with self._taking(self.request.length):
+            data = bytearray()
+            while len(data) < self.request.length:
+                async with asyncio.timeout(_PIECE_S):
+                    piece = await self._reader.read(min(_PIECE, self.request.length - len(data)))
+                if not piece:
+                    raise asyncio.IncompleteReadError(bytes(data[:0]), self.request.length)
+                data += piece
+                self._read = len(data)
+            return bytes(data)
 
     async def linger(self) -> None:
         """Take some of what nobody reads, so that whoever still sends it hears the answer."""

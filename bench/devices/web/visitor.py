@@ -25,8 +25,9 @@ _SHORTEST_FRAME_S = 0.00002
 MOST_BYTES = 64 << 20
 # Of what a session that was cut left behind, whose Jobs are not known yet.
 MOST_LEFT_BYTES = 8 << 20
+_LONGEST_JOIN = 1 << 14
 _MOST_BEATS, LONGEST_BEAT = 20_000, 512
-# Requests that change something: so many at once, then so many a second.
+# Requests: so many at once, then so many a second.
 _BURST, _PER_S = 60.0, 20.0
 
 
@@ -115,10 +116,14 @@ class Visitor:
                 self._write(line + b"\n")
             return self._brief()
 
-    def heard(self, page: str) -> None:
-        """Raises RefusedError where it is another tab's turn."""
+    def heard(self, page: str, *, counts: bool = True) -> None:
+        """A question for work; `counts` where it is a new one.
+
+        Raises:
+            RefusedError: it is another tab's turn, or there are too many.
+        """
         with self._lock:
-            self._hear(page, counts=False)
+            self._hear(page, counts=counts)
 
     def budget_left(self) -> int:
         """Bytes that it may send still."""
@@ -250,21 +255,20 @@ class Visitor:
 
 
 def joining(body: bytes) -> tuple[str, About, str, bytes, str | None]:
-    """The parts of a page's first request: its number, what it is, and of which run it has lines.
+    """The parts of a page's first request: a line with its number, what it is, and of which run it has lines; then
+    those. The line is short, so that reading it as JSON takes no more memory than the body.
 
     Raises:
         RefusedError: it is none.
     """
+    head, _, lines = body.partition(b"\n")
     try:
-        value = json.loads(body)
+        value: Any = json.loads(head) if len(head) <= _LONGEST_JOIN else None
         about = About.model_validate(value["about"], strict=True)
-        page, run, lines, crashed = value["page"], value["run"], value["lines"], value["crashed"]
+        page, run, crashed = value["page"], value["run"], value["crashed"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise RefusedError(400, "this is no page of pocketgan's") from None
-    texts = [page, run, lines, *([] if crashed is None else [crashed])]
+    texts = [page, run, *([] if crashed is None else [crashed])]
     if not all(isinstance(text, str) for text in texts) or not 0 < len(page) <= 64 or len(run) > 64:
         raise RefusedError(400, "this is no page of pocketgan's")
-    try:
-        return page, about, run, lines.encode(), crashed
-    except UnicodeEncodeError:
-        raise RefusedError(400, "its lines are no text") from None
+    return page, about, run, lines, crashed
