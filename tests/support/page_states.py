@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chromium import until
+
 ABOUT = {
     "model": "A phone", "browser": "Chrome 156", "isolated": True, "gpu": "of some vendor", "most_threads": 8,
 }  # fmt: skip
@@ -78,6 +80,5 @@ _SHOW = "([state]) => import('/view.js').then(({ show }) => state.forEach((one) 
 def show_state(page: Any, url: str, state: str) -> None:
     """Load the page without its secret, and have it show a state."""
     page.goto(url.split("#")[0])
-    while page.get_attribute("body", "data-step") != "failed":
-        page.wait_for_timeout(20)
+    until(page, lambda: page.get_attribute("body", "data-step") == "failed")
     page.evaluate(_SHOW, [STATES[state]])
