@@ -108,7 +108,7 @@ def test_four_pages_that_are_reloaded_lose_nothing_of_ten_bundles(make_bundle: A
             for page in pages:
                 page.goto(session.url)
             for page in pages:
-                page.wait_for_timeout(rng.randrange(3000))
+                page.wait_for_timeout(rng.randrange(600))
                 page.reload()
             until(pages[0], lambda: session.thread is None or not session.thread.is_alive(), 500)
         results = session.wait()
