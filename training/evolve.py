@@ -21,6 +21,9 @@ from pocketgan.training.supernet_space import Configuration, Space
 
 # Draws for every wanted child, after which what is left of a region counts as known.
 _TRIES = 20
+# Networks that are compared at most to find the fastest, and the generations that may bring none faster: each takes a
+# millisecond to predict.
+_PREDICTIONS, _PREDICTED = 3000, 15
 
 # Of several candidates at once, in their order: lower is better.
 Judge = Callable[[Sequence[Configuration]], Sequence[float]]
@@ -47,34 +50,57 @@ class EvolutionOptions:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Limit:
+    """The most milliseconds that a candidate may take, whatever the budget counts.
+
+    Attributes:
+        latency: milliseconds of a spec.
+        ms: the most.
+        fastest: the network whose time for what it costs set them.
+    """
+
+    latency: Callable[[GeneratorSpec], float]
+    ms: float
+    fastest: Configuration
+
+
 class Region:
     """The sub-networks of a space that a search may give.
 
     Args:
-        cost: of a spec.
+        spent: cost of a spec.
         budget: the most that one may cost.
         depth: extra blocks behind every layer; searched where None.
         filled: whether every candidate is made as large as the budget allows.
+        limit: on its time, beside the budget; the smallest is in the region however slow.
     """
 
     def __init__(
         self,
         space: Space,
-        cost: Callable[[GeneratorSpec], float],
+        spent: Callable[[GeneratorSpec], float],
         budget: float,
         depth: int | None = None,
         filled: bool = False,
+        limit: Limit | None = None,
     ) -> None:
-        self.space, self.budget, self.depth, self.filled = space, budget, depth, filled
-        self._cost = cost
+        self.space, self.budget, self.depth, self.filled, self.limit = space, budget, depth, filled, limit
+        self.spent = spent
         self._known: dict[object, float] = {}
 
     def cost(self, one: Configuration) -> float:
         """Of a candidate; computed once."""
         key = genes(one)
         if key not in self._known:
-            self._known[key] = self._cost(self.space.spec(one))
+            self._known[key] = self.spent(self.space.spec(one))
         return self._known[key]
+
+    def holds(self, one: Configuration) -> bool:
+        """Whether it keeps the budget and the limit."""
+        return self.cost(one) <= self.budget and (
+            self.limit is None or self.limit.latency(self.space.spec(one)) <= self.limit.ms
+        )
 
     @property
     def costs(self) -> int:
@@ -109,11 +135,11 @@ class Region:
         one = self.smallest
         for share in self.space.widths[1:]:
             wider = self._all(share, self.space.depths[0])
-            if self.cost(wider) <= self.budget:
+            if self.holds(wider):
                 one = wider
         for name in one.widths:
             wider = self._stepped(one, [("widths", name)], 1)
-            if wider != one and self.cost(wider) <= self.budget:
+            if wider != one and self.holds(wider):
                 one = wider
         return self.space.canonical(one)
 
@@ -129,14 +155,14 @@ class Region:
         return self.space.canonical(self._up(one, rng) if self.filled else one)
 
     def _down(self, one: Configuration, rng: np.random.Generator) -> Configuration:
-        if self.cost(one) <= self.budget:
+        if self.holds(one):
             return one
         steps = self._steps(one, self.smallest, rng)
         # `over` steps are known to be too few, `within` enough, also where the cost is not monotone.
         over, within = 0, len(steps)
         while within - over > 1:
             middle = (over + within) // 2
-            if self.cost(self._stepped(one, steps[:middle], -1)) <= self.budget:
+            if self.holds(self._stepped(one, steps[:middle], -1)):
                 within = middle
             else:
                 over = middle
@@ -145,7 +171,7 @@ class Region:
     def _up(self, one: Configuration, rng: np.random.Generator) -> Configuration:
         for gene in self._steps(one, self.largest, rng):
             larger = self._stepped(one, [gene], 1)
-            if self.cost(larger) <= self.budget:
+            if self.holds(larger):
                 one = larger
         return one
 
@@ -209,13 +235,30 @@ class Evolved:
         return self.ranked[0]
 
 
+def limit(region: Region, latency: Callable[[GeneratorSpec], float], seed: int = 0) -> Limit:
+    """The time in which a runtime spends the region's budget at the best rate that one of its networks reaches.
+
+    Args:
+        region: of a budget that counts no time, and without a limit.
+        latency: milliseconds of a spec, as `latency.prediction` gives them.
+    """
+
+    def rate(one: Configuration) -> float:
+        return latency(region.space.spec(one)) / region.cost(one)
+
+    options = EvolutionOptions(patience=_PREDICTED, seed=seed)
+    best = evolve(region, lambda them: [rate(one) for one in them], _PREDICTIONS, options, "fastest").best
+    return Limit(latency, best.judged * region.budget, best.configuration)
+
+
 def evolve(
     region: Region, judge: Judge, evaluations: int, options: EvolutionOptions | None = None, name: str = ""
 ) -> Evolved:
     """Search a region: the same outcome for the same arguments, if `judge` gives the same.
 
-    The first generation is the network without a search and random ones. The search ends when `evaluations` are spent,
-    when `patience` generations brought nothing better, or when nothing new can be drawn.
+    The first generation is the network without a search, the fastest where time is limited, and random ones. The
+    search ends when `evaluations` are spent, when `patience` generations brought nothing better, or when nothing new
+    can be drawn.
 
     Args:
         judge: of the new candidates of a generation together; it is asked once for each sub-network.
@@ -235,8 +278,10 @@ def evolve(
         if parents:
             fresh = _distinct(wanted, known, partial(_child, region, parents, options, rng))
         else:
-            first = [region.even()]
-            fresh = first + _distinct(wanted - 1, {genes(first[0]): None}, lambda: region.random(rng))
+            sure = [region.even(), *([region.limit.fastest] if region.limit else [])]
+            first = {genes(one): one for one in sure}
+            others = _distinct(wanted - len(first), first, lambda: region.random(rng))
+            fresh = [*first.values(), *others][:wanted]
         if not fresh:
             break
         values = judge(fresh)

@@ -38,10 +38,13 @@ def check(recipe: Recipe) -> None:
     """The budget lies in the space, and what judges candidates is there and fits the images."""
     import torch
 
+    from pocketgan.latency.platform import Platform, check_platform
     from pocketgan.training.evaluator import load_judges
 
     stage = _stage(recipe)
     space = supernet_space(recipe)
+    if stage.target is not None:
+        check_platform(Platform(stage.target, stage.threads))
     if stage.by != "latency":
         _region(recipe, space).check()
     elif is_first():  # two processes that time at once would disturb each other
@@ -119,7 +122,7 @@ def evolve_student(context: Context) -> dict[str, Any]:
         "teacher_macs": cost(space.base).macs,
         "compared_with": "plain network",
         "rule": "evolution" if stage.evaluations else "even networks, no search",
-        "predicted_ms": student["cost"] if stage.by == "latency" else None,
+        "predicted_ms": search.predicted_ms,
         "measured_ms": None,
         "judged_by": record["judged_by"],
         "judged": search.value(STUDENT),
@@ -146,16 +149,22 @@ class _Search:
             input_format(recipe.data),
         )
         self.told: dict[str, dict[str, Any]] = {}
+        self.predicted_ms: float | None = None
 
     def run(self) -> dict[str, Candidate]:
         """The student's file and its teachers', each with what was found."""
         from pocketgan.training.cost import cost_function
-        from pocketgan.training.evolve import Region
+        from pocketgan.training.evolve import Region, limit
 
         stage, space = self._stage, self._space
         for_student = round(_STUDENTS_SHARE * stage.evaluations)
         region = _region(self._recipe, space)
+        if stage.target is not None and stage.by != "latency":
+            region.limit = limit(region, _latency(stage, space), self._recipe.seed)
+            console.note(f"compress: student: at most {region.limit.ms:.3g} ms on {stage.target}, as predicted")
         student = self._best(STUDENT, region, for_student, stage.last_ones)
+        if stage.target is not None:
+            self.predicted_ms = _latency(stage, space)(space.spec(student.configuration))
         count = cost_function("macs_by_output" if stage.by == "macs_by_output" else "macs")
         target = stage.teacher_times * count(space.spec(student.configuration))
         found = {STUDENT: student}
@@ -238,23 +247,20 @@ def _judging(stage: CompressStage, finals: bool = False) -> Judging:
 
 def _region(recipe: Recipe, space: Space) -> Region:
     """The student's: all of the space within the budget."""
+    from pocketgan.training.cost import cost_function
     from pocketgan.training.evolve import Region
 
     stage = _stage(recipe)
-    return Region(space, _cost(stage, space), stage.budget)
+    count = _latency(stage, space) if stage.by == "latency" else cost_function(stage.by)
+    return Region(space, count, stage.budget)
 
 
-def _cost(stage: CompressStage, space: Space) -> Callable[[GeneratorSpec], float]:
+def _latency(stage: CompressStage, space: Space) -> Callable[[GeneratorSpec], float]:
     from pocketgan.latency.measuring import latency_model
-    from pocketgan.latency.platform import Platform, check_platform
-    from pocketgan.training.cost import cost_function
+    from pocketgan.latency.platform import Platform
 
-    if stage.by != "latency":
-        return cost_function(stage.by)
     assert stage.target is not None
-    platform = Platform(stage.target, stage.threads)
-    check_platform(platform)
-    return latency_model(space.whole, platform)
+    return latency_model(space.whole, Platform(stage.target, stage.threads))
 
 
 def _write_images(context: Context, supernet: nn.Module, path: Path) -> Any:

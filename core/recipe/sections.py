@@ -54,7 +54,9 @@ class CompressStage(Section):
         16, description="prune: channels that every layer outside the blocks keeps"
     )
     target: TimedTarget | None = Field(
-        None, description="suit the student to this exported form on this device; by latency needs one"
+        None,
+        description="suit the student to this exported form on this device; by latency needs one. evolve: no "
+        "slower there, as predicted, than the fastest network that spends the budget",
     )
     threads: Annotated[int, Field(ge=1)] = Field(1, description="threads of the target's runtime")
     inherit: bool = Field(
@@ -114,8 +116,6 @@ class CompressStage(Section):
         for name in of_one[other]:
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} is of method: {other}; remove it, or say method: {other}")
-        if self.method == "evolve" and self.target is not None and self.by != "latency":
-            raise ValueError("target, where method is evolve, is of budgets by latency; remove it")
         if self.judge is None and self.fitness == "miou":
             raise ValueError("fitness miou needs judge, the ONNX or TorchScript file of a segmentation network")
         if self.judge is not None and self.fitness not in (None, "miou"):

@@ -1,13 +1,14 @@
 """The evolution: what it may give, what it asks, and that it finds what is there to find. The judges here are sums."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pocketgan.errors import BudgetError
 from pocketgan.training.cost import cost_function
-from pocketgan.training.evolve import EvolutionOptions, Region, evolve
+from pocketgan.training.evolve import EvolutionOptions, Region, evolve, limit
 from pocketgan.training.generators import spec_by_name
 from pocketgan.training.supernet_space import Space
 
@@ -29,6 +30,34 @@ def wide_is_good(them):
 
 def macs(one):
     return MACS(SPACE.spec(one))
+
+
+def milliseconds_in_blocks_of_four(spec):
+    """Of a runtime that takes as long for 5 channels as for 8, and a while for every layer."""
+    rounded = {name: -(-width // 4) * 4 for name, width in spec.widths.items()}
+    return MACS(replace(spec, widths=rounded)) / 1e6 + 0.05 * len(spec.widths)
+
+
+def test_a_limit_on_time_leaves_what_spends_its_budget_as_fast_as_the_runtime_can():
+    limited = region()
+    found = limited.limit = limit(limited, milliseconds_in_blocks_of_four)
+    rng = np.random.default_rng(0)
+    others = [region(filled=True).random(rng) for _ in range(200)]
+    rate = found.ms / 4e6
+    assert rate < min(milliseconds_in_blocks_of_four(SPACE.spec(one)) / macs(one) for one in others)
+    assert rate == pytest.approx(milliseconds_in_blocks_of_four(SPACE.spec(found.fastest)) / macs(found.fastest))
+
+    judged = []
+
+    def judge(them):
+        judged.extend(them)
+        return wide_is_good(them)
+
+    best = evolve(limited, judge, 60, EvolutionOptions(population=15)).best
+    assert max(milliseconds_in_blocks_of_four(SPACE.spec(one)) for one in judged) <= found.ms
+    assert max(map(macs, judged)) <= 4e6
+    assert found.fastest in judged
+    assert macs(best.configuration) > 3e6
 
 
 @pytest.mark.parametrize("budget", [1.2e6, 2e6, 5e6, 2e7])

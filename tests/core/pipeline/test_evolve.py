@@ -113,17 +113,33 @@ def test_without_a_search_the_networks_are_even_and_nothing_is_judged(recipe, tm
     assert (facts["evaluations"], facts["judged_by"]) == (0, None)
 
 
-def test_a_budget_in_milliseconds_asks_the_latency_model(recipe, tmp_path, monkeypatch):
+@pytest.fixture
+def asked(monkeypatch):
+    """Whose latency is asked for; a million MACs take a millisecond, and an extra block another one."""
     from pocketgan.latency import measuring
 
-    macs = cost_function("macs")
-    asked = []
+    macs, them = cost_function("macs"), []
 
     def model(spec, platform):
-        asked.append((spec, platform.target))
-        return lambda one: macs(one) / 1e6
+        them.append((spec, platform.target))
+        return lambda one: macs(one) / 1e6 + sum("extra" in name for name in one.widths)
 
     monkeypatch.setattr(measuring, "latency_model", model)
+    return them
+
+
+def test_a_target_keeps_the_student_of_a_budget_in_macs_from_what_is_slow_there(recipe, tmp_path, asked):
+    found = recipe("compress.target=onnx", "compress.evaluations=10", "compress.population=6")
+    folder = run(found, tmp_path / "run")
+    spec = load_generator(folder / "student.safetensors").spec
+    assert asked[0] == (supernet_space(found).whole, "onnx")
+    assert not any("extra" in name for name in spec.widths)
+    facts = read_stage(tmp_path / "run", "compress")["facts"]
+    assert facts["predicted_ms"] == facts["macs"] / 1e6
+    assert facts["cost"] <= found.compress.budget
+
+
+def test_a_budget_in_milliseconds_asks_the_latency_model(recipe, tmp_path, asked):
     found = recipe("compress.by=latency", "compress.budget=1.5ms", "compress.target=onnx", "compress.evaluations=0")
     check_recipe(found)
     run(found, tmp_path / "run")
@@ -179,7 +195,6 @@ def test_another_share_of_labels_or_judge_is_another_search(recipe, tmp_path):
         (["teacher.program=pix2pix"], "compress.method evolve searches a supernet, and teacher.program pix2pix"),
         (["compress.fitness=miou"], "fitness miou needs judge"),
         (["compress.fitness=null", "compress.judge=j.onnx"], "compress.judge finds label maps again"),
-        (["compress.target=onnx"], "target, where method is evolve, is of budgets by latency"),
     ],
 )
 def test_what_does_not_go_together_is_told_when_the_recipe_is_read(recipe, settings, message):
