@@ -10,6 +10,7 @@ the other terms are means. All of it is computed in float32.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from pocketgan.training.losses import l1_loss
 # Of the SSIM: an 11x11 window, its deviation in pixels, and the constants of Wang et al. (2004) for a range of 1, which
 # the code keeps though its images lie in [-1, 1].
 WINDOW, SIGMA, C1, C2 = 11, 1.5, 0.01**2, 0.03**2
+_TILE = 64
 # relu2_2 among relu1_2, relu2_2, relu3_3 and relu4_3.
 CONTENT_FEATURE = 1
 
@@ -120,23 +122,70 @@ def _plain(images: Tensor) -> Tensor:
 
 def ssim(student: Tensor, teacher: TeacherFeatures) -> Tensor:
     """Mean structural similarity over images, channels and pixels, 1 for equal images; zeros lie around them."""
-    images, mean_t = torch.cat([student, student.square(), student * teacher.image], 1), teacher.blurred
-    mean, square, product = blur(images).chunk(3, 1)
-    variance, variance_t = square - mean.square(), teacher.blurred_square - mean_t.square()
-    covariance = product - mean * mean_t
-    alike = (2 * mean * mean_t + C1) * (2 * covariance + C2)
-    return (alike / ((mean.square() + mean_t.square() + C1) * (variance + variance_t + C2))).mean()
+    return _Ssim.apply(student, teacher.image, teacher.blurred, teacher.blurred_square)
+
+
+class _Ssim(torch.autograd.Function):
+    """Image by image, each with its gradient, so that what is computed of one stays in the processor's cache."""
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, image: Tensor, blurred: Tensor, blurred_square: Tensor) -> Tensor:
+        wanted = ctx.needs_input_grad[0]
+        gradient = torch.empty_like(student) if wanted else student[:0]
+        means = []
+        for index, (x, other, mean_t, square_t) in enumerate(zip(student, image, blurred, blurred_square, strict=True)):
+            mean, square, product = blur(torch.stack([x, x.square(), x * other])).unbind()
+            luminance, contrast = 2 * mean * mean_t + C1, 2 * (product - mean * mean_t) + C2
+            energy = mean.square() + mean_t.square() + C1
+            variance = square - mean.square() + square_t - mean_t.square() + C2
+            below = energy * variance
+            alike = luminance * contrast / below
+            means.append(alike.mean())
+            if wanted:
+                to_mean = mean_t * (contrast - luminance) / below + mean * alike * (1 / variance - 1 / energy)
+                parts = blur(torch.stack([2 * to_mean, -alike / variance, 2 * luminance / below]))
+                gradient[index] = (parts[0] + 2 * x * parts[1] + other * parts[2]) / student.numel()
+        ctx.save_for_backward(gradient)
+        return torch.stack(means).mean()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * gradients[0], None, None, None
 
 
 def blur(images: Tensor) -> Tensor:
     """Means in Gaussian windows of (n, c, h, w), zeros around; the window is the product of one along each axis."""
     with torch.autocast(images.device.type, enabled=False):
-        return _bands(images.shape[2], images.device) @ images @ _bands(images.shape[3], images.device)
+        return _means_of_columns(_means_of_rows(images))
+
+
+def _means_of_rows(images: Tensor) -> Tensor:
+    rows = images.flatten(0, 2)
+    means = torch.empty_like(rows)
+    for tile, near in _tiles(images.shape[3]):
+        torch.mm(rows[:, near], _bands(images.shape[3], images.device)[near, tile], out=means[:, tile])
+    return means.view_as(images)
+
+
+def _means_of_columns(images: Tensor) -> Tensor:
+    planes = images.flatten(0, 1)
+    tiles = [
+        _bands(images.shape[2], images.device)[tile, near] @ planes[:, near] for tile, near in _tiles(images.shape[2])
+    ]
+    return torch.cat(tiles, 1).view_as(images)
+
+
+def _tiles(size: int) -> Iterator[tuple[slice, slice]]:
+    """Pixels in a row, and those that their windows see: of the whole row most products would be with zeros."""
+    for start in range(0, size, _TILE):
+        end = min(start + _TILE, size)
+        yield slice(start, end), slice(max(start - WINDOW // 2, 0), min(end + WINDOW // 2, size))
 
 
 @functools.lru_cache(maxsize=8)
 def _bands(size: int, device: torch.device) -> Tensor:
-    """(size, size): row i holds the window around i. A fifth of the time of convolutions."""
+    """(size, size): row i holds the window around i. Products with it take a fifth of the time of convolutions."""
     places = torch.arange(size)
     offsets = (places[:, None] - places).double()
     weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
@@ -152,29 +201,35 @@ def gram(feature: Tensor) -> Tensor:
 class _Gram(torch.autograd.Function):
     """A feature as it is, for the layers behind it, and its Gram matrix.
 
-    Backwards one matrix product adds the matrix's gradient to that of the layers behind: autograd would take two, as it
-    does not see the symmetry, and a pass for the sum.
+    Backwards one matrix product adds the matrix's gradient to that of the layers behind, in place: autograd would take
+    two, as it does not see the symmetry, and passes for a copy and the sum. Pooling and `_Distance`, which lie behind,
+    make their gradients afresh, so that nobody else reads them.
     """
 
     @staticmethod
     def forward(ctx: Any, feature: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(feature)
+        ctx.set_materialize_grads(False)
         with torch.autocast(feature.device.type, enabled=False):
             flat = _flat(feature.float())
             return feature.detach(), flat @ flat.transpose(1, 2) / feature[0].numel()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor | None) -> Tensor | None:
         (feature,) = ctx.saved_tensors
         behind, products = gradients
+        if products is None:
+            return behind
+        plain = feature.is_contiguous()
+        layout = torch.contiguous_format if plain else torch.channels_last
         both = (products + products.transpose(1, 2)) / feature[0].numel()
         with torch.autocast(feature.device.type, enabled=False):
-            if feature.is_contiguous():
-                flat = torch.baddbmm(_flat(behind.float()), both, _flat(feature.float()))
-                return flat.view_as(feature).to(feature.dtype)
-            pixels = torch.baddbmm(_pixels(behind.float()), _pixels(feature.float()), both)
-            n, c, h, w = feature.shape
-            return pixels.view(n, h, w, c).permute(0, 3, 1, 2).to(feature.dtype)
+            total = (torch.zeros_like(feature) if behind is None else behind).float().contiguous(memory_format=layout)
+            if plain:
+                _flat(total).baddbmm_(both, _flat(feature.float()))
+            else:
+                _pixels(total).baddbmm_(_pixels(feature.float()), both)
+        return total.to(feature.dtype)
 
 
 def _flat(feature: Tensor) -> Tensor:
@@ -188,7 +243,8 @@ def _pixels(feature: Tensor) -> Tensor:
 
 
 class _Distance(torch.autograd.Function):
-    """Mean absolute difference, of which the sign alone is kept: a quarter of the time of the operations in a row."""
+    """Mean absolute difference; its gradient takes the difference's place. A quarter of the time of the operations in a
+    row."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
@@ -199,7 +255,7 @@ class _Distance(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (difference,) = ctx.saved_tensors
-        return difference.sgn().mul_(gradients[0] / difference.numel()), None
+        return difference.sgn_().mul_(gradients[0] / difference.numel()), None
 
 
 def total_variation(images: Tensor) -> Tensor:

@@ -55,7 +55,8 @@ def term(name, student, teacher, vgg=None, **weights):
 
 
 def test_ssim_is_that_of_wang_et_al_with_zeros_around():
-    student, teacher = pictures(1).double().numpy(), pictures(2).double().numpy()
+    wide = {"height": 70, "width": 150}
+    student, teacher = pictures(1, **wide).double().numpy(), pictures(2, **wide).double().numpy()
     at = np.arange(-5, 6)
     window = np.exp(-(at[:, None] ** 2 + at[None] ** 2) / (2 * 1.5**2))
     window = (window / window.sum())[None, None]
@@ -66,7 +67,7 @@ def test_ssim_is_that_of_wang_et_al_with_zeros_around():
     mx, my = mean(student), mean(teacher)
     vx, vy, cov = mean(student**2) - mx**2, mean(teacher**2) - my**2, mean(student * teacher) - mx * my
     by_pixel = (2 * mx * my + 1e-4) * (2 * cov + 9e-4) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
-    found = term("ssim", pictures(1), pictures(2), ssim=10.0)
+    found = term("ssim", pictures(1, **wide), pictures(2, **wide), ssim=10.0)
     assert found == pytest.approx(10 * (1 - by_pixel.mean()), rel=1e-5)
 
 
@@ -120,6 +121,23 @@ def test_several_teachers_add_up_term_by_term():
     assert list(both) == ["ssim", "style", "content", "tv"]
     for name, value in both.items():
         assert value.item() == pytest.approx((one[name] + other[name]).item(), rel=1e-5)
+
+
+def test_the_gradient_of_the_ssim_is_that_of_the_plain_formula():
+    fast = pictures(1, height=70, width=90).requires_grad_()
+    x, y = fast.detach().double().requires_grad_(), pictures(2, height=70, width=90).double()
+    at = torch.arange(-5, 6).double()
+    window = torch.exp(-(at[:, None].square() + at.square()) / (2 * 1.5**2))
+    window = (window / window.sum()).expand(3, 1, 11, 11)
+
+    def mean(images):
+        return nn.functional.conv2d(images, window, padding=5, groups=3)
+
+    mx, my = mean(x), mean(y)
+    vx, vy, cov = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
+    ((2 * mx * my + 1e-4) * (2 * cov + 9e-4) / ((mx * mx + my * my + 1e-4) * (vx + vy + 9e-4))).mean().mul(3).backward()
+    (3 * ssim(fast, OnlineDistillation(None, style=0, content=0).teacher(y.float()))).backward()
+    assert torch.allclose(fast.grad.double(), x.grad, rtol=1e-3, atol=1e-5 * x.grad.abs().max().item())
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
