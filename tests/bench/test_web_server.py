@@ -324,7 +324,7 @@ def test_bodies_that_are_sent_at_once_are_taken_as_far_as_memory_goes(page: Fake
         f"Authorization: Pocketgan {page.secret}\r\nContent-Length: {8 << 20}\r\n\r\n"
     ).encode()
     with contextlib.ExitStack() as stack:
-        # Eighty megabytes are announced, and kept back.
+        # Eighty megabytes are announced, 32 are waited for.
         for _ in range(10):
             slow = stack.enter_context(socket.create_connection((page.host, page.port)))
             slow.sendall(head)
