@@ -17,9 +17,13 @@ from fake_page import FakePage, Record, ended, fake_runtime, measuring
 
 from pocketgan.bench.devices import find_device
 from pocketgan.bench.devices.web.budget import LEFT_BEHIND, Budget
+from pocketgan.bench.devices.web.facts import About
+from pocketgan.bench.devices.web.request import RefusedError
+from pocketgan.bench.devices.web.visitor import Visitor
 from pocketgan.bench.jobs import JobOptions, options_on
 from pocketgan.bench.journal import read_results
 from pocketgan.bench.schema.job import Job
+from pocketgan.bench.schema.session import Group, Session
 from pocketgan.errors import DeviceError
 
 # Ten minutes at 60 frames a second.
@@ -66,6 +70,64 @@ BLOWN_UP = {
 @pytest.mark.parametrize("what", BLOWN_UP)
 def test_a_line_that_would_take_more_memory_than_an_honest_one_is_refused(what: str) -> None:
     assert Budget.of(JOBS).excess(BLOWN_UP[what]) is not None
+
+
+@pytest.fixture
+def visitor(tmp_path: Path) -> Visitor:
+    """A phone that is asked for JOBS."""
+    about = About.model_validate(FakePage("http://h:1/#s").about)
+    found = Visitor(about, tmp_path / "lines", lambda: None)
+    found.join("p1", about, "", b"", None)
+    found.hand_over(Session(name="s", groups=[Group(jobs=[job]) for job in JOBS]), {})
+    found.begin()
+    return found
+
+
+def sent(visitor: Visitor, data: bytes, first: int = 0) -> int:
+    """The status that it is answered with."""
+    try:
+        visitor.lines("p1", visitor.work()["run"], first, data)
+    except RefusedError as refused:
+        return refused.status
+    return 200
+
+
+def test_lines_together_have_a_limit(visitor: Visitor) -> None:
+    half = b"x" * 2_500_000 + b"\n"
+    # 4.8 MB in all.
+    assert (sent(visitor, half), sent(visitor, half, 1)) == (200, 413)
+    assert "5,000,002 bytes, 4,811,008 at most" in str(visitor.refused)
+
+
+def test_a_body_is_as_long_as_the_longest_line(visitor: Visitor) -> None:
+    assert visitor.longest_body(10) == 65_536 + MOST * 128
+    with pytest.raises(RefusedError, match="4,811,009 bytes, 4,811,008 were left"):
+        visitor.longest_body(4_811_009)
+
+
+def test_a_page_waits_until_the_host_has_read_what_it_sent(visitor: Visitor) -> None:
+    assert (sent(visitor, b"x" * 4_500_000 + b"\n"), sent(visitor, b"{}\n", 1)) == (200, 429)
+    assert visitor.refused is None
+    assert len(visitor.read(0)) == 4_500_001
+    assert sent(visitor, b"{}\n", 1) == 200
+
+
+def test_a_page_that_waits_may_bring_more_than_the_last_run_needed(visitor: Visitor) -> None:
+    visitor.hand_over(Session(name="s", groups=[Group(jobs=JOBS[1:])]), {})
+    visitor.say("wait")
+    visitor.join("p2", visitor.about, "ab" * 8, b"x" * 1_000_000 + b"\n", None)
+    assert len(visitor.read(0)) == 1_000_001
+
+
+def test_signs_of_life_are_short_and_few(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketgan.bench.devices.web.visitor._MOST_BEATS", 2)
+    run = visitor.work()["run"]
+    for beat in (b"x" * 513, b"{}\n{}"):
+        with pytest.raises(RefusedError, match="one short line"):
+            visitor.beat("p1", run, beat)
+    for _ in range(5):
+        assert visitor.beat("p1", run, b"{}")["state"] == "measure"
+    assert visitor.read(0) == b"{}\n" * 2
 
 
 def at_work(page: FakePage) -> tuple[FakePage, Record]:
