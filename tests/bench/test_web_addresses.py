@@ -17,7 +17,8 @@ from pocketgan.bench.devices.web.certificate import certificate_for, fingerprint
 from pocketgan.bench.devices.web.gathering import WebDevices
 from pocketgan.bench.devices.web.options import WebOptions
 from pocketgan.bench.devices.web.secret import cookie
-from pocketgan.errors import DeviceError
+from pocketgan.cli.options import web_options
+from pocketgan.errors import DeviceError, ResultsError
 
 
 def test_a_certificate_is_kept_as_long_as_it_fits(tmp_path: Path) -> None:
@@ -98,6 +99,8 @@ def test_what_the_user_names_wrongly_is_said(tmp_path: Path) -> None:
         WebDevices(WebOptions(ort_web=tmp_path)).open(),
     ):
         pass
+    with pytest.raises(ResultsError, match="--time-limit 0s is no time in which anything is measured"):
+        web_options(None, "0s", None, None, plain_http=False, ort_web=None)
 
 
 def test_a_port_that_is_taken_gives_way_to_another_which_is_said(
