@@ -6,8 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +97,11 @@ def test_lines_together_have_a_limit(visitor: Visitor) -> None:
     assert "5,000,002 bytes, 4,811,008 at most" in str(visitor.refused)
 
 
+def test_there_is_a_line_for_each_job_and_some_for_reloads(visitor: Visitor) -> None:
+    assert (sent(visitor, b"{}\n" * 66), sent(visitor, b"{}\n", 66)) == (200, 413)
+    assert str(visitor.refused).endswith("67 lines, 66 at most")
+
+
 def test_a_body_is_as_long_as_the_longest_line(visitor: Visitor) -> None:
     assert visitor.longest_body(10) == 65_536 + MOST * 128
     with pytest.raises(RefusedError, match="4,811,009 bytes, 4,811,008 were left"):
@@ -138,15 +141,10 @@ def at_work(page: FakePage) -> tuple[FakePage, Record]:
     return page, order
 
 
-@contextmanager
-def asked(bundles: list[Path], tmp_path: Path) -> Iterator[tuple[Any, FakePage, Record]]:
-    """A session, and a page that was asked for results."""
-    with measuring(bundles, tmp_path / "r.jsonl", fake_runtime(tmp_path / "ort"), time_limit_s=1.5) as session:
-        yield session, *at_work(FakePage(session.url))
-
-
 def test_a_page_that_sends_too_much_is_told_so_and_what_it_sent_before_counts(make_bundle: Any, tmp_path: Path) -> None:
-    with asked([make_bundle("first"), make_bundle("second", layers=2)], tmp_path) as (session, page, order):
+    bundles = [make_bundle("first"), make_bundle("second", layers=2)]
+    with measuring(bundles, tmp_path / "r.jsonl", fake_runtime(tmp_path / "ort"), time_limit_s=1.5) as session:
+        page, order = at_work(FakePage(session.url))
         assert page.send(order["run"], page.results(order)[:1]).status == 200
         lie = b'{"record":"result","frames":[' + b",".join([b"{}"] * 600) + b"]}\n"
         refused = page.ask("POST", "/lines", lie, page.of(run=order["run"], first=1))
@@ -155,18 +153,6 @@ def test_a_page_that_sends_too_much_is_told_so_and_what_it_sent_before_counts(ma
         assert page.ask("POST", "/beat", b"", page.of(run=order["run"])).json == {"error": told}
         assert told in ended(session)
     assert [len(result.frames) for result in read_results([session.out]).results] == [4]
-
-
-def test_a_page_that_sends_more_lines_than_it_has_jobs_is_told_so(make_bundle: Any, tmp_path: Path) -> None:
-    with asked([make_bundle()], tmp_path) as (session, page, order):
-        # One Job; the last line may come again with every reload.
-        assert page.ask("POST", "/lines", b"{}\n" * 65, page.of(run=order["run"], first=0)).status == 200
-        refused = page.ask("POST", "/lines", b"{}\n", page.of(run=order["run"], first=65))
-        assert (refused.status, refused.json) == (
-            413,
-            {"error": "it sent more than was asked for: 66 lines, 65 at most"},
-        )
-        ended(session)
 
 
 def test_a_page_of_yesterday_cannot_bring_endless_lines_and_takes_nobodys_place(

@@ -162,7 +162,7 @@ def test_a_reload_measures_nothing_twice_and_loses_nothing(
 def test_a_hidden_page_begins_again_once_it_is_in_front(
     make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
 ) -> None:
-    options = JobOptions(mode="sustained", duration_s=2, warmup=Warmup(iterations=1, timeout_s=0))
+    options = JobOptions(mode="sustained", duration_s=1, warmup=Warmup(iterations=1, timeout_s=0))
     with measuring([make_bundle(size=32)], tmp_path / "r.jsonl", runtime, options) as session:
         page.goto(session.url)
         until(page, lambda: page.get_attribute("body", "data-step") == "measuring")
