@@ -93,7 +93,9 @@ def sent(visitor: Visitor, data: bytes, first: int = 0) -> int:
 def test_lines_together_have_a_limit(visitor: Visitor) -> None:
     half = b"x" * 2_500_000 + b"\n"
     # 4.8 MB in all.
-    assert (sent(visitor, half), sent(visitor, half, 1)) == (200, 413)
+    assert sent(visitor, half) == 200
+    visitor.read(0)
+    assert sent(visitor, half, 1) == 413
     assert "5,000,002 bytes, 4,811,008 at most" in str(visitor.refused)
 
 
@@ -195,7 +197,7 @@ def as_many_frames_as_go(record: Record) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux alone tells a process's most memory")
 def test_the_longest_answers_and_what_looks_like_them_take_little_memory(make_bundle: Any, tmp_path: Path) -> None:
     lies = [*BLOWN_UP.values(), b"1\n" * 2_000_000, b'{"conditions":[' + b'{"at_ns":0},' * MOST + b"{}]}"]
-    bundles = [str(make_bundle(f"model{number}", layers=number + 1)) for number in range(4)]
+    bundles = [str(make_bundle(f"model{number}", layers=number + 1)) for number in range(3)]
     command = [
         sys.executable, "-m", "pocketgan", "bench", *bundles, "--device", "web", "--port", "0", "--phones", "40",
         "--mode", "sustained", "--seconds", "1", "--warmup", "0", "--warmup-timeout", "0", "--cold-repeats", "0",
@@ -216,10 +218,10 @@ def test_the_longest_answers_and_what_looks_like_them_take_little_memory(make_bu
             while page.send(order["run"], [record], first=number).status == 429:
                 time.sleep(0.1)
         assert page.work("measure", order["run"])["state"] != "measure"
-        print(f"36 pages that lie: {hostile:.0f} MB at most; four times {MOST:,} frames: {peak_mb(process):.0f} MB")
+        print(f"36 pages that lie: {hostile:.0f} MB at most; three times {MOST:,} frames: {peak_mb(process):.0f} MB")
         assert max(hostile, peak_mb(process)) < 200
     finally:
         process.terminate()
         process.communicate()
     kept = [len(result.frames) for result in read_results([tmp_path / "r.jsonl"]).results if result.frames]
-    assert kept == [MOST] * 4
+    assert kept == [MOST] * 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pocketgan.bench.schema.job import Job
 
 # Ten minutes of a sustained run at the 60 frames a second that displays show, or fewer at more. A page ends a run that
-# gives more than that by itself. In a host's memory that is 13 MB.
+# gives more than that by itself. In the memory of a host that is 17 MB.
 MOST_SAMPLES = 600 * 60
 # Of a frame or a state of the device, with the comma after it (92 where its stamps have 13 digits), and values in it.
 _SAMPLE_BYTES, _SAMPLE_VALUES = 128, 6

@@ -20,7 +20,7 @@ from pocketgan.bench.schema.session import Session
 Order = Literal["wait", "measure", "stop", "over"]
 
 # Bytes that lie there for the host at a time, beside the line that comes: it looks for them five times a second.
-_MOST_UNREAD = 4 << 20
+_MOST_UNREAD = 1 << 20
 _LONGEST_JOIN = 1 << 14
 _MOST_BEATS, LONGEST_BEAT = 20_000, 512
 # Requests: so many at once, then so many a second.
