@@ -278,7 +278,8 @@ export function mustReach(floorDb, { psnr_db: db }, from) {
 
 /** @param {unknown} problem */
 function told(problem) {
-  const line = String(problem instanceof Error ? problem.message : problem).trim().split('\n')[0];
+  // A runtime may print a whole graph; the host takes 500 letters.
+  const line = String(problem instanceof Error ? problem.message : problem).trim().split('\n')[0].slice(0, 1000);
   const ours = problem instanceof WrongOutputError || problem instanceof RefusedError;
   return ours ? line : `the runtime refused the model: ${line}`;
 }

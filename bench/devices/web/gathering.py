@@ -196,7 +196,8 @@ def _show(doors: _Doors, urls: Sequence[str], wanted_port: int) -> None:
     port = doors.local.door.port
     if wanted_port not in (0, port):
         console.note(
-            f"port {wanted_port} is taken: this session is at {port}, where browsers know nothing of an earlier one"
+            f"port {wanted_port} is taken, or not ours to take: this session is at {port}, where browsers know nothing "
+            "of an earlier one"
         )
     if doors.lan is not None:
         console.note(qr_code(urls[0]))
