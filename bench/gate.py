@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,10 @@ from pocketgan.errors import ResultsError
 
 # What is judged where nobody says otherwise: by how much a metric may grow, as a share; parity may fall, in dB.
 TOLERANCES = {"p50": 0.03}
+# Bundle, entry, concept and component ("" where there is none).
+What = tuple[str, str, str, str]
+# Device, provider and threads.
+Where = tuple[str, str, int]
 
 
 def read_tolerances(path: Path) -> dict[str, float]:
@@ -58,7 +62,8 @@ def compare(
     budget_ms: float | None = None,
 ) -> list[Pair]:
     """Judge every entry that both sides have: matched by bundle name, entry id and concept, or each other where a side
-    holds one. Of several results of one entry the latest counts.
+    holds one. Where both have it of a device, provider and number of threads alike, each of those is a pair of its own;
+    else the latest of each side. Of several results that are alike in that the latest counts.
 
     Args:
         tolerances: by metric; `TOLERANCES` where None. budget_ms: what a frame of the candidate may take.
@@ -72,18 +77,28 @@ def compare(
     if not keys:
         names = [", ".join(sorted(" ".join(filter(None, key)) for key in side)) for side in sides]
         raise ResultsError(f"base and candidate share no entry: base has {names[0]}, candidate {names[1]}")
+    used = TOLERANCES if tolerances is None else tolerances
     pairs = []
     for one, other in keys:
-        runs = sides[0][one], sides[1][other]
-        records = base.bundles[runs[0][0].job.bundle], candidate.bundles[runs[1][0].job.bundle]
-        judged = judge(
-            (runs[0], records[0]),
-            (runs[1], records[1]),
-            TOLERANCES if tolerances is None else tolerances,
-            budget_ms=budget_ms,
-        )
-        pairs.append(replace(judged, decide_with=command_that_decides(runs[0][0], runs[1][0])))
+        for runs, where in _alike(sides[0][one], sides[1][other]):
+            records = base.bundles[runs[0][0].job.bundle], candidate.bundles[runs[1][0].job.bundle]
+            judged = judge((runs[0], records[0]), (runs[1], records[1]), used, budget_ms=budget_ms)
+            pairs.append(replace(judged, decide_with=command_that_decides(runs[0][0], runs[1][0]), where=where))
     return pairs
+
+
+def _alike(
+    base: Mapping[Where, Sequence[Result]], candidate: Mapping[Where, Sequence[Result]]
+) -> Iterator[tuple[tuple[Sequence[Result], Sequence[Result]], str]]:
+    """Runs of both sides that are compared, and where they ran, "" where there is no other."""
+    shared = [where for where in base if where in candidate]
+    if not shared or len(base) == len(candidate) == 1:
+        yield (list(base.values())[-1], list(candidate.values())[-1]), ""
+        return
+    for device, provider, threads in shared:
+        way = "" if provider == "default" else f", {provider}"
+        words = f"on {device}{way}, {threads} thread{'s' if threads > 1 else ''}"
+        yield (base[device, provider, threads], candidate[device, provider, threads]), words
 
 
 def judge(
@@ -124,14 +139,17 @@ def _entry(result: Result, bundle: BundleRecord) -> Entry:
     return bundle.manifest.entry(result.job.entry, result.job.concept)
 
 
-def _latest(side: Results, name: str) -> dict[tuple[str, str, str, str], list[Result]]:
-    """By bundle, entry, concept and component ("" where there is none): what an edit runs 60 times is judged alone."""
-    latest = {}
+def _latest(side: Results, name: str) -> dict[What, dict[Where, list[Result]]]:
+    """The runs of the latest measurement of each. What an edit runs 60 times is judged alone."""
+    latest: dict[What, dict[Where, list[Result]]] = {}
     for runs in measurements(side.results):
         if timed := [run for run in runs if run.frames]:
             job = timed[0].job
             concept = concept_of(job, side.bundles[job.bundle].manifest) if job.bundle in side.bundles else job.concept
-            latest[timed[0].bundle_name, job.entry, concept or "", job.component or ""] = timed
+            found = latest.setdefault((timed[0].bundle_name, job.entry, concept or "", job.component or ""), {})
+            where = (timed[0].device.name, job.provider, job.threads)
+            found.pop(where, None)  # what comes later stands later
+            found[where] = timed
     if not latest:
         raise ResultsError(f"the {name} holds no timed result")
     return latest

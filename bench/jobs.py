@@ -9,6 +9,7 @@ from pocketgan import console
 from pocketgan.bench.devices.device import Device
 from pocketgan.bench.devices.remote import RemoteDevice
 from pocketgan.bench.devices.turn_groups import ALONE
+from pocketgan.bench.devices.web.budget import MOST_SAMPLES
 from pocketgan.bench.providers import PAGES_ALONE, deprecated, must_take
 from pocketgan.bench.schema.job import ClockRegime, CoolDown, Job, JobMode, Provider, Via, Warmup
 from pocketgan.bundle.manifest import Entry
@@ -97,6 +98,7 @@ def _must_be_usual(options: JobOptions) -> None:
 
 def _must_suit_a_page(options: JobOptions) -> None:
     """Refuse what no browser has."""
+    by_frames = options.mode == "latency"
     refusals = {
         f"--mode {options.mode}: a page measures frame by frame, --mode latency or --mode sustained": options.mode
         not in ("latency", "sustained"),
@@ -105,6 +107,8 @@ def _must_suit_a_page(options: JobOptions) -> None:
         "--clock pinned: no browser holds a phone's clock; use --device android": options.clock != "free",
         "--energy: no browser tells what its battery gives; use --device android": options.energy,
         "--cool-down: no browser tells how warm its phone is": options.cool_down is not None,
+        f"--iterations {options.iterations}: a page gives {MOST_SAMPLES:,} frames a run at most": by_frames
+        and options.iterations > MOST_SAMPLES * options.processes,
     }
     for refusal, asked in refusals.items():
         if asked:

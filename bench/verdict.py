@@ -74,6 +74,7 @@ class Pair:
         by_seconds: whether runs are so many seconds.
         budget: whether the candidate holds it; None where none was given.
         base_share_within: of the base's frames, the fraction within the budget.
+        where: what both were measured on, as "on web:0a1b2c3d, wasm, 1 thread"; "" where there is no other.
     """
 
     bundle: str
@@ -87,11 +88,17 @@ class Pair:
     decide_with: str | None = None
     budget: Held | None = None
     base_share_within: float | None = None
+    where: str = ""
 
     @property
     def name(self) -> str:
         """What of the bundle is compared, as "onnx-fp32 ink"."""
         return self.entry if self.concept is None else f"{self.entry} {self.concept}"
+
+    @property
+    def title(self) -> str:
+        """What is compared of which bundle, at which size and where."""
+        return " ".join(filter(None, (self.bundle, self.name, self.input, self.where)))
 
     @property
     def verdict(self) -> Verdict:

@@ -137,7 +137,9 @@ class Visit:
             session = self._phone.session_left([job for plan in self._plans.values() for job in plan.jobs])
         planned = sum(plan.planned_runs for plan in self._plans.values())
         done = sum(len(plan.done) for plan in self._plans.values())
-        console.note(f"{self._name}: {planned} runs" + (f", {done} of which are there already" if done else ""))
+        console.note(
+            f"{self._name}: {planned} run{'s' if planned > 1 else ''}" + (f", {done} there already" if done else "")
+        )
         streams = [plan.batches() for plan in self._plans.values()]
         planned_groups = [next(stream, []) for stream in streams]
         # In turns, so that no way to compute is always the one that finds the phone cool.

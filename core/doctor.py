@@ -60,7 +60,7 @@ def findings() -> list[Finding]:
     everything.append(bf16_training())
     everything += [_target(facts) for facts in TARGETS.values()]
     everything += [_runtime(runtime) for runtime in RUNTIMES.values()]
-    everything += [phones(), phone_app(), phone_runner()]
+    everything += [phones(), phone_app(), phone_runner(), browsers()]
     pair = _pair_problem()
     everything.append(Finding("torch and torchvision agree", pair is None, pair or "yes"))
     return everything
@@ -183,6 +183,19 @@ def phone_runner() -> Finding:
     except DeviceError as problem:
         return Finding(what, False, str(problem), optional=True)
     return Finding(what, True, f"the native runner for {runner.abi} ({runner.program})", optional=True)
+
+
+def browsers() -> Finding:
+    """Whether there is what measures in a phone's browser; fetches nothing."""
+    from pocketgan.bench.devices.web.runtime import VERSION, npm_that_fetches, runtime_there
+
+    what = "measure in any phone's browser"
+    try:
+        found = runtime_there()
+        where = f"fetched once, by {npm_that_fetches()}" if found is None else found.folder
+    except DeviceError as problem:
+        return Finding(what, False, str(problem), optional=True)
+    return Finding(what, True, f"onnxruntime-web {VERSION} ({where}); pocketgan bench --device web", optional=True)
 
 
 def _pair_problem() -> str | None:

@@ -20,6 +20,7 @@ const LOOK_EVERY_NS = NS_PER_S;
  * @property {(number: number, done: number, step: string) => void} tell what the Job of that number is at, and how many
  *   frames (of a sustained one: seconds) are done
  * @property {number} timerStepNs
+ * @property {number} mostSamples frames, and states of the device, that the host takes of one Job
  */
 
 /**
@@ -174,7 +175,7 @@ class Draft {
 
   /** Frame after frame for so long; the device's state about once a second, between frames. */
   async sustain() {
-    const { clock } = this.around;
+    const { clock, mostSamples } = this.around;
     const length = (this.job.duration_s ?? 0) * NS_PER_S;
     const started = clock();
     const end = started + length;
@@ -185,6 +186,12 @@ class Draft {
       if (now >= lookAgain) {
         await this.look();
         lookAgain = clock() + LOOK_EVERY_NS;
+      }
+      // One more look comes at the end.
+      if (this.frames.length + this.conditions.length >= mostSamples) {
+        const seconds = (clock() - started) / NS_PER_S;
+        throw new RefusedError(`${mostSamples} frames, all that a page may send, came in ${seconds.toFixed(1)} s: `
+          + `ask for --seconds ${Math.max(1, Math.floor(seconds * 0.9))}`);
       }
     }
     // On a busy device a frame may begin long after it was time for it, and past the end.
@@ -271,7 +278,8 @@ export function mustReach(floorDb, { psnr_db: db }, from) {
 
 /** @param {unknown} problem */
 function told(problem) {
-  const line = String(problem instanceof Error ? problem.message : problem).trim().split('\n')[0];
+  // A runtime may print a whole graph; the host takes 500 letters.
+  const line = String(problem instanceof Error ? problem.message : problem).trim().split('\n')[0].slice(0, 1000);
   const ours = problem instanceof WrongOutputError || problem instanceof RefusedError;
   return ours ? line : `the runtime refused the model: ${line}`;
 }

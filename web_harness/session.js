@@ -191,7 +191,9 @@ export class SessionRun {
     this.#shares.clear();
     this.#told = null;
     const awake = stayAwake();
-    const asked = { kind: /** @type {const} */ ('measure'), provider, threads, urls: { library, loader, wasm }, work, about };
+    const urls = { library, loader, wasm };
+    const mostSamples = this.joined.most_samples;
+    const asked = { kind: /** @type {const} */ ('measure'), provider, threads, urls, work, about, mostSamples };
     try {
       const results = await measureInWorker(asked, this.#stop.signal, (told) => {
         this.#progressed = true;

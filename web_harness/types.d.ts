@@ -172,13 +172,18 @@ export interface Order {
 export interface Joined extends Order {
   name: string;
   runtime: { version: string; files: Record<Provider, [string, string, string]> };
+  /** Frames, and states of the device, that the host takes of one Job. */
+  most_samples: number;
 }
 
 /** Addresses of onnxruntime-web: its library, its loader, its WebAssembly. */
 export interface RuntimeUrls { library: string; loader: string; wasm: string }
 
 export type ToWorker =
-  | { kind: 'measure'; provider: Provider; threads: number; urls: RuntimeUrls; work: Work[]; about: Circumstances }
+  | {
+    kind: 'measure'; provider: Provider; threads: number; urls: RuntimeUrls; work: Work[]; about: Circumstances;
+    mostSamples: number;
+  }
   | { kind: 'state'; state: State }
   | { kind: 'live'; provider: Provider; threads: number; urls: RuntimeUrls; work: Work }
   | { kind: 'picture'; pixels: Uint8ClampedArray<ArrayBuffer> };

@@ -83,7 +83,7 @@ function sentences(told) {
   if (told.step === 'over') return over(told.words ?? '');
   if (told.step === 'failed') {
     const known = told.status ? REFUSALS[told.status] : undefined;
-    return known ?? { title: 'This did not work', words: told.words, again: 'Try again' };
+    return known ?? { title: 'This did not work', words: sentence(told.words), again: 'Try again' };
   }
   if (told.step === 'waiting') return { title: 'Ready', words: 'The computer begins soon.' };
   if (told.step === 'files') {
@@ -97,7 +97,7 @@ function sentences(told) {
 
 /** @param {string} words the host's: "Done. ...", "Ended: ...", or why it is over @returns {Sentences} */
 function over(words) {
-  if (/^Ended: /.test(words)) return { title: 'Ended early', words: words.replace(/^Ended: /, ''), again: 'Load again' };
+  if (/^Ended: /.test(words)) return { title: 'Ended early', words: sentence(words.replace(/^Ended: /, '')), again: 'Load again' };
   if (/^Done\. /.test(words)) return { title: 'Done', words: `${words.replace(/^Done\. /, '')} You may close this page.` };
   if (words === 'the session is over') words = 'the computer measures no more';
   const isKept = element('results').dataset.results !== '0';
@@ -141,9 +141,16 @@ function network(lost) {
 /** @param {About} told */
 function about({ browser, model, isolated, gpu, most_threads: threads }) {
   element('plain').hidden = isolated;
-  element('about').textContent = [
+  const parts = [
     model, browser, isolated ? `${threads} threads` : 'one thread (not isolated)', gpu ? `GPU ${gpu}` : 'no WebGPU',
-  ].filter(Boolean).join(' · ');
+  ];
+  // A line ends between two of them.
+  element('about').replaceChildren(...parts.filter(Boolean).flatMap((part, at, all) => {
+    const word = document.createElement('span');
+    word.className = 'word';
+    word.textContent = at < all.length - 1 ? `${part} ·` : part;
+    return [word, ' '];
+  }));
 }
 
 /** The live camera can be opened from now on. @param {() => void} open */

@@ -41,9 +41,9 @@ async function carryOut(asked) {
 }
 
 /** @param {Extract<ToWorker, { kind: 'measure' }>} asked */
-async function measure({ provider, threads, urls, work, about }) {
+async function measure({ provider, threads, urls, work, about, mostSamples }) {
   const engine = await openEngine(provider, threads, urls);
-  const around = { engine, clock, look, tell, timerStepNs: timerStepNs() };
+  const around = { engine, clock, look, tell, timerStepNs: timerStepNs(), mostSamples };
   post({ kind: 'results', results: await measureGroup(work, about, around) });
 
   /**

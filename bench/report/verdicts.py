@@ -89,7 +89,7 @@ def markdown(pairs: Sequence[Pair], verdict: Verdict) -> str:
     """A heading with the joined verdict, and a table for each pair."""
     lines = [f"### pocketgan: {verdict}", ""]
     for pair in pairs:
-        lines += [f"**{escaped(f'{pair.bundle} {pair.name} {pair.input}')}**", "", *table(COLUMNS, rows(pair))]
+        lines += [f"**{escaped(pair.title)}**", "", *table(COLUMNS, rows(pair))]
         lines += ["", *(f"* {escaped(remark)}" for remark in remarks(pair)), ""]
     return "\n".join(lines) + "\n"
 
@@ -99,13 +99,14 @@ def junit(pairs: Sequence[Pair]) -> str:
     nothing is decided."""
     root = ElementTree.Element("testsuites", name="pocketgan compare")
     for pair in pairs:
-        suite = ElementTree.SubElement(root, "testsuite", name=f"{pair.bundle} {pair.name}")
+        what = " ".join(filter(None, (pair.name, pair.where)))
+        suite = ElementTree.SubElement(root, "testsuite", name=f"{pair.bundle} {what}")
         counts = {"tests": 0, "failures": 0, "skipped": 0}
         for one in pair.metrics:
             verdict = Verdict.INCOMPARABLE if pair.differences and one.verdict else one.verdict
             if verdict is None:
                 continue
-            case = ElementTree.SubElement(suite, "testcase", classname=f"{pair.bundle}.{pair.name}", name=one.metric)
+            case = ElementTree.SubElement(suite, "testcase", classname=f"{pair.bundle}.{what}", name=one.metric)
             counts["tests"] += 1
             message = "; ".join([", ".join(_row(one)[1:5]), *remarks(pair)])
             if verdict is Verdict.REGRESSION:
@@ -115,7 +116,7 @@ def junit(pairs: Sequence[Pair]) -> str:
                 counts["skipped"] += 1
                 ElementTree.SubElement(case, "skipped", message=f"{verdict}: {message}")
         if pair.budget is not None:
-            case = ElementTree.SubElement(suite, "testcase", classname=f"{pair.bundle}.{pair.name}", name="budget")
+            case = ElementTree.SubElement(suite, "testcase", classname=f"{pair.bundle}.{what}", name="budget")
             counts["tests"] += 1
             if pair.budget.verdict is Verdict.TOO_SLOW:
                 counts["failures"] += 1

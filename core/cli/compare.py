@@ -143,6 +143,7 @@ def _payload(pairs: Sequence[Pair], verdict: str) -> dict[str, Any]:
             "concept": pair.concept,
             "verdict": pair.verdict,
             "input": pair.input,
+            "where": pair.where,
             "differences": list(pair.differences),
             "took_turns": pair.took_turns,
             "decide_with": pair.decide_with,
@@ -181,7 +182,7 @@ def _text(pairs: Sequence[Pair]) -> list[str]:
     lines: list[str] = []
     for pair in pairs:
         lines += [
-            f"{pair.bundle} {pair.name} {pair.input}".strip(),
+            pair.title,
             console.table(COLUMNS, rows(pair)),
             *remarks(pair),
             "",

@@ -124,7 +124,7 @@ def _text(phones: list[SeenPhone], problem: str | None) -> str:
     if not phones:
         return (
             "no phone: turn on USB debugging in its developer options and plug it in, or over Wi-Fi: "
-            "pocketgan devices --connect HOST:PORT"
+            "pocketgan devices --connect HOST:PORT; in any phone's browser without: pocketgan bench BUNDLE --device web"
         )
     columns = ("phone", "model", "chip", "system", "ABI", "thermal", "battery")
     trouble = [f"{phone.name}: {text}" for phone in phones for text in _trouble(phone)]

@@ -279,7 +279,8 @@ def report(
 def _way(row: Measured) -> str:
     """Of several phones and ways to compute, which."""
     job = row.result.job
-    return f" ({job.provider}, {job.threads} threads, {row.result.device.name})" if job.via == "page" else ""
+    threads = f"{job.threads} thread{'s' if job.threads > 1 else ''}"
+    return f" ({job.provider}, {threads}, {row.result.device.name})" if job.via == "page" else ""
 
 
 def _start(json: bool) -> None:

@@ -137,6 +137,21 @@ def parse_duration(text: str, option: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+def _some_time(text: str, option: str) -> float:
+    """As `parse_duration`, but not none.
+
+    Raises:
+        ResultsError: it is no duration, or 0; names the option.
+    """
+    from pocketgan.errors import ResultsError
+
+    if not (seconds := parse_duration(text, option)):
+        raise ResultsError(
+            f"{option} {text} is no time in which anything is measured: leave it out, or name one such as 10m"
+        )
+    return seconds
+
+
 def web_options(
     phones: int | None,
     time_limit: str | None,
@@ -150,7 +165,7 @@ def web_options(
 
     told = {
         "phones": phones,
-        "time_limit_s": None if time_limit is None else parse_duration(time_limit, "--time-limit"),
+        "time_limit_s": None if time_limit is None else _some_time(time_limit, "--time-limit"),
         "address": address,
         "port": port,
         "plain_http": plain_http or None,

@@ -99,6 +99,7 @@ def test_no_phone_is_no_mistake(pocketgan: Command) -> None:
     done = pocketgan("devices")
     assert done.returncode == 0
     assert "no phone: turn on USB debugging" in done.stdout
+    assert "pocketgan bench BUNDLE --device web" in done.stdout
 
 
 @pytest.mark.usefixtures("use")

@@ -353,6 +353,28 @@ def test_bundles_of_other_names_match_only_where_each_side_has_one() -> None:
         compare(both, Results())
 
 
+def test_each_phone_of_both_sides_is_judged_and_no_other_hides_it() -> None:
+    def on(phone: str, slower: float, seed: int, **job: Any) -> list[Result]:
+        device = {**synthetic.DEVICE, "name": phone}
+        return _side(slower, seed=seed, device=device, job={**JOB, "threads": 1, **job}).results
+
+    base, candidate = _side(), _side()
+    # The candidate's phones came in another order, and one more of them did.
+    base.results = [*on("web:1", 1.0, 1), *on("web:2", 1.0, 2), *on("web:2", 1.0, 3, provider="webgpu", via="page")]
+    candidate.results = [*on("web:2", 1.0, 2), *on("web:1", 1.2, 1), *on("web:3", 1.0, 4)]
+    pairs = compare(base, candidate)
+    assert [(pair.where, pair.verdict) for pair in pairs] == [
+        ("on web:1, 1 thread", Verdict.REGRESSION),
+        ("on web:2, 1 thread", Verdict.PASS),
+    ]
+    assert pairs[0].title == "student onnx-fp32 3x256x256 on web:1, 1 thread"
+    assert "student onnx-fp32 on web:1, 1 thread" in junit(pairs)
+    # Where they have no phone in common, the latest are compared, and say why they cannot be.
+    candidate.results = on("web:3", 1.0, 4)
+    (pair,) = compare(base, candidate)
+    assert (pair.where, pair.verdict) == ("", Verdict.INCOMPARABLE)
+
+
 def test_the_usual_results_compare_with_themselves(tmp_path: Path) -> None:
     results = read_results([synthetic.write_records(tmp_path / "results.jsonl", synthetic.usual_records())])
     pairs = compare(results, results)

@@ -49,23 +49,30 @@ LOOPS = """async ({ model, size, frames }) => {
   const session = await ort.InferenceSession.create(bytes, { executionProviders: ['wasm'] });
   const x = new ort.Tensor('float32', golden.data.slice(), golden.shape);
   const found = { bare: [], framed: [], around: [] };
-  for (let frame = 0; frame < frames; frame += 1) {
+  const bare = async () => {
     const before = performance.now();
     const { y } = await session.run({ x });
     await y.getData();
     found.bare.push(performance.now() - before);
+  };
+  const framed = async () => {
     const began = performance.now();
     const { pre_ns: pre, inference_ns: inference, post_ns: post } = await timed.frame(0);
     found.around.push(performance.now() - began - (pre + inference + post) / 1e6);
     found.framed.push(inference / 1e6);
+  };
+  for (let frame = 0; frame < frames; frame += 1) {
+    // Neither is always the one that comes after the other.
+    for (const one of frame % 2 ? [bare, framed] : [framed, bare]) await one();
   }
   return found;
 }"""
 
 
 def test_the_pages_loop_adds_little_to_an_inference(make_bundle: Any, tmp_path: Path) -> None:
+    # About 5 ms on a core of a server: 16 convolutions, one after the other.
     size = 160
-    with open_bundle(make_bundle(size=size, layers=3)) as bundle:
+    with open_bundle(make_bundle(size=size, layers=16)) as bundle:
         model = b"".join(bundle.chunks("models/onnx-fp32/model.bin"))
     device = WebDevices(WebOptions(port=0, ort_web=ort_web()))
     with device.open(), chromium() as browser:
@@ -76,9 +83,9 @@ def test_the_pages_loop_adds_little_to_an_inference(make_bundle: Any, tmp_path: 
         found = {name: statistics.median(times[50:]) for name, times in page.evaluate(LOOPS, asked).items()}
     framed, bare, around = (found[name] for name in ("framed", "bare", "around"))
     ratio = framed / bare
-    print(f"page's loop: {framed:.3f} ms, bare {bare:.3f} ms ({ratio:.4f}), around {around:.4f} ms")
+    print(f"page's loop: {framed:.3f} ms, bare {bare:.3f} ms ({ratio:.4f}), around it {around / bare:.4f} of that")
     assert ratio == pytest.approx(1, abs=0.02)
-    assert around < 0.02 * 5
+    assert around < 0.02 * bare
 
 
 def test_the_first_timed_frame_comes_soon(make_bundle: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -161,7 +162,7 @@ def test_a_reload_measures_nothing_twice_and_loses_nothing(
 def test_a_hidden_page_begins_again_once_it_is_in_front(
     make_bundle: Any, runtime: Path, page: Any, tmp_path: Path
 ) -> None:
-    options = JobOptions(mode="sustained", duration_s=2, warmup=Warmup(iterations=1, timeout_s=0))
+    options = JobOptions(mode="sustained", duration_s=1, warmup=Warmup(iterations=1, timeout_s=0))
     with measuring([make_bundle(size=32)], tmp_path / "r.jsonl", runtime, options) as session:
         page.goto(session.url)
         until(page, lambda: page.get_attribute("body", "data-step") == "measuring")
@@ -175,6 +176,18 @@ def test_a_hidden_page_begins_again_once_it_is_in_front(
     assert result.errors == []
     assert result.page.begun_again == 1
     assert all(state.visible for state in result.conditions)
+
+
+def test_a_page_ends_a_run_that_gives_more_frames_than_it_may_send(
+    make_bundle: Any, runtime: Path, page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pocketgan.bench.devices.web.routes.MOST_SAMPLES", 50)
+    options = JobOptions(mode="sustained", duration_s=60, warmup=Warmup(iterations=1, timeout_s=0))
+    with measuring([make_bundle(size=32)], tmp_path / "r.jsonl", runtime, options) as session:
+        page.goto(session.url)
+        (result,) = session.wait_beside(page)
+    assert result.frames == []
+    assert re.fullmatch(r"50 frames, all that a page may send, came in \S+ s: ask for --seconds \d+", result.errors[0])
 
 
 # Ends the first two workers of a page, without a word, at what they say first of their work.

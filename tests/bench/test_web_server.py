@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hmac
 import itertools
 import json
 import random
@@ -24,7 +25,9 @@ from pocketgan.bench.devices.web.facts import About
 from pocketgan.bench.devices.web.gathering import WebDevices
 from pocketgan.bench.devices.web.options import WebOptions
 from pocketgan.bench.devices.web.request import RefusedError
+from pocketgan.bench.devices.web.secret import Secret
 from pocketgan.bench.devices.web.visitor import Visitor
+from pocketgan.bench.devices.web.visitors import Visitors
 
 SEED = 20261126
 
@@ -88,7 +91,12 @@ def test_the_page_is_there_for_everybody_isolated_and_to_itself(page: FakePage) 
         assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert answer.headers["referrer-policy"] == "no-referrer"
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["cache-control"] == "no-store"
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+        assert policy["connect-src"] == "'self' blob:"
 
 
 def test_the_page_without_runtime_and_models_is_small(page: FakePage) -> None:
@@ -115,6 +123,8 @@ def test_nothing_else_is_readable_without_the_secret(page: FakePage) -> None:
         assert page.ask("POST", path, b"{}").status == 401
     assert page.join(secret="wrong").status == 401
     assert page.join(secret="").status == 401
+    said = page.ask("POST", "/join", b"{}", headers={"Authorization": f"Basic {page.secret}"})
+    assert said.status == 401
     page.cookie = f"pocketgan-{page.port}=made-up"
     assert page.ask("GET", "/work").status == 401
 
@@ -139,6 +149,9 @@ def test_the_secret_of_an_other_session_opens_nothing(page: FakePage, tmp_path: 
         stranger = FakePage(other.urls[-1])
         stranger.cookie = page.cookie.replace(str(page.port), str(stranger.port))
         assert stranger.ask("GET", "/runtime/ort.wasm.min.mjs").status == 401
+    # With the session its address ends.
+    with pytest.raises(OSError, match="refused"):
+        stranger.ask("GET", "/")
 
 
 def test_who_guesses_locks_nobody_out(page: FakePage) -> None:
@@ -160,17 +173,50 @@ def test_who_does_not_say_where_a_page_is_from_sends_nothing(page: FakePage) -> 
     ("headers", "expected"),
     [
         ({"Host": "evil.example"}, 421),
-        ({"Host": "evil.example:80"}, 421),
+        ({"Host": "evil.example:{port}"}, 421),
+        ({"Host": "{host}"}, 421),
+        ({"Host": "{host}:1"}, 421),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        # Another program on this computer, and another scheme.
+        ({"Origin": "http://{host}:1"}, 403),
+        ({"Origin": "https://{host}:{port}"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
     ],
 )
 def test_requests_of_other_sites_are_refused(page: FakePage, headers: Any, expected: int) -> None:
     page.join()
-    assert page.ask("POST", "/beat", b"", page.of(run=""), headers).status == expected
+    told = {name: value.format(host=page.host, port=page.port) for name, value in headers.items()}
+    assert page.ask("POST", "/beat", b"", page.of(run=""), told).status == expected
     usual = page.ask("POST", "/beat", b"", page.of(run=""))
     assert (usual.status, usual.json["state"]) == (200, "wait")
+
+
+def test_an_other_site_may_lead_to_the_page_and_to_nothing_else(page: FakePage) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert page.ask("GET", "/", headers=link).status == 200
+    assert page.ask("GET", "/main.js", headers=link).status == 403
+    assert page.ask("GET", "/", headers={**link, "Sec-Fetch-Mode": "no-cors"}).status == 403
+
+
+def test_no_answer_tells_how_much_of_a_secret_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared, compare = [], hmac.compare_digest
+
+    def noted(told: bytes, known: bytes) -> bool:
+        compared.append(known)
+        return compare(told, known)
+
+    monkeypatch.setattr(hmac, "compare_digest", noted)
+    secret = Secret()
+    assert (secret.opens(secret.text), secret.opens(secret.text[:-1] + "?")) == (True, False)
+    assert len(compared) == 2
+    compared.clear()
+    tokens = [secret.new_token() for _ in range(3)]
+    # With all of them, whichever it is.
+    assert (secret.knows(tokens[0]), secret.knows("made-up")) == (True, False)
+    assert len(compared) == 6
+    assert not any(token in str(vars(secret)) for token in tokens)
 
 
 MALFORMED = [
@@ -318,13 +364,25 @@ def test_requests_in_great_number_are_slowed_down(page: FakePage, tmp_path: Path
         visitor.beat("p1", "", b"")
 
 
+def test_a_session_knows_so_many_phones_and_no_more(tmp_path: Path) -> None:
+    visitors = Visitors(tmp_path, lambda: 100)
+    for number in range(64):
+        about = About.model_validate(FakePage("http://h:1/#s", number).about)
+        assert visitors.join("p1", about, "", b"", None)["state"] == "wait"
+    late = About.model_validate(FakePage("http://h:1/#s", 64).about)
+    with pytest.raises(RefusedError, match="too many phones"):
+        visitors.join("p1", late, "", b"", None)
+    # Who was there before may load again.
+    assert visitors.join("p2", about, "", b"", None)["state"] == "wait"
+
+
 def test_bodies_that_are_sent_at_once_are_taken_as_far_as_memory_goes(page: FakePage) -> None:
     head = (
         f"POST /join HTTP/1.1\r\nHost: {page.host}:{page.port}\r\nOrigin: http://{page.host}:{page.port}\r\n"
         f"Authorization: Pocketgan {page.secret}\r\nContent-Length: {8 << 20}\r\n\r\n"
     ).encode()
     with contextlib.ExitStack() as stack:
-        # Eighty megabytes are announced, and kept back.
+        # Eighty megabytes are announced, 32 are waited for.
         for _ in range(10):
             slow = stack.enter_context(socket.create_connection((page.host, page.port)))
             slow.sendall(head)

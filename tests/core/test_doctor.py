@@ -5,6 +5,7 @@ import json
 import sys
 
 import pytest
+from fake_page import fake_runtime
 from simulated_app import make_apk
 
 from pocketgan import console, doctor, processor, targets
@@ -172,6 +173,20 @@ def test_it_says_whether_there_is_a_runner_for_phones(monkeypatch, tmp_path):
     assert "the native runner for arm64-v8a" in doctor.phone_runner().detail
     (tmp_path / "pocketgan-runner").write_text("#!/bin/sh\n")
     assert "is no program or library for Android phones" in doctor.phone_runner().detail
+
+
+def test_it_says_whether_a_phones_browser_can_measure(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("pocketgan.bench.devices.web.runtime.folder", lambda: tmp_path / "page")
+    found = doctor.browsers()
+    assert (found.ok, found.optional) == (False, True)
+    assert "install npm, or fetch npm's onnxruntime-web" in found.detail
+    (tmp_path / "npm").touch(mode=0o755)
+    assert f"fetched once, by {tmp_path / 'npm'}" in doctor.browsers().detail
+    there = fake_runtime(tmp_path / "page" / "runtime")
+    assert doctor.browsers().ok
+    assert str(there) in doctor.browsers().detail
 
 
 def test_it_says_whether_there_is_the_app_for_phones(monkeypatch, tmp_path):

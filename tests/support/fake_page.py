@@ -127,7 +127,7 @@ class FakePage:
         # A bundle is known by the hash of its manifest.
         manifest = self.ask("GET", f"/files/{job['bundle']}").json
         frames, now = [], 1_000 * MS
-        for number, count in enumerate(frames_of_rounds(job["iterations"], job["rounds"])):
+        for number, count in enumerate(frames_of_rounds(job["iterations"] or 1, job["rounds"])):
             for _ in range(count):
                 frames.append(
                     {"start_ns": now, "pre_ns": 0, "inference_ns": self.frame_ns, "post_ns": 0, "round": number}

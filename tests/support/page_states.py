@@ -71,6 +71,7 @@ STATES: Mapping[str, list[dict[str, Any]]] = {
     "session over": [{"step": "over", "words": "the session is over"}],
     "wrong session": [{"step": "failed", "words": "scan its code again", "status": 401}],
     "another tab": [{"step": "failed", "words": "another tab of this browser measures", "status": 409}],
+    "forgotten": [{"step": "failed", "words": "no such phone has joined this session", "status": 404}],
     "failed": [{"step": "failed", "words": "This page failed: out of memory"}],
 }  # fmt: skip
 

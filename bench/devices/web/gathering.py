@@ -103,7 +103,7 @@ class WebDevices:
             doors = _doors(self.options)
             stack.enter_context(WebServer(routes, gathering.visitors.bell, doors.listeners))
             self.urls = [f"{one.door.scheme}://{one.address}:{one.door.port}/#{secret.text}" for one in doors.listeners]
-            _show(doors, self.urls)
+            _show(doors, self.urls, self.options.port)
             stack.callback(gathering.end, "the session is over")
             yield gathering
 
@@ -191,9 +191,14 @@ def _free_port(addresses: Sequence[str], wanted: int) -> int:
     raise DeviceError("the page cannot be served: this computer has no free port for it; name one with --port")
 
 
-def _show(doors: _Doors, urls: Sequence[str]) -> None:
+def _show(doors: _Doors, urls: Sequence[str], wanted_port: int) -> None:
     """Where to go, for people. On standard error: the results are the output."""
     port = doors.local.door.port
+    if wanted_port not in (0, port):
+        console.note(
+            f"port {wanted_port} is taken, or not ours to take: this session is at {port}, where browsers know nothing "
+            "of an earlier one"
+        )
     if doors.lan is not None:
         console.note(qr_code(urls[0]))
         console.note(f"open it on the phone, in the same network: {urls[0]}")

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from pocketgan.bench.devices.web.answer import Answer, json_answer, kind_of
+from pocketgan.bench.devices.web.budget import LEFT_BEHIND, MOST_SAMPLES
 from pocketgan.bench.devices.web.page_files import page_answers
 from pocketgan.bench.devices.web.request import RefusedError, Request
 from pocketgan.bench.devices.web.runtime import FILES, VERSION, WebRuntime
 from pocketgan.bench.devices.web.secret import Secret, cookie, token_in
 from pocketgan.bench.devices.web.served import ServedFiles
-from pocketgan.bench.devices.web.visitor import LONGEST_BEAT, MOST_LEFT_BYTES, Visitor, joining
+from pocketgan.bench.devices.web.visitor import LONGEST_BEAT, Visitor, joining
 from pocketgan.bench.devices.web.visitors import Visitors
 
 Body = Callable[[int], Awaitable[bytes]]
@@ -78,9 +79,10 @@ class Routes:
             scheme, _, told = request.headers.get("authorization", "").partition(" ")
             if scheme != "Pocketgan" or not self._secret.opens(told):
                 raise RefusedError(401, "this is not the address of this session: scan its code again")
-        page, about, run, lines, crashed = joining(await body(MOST_LEFT_BYTES + _JOIN_ROOM))
+        page, about, run, lines, crashed = joining(await body(LEFT_BEHIND.total_bytes + _JOIN_ROOM))
         told_to_page = self._visitors.join(page, about, run, lines, crashed)
-        more = {"name": about.name, "runtime": {"version": VERSION, "files": FILES}}
+        runtime = {"version": VERSION, "files": FILES}
+        more = {"name": about.name, "runtime": runtime, "most_samples": MOST_SAMPLES}
         headers = {"Set-Cookie": cookie(self._secret.new_token(), door.port, secure=door.secure)}
         return json_answer({**told_to_page, **more}, headers=headers)
 
@@ -91,10 +93,8 @@ class Routes:
         first = request.query.get("first", "")
         if not re.fullmatch(r"[0-9]{1,9}", first):
             raise RefusedError(400, "the number of the first line is none")
-        left = visitor.budget_left()
-        if request.length > left:
-            visitor.refuse(f"it sent more than was asked for: {request.length:,} bytes, {left:,} were left")
-        return json_answer(visitor.lines(page, run, int(first), await body(left)))
+        data = await body(visitor.longest_body(request.length))
+        return json_answer(visitor.lines(page, run, int(first), data))
 
     async def _work(self, request: Request) -> Answer:
         """Answered once there is something else to do than the page knows, or after a while."""

@@ -36,6 +36,7 @@ FILES: Mapping[str, tuple[str, str, str]] = {
 LICENCES = ("LICENSE", "ThirdPartyNotices.txt")
 PACKED = ".gz"
 _FETCH_S = 600
+_OTHERWISE = f"or fetch npm's onnxruntime-web {VERSION} elsewhere and name its folder: --ort-web DIR"
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,28 @@ def find_runtime(named: Path | None = None) -> WebRuntime:
                 f"{VERSION}"
             )
         return found[0]
-    packaged = WebRuntime(folder() / "runtime")
-    if not packaged.lacks:
-        return packaged
-    cached = WebRuntime(cache_folder() / "onnxruntime-web" / VERSION)
-    if cached.lacks:
-        fetch_into(cached.folder)
-    return cached
+    if (there := runtime_there()) is not None:
+        return there
+    fetch_into(_cached().folder)
+    return _cached()
+
+
+def runtime_there() -> WebRuntime | None:
+    """The one that came with the wheel, or was fetched before; None where there is none yet."""
+    return next((one for one in (WebRuntime(folder() / "runtime"), _cached()) if not one.lacks), None)
+
+
+def npm_that_fetches() -> str:
+    """The npm that can fetch it.
+
+    Raises:
+        DeviceError: there is none; says what to do.
+    """
+    if (npm := shutil.which("npm")) is None:
+        raise DeviceError(
+            f"measuring in a browser needs onnxruntime-web, which npm fetches once: install npm, {_OTHERWISE}"
+        )
+    return npm
 
 
 def fetch_into(folder: Path) -> None:
@@ -94,12 +110,7 @@ def fetch_into(folder: Path) -> None:
         DeviceError: npm is missing, or does not serve that package.
         StorageError: the disk is full or refuses.
     """
-    npm = shutil.which("npm")
-    otherwise = f"or fetch npm's onnxruntime-web {VERSION} elsewhere and name its folder: --ort-web DIR"
-    if npm is None:
-        raise DeviceError(
-            f"measuring in a browser needs onnxruntime-web, which npm fetches once: install npm, {otherwise}"
-        )
+    npm = npm_that_fetches()
     console.note(f"fetching onnxruntime-web {VERSION} (33 MB), once")
     with tempfile.TemporaryDirectory() as fetched:
         command = [npm, "pack", "--silent", "--pack-destination", fetched, f"onnxruntime-web@{VERSION}"]
@@ -107,12 +118,12 @@ def fetch_into(folder: Path) -> None:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_S, cwd=fetched)
         except (OSError, subprocess.TimeoutExpired) as problem:
             raise DeviceError(
-                f"npm did not fetch onnxruntime-web ({problem}): check the network, {otherwise}"
+                f"npm did not fetch onnxruntime-web ({problem}): check the network, {_OTHERWISE}"
             ) from None
         packages = list(Path(fetched).glob("*.tgz"))
         if done.returncode or len(packages) != 1:
             said = next((line for line in (done.stderr or done.stdout).splitlines() if line.strip()), "it said nothing")
-            raise DeviceError(f"npm did not fetch onnxruntime-web ({said.strip()}): check the network, {otherwise}")
+            raise DeviceError(f"npm did not fetch onnxruntime-web ({said.strip()}): check the network, {_OTHERWISE}")
         unpack(packages[0], folder)
 
 
@@ -143,3 +154,7 @@ def licences() -> dict[str, bytes]:
     files = metadata.files("onnxruntime") or []
     found = {file.name: Path(str(file.locate())) for file in files if file.name in LICENCES and len(file.parts) == 2}
     return {name: path.read_bytes() for name, path in found.items()}
+
+
+def _cached() -> WebRuntime:
+    return WebRuntime(cache_folder() / "onnxruntime-web" / VERSION)

@@ -24,11 +24,11 @@ _MOST_CONNECTIONS, _MOST_REQUESTS = 128, 10_000
 # Of one address, so that nobody takes them all; phones behind `adb reverse` share this computer's own.
 _MOST_OF_ONE = 64
 # Bytes of bodies that are read at a time, of all pages together: several long ones would not fit into memory.
-_MOST_COMING = 80 << 20
+_MOST_COMING = 32 << 20
 # Between two requests; within a head; within a body or an answer, for each piece of it.
 _IDLE_S, _PIECE_S, _HANDSHAKE_S = 60.0, 15.0, 10.0
 _PIECE = 1 << 17
-_LINGER, _LINGER_S = 4 << 20, 2.0
+_LINGER, _LINGER_S = 8 << 20, 2.0
 
 Taking = Callable[[int], contextlib.AbstractContextManager[None]]
 

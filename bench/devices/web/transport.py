@@ -16,6 +16,8 @@ from pocketgan.errors import DeviceError
 # A page sends a sign of life every second or two, in the background about once a minute at worst.
 QUIET_S = 20.0
 _STOP_S, _STOP_POLL_S = 5.0, 0.1
+# The last line ends within so many.
+_END_BYTES = 200
 
 
 class SessionOverError(DeviceError):
@@ -86,7 +88,7 @@ class WebTransport:
         """See Transport."""
         self._visitor.stop()
         waited = 0.0
-        while waited < _STOP_S and self._visitor.order == "stop" and not _ended(self._visitor.read(0)):
+        while waited < _STOP_S and self._visitor.order == "stop" and not _ended(self._visitor.last(_END_BYTES)):
             if self._visitor.refused or self._visitor.silent_s > self._quiet_s:
                 return
             self._sleep(_STOP_POLL_S)
@@ -109,4 +111,4 @@ class WebTransport:
 
 
 def _ended(data: bytes) -> bool:
-    return b'"record":"end"' in data[-200:]
+    return b'"record":"end"' in data

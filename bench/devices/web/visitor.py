@@ -12,19 +12,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pocketgan.bench.devices.incoming import plain
+from pocketgan.bench.devices.web.budget import LEFT_BEHIND, Budget
 from pocketgan.bench.devices.web.facts import About
 from pocketgan.bench.devices.web.request import RefusedError
 from pocketgan.bench.schema.session import Session
 
 Order = Literal["wait", "measure", "stop", "over"]
 
-# Of a Result without its frames, and of a frame; a page that sends more than was asked for is not heard any more.
-_RESULT_BYTES, _FRAME_BYTES = 1 << 16, 256
-# No inference in a browser is shorter: a convolution of 32x32 pixels takes 30 microseconds.
-_SHORTEST_FRAME_S = 0.00002
-MOST_BYTES = 64 << 20
-# Of what a session that was cut left behind, whose Jobs are not known yet.
-MOST_LEFT_BYTES = 8 << 20
+# Bytes that lie there for the host at a time, beside the line that comes: it looks for them five times a second.
+_MOST_UNREAD = 1 << 20
 _LONGEST_JOIN = 1 << 14
 _MOST_BEATS, LONGEST_BEAT = 20_000, 512
 # Requests: so many at once, then so many a second.
@@ -53,9 +49,9 @@ class Visitor:
         self._words = ""
         self._run = ""
         self._session: dict[str, Any] | None = None
-        self._held = 0
-        self._bytes = self._beats = 0
-        self._budget = MOST_LEFT_BYTES
+        self._held = self._bytes = self._beats = 0
+        self._written = self._looked_at = 0
+        self._budget = LEFT_BEHIND
         self._died: str | None = None
         self._refused: str | None = None
         self._heard_at = clock()
@@ -71,8 +67,12 @@ class Visitor:
             run: that it has lines of, which it kept. crashed: what it was at, where it died meanwhile.
         Returns:
             What there is to do; see `work`.
+        Raises:
+            RefusedError: it is not heard any more.
         """
         with self._lock:
+            if self._refused is not None:
+                raise RefusedError(403, self._refused)
             self.about, self._page = about, page
             self._heard_at = self._clock()
             if run and run == self._run:
@@ -97,10 +97,13 @@ class Visitor:
         """Lines of results.jsonl, the first of which is number `first`; those that are here already count once.
 
         Raises:
-            RefusedError: it is another tab's turn, the lines are of another run, or more than was asked for.
+            RefusedError: it is another tab's turn, the lines are of another run, more than was asked for, or more than
+                the host has read.
         """
         with self._lock:
             self._hear(page)
+            if self._written - self._looked_at > _MOST_UNREAD:
+                raise RefusedError(429, "too much is sent at once: wait a little")
             if run and run == self._run:
                 self._append(data, first)
             return self._brief()
@@ -125,10 +128,17 @@ class Visitor:
         with self._lock:
             self._hear(page, counts=counts)
 
-    def budget_left(self) -> int:
-        """Bytes that it may send still."""
+    def longest_body(self, length: int) -> int:
+        """Bytes of lines that it may send at once.
+
+        Raises:
+            RefusedError: so many are more than it may send in all.
+        """
         with self._lock:
-            return max(0, self._budget - self._bytes)
+            left = max(0, self._budget.total_bytes - self._bytes)
+            if length > left:
+                self.refuse(f"{length:,} bytes, {left:,} were left")
+            return min(left, self._budget.longest_body)
 
     # What the host does.
 
@@ -166,8 +176,7 @@ class Visitor:
         with self._lock:
             self._session = {"session": session.model_dump(mode="json"), "files": files}
             jobs = [job for group in session.groups for job in group.jobs]
-            frames = sum(job.iterations or int((job.duration_s or 0) / _SHORTEST_FRAME_S) for job in jobs)
-            self._budget = min(MOST_BYTES, len(jobs) * _RESULT_BYTES + frames * _FRAME_BYTES + _RESULT_BYTES)
+            self._budget = Budget.of(jobs)
 
     def begin(self) -> None:
         """Measure what was handed over."""
@@ -194,6 +203,15 @@ class Visitor:
         """What it sent, from that byte on."""
         with self._mailbox.open("rb") as file:
             file.seek(offset)
+            data = file.read()
+        with self._lock:
+            self._looked_at = max(self._looked_at, offset + len(data))
+        return data
+
+    def last(self, count: int) -> bytes:
+        """The last bytes that it sent, so many."""
+        with self._lock, self._mailbox.open("rb") as file:
+            file.seek(max(0, self._written - count))
             return file.read()
 
     @property
@@ -224,33 +242,45 @@ class Visitor:
         self._heard_at = now
 
     def _append(self, data: bytes, first: int) -> None:
+        # Nobody knows of which Jobs a page of yesterday has lines.
+        budget = self._budget if self._run else LEFT_BEHIND
+        # Counted before they are taken apart: a line of one byte would take thirty times as many.
+        lines = data.count(b"\n")
+        if first + lines > budget.lines:
+            self.refuse(f"{first + lines:,} lines, {budget.lines:,} at most")
         *whole, half = data.split(b"\n")
         if half or first > self._held:
             raise RefusedError(400, "lines are whole, and none is left out")
         new = [line for line in whole[self._held - first :] if line]
         size = sum(len(line) + 1 for line in new)
-        if size > self.budget_left():
-            self.refuse(f"it sent more than was asked for: {self._bytes + size:,} bytes")
+        if self._bytes + size > budget.total_bytes:
+            self.refuse(f"{self._bytes + size:,} bytes, {budget.total_bytes:,} at most")
+        for excess in filter(None, map(budget.excess, new)):
+            self.refuse(excess)
         self._held += len(new)
         self._bytes += size
         self._write(b"".join(line + b"\n" for line in new))
 
-    def refuse(self, why: str) -> None:
-        """Hear it no more.
+    def refuse(self, what: str) -> None:
+        """Hear it no more; what it sent before counts.
 
+        Args:
+            what: that it sent too much of.
         Raises:
             RefusedError: always.
         """
         with self._lock:
-            self._refused = why
-        raise RefusedError(413, why)
+            self._refused = f"it sent more than was asked for: {what}"
+        raise RefusedError(413, self._refused)
 
     def _write(self, data: bytes) -> None:
         with self._mailbox.open("ab") as file:
             file.write(data)
+        self._written += len(data)
 
     def _clear(self) -> None:
         self._held = self._bytes = self._beats = 0
+        self._written = self._looked_at = 0
         self._mailbox.write_bytes(b"")
 
 

@@ -66,7 +66,7 @@ class Visitors:
         that were given up.
 
         Raises:
-            RefusedError: there are too many.
+            RefusedError: there are too many, or this one is not heard any more.
         """
         with self._lock:
             visitor = self._known.get(about.id)
@@ -81,7 +81,12 @@ class Visitors:
             elif is_new:
                 self._measured.add(about.id)
                 visitor.say("wait")
-            told = visitor.join(page, about, run, lines, crashed)
+            try:
+                told = visitor.join(page, about, run, lines, crashed)
+            except RefusedError:
+                # Who is refused takes no place of a phone that is not.
+                self._measured.discard(about.id)
+                raise
             if is_new and visitor.order == "wait":
                 self.arrivals.put(visitor)
             return told
