@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import pytest
+
+from pocketgan.bundle.manifest import Entry
+from pocketgan.export.entry import export
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -70,8 +75,7 @@ def liven() -> Callable[[nn.Module, torch.Tensor], nn.Module]:
     return _liven
 
 
-@pytest.fixture
-def network() -> nn.Module:
+def _network() -> nn.Module:
     """3x32x32 -> 3x32x32 in [-1, 1]: padding, convolutions both ways, BN with and without scale, instance norm."""
     return _settle(
         nn.Sequential(
@@ -90,6 +94,27 @@ def network() -> nn.Module:
     )
 
 
+def _example() -> tuple[torch.Tensor, ...]:
+    return (torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1,)
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    return _network()
+
+
 @pytest.fixture
 def example() -> tuple[torch.Tensor, ...]:
-    return (torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1,)
+    return _example()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Entry, Path]]:
+    """The entry and the bundle's folder of `network` in a target's default form, which is exported once."""
+
+    @cache
+    def once(target: str) -> tuple[Entry, Path]:
+        folder = tmp_path_factory.mktemp(target)
+        return export(_network(), target, folder=folder, example=_example()).entry, folder
+
+    return once
