@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -186,13 +187,30 @@ def factor_shapes(spec: GeneratorSpec, ranks: Ranks) -> dict[str, tuple[Shape, S
 
 def trained_parameters(spec: GeneratorSpec, ranks: Ranks) -> int:
     """How many numbers the ranks train."""
-    shapes = [shape for both in factor_shapes(spec, ranks).values() for shape in both]
-    return sum(torch.Size(shape).numel() for shape in shapes)
+    return _trained(ranks, _trained_by_one_rank(skeleton(spec), spec))
 
 
 def trained_share(spec: GeneratorSpec, ranks: Ranks) -> float:
     """What the ranks train, as a share of the base's parameters."""
-    return trained_parameters(spec, ranks) / sum(weight.numel() for weight in skeleton(spec).parameters())
+    network = skeleton(spec)
+    return _trained(ranks, _trained_by_one_rank(network, spec)) / _parameters(network)
+
+
+def _trained_by_one_rank(network: nn.Module, spec: GeneratorSpec) -> dict[str, int]:
+    """How many numbers each rank of a part trains: a row of A and a column of B, of all the part's layers."""
+    numbers = dict.fromkeys(PARTS, 0)
+    for path, part in adapted_layers(network, spec).items():
+        outputs, *inputs = network.get_parameter(f"{path}.weight").shape
+        numbers[part] += outputs + math.prod(inputs)
+    return numbers
+
+
+def _trained(ranks: Ranks, by_one_rank: Mapping[str, int]) -> int:
+    return sum(rank * by_one_rank[part] for part, rank in ranks.to_json().items())
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
 
 
 def default_ranks(spec: GeneratorSpec) -> Ranks:
@@ -201,11 +219,13 @@ def default_ranks(spec: GeneratorSpec) -> Ranks:
     There all five shrink by one factor, to the nearest whole numbers and to 1 at least, as little as keeps them within
     1.2 %: what the paper's rank search found is the proportion of the parts. Where ranks of 1 are above, these.
     """
+    network = skeleton(spec)
+    by_one_rank, most = _trained_by_one_rank(network, spec), MOST_SHARE * _parameters(network)
     published = Ranks().to_json()
     halves = 2 * max(published.values())  # at its multiples a rank is rounded to another number
     for parts in range(halves, 0, -1):
         ranks = Ranks(**{part: max(1, (2 * rank * parts + halves) // (2 * halves)) for part, rank in published.items()})
-        if trained_share(spec, ranks) <= MOST_SHARE:
+        if _trained(ranks, by_one_rank) <= most:
             return ranks
     return Ranks(1, 1, 1, 1, 1)
 

@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import pytest
 
-from pocketgan.errors import PocketganError
-from pocketgan.export import pool
+from pocketgan.bundle.manifest import Entry
+from pocketgan.export.entry import export
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kept_workers() -> Iterator[None]:
-    """The tests of a process share their export workers, each of which imports torch and the exporters for 10 s.
-
-    A worker imports a module of a user's once, so that modules of several tests have several names.
-    """
-    kept: list[pool._Worker] = []
-    start, end = pool.Pool.__init__, pool.Pool.__exit__
-
-    def started(self: pool.Pool, count: int, command: Sequence[str] = pool.COMMAND) -> None:
-        taken = [kept.pop() for _ in range(min(count, len(kept)))] if command is pool.COMMAND else []
-        start(self, count - len(taken), command)
-        self._workers += taken
-
-    def ended(self: pool.Pool, kind: type[BaseException] | None, *about: Any) -> None:
-        # One that answered with an error waits for more; of several, the others may be at work still.
-        idle = kind is None or (len(self._workers) == 1 and issubclass(kind, PocketganError))
-        sound = [one for one in self._workers if one._process.args is pool.COMMAND and one._process.poll() is None]
-        if idle and len(sound) == len(self._workers):
-            kept.extend(sound)
-        else:
-            end(self, kind, *about)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool.Pool, "__init__", started)
-        patch.setattr(pool.Pool, "__exit__", ended)
-        yield
-    for worker in kept:
-        worker.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -105,8 +75,7 @@ def liven() -> Callable[[nn.Module, torch.Tensor], nn.Module]:
     return _liven
 
 
-@pytest.fixture
-def network() -> nn.Module:
+def _network() -> nn.Module:
     """3x32x32 -> 3x32x32 in [-1, 1]: padding, convolutions both ways, BN with and without scale, instance norm."""
     return _settle(
         nn.Sequential(
@@ -125,6 +94,27 @@ def network() -> nn.Module:
     )
 
 
+def _example() -> tuple[torch.Tensor, ...]:
+    return (torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1,)
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    return _network()
+
+
 @pytest.fixture
 def example() -> tuple[torch.Tensor, ...]:
-    return (torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1,)
+    return _example()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Entry, Path]]:
+    """The entry and the bundle's folder of `network` in a target's default form, which is exported once."""
+
+    @cache
+    def once(target: str) -> tuple[Entry, Path]:
+        folder = tmp_path_factory.mktemp(target)
+        return export(_network(), target, folder=folder, example=_example()).entry, folder
+
+    return once

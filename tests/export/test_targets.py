@@ -29,20 +29,20 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 # Qualcomm's needs an SDK that no test machine has: test_qualcomm.py.
 @pytest.mark.parametrize("target", [name for name in TARGETS if name != "executorch-qualcomm"])
-def test_export_is_faithful_repeatable_and_leaves_the_source_alone(target, network, example, tmp_path):
+def test_export_is_faithful_repeatable_and_leaves_the_source_alone(target, network, example, exported, tmp_path):
     if target == "coreai":
         pytest.importorskip("coreai_torch", reason="needs the extra coreai")
+    _, earlier = exported(target)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    artifact = export(network, target, folder=tmp_path / "a", example=example, bound=True)
-    export(network, target, folder=tmp_path / "b", example=example)
+    artifact = export(network, target, folder=tmp_path, example=example, bound=True)
     after = network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
-    files = _files(tmp_path / "a")
-    assert files == _files(tmp_path / "b")
+    files = _files(tmp_path)
+    assert files == _files(earlier)
     component = artifact.entry.components[0]
     assert sorted(files) == sorted(record.path for record in component.files)
-    assert (tmp_path / "a" / component.entry_point).exists()
+    assert (tmp_path / component.entry_point).exists()
     for data in files.values():
         for trace in (str(Path(__file__).parents[2]), "site-packages", str(tmp_path), "stack_trace", "+cu", "+cpu"):
             assert trace.encode() not in data
@@ -67,16 +67,15 @@ def test_every_note_of_a_core_ml_package_loses_the_build_of_torch(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["onnx", "executorch-xnnpack"])
-def test_float32_files_reach_100_db(target, network, example, tmp_path):
-    parity = export(network, target, folder=tmp_path, example=example).entry.parity
+def test_float32_files_reach_100_db(target, exported):
+    parity = exported(target)[0].parity
     assert parity is not None
     assert parity.floor_db == 100
     assert parity.passed
 
 
-def test_onnx_convolutions_spell_out_their_attributes(network, example, tmp_path):
-    export(network, "onnx", folder=tmp_path, example=example)
-    model = onnx.load(tmp_path / "models/onnx-fp32/model.onnx")
+def test_onnx_convolutions_spell_out_their_attributes(exported):
+    model = onnx.load(exported("onnx")[1] / "models/onnx-fp32/model.onnx")
     onnx.checker.check_model(model, full_check=True)
     convolutions = [node for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
     assert len(convolutions) == 4
@@ -94,14 +93,10 @@ def test_large_onnx_keeps_its_weights_in_a_second_file(network, example, tmp_pat
     assert names == ["model.onnx", "model.onnx.data"]
 
 
-def test_executorch_says_what_its_delegate_takes(network, example, tmp_path):
-    def delegation(folder, **options):
-        found = export(network, "executorch-xnnpack", folder=folder, example=example, **options).entry.delegation
-        assert found is not None
-        return found
-
-    assert (delegation(tmp_path / "whole").delegated_fraction, delegation(tmp_path / "again").subgraphs) == (1, 1)
-    plain = delegation(tmp_path / "plain", rewrites=())
+def test_executorch_says_what_its_delegate_takes(network, example, exported, tmp_path):
+    whole = exported("executorch-xnnpack")[0].delegation
+    assert (whole.delegated_fraction, whole.subgraphs) == (1, 1)
+    plain = export(network, "executorch-xnnpack", folder=tmp_path, example=example, rewrites=()).entry.delegation
     assert 0 < plain.delegated_fraction < 1
     assert plain.subgraphs > 1
     # XNNPACK takes no reflection padding, which becomes an index.
@@ -137,11 +132,11 @@ def test_xnnpack_takes_winograd_and_phases_whole(precision, liven, tmp_path):
     assert (entry.bytes > 1.5 * weights) == (precision == "fp32")  # 16 weights for 9
 
 
-def test_coreml_package_computes_in_float16_and_talks_float32(network, example, tmp_path):
+def test_coreml_package_computes_in_float16_and_talks_float32(network, exported):
     from coremltools.proto import FeatureTypes_pb2, Model_pb2
 
-    entry = export(network, "coreml", folder=tmp_path, example=example).entry
-    package = tmp_path / entry.components[0].entry_point
+    entry, folder = exported("coreml")
+    package = folder / entry.components[0].entry_point
     model = Model_pb2.Model()
     model.ParseFromString((package / "Data/com.apple.CoreML/model.mlmodel").read_bytes())
     assert model.specificationVersion == 7  # iOS 16
@@ -167,8 +162,8 @@ def test_coreml_takes_a_slice_of_everything(tmp_path):
     export(_TakesAll(), "coreml", folder=tmp_path, example=(torch.zeros(1, 3, 8, 8),))
 
 
-def test_coreml_is_evaluated_on_any_host(network, example, tmp_path):
-    parity = export(network, "coreml", folder=tmp_path, example=example, bound=True).entry.parity
+def test_coreml_is_evaluated_on_any_host(exported):
+    parity = exported("coreml")[0].parity
     assert parity is not None
     assert parity.floor_db == 60
     assert parity.passed
@@ -191,18 +186,18 @@ def _options(command):
     return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
 
 
-def test_a_conversion_that_fails_changes_no_later_one(network, example, tmp_path):
+def test_a_conversion_that_fails_changes_no_later_one(network, example, exported, tmp_path):
     """Core ML's converter counts what it names, and a failure leaves its counts behind."""
 
     class Unknown(torch.nn.Sequential):
         def forward(self, x):
             return torch.fft.rfft2(super().forward(x)).real
 
-    export(network, "coreml", folder=tmp_path / "a", example=example)
+    _, earlier = exported("coreml")
     with pytest.raises(ExportError, match="fft_rfft2"):
         export(Unknown(network), "coreml", folder=tmp_path / "none", example=example)
-    export(network, "coreml", folder=tmp_path / "b", example=example)
-    assert _files(tmp_path / "a") == _files(tmp_path / "b")
+    export(network, "coreml", folder=tmp_path / "later", example=example)
+    assert _files(tmp_path / "later") == _files(earlier)
 
 
 def test_unknown_target_and_precision_name_what_there_is():
