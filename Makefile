@@ -46,10 +46,11 @@ APK := android_harness/app/target/pocketgan-harness.apk
 APK_TOOLS := java mvn npm aapt2 zipalign apksigner
 APK_LACKS := $(strip $(foreach tool,$(APK_TOOLS),$(if $(shell command -v $(tool)),,$(tool))))
 
-# Two processes of one thread each; whole files, because fixtures are shared in them. Bytecode is kept, whatever the
+# Two processes of one thread each; whole files, because fixtures are shared in them, in the order of tests/conftest.py
+# (xdist's own begins with the files of many tests, and so ends with the longest). Bytecode is kept, whatever the
 # environment says: uv compiles none, and without it each process that imports the exporters compiles them for 10 s.
 test: install $(if $(APK_LACKS),apk-left-out,apk-for-tests) harness
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # What a package that cannot be fetched looks like; without it the tests leave something out. What does not compile, or
 # fails its own tests, ends the build.

@@ -140,7 +140,7 @@ def quantize_pt2e(
     with torch.no_grad():
         for image in images:
             prepared(torch.from_numpy(image))
-    # Where a norm is left it looks for what training with quantisation leaves, of which nothing is here, and traces some
+    # Where a norm is left it looks for what training with quantisation leaves, of which nothing is here, and traces a
     # hundred patterns for that: half a minute.
     with mock.patch.object(pt2e, "_fold_conv_bn_qat", lambda graph_module: graph_module):
         converted: nn.Module = pt2e.convert_pt2e(prepared)

@@ -83,7 +83,7 @@ def _quantised(module: nn.Module, example: tuple[Tensor, ...], form: Form) -> nn
         return operator is torch.ops.aten.slice.Tensor or shares_its_scale(operator)
 
     def annotate_norms(graph_module: Any, *about: Any, **more: Any) -> list[Any]:
-        """As the quantizer, which traces six patterns of a convolution and its norm, for 0.3 s each, before it looks."""
+        """As the quantizer, which traces six patterns of a convolution and its norm before it looks: 2 s."""
         if any("batch_norm" in str(node.target) for node in graph_module.graph.nodes):
             found: list[Any] = annotates_norms(graph_module, *about, **more)
             return found

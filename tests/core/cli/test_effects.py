@@ -29,6 +29,7 @@ def answer(said, monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_two_effects_in_one_bundle_with_their_frame_rates(answer, tmp_path):
     (tmp_path / "photos").mkdir()
     for seed in range(12):

@@ -57,6 +57,7 @@ def recipe(effects, tmp_path):
     return read
 
 
+@pytest.mark.slow
 def test_from_concepts_to_a_base_and_adapters_of_it(recipe, tmp_path):
     told = recipe(BASE + ADAPT.replace(", vintage", "") + "export: {targets: [onnx], workers: 1}\nbundle: {}\n")
     done = run_recipe(told, tmp_path / "run")

@@ -51,6 +51,7 @@ def finished(recipe, folder):
     }
 
 
+@pytest.mark.slow
 def test_killed_in_every_stage_it_ends_in_the_same_files_and_judges_nothing_twice(recipe, tmp_path, capsys):
     digests = tmp_path / "digests.txt"
     arguments = [Path(killed_run.__file__), recipe, tmp_path / "killed", digests]

@@ -80,6 +80,7 @@ def load(name, images, *settings):
     return load_recipe(name, [f"data.folder={images / kind}", *FEW, *RECIPES[name], *settings])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_ends_in_bundles_that_hold_what_they_say(name, images, searched, tmp_path):
     recipe = load(name, images)
