@@ -160,7 +160,7 @@ class _Search:
         for_student = round(_STUDENTS_SHARE * stage.evaluations)
         region = _region(self._recipe, space)
         if stage.target is not None and stage.by != "latency":
-            region.limit = limit(region, _latency(stage, space), self._recipe.seed)
+            region.limit, region.filled = limit(region, _latency(stage, space), self._recipe.seed), True
             console.note(f"compress: student: at most {region.limit.ms:.3g} ms on {stage.target}, as predicted")
         student = self._best(STUDENT, region, for_student, stage.last_ones)
         if stage.target is not None:
