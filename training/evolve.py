@@ -23,7 +23,7 @@ from pocketgan.training.supernet_space import Configuration, Space
 _TRIES = 20
 # Networks that are compared at most to find the fastest, and the generations that may bring none faster: each takes a
 # millisecond to predict.
-_PREDICTIONS, _PREDICTED = 3000, 15
+_PREDICTIONS, _PREDICTIONS_PATIENCE = 3000, 15
 
 # Of several candidates at once, in their order: lower is better.
 Judge = Callable[[Sequence[Configuration]], Sequence[float]]
@@ -246,7 +246,7 @@ def limit(region: Region, latency: Callable[[GeneratorSpec], float], seed: int =
     def rate(one: Configuration) -> float:
         return latency(region.space.spec(one)) / region.cost(one)
 
-    options = EvolutionOptions(patience=_PREDICTED, seed=seed)
+    options = EvolutionOptions(patience=_PREDICTIONS_PATIENCE, seed=seed)
     best = evolve(region, lambda them: [rate(one) for one in them], _PREDICTIONS, options, "fastest").best
     return Limit(latency, best.judged * region.budget, best.configuration)
 

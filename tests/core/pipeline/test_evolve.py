@@ -136,7 +136,7 @@ def test_a_target_keeps_the_student_of_a_budget_in_macs_from_what_is_slow_there(
     assert not any("extra" in name for name in spec.widths)
     facts = read_stage(tmp_path / "run", "compress")["facts"]
     assert facts["predicted_ms"] == facts["macs"] / 1e6
-    assert facts["cost"] <= found.compress.budget
+    assert 0.95 * found.compress.budget < facts["cost"] <= found.compress.budget
 
 
 def test_a_budget_in_milliseconds_asks_the_latency_model(recipe, tmp_path, asked):
