@@ -24,6 +24,8 @@ _TRIES = 20
 # Networks that are compared at most to find the fastest, and the generations that may bring none faster: each takes a
 # millisecond to predict.
 _PREDICTIONS, _PREDICTIONS_PATIENCE = 3000, 15
+# Share of the budget that is spent where time is limited, too: a small network is always fast.
+_SPENT = 0.9
 
 # Of several candidates at once, in their order: lower is better.
 Judge = Callable[[Sequence[Configuration]], Sequence[float]]
@@ -52,16 +54,18 @@ class EvolutionOptions:
 
 @dataclass(frozen=True)
 class Limit:
-    """The most milliseconds that a candidate may take, whatever the budget counts.
+    """The most milliseconds that a candidate may take, and the least that it must cost, whatever the budget counts.
 
     Attributes:
         latency: milliseconds of a spec.
         ms: the most.
+        least: cost.
         fastest: the network whose time for what it costs set them.
     """
 
     latency: Callable[[GeneratorSpec], float]
     ms: float
+    least: float
     fastest: Configuration
 
 
@@ -101,6 +105,10 @@ class Region:
         return self.cost(one) <= self.budget and (
             self.limit is None or self.limit.latency(self.space.spec(one)) <= self.limit.ms
         )
+
+    def takes(self, one: Configuration) -> bool:
+        """Whether a candidate that fits is one to judge: where time is limited it spends most of the budget."""
+        return self.limit is None or self.cost(one) >= self.limit.least
 
     @property
     def costs(self) -> int:
@@ -248,7 +256,9 @@ def limit(region: Region, latency: Callable[[GeneratorSpec], float], seed: int =
 
     options = EvolutionOptions(patience=_PREDICTIONS_PATIENCE, seed=seed)
     best = evolve(region, lambda them: [rate(one) for one in them], _PREDICTIONS, options, "fastest").best
-    return Limit(latency, best.judged * region.budget, best.configuration)
+    return Limit(
+        latency, best.judged * region.budget, min(_SPENT * region.budget, best.cost), fastest=best.configuration
+    )
 
 
 def evolve(
@@ -256,9 +266,9 @@ def evolve(
 ) -> Evolved:
     """Search a region: the same outcome for the same arguments, if `judge` gives the same.
 
-    The first generation is the network without a search, the fastest where time is limited, and random ones. The
-    search ends when `evaluations` are spent, when `patience` generations brought nothing better, or when nothing new
-    can be drawn.
+    The first generation is the network without a search, the fastest where time is limited, and random ones; none that
+    the region does not take. The search ends when `evaluations` are spent, when `patience` generations brought nothing
+    better, or when nothing new can be drawn.
 
     Args:
         judge: of the new candidates of a generation together; it is asked once for each sub-network.
@@ -276,11 +286,11 @@ def evolve(
     while len(known) < evaluations and stale < options.patience:
         wanted = min(options.population - len(parents), evaluations - len(known))
         if parents:
-            fresh = _distinct(wanted, known, partial(_child, region, parents, options, rng))
+            fresh = _distinct(wanted, known, partial(_child, region, parents, options, rng), region)
         else:
             sure = [region.even(), *([region.limit.fastest] if region.limit else [])]
-            first = {genes(one): one for one in sure}
-            others = _distinct(wanted - len(first), first, lambda: region.random(rng))
+            first = {genes(one): one for one in sure if region.takes(one)}
+            others = _distinct(wanted - len(first), first, lambda: region.random(rng), region)
             fresh = [*first.values(), *others][:wanted]
         if not fresh:
             break
@@ -317,12 +327,14 @@ def _child(
     return region.fitted(child, rng)
 
 
-def _distinct(count: int, known: Mapping[object, object], draw: Callable[[], Configuration]) -> list[Configuration]:
-    """As many new ones as can be drawn in a fair number of tries."""
+def _distinct(
+    count: int, known: Mapping[object, object], draw: Callable[[], Configuration], region: Region
+) -> list[Configuration]:
+    """As many new ones that the region takes as can be drawn in a fair number of tries."""
     found: dict[object, Configuration] = {}
     for _ in range(_TRIES * max(count, 0)):
         one = draw()
-        if genes(one) not in known:
+        if genes(one) not in known and region.takes(one):
             found.setdefault(genes(one), one)
         if len(found) == count:
             break

@@ -53,11 +53,12 @@ def test_a_limit_on_time_leaves_what_spends_its_budget_as_fast_as_the_runtime_ca
         judged.extend(them)
         return wide_is_good(them)
 
-    best = evolve(limited, judge, 60, EvolutionOptions(population=15)).best
+    evolve(limited, judge, 60, EvolutionOptions(population=15))
+    assert len(judged) == 60
     assert max(milliseconds_in_blocks_of_four(SPACE.spec(one)) for one in judged) <= found.ms
     assert max(map(macs, judged)) <= 4e6
+    assert min(map(macs, judged)) >= 0.9 * 4e6
     assert found.fastest in judged
-    assert macs(best.configuration) > 3e6
 
 
 @pytest.mark.parametrize("budget", [1.2e6, 2e6, 5e6, 2e7])
