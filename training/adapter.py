@@ -216,18 +216,14 @@ def _parameters(network: nn.Module) -> int:
 def default_ranks(spec: GeneratorSpec) -> Ranks:
     """The published ranks where they train at most 1.2 % of the base, as they do at full width; less in narrower ones.
 
-    There all five shrink by one factor, to the nearest whole numbers and to 1 at least, as little as keeps them within
-    1.2 %: what the paper's rank search found is the proportion of the parts. Where ranks of 1 are above, these.
+    There DS and US shrink first, by one factor, then Upsample, whose ranks were found to count most. Where ranks of 1
+    are above 1.2 %, these.
     """
-    network = skeleton(spec)
+    network, whole = skeleton(spec), Ranks()
     by_one_rank, most = _trained_by_one_rank(network, spec), MOST_SHARE * _parameters(network)
-    published = Ranks().to_json()
-    halves = 2 * max(published.values())  # at its multiples a rank is rounded to another number
-    for parts in range(halves, 0, -1):
-        ranks = Ranks(**{part: max(1, (2 * rank * parts + halves) // (2 * halves)) for part, rank in published.items()})
-        if _trained(ranks, by_one_rank) <= most:
-            return ranks
-    return Ranks(1, 1, 1, 1, 1)
+    smaller = [replace(whole, ds=max(1, us * whole.ds // whole.us), us=us) for us in range(whole.us, 0, -1)]
+    smaller += [replace(smaller[-1], upsample=upsample) for upsample in range(whole.upsample - 1, 0, -1)]
+    return next((ranks for ranks in smaller if _trained(ranks, by_one_rank) <= most), smaller[-1])
 
 
 def weights_digest(network: nn.Module) -> str:
