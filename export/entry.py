@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pocketgan.export.targets import Exported, Form, Target
 
 # Raised whenever the same model would be exported to other bytes, so that finished forms of before are not reused.
-EXPORT_VERSION = 8
+EXPORT_VERSION = 9
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _concept_table(bundle: BundleRecord, selection: Selection) -> Table:
                 continue
             drawn = manifest.entry(entry.id, concept.name)
             size = Cell("the weights", "shared by all") if is_default else Cell(labels.size(sizes[entry.id]))
-            row += [size, parity_cell(drawn) if manifest.has_reference(drawn) else Cell(labels.NO_REFERENCE)]
+            row += [size, parity_cell(drawn, manifest)]
         row += [concept_cell(group, bundle, concept.name) for group in groups]
         rows.append(tuple(row))
     return Table(f"Concepts of {manifest.name}", tuple(columns), tuple(rows))

@@ -11,7 +11,7 @@ from pocketgan.bench.journal import BundleRecord
 from pocketgan.bench.report import labels
 from pocketgan.bench.report.measurements import Group, Measurement, Selection, speed
 from pocketgan.bench.ways import ways
-from pocketgan.bundle.manifest import Entry
+from pocketgan.bundle.manifest import Entry, Manifest
 from pocketgan.targets import APPLE, place_of
 
 UNTRAINED = "untrained: latency only"
@@ -110,7 +110,7 @@ def form_table(bundles: Sequence[BundleRecord], selection: Selection) -> Table:
             together = f"{labels.plural(concepts, 'concept')} together" if concepts else ""
             size = Cell(labels.size(entry.bytes), together, entry.bytes)
             measured = _measured_cell(bundle, entry, selection)
-            parity = parity_cell(entry) if bundle.manifest.has_reference(entry) else Cell(labels.NO_REFERENCE)
+            parity = parity_cell(entry, bundle.manifest)
             pixels = Cell(input_size(entry))
             rows.append((form, pixels, runtime, size, parity, _delegation_cell(entry), os, measured))
     return Table("Exported forms", columns, tuple(rows))
@@ -242,10 +242,15 @@ def _measured_cell(bundle: BundleRecord, entry: Entry, selection: Selection) -> 
     return Cell("not measured")
 
 
-def parity_cell(entry: Entry) -> Cell:
+def parity_cell(entry: Entry, manifest: Manifest) -> Cell:
+    """What it was exported with; red below a floor that binds it."""
     parity = entry.parity
+    if not manifest.has_reference(entry):
+        return Cell(labels.NO_REFERENCE)
     if parity is None:
         return Cell("not checked", entry.unchecked or "")
+    if not manifest.must_meet_floors():
+        return Cell(labels.decibel(parity.psnr_db), "untrained: no floor", parity.psnr_db)
     note = f"floor {parity.floor_db:g} dB" if parity.passed else f"misses its floor of {parity.floor_db:g} dB"
     return Cell(labels.decibel(parity.psnr_db), note, parity.psnr_db, bad=not parity.passed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.fx import GraphModule, Node
@@ -58,10 +59,8 @@ def _instance(module: GraphModule, node: Node, scale: _Scale) -> bool:
         return False
     writer = Writer(module, node)
 
-    def mean(of: Node) -> Node:
-        return writer.call(_aten.mean.dim, of, [2, 3], True)
-
     affine = _channels(writer, weight, bias)
+    mean = partial(_over_picture, writer)
     writer.finish(_normalised(writer, source, mean, float(arguments_of(node)[7]), affine, scale))
     return True
 
@@ -76,8 +75,7 @@ def _group(module: GraphModule, node: Node, scale: _Scale) -> bool:
     over_group = writer.tensor(matrix, "over_group")
 
     def mean(of: Node) -> Node:
-        channels = writer.call(_aten.mean.dim, of, [2, 3], True)
-        return writer.call(_aten.conv2d.default, channels, over_group)
+        return writer.call(_aten.conv2d.default, _over_picture(writer, of), over_group)
 
     affine = _channels(writer, argument(node, 2), argument(node, 3))
     writer.finish(_normalised(writer, source, mean, float(argument(node, 4, 1e-5)), affine, scale))
@@ -113,6 +111,15 @@ def _stored(module: GraphModule, node: Node) -> bool:
     scaled = writer.call(_aten.mul.Tensor, source, writer.tensor(scale.view(shape), "scale"))
     writer.finish(writer.call(_aten.add.Tensor, scaled, writer.tensor(shift.view(shape), "shift")))
     return True
+
+
+def _over_picture(writer: Writer, of: Node) -> Node:
+    """The mean of every channel, as that of its rows' means: a runtime's plain sum of all pixels rounds more, which a
+    large mean beside small deviations multiplies."""
+    row = [1, shape_of(of)[3]]
+    if row != [1, 1]:
+        of = writer.call(_aten.avg_pool2d.default, of, row, row, [0, 0], False, False)
+    return writer.call(_aten.mean.dim, of, [2, 3], True)
 
 
 def _channels(writer: Writer, *vectors: Node | None) -> tuple[Node | None, ...]:

@@ -110,6 +110,17 @@ def test_executorch_takes_a_batch_norm_that_cannot_be_folded(settle, tmp_path):
     export(module, "executorch-xnnpack", folder=tmp_path, example=(torch.zeros(1, 3, 8, 8),), bound=True)
 
 
+@pytest.mark.parametrize("norm", [torch.nn.InstanceNorm2d(8), torch.nn.GroupNorm(2, 8)])
+def test_a_norm_of_large_means_costs_xnnpack_no_digits(norm, liven, tmp_path):
+    images = torch.rand(2, 3, 128, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    module = liven(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 1), norm, torch.nn.Conv2d(8, 3, 1)), images)
+    module[0].bias.data += 30
+    entry = export(module, "executorch-xnnpack", folder=tmp_path, example=(images[:1],)).entry
+    assert (entry.delegation.delegated_fraction, entry.delegation.subgraphs) == (1, 1)
+    # With plain sums over the picture: 95 and 100 dB.
+    assert entry.parity.psnr_db > 105
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_xnnpack_takes_winograd_and_phases_whole(precision, liven, tmp_path):
     images = torch.rand(8, 3, 8, 12, generator=torch.Generator().manual_seed(1)) * 2 - 1
