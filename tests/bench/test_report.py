@@ -163,6 +163,16 @@ def test_untrained_bundle_shows_latency_but_no_quality(tmp_path: Path) -> None:
     assert page.all("img") == []
 
 
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_missed_floor_is_told_of_trained_networks_alone(tmp_path: Path, trained: bool) -> None:
+    bundle = synthetic.bundle("student", trained=trained, spec={"family": "resnet"})  # one of our own
+    entries = bundle["manifest"]["entries"]
+    bundle["manifest"]["entries"] = [{**one, "parity": {**one["parity"], "psnr_db": 5}} for one in entries]
+    page = report(tmp_path, [bundle, synthetic.result("student", ONNX)])
+    assert ("misses its floor" in page.text) == trained
+    assert ("untrained: no floor" in page.text) != trained
+
+
 def test_simulated_device_gives_no_performance_number(tmp_path: Path) -> None:
     ran = synthetic.result("student", ONNX, device={**synthetic.DEVICE, "simulated": True})
     page = report(tmp_path, [synthetic.bundle("student"), ran])
