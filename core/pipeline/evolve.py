@@ -23,7 +23,7 @@ from pocketgan.recipe.sections import CompressStage
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pocketgan.training.evolve import Candidate, Region
+    from pocketgan.training.evolve import Candidate, Limit, Region
     from pocketgan.training.evolve_quality import Judging, Quality
     from pocketgan.training.generators import GeneratorSpec
     from pocketgan.training.supernet_space import Space
@@ -32,6 +32,10 @@ SEARCH = "search.json"
 _RESULTS, _IMAGES = "judged", "choosing.safetensors"
 # Of the candidates that may be judged: the student's; its teachers share the rest.
 _STUDENTS_SHARE = 0.6
+# Of the best judged for a target, those that are timed there, beside the fastest as predicted; and how much slower than
+# that one a student may be, which is what two timings of one network differ by.
+_TIMED, _AS_FAST = 12, 1.01
+_TIMES = "times.json"
 
 
 def check(recipe: Recipe) -> None:
@@ -123,7 +127,7 @@ def evolve_student(context: Context) -> dict[str, Any]:
         "compared_with": "plain network",
         "rule": "evolution" if stage.evaluations else "even networks, no search",
         "predicted_ms": search.predicted_ms,
-        "measured_ms": None,
+        "measured_ms": search.measured_ms,
         "judged_by": record["judged_by"],
         "judged": search.value(STUDENT),
         "teachers": {Path(name).stem: told[name] for name in TEACHERS},
@@ -140,6 +144,8 @@ class _Search:
         recipe = context.recipe
         assert recipe.data is not None
         self._recipe, self._stage, self._space = recipe, _stage(recipe), space
+        self._times = context.folder / _RESULTS / _TIMES
+        self._measured: dict[str, float] = {}
         self._quality: Quality = Quality(
             pool,
             context.folder / _RESULTS,
@@ -150,6 +156,7 @@ class _Search:
         )
         self.told: dict[str, dict[str, Any]] = {}
         self.predicted_ms: float | None = None
+        self.measured_ms: float | None = None
 
     def run(self) -> dict[str, Candidate]:
         """The student's file and its teachers', each with what was found."""
@@ -164,7 +171,9 @@ class _Search:
             console.note(f"compress: student: at most {region.limit.ms:.3g} ms on {stage.target}, as predicted")
         student = self._best(STUDENT, region, for_student, stage.last_ones)
         if stage.target is not None:
-            self.predicted_ms = _latency(stage, space)(space.spec(student.configuration))
+            spec = space.spec(student.configuration)
+            self.predicted_ms = _latency(stage, space)(spec)
+            self.measured_ms = self._measured.get(spec.digest)
         count = cost_function("macs_by_output" if stage.by == "macs_by_output" else "macs")
         target = stage.teacher_times * count(space.spec(student.configuration))
         found = {STUDENT: student}
@@ -205,7 +214,8 @@ class _Search:
             "generations": [measured(value, judging) for value in found.generations],
             "evaluations": found.evaluations,
         }
-        best, last = found.best, found.ranked[:finalists]
+        ranked = found.ranked if region.limit is None else self._as_fast(region.limit, found.ranked)
+        best, last = ranked[0], ranked[:finalists]
         if last:
             fid = self._quality([one.configuration for one in last], _judging(stage, finals=True), f"{label} finalist")
             best = min(zip(fid, last, strict=True), key=lambda row: row[0])[1]
@@ -220,6 +230,27 @@ class _Search:
             f"{len(found.generations)} generations"
         )
         return best
+
+    def _as_fast(self, limit: Limit, ranked: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Of the best, those that take no longer on the target than the limit's network, which is the last resort: what
+        a prediction errs by decides between networks that were all predicted to be fast."""
+        from pocketgan.latency.measuring import measure_networks
+        from pocketgan.latency.platform import Platform
+
+        assert self._stage.target is not None
+        best, fastest = ranked[:_TIMED], self._space.spec(limit.fastest)
+        specs = [self._space.spec(one.configuration) for one in best]
+        # A stage that was stopped and goes on chooses as it did.
+        if not self._times.is_file():
+            timed = {spec.digest: spec for spec in (fastest, *specs)}
+            times = measure_networks([*timed.values()], Platform(self._stage.target, self._stage.threads))
+            self._times.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self._times, json.dumps(dict(zip(timed, times, strict=True))))
+        self._measured = json.loads(self._times.read_text())
+        most = self._measured[fastest.digest]
+        kept = [one for one, spec in zip(best, specs, strict=True) if self._measured[spec.digest] <= _AS_FAST * most]
+        console.note(f"compress: student: {len(kept)} of the best {len(best)} take {most:.3g} ms at most, as measured")
+        return kept or [one for one in ranked if one.configuration == limit.fastest] or ranked
 
     def value(self, name: str) -> float | None:
         """What the network of that file was judged; None where it was not."""

@@ -125,6 +125,7 @@ def asked(monkeypatch):
         return lambda one: macs(one) / 1e6 + sum("extra" in name for name in one.widths)
 
     monkeypatch.setattr(measuring, "latency_model", model)
+    monkeypatch.setattr(measuring, "measure_networks", lambda specs, platform: [1.0] * len(specs))
     return them
 
 
@@ -137,6 +138,29 @@ def test_a_target_keeps_the_student_of_a_budget_in_macs_from_what_is_slow_there(
     facts = read_stage(tmp_path / "run", "compress")["facts"]
     assert facts["predicted_ms"] == facts["macs"] / 1e6
     assert 0.95 * found.compress.budget < facts["cost"] <= found.compress.budget
+
+
+def test_a_student_for_a_target_is_the_best_of_those_that_are_measured_to_be_as_fast(
+    recipe, tmp_path, asked, monkeypatch
+):
+    from pocketgan.latency import measuring
+
+    timed = []
+
+    def measure(specs, platform):
+        timed.append([spec.digest for spec in specs])
+        return [1.0, 1.02, *[1.005] * (len(specs) - 2)]
+
+    monkeypatch.setattr(measuring, "measure_networks", measure)
+    folder = run(recipe("compress.target=onnx", "compress.evaluations=20", "compress.population=6"), tmp_path / "run")
+    facts = read_stage(tmp_path / "run", "compress")["facts"]
+    student = load_generator(folder / "student.safetensors").spec.digest
+    ((fastest, best, *_),) = timed
+    assert student in timed[0]
+    assert student != best
+    assert facts["measured_ms"] == (1.0 if student == fastest else 1.005)
+    judged = json.loads((folder / "search.json").read_text())["searches"]["student"]
+    assert facts["judged"] == judged["judged"] > judged["generations"][-1]
 
 
 def test_a_budget_in_milliseconds_asks_the_latency_model(recipe, tmp_path, asked):
