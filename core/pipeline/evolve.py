@@ -32,9 +32,8 @@ SEARCH = "search.json"
 _RESULTS, _IMAGES = "judged", "choosing.safetensors"
 # Of the candidates that may be judged: the student's; its teachers share the rest.
 _STUDENTS_SHARE = 0.6
-# Of the best judged for a target, those that are timed there, beside the fastest as predicted; and how much slower than
-# that one a student may be, which is what two timings of one network differ by.
-_TIMED, _AS_FAST = 12, 1.01
+# Candidates for a target that are timed there in turns, beside the fastest as predicted.
+_TIMED = 12
 _TIMES = "times.json"
 
 
@@ -232,25 +231,36 @@ class _Search:
         return best
 
     def _as_fast(self, limit: Limit, ranked: Sequence[Candidate]) -> Sequence[Candidate]:
-        """Of the best, those that take no longer on the target than the limit's network, which is the last resort: what
-        a prediction errs by decides between networks that were all predicted to be fast."""
+        """The best that keep the limit on the target itself, timed beside its network, which is one of them: what a
+        prediction errs by decides between networks that were all predicted to be fast."""
+        fastest = self._space.spec(limit.fastest)
+        for start in range(0, len(ranked), _TIMED):
+            batch = ranked[start : start + _TIMED]
+            specs = [self._space.spec(one.configuration) for one in batch]
+            self._measured = self._timed(str(start), [fastest, *specs])
+            most = self._measured[fastest.digest] * max(1.0, limit.ms / limit.latency(fastest))
+            kept = [one for one, spec in zip(batch, specs, strict=True) if self._measured[spec.digest] <= most]
+            if kept:
+                console.note(
+                    f"compress: student: {len(kept)} of {start + len(batch)} take {most:.3g} ms at most, as timed"
+                )
+                return kept
+        return ranked
+
+    def _timed(self, turn: str, specs: Sequence[GeneratorSpec]) -> dict[str, float]:
+        """Milliseconds by a spec's digest; a stage that was stopped and goes on finds those of before."""
         from pocketgan.latency.measuring import measure_networks
         from pocketgan.latency.platform import Platform
 
         assert self._stage.target is not None
-        best, fastest = ranked[:_TIMED], self._space.spec(limit.fastest)
-        specs = [self._space.spec(one.configuration) for one in best]
-        # A stage that was stopped and goes on chooses as it did.
-        if not self._times.is_file():
-            timed = {spec.digest: spec for spec in (fastest, *specs)}
-            times = measure_networks([*timed.values()], Platform(self._stage.target, self._stage.threads))
+        known: dict[str, dict[str, float]] = json.loads(self._times.read_text()) if self._times.is_file() else {}
+        if turn not in known:
+            them = {spec.digest: spec for spec in specs}
+            times = measure_networks([*them.values()], Platform(self._stage.target, self._stage.threads))
+            known[turn] = dict(zip(them, times, strict=True))
             self._times.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self._times, json.dumps(dict(zip(timed, times, strict=True))))
-        self._measured = json.loads(self._times.read_text())
-        most = self._measured[fastest.digest]
-        kept = [one for one, spec in zip(best, specs, strict=True) if self._measured[spec.digest] <= _AS_FAST * most]
-        console.note(f"compress: student: {len(kept)} of the best {len(best)} take {most:.3g} ms at most, as measured")
-        return kept or [one for one in ranked if one.configuration == limit.fastest] or ranked
+            write_atomic(self._times, json.dumps(known))
+        return known[turn]
 
     def value(self, name: str) -> float | None:
         """What the network of that file was judged; None where it was not."""

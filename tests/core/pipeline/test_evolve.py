@@ -140,27 +140,31 @@ def test_a_target_keeps_the_student_of_a_budget_in_macs_from_what_is_slow_there(
     assert 0.95 * found.compress.budget < facts["cost"] <= found.compress.budget
 
 
-def test_a_student_for_a_target_is_the_best_of_those_that_are_measured_to_be_as_fast(
-    recipe, tmp_path, asked, monkeypatch
+@pytest.mark.parametrize("slow", [1, 12, 40])
+def test_a_student_for_a_target_is_the_best_of_those_that_are_timed_to_keep_the_limit(
+    recipe, tmp_path, asked, monkeypatch, slow
 ):
     from pocketgan.latency import measuring
 
-    timed = []
+    turns, known = [], {}
 
     def measure(specs, platform):
-        timed.append([spec.digest for spec in specs])
-        return [1.0, 1.02, *[1.005] * (len(specs) - 2)]
+        """The first that are asked about are slow but the fastest itself; a turn takes as long as it likes."""
+        turns.append([spec.digest for spec in specs])
+        known.setdefault(turns[0][0], 1.0)
+        for spec in specs:
+            known.setdefault(spec.digest, 1.5 if len(known) <= slow else 1.0)
+        return [len(turns) * known[spec.digest] for spec in specs]
 
     monkeypatch.setattr(measuring, "measure_networks", measure)
-    folder = run(recipe("compress.target=onnx", "compress.evaluations=20", "compress.population=6"), tmp_path / "run")
+    folder = run(recipe("compress.target=onnx", "compress.evaluations=40", "compress.population=20"), tmp_path / "run")
     facts = read_stage(tmp_path / "run", "compress")["facts"]
     student = load_generator(folder / "student.safetensors").spec.digest
-    ((fastest, best, *_),) = timed
-    assert student in timed[0]
-    assert student != best
-    assert facts["measured_ms"] == (1.0 if student == fastest else 1.005)
-    judged = json.loads((folder / "search.json").read_text())["searches"]["student"]
-    assert facts["judged"] == judged["judged"] > judged["generations"][-1]
+    others = [digest for turn in turns for digest in turn[1:]]
+    fast = [digest for digest in others if known[digest] == 1.0]
+    assert len(fast) == max(0, len(others) - slow)
+    assert student in {turns[0][0], *fast[:1]}
+    assert facts["measured_ms"] == len(turns)
 
 
 def test_a_budget_in_milliseconds_asks_the_latency_model(recipe, tmp_path, asked):
