@@ -1,4 +1,8 @@
-"""FID and KID of two sets of features: clean-fid's own functions, with what they leave out said in plain words."""
+"""FID and KID of two sets of features: clean-fid's own functions, with what they leave out said in plain words.
+
+Of fewer pictures than features, FID is computed here: clean-fid takes the square root of a product of covariances,
+which are singular then; it takes 20 s for 2048 features, and now and then it fails.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,8 @@ LEAST = 2
 
 
 def frechet_inception_distance(generated: np.ndarray, reference: np.ndarray) -> float:
-    """FID (Heusel et al. 2017, eq. 6) of (n, features) against (m, features). About 20 s for 2048 features on a core.
+    """FID (Heusel et al. 2017, eq. 6) of (n, features) against (m, features). 10 ms for 80 pictures; about 20 s where
+    there are more of them than features (2048).
 
     Raises:
         DataError: a side has fewer than two pictures, or the distance is not a number.
@@ -23,6 +28,8 @@ def frechet_inception_distance(generated: np.ndarray, reference: np.ndarray) -> 
     from cleanfid.fid import fid_from_feats
 
     _check_sizes("FID", generated, reference)
+    if min(len(generated), len(reference)) <= generated.shape[1]:
+        return _finite(_of_few(generated, reference), generated, reference)
     _check_scipy()
     try:
         # clean-fid prints to standard output where the product of the covariances is singular.
@@ -31,6 +38,26 @@ def frechet_inception_distance(generated: np.ndarray, reference: np.ndarray) -> 
             value = float(np.real(fid_from_feats(generated, reference)))
     except ValueError as error:
         raise DataError(f"FID cannot be computed from {_sizes(generated, reference)}: {error}") from error
+    return _finite(value, generated, reference)
+
+
+def _of_few(generated: np.ndarray, reference: np.ndarray) -> float:
+    """The same distance without a matrix of features by features.
+
+    Covariances are A'A and B'B of the centred features, a row a picture, over sqrt(n - 1). The trace of (A'A B'B)^(1/2)
+    is the sum of the singular values of AB'.
+    """
+    sides = [side.astype(np.float64) for side in (generated, reference)]
+    means = [side.mean(0) for side in sides]
+    a, b = ((side - mean) / np.sqrt(len(side) - 1) for side, mean in zip(sides, means, strict=True))
+    try:
+        shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    except np.linalg.LinAlgError:
+        return np.nan
+    return float(((means[0] - means[1]) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * shared)
+
+
+def _finite(value: float, generated: np.ndarray, reference: np.ndarray) -> float:
     if not np.isfinite(value):
         raise DataError(f"FID is not a number for {_sizes(generated, reference)}")
     return value

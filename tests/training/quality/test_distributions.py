@@ -209,6 +209,17 @@ def test_fid_of_a_shifted_gaussian_is_the_squared_shift():
     assert frechet_inception_distance(features, features + 2) == pytest.approx(5 * 2**2)
 
 
+@pytest.mark.parametrize(("generated", "reference"), [(4, 6), (9, 5), (7, 7), (2, 30)])
+def test_fid_of_fewer_images_than_features_is_that_of_their_covariances(generated, reference):
+    random = np.random.default_rng(generated)
+    a, b = random.normal(size=(generated, 7)), random.normal(0.5, 2, size=(reference, 7))
+    one, two = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # The eigenvalues of the product are real and none is negative, but for rounding.
+    root = np.sqrt(np.maximum(np.linalg.eigvals(one @ two).real, 0)).sum()
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(one) + np.trace(two) - 2 * root
+    assert frechet_inception_distance(a.astype(np.float32), b.astype(np.float32)) == pytest.approx(expected, rel=1e-4)
+
+
 def test_fewer_images_than_features_are_warned_about(pictures, extractor):
     folder = pictures("generated", 5)
     found = evaluate(folder, folder, Options(inception=str(extractor)))
@@ -245,7 +256,7 @@ def test_a_scipy_that_clean_fid_does_not_know_is_told_in_one_line(monkeypatch):
 
     monkeypatch.setattr(linalg, "sqrtm", lambda A: A)  # the signature since scipy 1.18
     with pytest.raises(PocketganError, match=r"pip install 'scipy<1\.18'"):
-        frechet_inception_distance(np.eye(3), np.eye(3))
+        frechet_inception_distance(np.eye(5)[:, :3], np.eye(5)[:, :3])
 
 
 def test_batches_keep_their_order_and_pass_an_error_on():
