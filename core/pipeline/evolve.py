@@ -237,7 +237,7 @@ class _Search:
         for start in range(0, len(ranked), _TIMED):
             batch = ranked[start : start + _TIMED]
             specs = [self._space.spec(one.configuration) for one in batch]
-            self._measured = self._timed(str(start), [fastest, *specs])
+            self._measured = self._timed([fastest, *specs])
             most = self._measured[fastest.digest] * max(1.0, limit.ms / limit.latency(fastest))
             kept = [one for one, spec in zip(batch, specs, strict=True) if self._measured[spec.digest] <= most]
             if kept:
@@ -247,15 +247,16 @@ class _Search:
                 return kept
         return ranked
 
-    def _timed(self, turn: str, specs: Sequence[GeneratorSpec]) -> dict[str, float]:
+    def _timed(self, specs: Sequence[GeneratorSpec]) -> dict[str, float]:
         """Milliseconds by a spec's digest; a stage that was stopped and goes on finds those of before."""
         from pocketgan.latency.measuring import measure_networks
         from pocketgan.latency.platform import Platform
 
         assert self._stage.target is not None
+        them = {spec.digest: spec for spec in specs}
         known: dict[str, dict[str, float]] = json.loads(self._times.read_text()) if self._times.is_file() else {}
+        turn = " ".join(them)
         if turn not in known:
-            them = {spec.digest: spec for spec in specs}
             times = measure_networks([*them.values()], Platform(self._stage.target, self._stage.threads))
             known[turn] = dict(zip(them, times, strict=True))
             self._times.parent.mkdir(parents=True, exist_ok=True)

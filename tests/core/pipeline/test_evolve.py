@@ -167,6 +167,31 @@ def test_a_student_for_a_target_is_the_best_of_those_that_are_timed_to_keep_the_
     assert facts["measured_ms"] == len(turns)
 
 
+def test_a_search_that_was_stopped_does_not_time_its_candidates_again(recipe, tmp_path, asked, monkeypatch):
+    from pocketgan.latency import measuring
+    from pocketgan.training.evolve_quality import Quality
+
+    turns, judge = [], Quality.__call__
+
+    def measure(specs, platform):
+        turns.append(specs)
+        return [1.0] * len(specs)
+
+    def stop(self, candidates, judging, label):
+        if label.startswith("wide"):
+            raise KeyboardInterrupt
+        return judge(self, candidates, judging, label)
+
+    monkeypatch.setattr(measuring, "measure_networks", measure)
+    found = recipe("compress.target=onnx", "compress.evaluations=10", "compress.population=6")
+    with monkeypatch.context() as patched:
+        patched.setattr(Quality, "__call__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(found, tmp_path / "run")
+    run(found, tmp_path / "run")
+    assert len(turns) == 1
+
+
 def test_a_budget_in_milliseconds_asks_the_latency_model(recipe, tmp_path, asked):
     found = recipe("compress.by=latency", "compress.budget=1.5ms", "compress.target=onnx", "compress.evaluations=0")
     check_recipe(found)
