@@ -98,3 +98,14 @@ def test_a_base_that_is_right_already_and_pixels_that_are_no_numbers_leave_branc
     begin_along_gradient(broken, Broken(), images=5, batch_size=1, seed=0)
     assert as_drawn(right, own)
     assert as_drawn(broken, own)
+
+
+def test_a_branch_of_a_higher_rank_than_there_are_directions_keeps_the_rest_as_drawn():
+    own = base_of()
+    adapted = fresh(own)
+    before = fresh(own).adapter().factors["us.conv"][0]
+    row = torch.nn.functional.normalize(torch.arange(1.0, before[0].numel() + 1), dim=0)
+    adapted.point({"us.conv": row[None]})
+    after = adapted.adapter().factors["us.conv"][0]
+    torch.testing.assert_close(after[0].flatten(), before.flatten(1).norm(dim=1).mean() * row)
+    assert torch.equal(after[1], before[1])
