@@ -89,7 +89,6 @@ class Adapted(nn.Module):
         finally:
             for weight in weights.values():
                 weight.requires_grad_(False)
-                weight.grad = None
 
     @torch.no_grad()
     def point(self, directions: dict[str, Tensor | None]) -> None:
