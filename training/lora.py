@@ -92,7 +92,7 @@ class Adapted(nn.Module):
 
     @torch.no_grad()
     def point(self, directions: dict[str, Tensor | None]) -> None:
-        """Turn every A along directions, rows of length 1 of which a branch takes its rank; lengths stay as drawn.
+        """Turn every A along directions, rows of length 1, as many as its rank; lengths stay as drawn.
 
         Where there are fewer, or None, the rest stays as drawn.
         """
