@@ -12,6 +12,11 @@ from pocketgan.export.canonical import canonical  # noqa: E402
 from pocketgan.training.generators import build, spec_by_name  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
 def _norms(module):
     return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
 
@@ -129,8 +134,8 @@ def test_generators_lose_every_batch_norm_but_that_of_a_sum(name, settle):
     copied = canonical(module, example)
     # The norm after the sum of an IncRes block follows no single convolution.
     assert len(_norms(copied)) == (9 if name == "incres9" else 0)
-    # These weights amplify what float32 rounds, layer by layer.
-    _agree(module, copied, example, atol=2e-4)
+    # These weights amplify what float32 rounds, layer by layer; a norm left out is off by far more.
+    _agree(module, copied, example, atol=1e-3)
 
 
 def test_input_that_does_not_fit_is_one_line(network):
