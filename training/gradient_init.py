@@ -30,10 +30,10 @@ def begin_along_gradient(adapted: Adapted, data: Samples, images: int, batch_siz
     """
     random = np.random.default_rng(seed)
     chosen = random.permutation(len(data))[:images]
+    device = adapted.concept_tokens.device
     with adapted.base_weights() as weights:
         for start in range(0, len(chosen), batch_size):
             batch = default_collate([data.sample(int(i), random) for i in chosen[start : start + batch_size]])
-            device = next(iter(weights.values())).device
             l1_loss(adapted(batch["input"].to(device)), batch["target"].to(device)).backward()
         directions = {path: _directions(weight.grad) for path, weight in weights.items()}
     adapted.zero_grad()
