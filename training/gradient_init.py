@@ -6,12 +6,14 @@ of the gradient of the base's weight; B stays 0, so that a fresh branch still ch
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
 
+from pocketgan.training.data.order import share_of_step
 from pocketgan.training.data.samples import Samples
+from pocketgan.training.data.samples import batch as stack
 from pocketgan.training.lora import Adapted
 from pocketgan.training.losses import l1_loss
 
@@ -24,16 +26,14 @@ def begin_along_gradient(adapted: Adapted, data: Samples, images: int, batch_siz
     Args:
         adapted: fresh, on the device that is to compute.
         data: pairs of the concept.
-        images: how many of them are looked at; all where there are fewer.
-        batch_size: at a time.
-        seed: of their choice and augmentation.
+        images: how many of them are looked at, in whole batches; all where there are fewer.
+        batch_size, seed: those of the training, whose first steps these batches are.
     """
-    random = np.random.default_rng(seed)
-    chosen = random.permutation(len(data))[:images]
+    steps = math.ceil(min(images, len(data)) / batch_size)
     device = adapted.concept_tokens.device
     with adapted.base_weights() as weights:
-        for start in range(0, len(chosen), batch_size):
-            batch = default_collate([data.sample(int(i), random) for i in chosen[start : start + batch_size]])
+        for step in range(steps):
+            batch = stack(share_of_step(data, step, batch_size=batch_size, seed=seed, rank=0, world=1))
             l1_loss(adapted(batch["input"].to(device)), batch["target"].to(device)).backward()
         directions = {path: _directions(weight.grad) for path, weight in weights.items()}
     adapted.zero_grad()
