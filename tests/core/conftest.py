@@ -1,9 +1,9 @@
-"""A bundle small enough to be broken thousands of times, and the ZIP of any files, sound or not."""
+"""A bundle small enough to be broken thousands of times, the ZIP of any files, and a cache of the tests' own."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,19 @@ FILES = {
     "golden/rgb/output.bin": np.arange(12, dtype="<f2").tobytes(),
     "LICENSES/Apache-2.0.txt": b"a licence",
 }
+
+
+@pytest.fixture(scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(_cache: Path) -> Iterator[None]:
+    """What measures here waits neither for the user nor for the tests of another process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(_cache))
+        yield
 
 
 def _manifest(folder: Path) -> Manifest:

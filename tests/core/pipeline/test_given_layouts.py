@@ -79,7 +79,6 @@ def folder(tmp_path, monkeypatch):
                 (tmp_path / "data" / side / split).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(tmp_path / "data" / side / split / f"{index}.png")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # with a lock of its own
     return tmp_path
 
 
