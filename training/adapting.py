@@ -29,7 +29,6 @@ from pocketgan.training.discriminators import PatchDiscriminator
 from pocketgan.training.fit import FitOptions, fit
 from pocketgan.training.generators import GeneratorSpec
 from pocketgan.training.generators.files import LoadedGenerator
-from pocketgan.training.gradient_init import begin_along_gradient
 from pocketgan.training.lora import Adapted
 from pocketgan.training.measuring import Measuring
 from pocketgan.training.processes import join
@@ -61,7 +60,6 @@ class AdaptOptions:
         seed: of branches, discriminator, order and mirroring.
         checkpoint_every: steps that a kill can cost at most.
         precision: of the networks; losses stay float32.
-        gradient_images: pairs whose gradient the branches begin along (`gradient_init`); 0 leaves them at random.
     """
 
     steps: int
@@ -79,7 +77,6 @@ class AdaptOptions:
     checkpoint_every: int = 200
     precision: TrainingPrecision = "fp32"
     discriminator_learning_rate: float | None = None
-    gradient_images: int = 64
 
     def ranks_for(self, spec: GeneratorSpec) -> Ranks:
         """Those that a base of this spec is adapted with."""
@@ -152,9 +149,6 @@ def adapt(
         PocketganError: the base cannot be adapted, or the training diverges or cannot be written.
     """
     program = adaptation(base, concept, options)
-    if options.gradient_images:
-        adapted = program.generator.to(accelerator.device)
-        begin_along_gradient(adapted, data, options.gradient_images, options.batch_size, options.seed)
     fit(program, data, options.lengths, folder, f"adapt {concept.name}", accelerator, picture, measuring)
     return program.generator.cpu().adapter()
 

@@ -78,31 +78,6 @@ class Adapted(nn.Module):
         for parameter in trained:  # peft freezes what it switches off
             parameter.requires_grad_(True)
 
-    @contextmanager
-    def base_weights(self) -> Iterator[dict[str, Tensor]]:
-        """The frozen weights beside the branches, by layer, which gather gradients meanwhile."""
-        weights = {path: layer.base_layer.weight for path, layer in self._layers.items()}
-        for weight in weights.values():
-            weight.requires_grad_(True)
-        try:
-            yield weights
-        finally:
-            for weight in weights.values():
-                weight.requires_grad_(False)
-
-    @torch.no_grad()
-    def point(self, directions: dict[str, Tensor | None]) -> None:
-        """Turn every A along directions, rows of length 1, as many as its rank; lengths stay as drawn.
-
-        Where there are fewer, or None, the rest stays as drawn.
-        """
-        for path, rows in directions.items():
-            a = self._layers[path].lora_A[_NAME].weight
-            if rows is not None:
-                length = a.flatten(1).norm(dim=1).mean()
-                taken = rows[: len(a)]
-                a[: len(taken)] = (length * taken).view_as(a[: len(taken)])
-
     def adapter(self) -> Adapter:
         """What the branches are now."""
         factors = {

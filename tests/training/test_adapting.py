@@ -67,17 +67,6 @@ def test_adapting_leaves_the_base_bit_identical_with_adapters_off(tmp_path):
     assert all(torch.equal(tensor, state[name]) for name, tensor in own.module.state_dict().items())
 
 
-def test_branches_begin_along_the_gradient_unless_asked_not_to(tmp_path):
-    own = base_of()
-    one_step = replace(OPTIONS, steps=1, learning_rate=0.0)
-    drawn = adapt(own, Negatives(), concept(), replace(one_step, gradient_images=0), tmp_path / "a", join(cpu=True))
-    along = adapt(own, Negatives(), concept(), one_step, tmp_path / "b", join(cpu=True))
-    fresh = adaptation(own, concept(), OPTIONS).generator.adapter().factors
-    for path, (a, _) in fresh.items():
-        assert torch.equal(drawn.factors[path][0], a)
-        assert not torch.equal(along.factors[path][0], a)
-
-
 def test_norms_keep_the_bases_statistics_in_the_network_that_trains(tmp_path):
     own = base_of()
     program = adaptation(own, concept(), OPTIONS)
