@@ -162,27 +162,25 @@ def _export_forms(
     """Export what is not finished yet to the plans' work folders."""
     jobs = [(plan, form) for plan in plans for form in plan.forms if form[0] not in plan.request.skipped]
     count = len(jobs)
-    with (
-        console.progress("export", count) as progress,
-        _pool(plans, workers) as pool,
-    ):
-        pool.run([(plan.request.name, plan.golden_task()) for plan in plans], lambda i, a: plans[i].take_golden(a))
-        missing = [(plan, form) for plan, form in jobs if not plan.take_finished(form)]
-        progress.advance(count - len(missing))
-        missing.sort(key=lambda job: job[0].layers * find_target(job[1][0])[0].relative_time, reverse=True)
+    with _pool(plans, workers) as pool:
+        with console.progress("export", count) as progress:
+            pool.run([(plan.request.name, plan.golden_task()) for plan in plans], lambda i, a: plans[i].take_golden(a))
+            missing = [(plan, form) for plan, form in jobs if not plan.take_finished(form)]
+            progress.advance(count - len(missing))
+            missing.sort(key=lambda job: job[0].layers * find_target(job[1][0])[0].relative_time, reverse=True)
 
-        def done(index: int, answer: Answer) -> None:
-            plan, form = missing[index]
-            plan.entries[form] = Entry.model_validate(answer["entry"])
-            progress.advance(1, f"{plan.request.name} {entry_id(*form)} in {answer['seconds']:.0f} s")
+            def done(index: int, answer: Answer) -> None:
+                plan, form = missing[index]
+                plan.entries[form] = Entry.model_validate(answer["entry"])
+                progress.advance(1, f"{plan.request.name} {entry_id(*form)} in {answer['seconds']:.0f} s")
 
-        def failed(index: int, error: PocketganError) -> None:
-            plan, form = missing[index]
-            plan.failures[form] = error
-            progress.advance(1, f"{plan.request.name} {entry_id(*form)} cannot be written")
+            def failed(index: int, error: PocketganError) -> None:
+                plan, form = missing[index]
+                plan.failures[form] = error
+                progress.advance(1, f"{plan.request.name} {entry_id(*form)} cannot be written")
 
-        tasks = [(f"{plan.request.name} {entry_id(*form)}", plan.export_task(form)) for plan, form in missing]
-        pool.run(tasks, done, failed)
+            tasks = [(f"{plan.request.name} {entry_id(*form)}", plan.export_task(form)) for plan, form in missing]
+            pool.run(tasks, done, failed)
         if then is not None:
             then(pool, plans)
 

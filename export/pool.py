@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import IO
 
@@ -34,6 +35,8 @@ STDERR_BYTES = 4096
 # Errors of one task, which say nothing of the others.
 OF_ITS_TASK = (ExportError, ParityError)
 OnFailed = Callable[[int, PocketganError], None]
+# Told of a part of the task of that index that is done.
+OnTaskStep = Callable[[int, str], None]
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -64,12 +67,14 @@ class Pool:
         tasks: Sequence[tuple[str, Task]],
         on_done: Callable[[int, Answer], None],
         on_failed: OnFailed | None = None,
+        on_step: OnTaskStep = lambda index, step: None,
     ) -> None:
         """Carry out tasks, each with a name for people; `on_done(index, answer)` is called here as answers come.
 
         Args:
             on_failed: `on_failed(index, error)` is called for a task that cannot be carried out or whose worker died,
                 and the others go on; the first such error is raised where None.
+            on_step: `on_step(index, step)` is called here as parts of a task are done.
         Raises:
             PocketganError: the first that concerns more than its task, such as a full disk; tasks that have not started
                 then never do.
@@ -84,8 +89,13 @@ class Pool:
             waiting.put(None)
             arguments = (waiting, answers, on_failed is not None)
             threading.Thread(target=worker.serve, args=arguments, daemon=True).start()
-        for _ in tasks:
+        left = len(tasks)
+        while left:
             index, name, answer = answers.get()
+            if "step" in answer:
+                on_step(index, answer["step"])
+                continue
+            left -= 1
             if "error" not in answer:
                 on_done(index, answer)
                 continue
@@ -110,11 +120,12 @@ class ThisProcess:
         tasks: Sequence[tuple[str, Task]],
         on_done: Callable[[int, Answer], None],
         on_failed: OnFailed | None = None,
+        on_step: OnTaskStep = lambda index, step: None,
     ) -> None:
         """As a Pool's, one after the other."""
         for index, (name, task) in enumerate(tasks):
             try:
-                answer = run_task(task)
+                answer = run_task(task, partial(on_step, index))
             except MissingExtraError:
                 raise
             except PocketganError as error:
@@ -155,30 +166,34 @@ class _Worker:
         """Carry out waiting tasks until there are none, or until one fails where `go_on` is False."""
         while (item := waiting.get()) is not None:
             index, name, task = item
-            answer = self._ask(task)
-            answers.put((index, name, answer))
-            if "error" in answer and not go_on:
-                return
+            for answer in self._asked(task):
+                answers.put((index, name, answer))
+                if "error" in answer and not go_on:
+                    return
 
-    def _ask(self, task: Task) -> Answer:
+    def _asked(self, task: Task) -> Iterator[Answer]:
+        """Its steps, then the answer."""
         with self._lock:
-            if not self._wanted:
-                return {"error": "was stopped", "kind": "death"}
-            if self._process.poll() is not None:  # the task before was its end
+            wanted = self._wanted
+            if wanted and self._process.poll() is not None:  # the task before was its end
                 self._close()
                 self._process = self._started()
+        if not wanted:
+            yield {"error": "was stopped", "kind": "death"}
+            return
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
             self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            while line := self._process.stdout.readline():
+                answer: Answer = json.loads(line)
+                yield answer
+                if "step" not in answer:
+                    return
         except (OSError, ValueError):
-            line = b""
-        if not line:
-            return {"error": self._death(), "kind": "death"}
-        answer: Answer = json.loads(line)
-        return answer
+            pass
+        yield {"error": self._death(), "kind": "death"}
 
     def _death(self) -> str:
         try:

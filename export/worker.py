@@ -1,8 +1,8 @@
 """The process that loads models and exports them: python -m pocketgan.export.worker, started by `pool.py`.
 
-It reads one JSON task a line from standard input and answers each with one JSON line on what was its standard output;
-whatever the exporters print goes to standard error. When standard input ends, its parent is gone, and it ends at once,
-in the middle of an export too.
+It reads one JSON task a line from standard input and answers each with one JSON line on what was its standard output,
+after lines that hold a `step` alone; whatever the exporters print goes to standard error. When standard input ends, its
+parent is gone, and it ends at once, in the middle of an export too.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ import numpy as np
 
 from pocketgan.bundle.manifest import Entry
 from pocketgan.errors import ExportError, PocketganError
-from pocketgan.export.exchange import ARTIFACT, INPUTS, OUTPUTS, WEIGHTS, Answer, Task
+from pocketgan.export.exchange import ARTIFACT, INPUTS, OUTPUTS, WEIGHTS, Answer, OnStep, Task
 from pocketgan.files import atomic_file, atomic_folder, write_atomic
 
 
-def run_task(task: Task) -> Answer:
-    """Carry out one task; see `golden_task` and `export_task`.
+def run_task(task: Task, on_step: OnStep) -> Answer:
+    """Carry out one task; see `golden_task`, `export_task` and `join_task`.
 
     Raises:
         PocketganError: what the user must know.
     """
-    return {"golden": _golden, "export": _export, "join": _join}[task["task"]](task)
+    if task["task"] == "join":
+        from pocketgan.export.packs.joining import join
+
+        return join(task, on_step)
+    return {"golden": _golden, "export": _export}[task["task"]](task)
 
 
 def golden_task(source: dict[str, Any], inputs: str | None, io: list[str], folder: Path) -> Task:
@@ -167,12 +171,6 @@ def _recording(task: Task, weights: list[dict[str, Any]]) -> AbstractContextMana
     return recorded_weights(weights)
 
 
-def _join(task: Task) -> Answer:
-    from pocketgan.export.packs.joining import join
-
-    return join(task)
-
-
 def main() -> None:
     """Serve tasks until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -180,16 +178,20 @@ def main() -> None:
     sys.stdout = sys.stderr
     tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
+
+    def send(told: Answer) -> None:
+        answers.write(json.dumps(told) + "\n")
+        answers.flush()
+
     while True:
         task = json.loads(tasks.get())
         try:
-            answer = run_task(task)
+            answer = run_task(task, lambda step: send({"step": step}))
         except PocketganError as problem:
             answer = {"error": str(problem), "kind": type(problem).__name__}
         except Exception:
             answer = {"error": traceback.format_exc(), "kind": "defect"}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        send(answer)
 
 
 def _read_tasks(tasks: queue.SimpleQueue[str]) -> None:

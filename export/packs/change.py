@@ -60,9 +60,13 @@ def _change(old: np.ndarray, new: np.ndarray, *, alone: bool) -> Change:
     return Change(new.dtype, whole=new)
 
 
-def numbers_of(changed: Mapping[str, Change]) -> dict[str, int]:
-    """How many numbers each product has, by the constant that it is for."""
-    return {name: change.factors.numbers for name, change in changed.items() if change.factors is not None}
+def products(changed: Mapping[str, Change]) -> list[dict[str, int]]:
+    """How many numbers each product has, by the constant that it is for; those of one b stand together."""
+    sharing: dict[int, dict[str, int]] = {}
+    for name, change in changed.items():
+        if change.factors is not None:
+            sharing.setdefault(id(change.factors.b), {})[name] = change.factors.numbers
+    return list(sharing.values())
 
 
 def stored_type(change: Change, halved: bool) -> type[np.floating[Any]]:

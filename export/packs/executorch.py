@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,11 +24,12 @@ import numpy as np
 from pocketgan.bundle.patch import METADATA_KEY, BytesPatch, Patch, PatchPlan, WeightPatch, put_in
 from pocketgan.bundle.safetensors import write_tensors
 from pocketgan.errors import ExportError
-from pocketgan.export.packs.change import Change, changes, numbers_of, stored_type, with_common_factors
+from pocketgan.export.packs.change import Change, changes, products, stored_type, with_common_factors
 
 _DTYPES: dict[str, np.dtype[Any]] = {"FLOAT": np.dtype("<f4"), "HALF": np.dtype("<f2")}
 # Names of weights: hexadecimal SHA-256.
 _NAME = re.compile(rb"[0-9a-f]{64}")
+_NAME_BYTES = 64
 
 
 @contextmanager
@@ -85,6 +87,32 @@ class ProgramFile:
     def constants(self) -> dict[str, np.ndarray]:
         return {name: place.read(self.data) for name, place in self.places.items()}
 
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def names(self) -> Mapping[str, Sequence[int]]:
+        """Where the names of weights stand."""
+        found: dict[str, list[int]] = {}
+        for match in _NAME.finditer(self._without_constants()):
+            found.setdefault(match.group().decode(), []).append(match.start())
+        return found
+
+    @cached_property
+    def structure(self) -> str:
+        """A hash of all but the constants and their names."""
+        data = self._without_constants()
+        for offset in (offset for offsets in self.names.values() for offset in offsets):
+            data[offset : offset + _NAME_BYTES] = bytes(_NAME_BYTES)
+        return hashlib.sha256(data).hexdigest()
+
+    def _without_constants(self) -> bytearray:
+        data = bytearray(self.data)
+        for place in self.places.values():
+            data[place.offset : place.end] = bytes(place.end - place.offset)
+        return data
+
 
 def read_program(path: Path, weights: list[dict[str, Any]]) -> ProgramFile:
     """Read a `.pte` file.
@@ -123,9 +151,9 @@ class ConceptProgram:
     program: ProgramFile
     changes: Mapping[str, Change]
 
-    def factors(self) -> dict[str, int]:
-        """How many numbers each product has, by the constant that it is for."""
-        return numbers_of(self.changes)
+    def products(self) -> list[dict[str, int]]:
+        """See `change.products`: the phases of a transposed convolution share a b."""
+        return products(self.changes)
 
 
 @dataclass
@@ -155,8 +183,7 @@ class ExecuTorchPack:
         for name, change in to_base.items():
             if change.factors is not None:
                 _add_product(writing, name, default.places[name], change, np.float32)
-        self._to_base = writing
-        self.first = _finished(writing, default.data, None, None)[0]
+        self.first, self._rebased = _finished(writing, default, default.data, None)
 
     def concept(self, program: ProgramFile) -> ConceptProgram:
         """What tells a concept's program from the base's.
@@ -191,25 +218,16 @@ class ExecuTorchPack:
             before = self._default.keys[name]
             if key == before:
                 continue
-            for match in re.finditer(before.encode(), self._default.data):
-                _replace(writing, f"{name}.name", match.start(), key.encode())
-        return _finished(writing, self._default.data, self._to_base, first_name)
+            for offset in self._default.names[before]:
+                _replace(writing, f"{name}.name", offset, key.encode())
+        return _finished(writing, self._default, self._rebased, first_name)
 
 
 def _must_be_alike(one: ProgramFile, other: ProgramFile) -> None:
     """ExportError unless two programs differ in constants and their names alone."""
-    if one.places == other.places and len(one.data) == len(other.data):
-        bare = [_without_constants(program) for program in (one, other)]
-        if bare[0] == bare[1]:
-            return
-    raise ExportError("the programs of two concepts differ by more than by weights: none can be shared")
-
-
-def _without_constants(program: ProgramFile) -> bytes:
-    data = bytearray(program.data)
-    for place in program.places.values():
-        data[place.offset : place.end] = bytes(place.end - place.offset)
-    return _NAME.sub(bytes(64), bytes(data))
+    alike = one.places == other.places and len(one.data) == len(other.data)
+    if not alike or one.structure != other.structure:
+        raise ExportError("the programs of two concepts differ by more than by weights: none can be shared")
 
 
 def _replace(writing: _Writing, tensor: str, offset: int, new: bytes) -> None:
@@ -250,19 +268,17 @@ def _split(shape: tuple[int, ...], axis: int) -> tuple[tuple[int, ...], tuple[in
     return shape[:axis], shape[axis : axis + 1], shape[axis + 1 :]
 
 
-def _finished(writing: _Writing, target: bytes, first: _Writing | None, first_name: str | None) -> tuple[bytes, bytes]:
-    """The patch's file, and what it makes of `target` after `first`."""
-    told = {
-        "target_bytes": len(target),
-        "target_sha256": hashlib.sha256(target).hexdigest(),
-        "first": first_name,
-        "weights": writing.weights,
-        "bytes": writing.bytes,
-    }
-    plan = PatchPlan.model_validate({**told, "result_sha256": "0" * 64})
-    result = bytearray(target)
-    if first is not None:
-        put_in(Patch(plan.model_copy(update={"weights": first.weights, "bytes": first.bytes}), first.tensors), result)
+def _finished(writing: _Writing, target: ProgramFile, begun: bytes, first_name: str | None) -> tuple[bytes, bytes]:
+    """The patch's file, and what it makes of `begun`: the target, after the patch of `first_name` if there is one."""
+    plan = PatchPlan(
+        target_bytes=len(target.data),
+        target_sha256=target.sha256,
+        result_sha256="0" * 64,
+        first=first_name,
+        weights=writing.weights,
+        bytes=writing.bytes,
+    )
+    result = bytearray(begun)
     put_in(Patch(plan, writing.tensors), result)
     plan = plan.model_copy(update={"result_sha256": hashlib.sha256(result).hexdigest()})
     metadata = json.dumps(plan.model_dump(mode="json"), separators=(",", ":"), sort_keys=True)

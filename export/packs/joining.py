@@ -19,7 +19,7 @@ from pocketgan.errors import storage_errors
 from pocketgan.export import parity as measuring
 from pocketgan.export.canonical import canonical
 from pocketgan.export.entry import entry_id
-from pocketgan.export.exchange import INPUTS, OUTPUTS, WEIGHTS, Answer, Task
+from pocketgan.export.exchange import INPUTS, OUTPUTS, WEIGHTS, Answer, OnStep, Task
 from pocketgan.export.golden import Golden
 from pocketgan.export.packs.coreml import LEAST_IOS, function_names, with_branches, write_functions
 from pocketgan.export.packs.executorch import ConceptProgram, ExecuTorchPack, ProgramFile, read_program
@@ -60,8 +60,8 @@ class _Writer(Protocol):
 
     way: str
 
-    def factors(self, name: str) -> dict[str, int]:
-        """How many numbers each of a concept's products has, by the constant that it is for."""
+    def products(self, name: str) -> list[dict[str, int]]:
+        """How many numbers a concept's products have, by the constants that they are for, in groups of one weight."""
 
     def write(self, name: str, halved: Collection[str]) -> Written:
         """Write what is the concept's own.
@@ -88,13 +88,13 @@ class _Exports:
         return folder / self.entry.components[0].entry_point
 
 
-def join(task: Task) -> Answer:
+def join(task: Task, on_step: OnStep) -> Answer:
     """Write an entry's files below `folder`/models.
 
     The task has, beside target, precision and io: `folder`; `base` and `source`, the export of the base and where it
     comes from; `concepts`, by name `export`, `golden` and `source`, the folders of a concept's export and golden
     tensors, and where it comes from; `default`; `entry`, the default concept's; `floor` in dB or None; `bound`, whether
-    floors bind; `ios`.
+    floors bind; `ios`. A step is a concept.
 
     Answers with the pack's `entry`, and by concept its form but for the golden set.
 
@@ -118,6 +118,7 @@ def join(task: Task) -> Answer:
         with _writer(task, exports, folder) as writer:
             for concept in exports.concepts:
                 measured[concept] = _written(writer, concept, golden[concept], floor, task)
+                on_step(concept)
         files = sorted(file for file in folder.rglob("*") if file.is_file())
         component = exports.entry.components[0]
         whole = Component(
@@ -159,12 +160,13 @@ def _golden(folder: Path) -> Golden:
 def _written(writer: _Writer, concept: str, golden: Golden, floor: float, task: Task) -> tuple[str, Parity]:
     """The concept's file with as many factors in float16 as the floor allows, with a margin, and what it is.
 
-    Where it does not allow all of them, each is tried alone, and those are taken whose errors cost least for what they
-    save: errors of several add up like those of independent roundings.
+    Where it does not allow all of them, each weight's are tried alone, and those are taken whose errors cost least for
+    what they save: errors of several add up like those of independent roundings.
     """
     target = find_target(task["target"], task["precision"])[0]
     runtime = target.checked_by or target.runtime
-    numbers = {name: count for name, count in writer.factors(concept).items() if count >= _LEAST_HALVED}
+    weights = writer.products(concept)
+    numbers = {name: count for weight in weights for name, count in weight.items() if count >= _LEAST_HALVED}
 
     def tried(halved: Collection[str]) -> tuple[str, Parity]:
         one = writer.write(concept, halved)
@@ -181,7 +183,10 @@ def _written(writer: _Writer, concept: str, golden: Golden, floor: float, task: 
     if numbers and not holds(written[1]):
         whole = _error(tried(())[1])
         left = 10 ** (-aim / 10) - whole
-        costs = {name: max(_error(tried((name,))[1]) - whole, 0.0) for name in numbers} if left > 0 else {}
+        costs: dict[str, float] = {}
+        for names in ([name for name in weight if name in numbers] for weight in weights):
+            if names and left > 0:
+                costs |= dict.fromkeys(names, max(_error(tried(names)[1]) - whole, 0.0) / len(names))
         for share in _SHARES if costs else ():
             written = tried(_cheapest(costs, numbers, share * left))
             if holds(written[1]):
@@ -230,8 +235,8 @@ class _OnnxWriter:
         self._pack = OnnxPack(exports.file(exports.base), concepts)
         self._pack.write_weights(folder)
 
-    def factors(self, name: str) -> dict[str, int]:
-        return self._pack.factors(name)
+    def products(self, name: str) -> list[dict[str, int]]:
+        return self._pack.products(name)
 
     def write(self, name: str, halved: Collection[str]) -> Written:
         file = MODEL_FILE if name == self._default else f"concept-{name}.onnx"
@@ -252,8 +257,8 @@ class _ExecuTorchWriter:
         if len(exports.concepts) > 1:
             write_atomic(folder / FIRST_FILE, self._pack.first)
 
-    def factors(self, name: str) -> dict[str, int]:
-        return {} if name == self._exports.default else self._concept(name).factors()
+    def products(self, name: str) -> list[dict[str, int]]:
+        return [] if name == self._exports.default else self._concept(name).products()
 
     def write(self, name: str, halved: Collection[str]) -> Written:
         if name == self._exports.default:
@@ -301,9 +306,9 @@ class _CoreMLWriter:
             packages[self._names[name]] = scratch / name / PACKAGE
         write_functions(packages, folder)
 
-    def factors(self, name: str) -> dict[str, int]:
-        """None: they are of the program's precision."""
-        return {}
+    def products(self, name: str) -> list[dict[str, int]]:
+        """None: factors are of the program's precision."""
+        return []
 
     def write(self, name: str, halved: Collection[str]) -> Written:
         return Written(self._names[name], self._package, self._names[name])

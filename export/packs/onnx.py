@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pocketgan.errors import ExportError
-from pocketgan.export.packs.change import Change, changes, numbers_of, stored_type
+from pocketgan.export.packs.change import Change, changes, products, stored_type
 from pocketgan.export.targets.onnx import MODEL_FILE, WEIGHTS_FILE
 
 # Smaller ones, shapes among them, stay in the models: runtimes read those before they open other files.
@@ -63,9 +63,9 @@ class OnnxPack:
                 file.write(bytes(offset - file.tell()))
                 file.write(self._base[key].tobytes())
 
-    def factors(self, name: str) -> dict[str, int]:
-        """How many numbers each of a concept's products has, by the constant that it is for."""
-        return numbers_of(self._changes[name])
+    def products(self, name: str) -> list[dict[str, int]]:
+        """A concept's products; see `change.products`."""
+        return products(self._changes[name])
 
     def write_model(self, name: str, path: Path, halved: Collection[str]) -> None:
         """Write a concept's model beside the shared file, the factors of `halved` in float16."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketgan import console
 from pocketgan.bundle.manifest import Concept, Entry, GoldenSet, Manifest
 from pocketgan.bundle.packing import write_manifest
 from pocketgan.bundle.tensors import store_tensor
@@ -177,7 +178,8 @@ class _Pack:
         def failed(index: int, error: PocketganError) -> None:
             self._failures[entry_id(*forms[index])] = error
 
-        pool.run(tasks, done, failed)
+        with console.progress("pack", len(forms) * len(members)) as progress:
+            pool.run(tasks, done, failed, lambda index, name: progress.advance(1, f"{name} {entry_id(*forms[index])}"))
 
     def _drop_empty_work(self) -> None:
         """Remove the work folder if no finished form waits in it."""

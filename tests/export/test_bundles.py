@@ -234,6 +234,23 @@ def test_a_pool_answers_every_task_though_it_has_fewer_workers():
     assert answers == {i: {"value": i} for i in range(7)}
 
 
+def test_parts_of_a_task_are_told_before_it_is_done_and_of_one_whose_worker_dies():
+    code = (
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    for step in 'ink', 'night': print(json.dumps({'step': step}), flush=True)\n"
+        "    if json.loads(line)['do'] == 'die': sys.exit('no luck')\n"
+        "    print(json.dumps({'did': 'it'}), flush=True)\n"
+    )
+    told: list[tuple[int, object]] = []
+    failed: dict[int, Exception] = {}
+    with Pool(1, [sys.executable, "-c", code]) as pool:
+        tasks = [("onnx", {"do": "it"}), ("executorch", {"do": "die"})]
+        pool.run(tasks, lambda *one: told.append(one), failed.__setitem__, lambda *one: told.append(one))
+    assert told == [(0, "ink"), (0, "night"), (0, {"did": "it"}), (1, "ink"), (1, "night")]
+    assert [*failed] == [1]
+
+
 def test_a_task_that_fails_or_kills_its_worker_leaves_the_others():
     code = (
         "import json, sys\n"

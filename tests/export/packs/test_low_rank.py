@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pocketgan.export.packs.change import changes, with_common_factors
+from pocketgan.export.packs.change import changes, products, with_common_factors
 from pocketgan.export.packs.low_rank import Factors, factorise
 
 FLOAT32 = np.dtype(np.float32)
@@ -71,6 +71,8 @@ def test_parts_of_one_weight_share_their_factor_of_the_outputs() -> None:
     assert found["other"].factors is None or found["other"].factors.b is not left.b
     restored = old[..., 1] + (right.b @ right.a).reshape(64, 32, 2)
     np.testing.assert_allclose(restored, new[..., 1], atol=16 * 2.0**-24 * np.abs(new).max())
+    # They are one weight's to whoever chooses what is stored in float16.
+    assert products(found)[0] == {"left": 4 * (64 + 32 * 2), "right": 4 * (64 + 32 * 2)}
 
 
 def test_a_change_of_full_rank_has_no_factors() -> None:

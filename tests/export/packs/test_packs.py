@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+from contextlib import redirect_stderr
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from pack_inputs import make_pack_inputs
 
-from pocketgan import api
+from pocketgan import api, console
 from pocketgan.bundle.check import check
 from pocketgan.bundle.manifest import ConceptForm, Manifest
 from pocketgan.bundle.patch import apply_patch
@@ -26,20 +29,32 @@ ONNX, EXECUTORCH = "onnx-fp32", "executorch-xnnpack-fp32"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
-    """A folder with the base, its adapters and a pack of them, whose default is the second."""
-    folder = tmp_path_factory.mktemp("pack")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, str]:
+    """A folder with the base, its adapters and a pack of them, whose default is the second; and what users are told."""
+    folder, told = tmp_path_factory.mktemp("pack"), io.StringIO()
     make_pack_inputs(folder, CONCEPTS)
-    written = api.export(
-        folder / "base.safetensors",
-        ["onnx", "executorch-xnnpack"],
-        folder / "pack",
-        concepts=folder / "effects",
-        default="night",
-        workers=1,
-    )
+    with mock.patch.object(console, "PLAIN_INTERVAL_S", 0), redirect_stderr(told):
+        written = api.export(
+            folder / "base.safetensors",
+            ["onnx", "executorch-xnnpack"],
+            folder / "pack",
+            concepts=folder / "effects",
+            default="night",
+            workers=1,
+        )
     assert not written.failed
-    return folder, written.manifest
+    return folder, written.manifest, told.getvalue()
+
+
+@pytest.fixture
+def made(exported) -> tuple[Path, Manifest]:
+    return exported[:2]
+
+
+def test_the_progress_of_every_concept_is_told(exported) -> None:
+    lines = re.findall(r"^pack: (\d)/4 after \d+ s  (\S+ \S+)$", exported[2], re.MULTILINE)
+    assert [int(count) for count, _ in lines] == [1, 2, 3, 4]
+    assert {name for _, name in lines} == {f"{concept} {entry}" for concept in CONCEPTS for entry in (ONNX, EXECUTORCH)}
 
 
 def picture() -> np.ndarray:
