@@ -295,16 +295,23 @@ class Plan:
                 shutil.copytree(models, folder / "models", copy_function=link_or_copy, dirs_exist_ok=True)
             contracts = {io for *_, io in self.entries}
             sets = [write_golden(folder, golden.to(io)) for io in self.request.io if io in contracts]
-            manifest = self.manifest(sets, [write_notice(folder)])
+            entries = [self.entries[form] for form in self.forms if form in self.entries]
+            manifest = self.manifest(entries, sets, [write_notice(folder)])
             write_manifest(folder, manifest)
         shutil.rmtree(self.work, ignore_errors=True)
         return manifest
 
-    def manifest(self, golden: list[GoldenSet], licenses: list[FileRecord]) -> Manifest:
-        """What the bundle says of itself."""
+    def manifest(
+        self, entries: list[Entry], golden: list[GoldenSet], licenses: list[FileRecord], **more: Any
+    ) -> Manifest:
+        """What a bundle of the request says of itself.
+
+        Args:
+            more: what a pack's manifest holds beside that.
+        """
         request = self.request
         spec = None if self._spec is None else GeneratorSpec.from_json(self._spec)
-        packages = {package for target, *_ in self.entries for package in find_target(target)[0].packages}
+        packages = {package for entry in entries for package in find_target(entry.target)[0].packages}
         return Manifest(
             name=request.name,
             role=request.role,
@@ -314,10 +321,11 @@ class Plan:
             cost=request.cost,
             quality=dict(request.quality),
             teacher=request.teacher,
-            entries=[self.entries[form] for form in self.forms if form in self.entries],
+            entries=entries,
             golden=golden,
             licenses=licenses,
             created_with={"pocketgan": __version__, **versions(packages)},
+            **more,
         )
 
     def form_folder(self, form: Asked) -> Path:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -192,25 +191,24 @@ class _Pack:
     def _assemble(self, plans: list[Plan]) -> Manifest:
         members = dict(zip((one.name for one in self._request.concepts), plans[1:], strict=True))
         default = members[self._request.default]
-        contracts = {io for *_, io in self._joined}
+        joined = [form for form in plans[0].forms if form in self._joined]
+        contracts = {io for *_, io in joined}
         ios = [io for io in self._request.bundle.io if io in contracts]
         with atomic_folder(plans[0].folder) as folder:
-            for form in self._joined:
+            for form in joined:
                 models = self._folder(form) / "models"
                 shutil.copytree(models, folder / "models", copy_function=link_or_copy, dirs_exist_ok=True)
             sets = [write_golden(folder, default.golden().to(io)) for io in ios]
             for name, plan in members.items():
                 if plan is not default:
                     sets += [write_concept_golden(folder, plan.golden().to(io), name) for io in ios]
-            alone = plans[0].manifest(sets, [write_notice(folder)])
-            told: dict[str, Any] = {
-                **alone.model_dump(),
-                "name": self._request.bundle.name,
-                "entries": [Entry.model_validate(answer["entry"]) for answer in self._joined.values()],
-                "concepts": [self._concept(one) for one in self._request.concepts],
-                "default_concept": self._request.default,
-            }
-            manifest = Manifest.model_validate(told)
+            manifest = plans[0].manifest(
+                [Entry.model_validate(self._joined[form]["entry"]) for form in joined],
+                sets,
+                [write_notice(folder)],
+                concepts=[self._concept(one) for one in self._request.concepts],
+                default_concept=self._request.default,
+            )
             write_manifest(folder, manifest)
         return manifest
 

@@ -155,3 +155,21 @@ def test_a_concept_adds_its_factors_and_no_weights(made) -> None:
     assert set(sizes) == {"model.onnx", "model.onnx.data", "concept-ink.onnx"}
     # Tokens of nine words along 77 positions, not 77 x 32 keys and values.
     assert sizes["concept-ink.onnx"] < sizes["model.onnx.data"] / 3
+
+
+def test_a_pack_for_iphones_alone_needs_no_other_target(tmp_path: Path) -> None:
+    pytest.importorskip("coremltools")
+    make_pack_inputs(tmp_path, CONCEPTS)
+    pack = tmp_path / "pack"
+    written = api.export(tmp_path / "base.safetensors", "coreml", pack, concepts=tmp_path / "effects", workers=1)
+    assert not written.failed
+    assert check(pack) == []
+    assert [one.id for one in written.manifest.entries] == ["coreml-fp16"]
+    assert {"coremltools", "torch"} <= written.manifest.created_with.keys()
+    assert written.manifest.default_concept == "ink"
+    told = form(written.manifest, "night", "coreml-fp16")
+    assert told.way == "function"
+    assert told.parity.passed
+    outputs = run_file("coreml", pack / "models" / "coreml-fp16" / "model.mlpackage", [picture()], told.name)
+    assert outputs is not None
+    assert psnr(outputs[0], merged_output(tmp_path, "night")) > 50
