@@ -37,7 +37,7 @@ def atomic_file(path: Path, keeps: str = NOTHING_LOST) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, data: bytes | bytearray | str, keeps: str = NOTHING_LOST) -> None:
+def write_atomic(path: Path, data: bytes | bytearray | memoryview | str, keeps: str = NOTHING_LOST) -> None:
     """Write the whole file or nothing; `keeps` tells the user what is intact if the disk is full."""
     with atomic_file(path, keeps) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
