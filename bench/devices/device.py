@@ -61,7 +61,8 @@ class Device(Protocol):
 
         Args:
             session: name of the session, on every Result.
-            tick: called with the number of frames that came in (of a sustained run: seconds) and what they belong to.
+            tick: called with the number of frames that came in (of a sustained run: seconds; 0 before each load) and
+                what they belong to.
         Raises:
             DeviceError: the device cannot carry out this kind of job.
         """

@@ -85,7 +85,7 @@ class LocalDevice:
             for numbers in turn_groups([(run.entry, run.job) for run in runs]):
                 group = [runs[number] for number in numbers]
                 for run in group:
-                    self._measure_fresh(run)
+                    self._measure_fresh(run, report)
                 self._measure_frames([run for run in group if not run.failed], report)
         return [run.result(device, session) for run in runs]
 
@@ -103,11 +103,12 @@ class LocalDevice:
                 answers.append(problems)
         return answers
 
-    def _measure_fresh(self, run: Recording) -> None:
+    def _measure_fresh(self, run: Recording, tick: Tick) -> None:
         """Memory and loads, each repeat in a process of its own. A model that kills its runner dies here, alone."""
         run.started_at = datetime.now(UTC).isoformat(timespec="seconds")
         for _ in range(max(1, run.job.cold_repeats)):
             if not run.failed:
+                tick(0, f"{_shown(run)}, its loads")
                 self._run(
                     [run], Plan("fresh", (run.model,), run.job.threads, compute_units=run.job.compute_units), _silent
                 )
@@ -148,10 +149,7 @@ class LocalDevice:
             take(event, runs, plan)
             if event["event"] == "frames":
                 run = runs[event["model"]]
-                tick(
-                    1 if plan.task == "sustain" else len(event["frames"]),
-                    f"{run.bundle.manifest.name} {job_name(run.job)}",
-                )
+                tick(1 if plan.task == "sustain" else len(event["frames"]), _shown(run))
                 if time.monotonic() - last_conditions > interval_s:
                     last_conditions = time.monotonic()
                     run.conditions.append(conditions())
@@ -161,6 +159,10 @@ class LocalDevice:
         except DeviceError as problem:
             for run in runs:
                 run.fail(str(problem))
+
+
+def _shown(run: Recording) -> str:
+    return f"{run.bundle.manifest.name} {job_name(run.job)}"
 
 
 def _folder_name(job: Job) -> str:

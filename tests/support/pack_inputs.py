@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from pocketgan.training.adapter import Adapter, Concept, Ranks, factor_shapes, weights_digest
+from pocketgan.training.adapter import Adapter, Concept, default_ranks, factor_shapes, weights_digest
 from pocketgan.training.adapter_files import save_adapter
 from pocketgan.training.generators import build, spec_by_name
 from pocketgan.training.generators.files import LoadedGenerator, load_generator, save_generator
@@ -31,8 +31,8 @@ def make_base(path: Path, name: str = "e2gan", ngf: int | None = 4, side: int = 
 
 def make_adapter(path: Path, base: LoadedGenerator, name: str, seed: int, strength: float = 0.05) -> None:
     random = torch.Generator().manual_seed(seed)
-    factors = {}
-    for layer, (a, b) in factor_shapes(base.spec, Ranks()).items():
+    ranks, factors = default_ranks(base.spec), {}
+    for layer, (a, b) in factor_shapes(base.spec, ranks).items():
         inputs = torch.Size(a[1:]).numel()
         factors[layer] = (
             torch.randn(a, generator=random) / inputs**0.5,
@@ -41,7 +41,7 @@ def make_adapter(path: Path, base: LoadedGenerator, name: str, seed: int, streng
     words = torch.randn(WORDS, 512, generator=random)
     concept = Concept(name, f"a {name} picture", EncoderIdentity("words", "0" * 64), words[torch.arange(77) % WORDS])
     digest = weights_digest(base.module)
-    save_adapter(path, Adapter(base.spec.digest, digest, Ranks(), concept, factors))
+    save_adapter(path, Adapter(base.spec.digest, digest, ranks, concept, factors))
 
 
 def make_pack_inputs(
