@@ -80,7 +80,7 @@ for _ in range(rounds):
     run, ms = clocked(lambda: load(file))
     told["load"].append(ms)
     told["first"].append(clocked(run)[1])
-    for _ in range(2):
+    for _ in range(4):
         told["merged"].append(clocked(usual)[1])
         told["concept"].append(clocked(run)[1])
 print(json.dumps({name: min(times) for name, times in told.items()}))
