@@ -54,11 +54,14 @@ def test_values_and_gradients_are_torchs_own(name, bf16):
     layer, shape = LAYERS[name]
     torch.manual_seed(0)
     x = torch.randn(shape)
-    pairs = list(zip(*(outcome(layer, x, faster, bf16) for faster in (False, True)), strict=True))
-    assert all(found.shape == told.shape and found.dtype == told.dtype for told, found in pairs)
-    # Sums of thousands in another order; in bfloat16 to its 8 bits.
+    exact = outcome(layer, x, faster=False)
+    made = zip(exact, *(outcome(layer, x, faster, bf16) for faster in (False, True)), strict=True)
+    # Sums of thousands in another order; in bfloat16 to its 8 bits, or what torch's own are off where the processor has
+    # no bfloat16: it sums in it there.
     tolerance = 2**-7 if bf16 else 1e-4
-    assert all((found - told).abs().max() <= tolerance * told.abs().max() for told, found in pairs)
+    for right, told, found in made:
+        assert (found.shape, found.dtype) == (told.shape, told.dtype)
+        assert (found - right).abs().max() <= max(tolerance * right.abs().max(), (told - right).abs().max())
 
 
 def test_under_autocast_a_map_of_bfloat16_is_padded_as_it_is():

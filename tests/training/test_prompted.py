@@ -6,6 +6,7 @@ import torch
 from accelerate.state import AcceleratorState
 from concepts import SPEC
 from torch import nn
+from torch.nn import functional
 
 from pocketgan.pictures import write_image
 from pocketgan.training.data.paired import Pair
@@ -74,15 +75,15 @@ def test_texts_are_in_no_checkpoint():
     assert not [name for name in Prompted(build(SPEC, 0), TEXTS).state_dict() if "tokens" in name]
 
 
-class Flat:
-    """Flat pictures: concept 0 keeps them, concept 1 gives their negative."""
+class Clouds:
+    """Soft patches of colour: concept 0 keeps them, concept 1 gives their negative."""
 
     def __len__(self):
         return 16
 
     def sample(self, index, random):
-        value = random.uniform(-0.9, 0.9)
-        photo = torch.full((3, 32, 32), value)
+        coarse = torch.from_numpy(random.uniform(-0.9, 0.9, (1, 3, 4, 4)).astype("float32"))
+        photo = functional.interpolate(coarse, size=(32, 32), mode="bilinear")[0]
         number = index % 2
         return {"input": torch.cat([photo, torch.full((1, 32, 32), float(number))]), "target": photo * (1 - 2 * number)}
 
@@ -91,11 +92,15 @@ def test_a_base_learns_what_each_text_means(tmp_path):
     network = Prompted(build(SPEC, 0), TEXTS[:2])
     judge = PromptedDiscriminator(TEXTS[:2], 4, 0)
     program = Pix2Pix(network, judge, lambda_gan=0, optimiser=Optimiser((), 3e-3, (0.5, 0.999), 0.5))
-    fit(program, Flat(), FitOptions(steps=120, batch_size=4, seed=0), tmp_path, "base", join())
-    photo = torch.full((2, 3, 32, 32), 0.6)
-    with torch.no_grad():
-        kept, negative = network(torch.cat([photo, torch.cat([of_concept(0), of_concept(1)])[:, 3:]], 1))[
-            :, :, 8:24, 8:24
-        ]
-    assert kept.mean() > 0.3
-    assert negative.mean() < -0.3
+    fit(program, Clouds(), FitOptions(steps=300, batch_size=4, seed=0), tmp_path, "base", join())
+    random = np.random.default_rng(0)
+    photos = torch.stack([Clouds().sample(0, random)["input"][:3] for _ in range(8)])
+
+    def likeness(number):
+        with torch.no_grad():
+            made = network(torch.cat([photos, of_concept(number)[:, 3:].expand(8, -1, -1, -1)], 1))
+        return torch.corrcoef(torch.stack([made.flatten(), photos.flatten()]))[0, 1]
+
+    # Which of them a short training has learnt better differs from one processor to another.
+    assert likeness(0) > 0.2
+    assert likeness(1) < -0.2
